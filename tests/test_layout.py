@@ -1,0 +1,61 @@
+"""The rooms stand as the design says, and the device layer needs nothing of the others."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("train", "export", "quantize", "runtime", "targets", "pipeline")
+
+IMPORT_RUNTIME = """
+import importlib, pkgutil, sys
+BLOCKED = {"torch", "tensorflow", "onnx", "cv2", "scipy", "pydantic"}
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in BLOCKED:
+            raise ImportError(f"{name} is blocked")
+
+sys.meta_path.insert(0, Block())
+import landmint.runtime
+names = [m.name for m in pkgutil.walk_packages(landmint.runtime.__path__, "landmint.runtime.")]
+for name in names:
+    if not name.endswith("__main__"):
+        importlib.import_module(name)
+foreign = {m.split(".")[0] for m in sys.modules} - set(sys.stdlib_module_names)
+print(len(names), *sorted(f for f in foreign if not f.startswith("_")))
+"""
+
+
+def test_landmint_stays_a_namespace_package() -> None:
+    for room in ROOMS:
+        assert (ROOT / room / "landmint" / room / "__init__.py").is_file()
+        assert not (ROOT / room / "landmint" / "__init__.py").exists()
+
+
+def test_every_room_is_packaged_and_checked() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert set(wheel["sources"]) == set(ROOMS)
+    assert set(project["tool"]["pytest"]["ini_options"]["pythonpath"]) == set(ROOMS)
+    assert set(ROOMS) < set(project["tool"]["mypy"]["files"])
+
+
+def test_runtime_imports_with_numpy_alone() -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", IMPORT_RUNTIME],
+        env={"PYTHONPATH": f"{ROOT / 'runtime'}:{_site_packages()}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    count, *foreign = done.stdout.split()
+    assert int(count) > 10
+    assert set(foreign) <= {"landmint", "numpy"}, foreign
+
+
+def _site_packages() -> str:
+    import numpy
+
+    return str(Path(numpy.__file__).parents[1])
