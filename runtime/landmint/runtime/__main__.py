@@ -1,0 +1,74 @@
+"""The device layer from a shell: `python -m landmint.runtime`, on any machine with numpy.
+
+It is not landmint's command line: that is `landmint`, which starts this on a target.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from landmint.runtime.agent import Agent, refusal, serve
+from landmint.runtime.engines import ENGINES, load_engine
+from landmint.runtime.errors import LandmintError, NotMeasuredError
+from landmint.runtime.machine import identify
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.verb == "serve":
+            return _serve(options)
+        print(json.dumps(identify().to_json() if options.verb == "machine" else _engines()))
+    except LandmintError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m landmint.runtime", description="Run a bundle's variants on this machine."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    agent = verbs.add_parser("serve", help="hold one variant and answer JSON lines on stdin")
+    agent.add_argument("bundle", type=Path, help="folder of the bundle")
+    agent.add_argument("variant", help="such as tflite/int8")
+    agent.add_argument("--threads", type=int, default=1, help="threads of one inference")
+    agent.add_argument("--engine", default="", help="another engine than the variant's own")
+    verbs.add_parser("machine", help="print what this machine is, as JSON")
+    verbs.add_parser("engines", help="print which engines this machine has, as JSON")
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    # Engines print what they like: keep the answers' channel to the agent alone.
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
+        os.dup2(2, 1)
+        try:
+            agent = Agent(options.bundle, options.variant, options.threads, options.engine)
+        except LandmintError as error:
+            answers.write(json.dumps(refusal(error)) + "\n")
+            return error.exit_code
+        serve(agent, sys.stdin, answers)
+    return 0
+
+
+def _engines() -> dict[str, dict[str, str]]:
+    """Version of each engine, or what it lacks."""
+    found = {}
+    for name in ENGINES:
+        try:
+            found[name] = {"version": load_engine(name).version}
+        except NotMeasuredError as error:
+            found[name] = {"missing": error.fact, "reason": error.reason, "remedy": error.remedy}
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

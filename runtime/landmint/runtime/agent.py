@@ -1,0 +1,203 @@
+"""The process that holds one variant and does what lines of JSON ask of it.
+
+It decides nothing: whoever started it says when to load, predict and time. A request is an object
+{"do": NAME, ...}; its answer one line, {"ok": true, ...} or {"ok": false, "error": {...}}. A
+request that fails leaves the agent ready for the next; closing its standard input ends it.
+"""
+
+import dataclasses
+import json
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landmint.runtime.bundle import Bundle
+from landmint.runtime.crop import normalise
+from landmint.runtime.engines import Session, load_engine
+from landmint.runtime.engines.engine import Tensor
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.files import atomic_path
+from landmint.runtime.latency import LatencyConfig, time_block, warm_up
+from landmint.runtime.machine import identify, memory_mib, reset_peak_memory
+from landmint.runtime.predict import predict_crops
+
+Request = Mapping[str, Any]
+Answer = dict[str, Any]
+
+# Faces that a timed model is fed in turn: real ones, since zeros may be faster than pixels.
+_TIMED_FACES = 4
+
+
+class Agent:
+    """One variant of one bundle, loaded on request."""
+
+    def __init__(self, bundle: Path, variant: str, threads: int, engine: str = "") -> None:
+        """Open the bundle and import the engine; the model itself is not loaded yet.
+
+        Args:
+            bundle: its folder; every file is checked against its hash.
+            variant: its name.
+            threads: that one inference may use.
+            engine: another engine than the variant's own, such as "null" for a dry run.
+
+        Raises:
+            LandmintError: the bundle is broken, or has no such variant.
+            NotMeasuredError: the variant was not built, or the engine is not installed.
+        """
+        if threads < 1:
+            raise LandmintError(f"{threads} threads", reason="an inference needs at least one")
+        opened = Bundle.open(bundle)
+        self._variant = opened.variant(variant)
+        self._entry = opened.entry(self._variant)
+        self._contract = opened.contract_of(self._variant)
+        self._engine = load_engine(engine or self._variant.engine)
+        self._threads = threads
+        self._session: Session | None = None
+        self._inputs: list[Tensor] = []
+        self._baseline_mib: float | None = None
+
+    def hello(self) -> Answer:
+        """What the agent says first."""
+        return {
+            "ok": True,
+            "engine": self._engine.name,
+            "engine_version": self._engine.version,
+            "machine": identify().to_json(),
+        }
+
+    def handle(self, request: Request) -> Answer:
+        """Do what is asked; whatever goes wrong becomes an answer."""
+        try:
+            name = request["do"]
+            if name not in _ACTIONS:
+                raise LandmintError(f"unknown request '{name}'", choices=_ACTIONS)
+            return {"ok": True, **_ACTIONS[name](self, request)}
+        except LandmintError as error:
+            return refusal(error)
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            return refusal(LandmintError(f"request {request!r} is not understood", reason=reason))
+        except Exception as error:  # engines raise types of their own
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            return refusal(LandmintError(f"{self._variant.name} failed", reason=reason))
+
+    def load(self, request: Request) -> Answer:
+        """Load the model: {} -> load_ms."""
+        self._session = None
+        reset_peak_memory()
+        self._baseline_mib = memory_mib("VmRSS")
+        begin = time.perf_counter()
+        self._session = self._engine.load(self._entry, self._contract, self._threads)
+        return {"load_ms": (time.perf_counter() - begin) * 1000}
+
+    def predict(self, request: Request) -> Answer:
+        """Landmarks of every face: {crops: npz, points: npy to write} -> faces."""
+        crops, matrices = _read_crops(Path(request["crops"]))
+        points, _ = predict_crops(self._loaded(), self._contract, crops, matrices)
+        with atomic_path(Path(request["points"])) as fresh, fresh.open("wb") as file:
+            np.save(file, points)
+        return {"faces": len(points)}
+
+    def warm(self, request: Request) -> Answer:
+        """Warm up: {crops: npz, config: fields of LatencyConfig} -> the fields of WarmUp."""
+        crops, _ = _read_crops(Path(request["crops"]), _TIMED_FACES)
+        if not len(crops):
+            raise LandmintError("there are no faces to time with")
+        self._inputs = [normalise(crop[None], self._contract) for crop in crops]
+        config = LatencyConfig(**request["config"])
+        return dataclasses.asdict(warm_up(self._loaded(), self._inputs, config))
+
+    def block(self, request: Request) -> Answer:
+        """Time a block: {config: fields of LatencyConfig} -> the fields of Block."""
+        if not self._inputs:
+            raise LandmintError("a block was asked for before the warm-up")
+        config = LatencyConfig(**request["config"])
+        return dataclasses.asdict(time_block(self._loaded(), self._inputs, config))
+
+    def memory(self, request: Request) -> Answer:
+        """Memory of this process: {} -> peak_memory_mib, baseline_memory_mib; null if untold."""
+        return {
+            "peak_memory_mib": memory_mib("VmHWM"),
+            "baseline_memory_mib": self._baseline_mib,
+        }
+
+    def precision(self, request: Request) -> Answer:
+        """The number formats that ran: {} -> executed_precision. May run the model."""
+        return {"executed_precision": self._loaded().executed_precision}
+
+    def _loaded(self) -> Session:
+        if self._session is None:
+            raise LandmintError("the model is not loaded", remedy='ask {"do": "load"} first')
+        return self._session
+
+
+_ACTIONS: Mapping[str, Callable[[Agent, Request], Answer]] = MappingProxyType(
+    {
+        "load": Agent.load,
+        "predict": Agent.predict,
+        "warm": Agent.warm,
+        "block": Agent.block,
+        "memory": Agent.memory,
+        "precision": Agent.precision,
+    }
+)
+
+
+def refusal(error: LandmintError) -> Answer:
+    """An error as an answer."""
+    parts = {"fact": error.fact, "reason": error.reason, "remedy": error.remedy}
+    return {
+        "ok": False,
+        "error": {**parts, "choices": list(error.choices)},
+        "exit_code": error.exit_code,
+    }
+
+
+def serve(agent: Agent, requests: TextIO, answers: TextIO) -> None:
+    """Greet, then answer each line until the requests end or nobody reads the answers."""
+    try:
+        _say(answers, agent.hello())
+        for line in requests:
+            if line.strip():
+                _say(answers, _answer(agent, line))
+    except BrokenPipeError:
+        return
+
+
+def _answer(agent: Agent, line: str) -> Answer:
+    try:
+        request = json.loads(line)
+    except json.JSONDecodeError as error:
+        return refusal(LandmintError("a request is not JSON", reason=str(error)))
+    if not isinstance(request, dict):
+        return refusal(LandmintError(f"a request must be an object, not {line.strip()[:80]}"))
+    return agent.handle(request)
+
+
+def _say(answers: TextIO, answer: Answer) -> None:
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
+
+
+def _read_crops(
+    path: Path, count: int | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Crops (N, S, S, 3) and matrices (N, 2, 3) of a file; the first `count` only, if given.
+
+    Raises:
+        LandmintError: the file is missing, truncated, or lacks an array.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays["crops"][:count], arrays["matrices"][:count]
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise LandmintError(
+            f"{path} does not hold crops and matrices",
+            reason=f"{type(error).__name__}: {error}",
+        ) from None

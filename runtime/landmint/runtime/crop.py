@@ -1,0 +1,153 @@
+"""From a face box to the model's input, and landmarks back to the image.
+
+Coordinates are pixel-centre: (0, 0) is the centre of the top-left pixel. Matrices are 2x3 and
+map crop pixels to image pixels. Training uses this code, so that a device sees the same crops.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landmint.runtime.contract import Contract, CropRule
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.markup import Markup
+
+Floats = NDArray[np.float64]
+Image = NDArray[np.uint8]
+
+
+class Box(NamedTuple):
+    """A face box in image pixels."""
+
+    x: float
+    """Left edge."""
+    y: float
+    """Top edge."""
+    w: float
+    """Width."""
+    h: float
+    """Height."""
+
+
+def box_of(points: Floats) -> Box:
+    """The tight box of landmarks of shape (N, 2)."""
+    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    return Box(float(left), float(top), float(right - left), float(bottom - top))
+
+
+def crop_matrix(box: Box, rule: CropRule, size: int) -> Floats:
+    """The 2x3 matrix from the pixels of a size x size crop to those of the image.
+
+    Raises:
+        LandmintError: the box is empty or not finite.
+    """
+    if not np.all(np.isfinite(box)) or box.w <= 0 or box.h <= 0:
+        raise LandmintError(
+            f"face box {tuple(float(v) for v in box)} has no area",
+            reason="width and height must be positive and finite",
+            remedy="give the box as x,y,w,h in image pixels",
+        )
+    side = max(box.w, box.h)
+    width, height = (side, side) if rule.square else (box.w, box.h)
+    step_x, step_y = rule.scale * width / size, rule.scale * height / size
+    middle = (size - 1) / 2
+    return np.array(
+        [
+            [step_x, 0.0, box.x + box.w / 2 - step_x * middle],
+            [0.0, step_y, box.y + box.h / 2 - step_y * middle],
+        ]
+    )
+
+
+def apply_affine(matrix: Floats, points: Floats) -> Floats:
+    """Map points of shape (..., 2) by a 2x3 matrix, or by a stack of them (N, 2, 3)."""
+    moved: Floats = points @ np.swapaxes(matrix[..., :2], -1, -2)
+    return moved + matrix[..., None, :, 2] if points.ndim > 1 else moved + matrix[..., 2]
+
+
+def compose(after: Floats, before: Floats) -> Floats:
+    """The matrix that maps by `before`, then by `after`."""
+    linear = after[:, :2] @ before[:, :2]
+    return np.column_stack([linear, after[:, :2] @ before[:, 2] + after[:, 2]])
+
+
+def invert_affine(matrix: Floats) -> Floats:
+    """The inverse of an invertible 2x3 matrix."""
+    inverse = np.linalg.inv(matrix[:, :2])
+    return np.column_stack([inverse, -inverse @ matrix[:, 2]])
+
+
+def warp(image: Image, matrix: Floats, size: int) -> Image:
+    """Sample a size x size crop of an (H, W, 3) image; bilinear, black outside.
+
+    When the crop is at most half as fine as the image, the image is first averaged over blocks of
+    whole pixels, so that large photographs do not alias.
+    """
+    # A millionth above, lest a step of 4, computed as 3.999.., count as 3.
+    factor = int(np.sqrt(abs(np.linalg.det(matrix[:, :2]))) + 1e-6)
+    if factor > 1:
+        image, corner = _neighbourhood(image, matrix, size, factor)
+        image = _shrink(image, factor)
+        matrix = matrix / factor
+        matrix[:, 2] += (0.5 - corner) / factor - 0.5
+    padded = np.pad(image, ((1, 2), (1, 2), (0, 0)))
+    height, width = padded.shape[:2]
+    flat = padded.reshape(-1, 3)
+
+    grid = np.arange(size, dtype=np.float64)
+    x = matrix[0, 0] * grid[None, :] + matrix[0, 1] * grid[:, None] + (matrix[0, 2] + 1)
+    y = matrix[1, 0] * grid[None, :] + matrix[1, 1] * grid[:, None] + (matrix[1, 2] + 1)
+    x, y = np.clip(x, 0, width - 2), np.clip(y, 0, height - 2)
+    left, top = x.astype(np.int32), y.astype(np.int32)
+    right_share = (x - left).astype(np.float32)[..., None]
+    below_share = (y - top).astype(np.float32)[..., None]
+    index = top * width + left
+
+    upper = flat[index] * (1 - right_share) + flat[index + 1] * right_share
+    lower = flat[index + width] * (1 - right_share) + flat[index + width + 1] * right_share
+    crop: Image = np.rint(upper * (1 - below_share) + lower * below_share).astype(np.uint8)
+    return crop
+
+
+def _neighbourhood(
+    image: Image, matrix: Floats, size: int, factor: int
+) -> tuple[Image, NDArray[np.int64]]:
+    """The part of an image that a crop reads, and its top-left corner x, y.
+
+    The corner stands on a whole block, so that averages do not depend on what was cut away.
+    """
+    last = size - 1.0
+    corners = apply_affine(matrix, np.array([[0, 0], [last, 0], [0, last], [last, last]]))
+    limit = np.array([image.shape[1], image.shape[0]]) - 1
+    first = np.clip(corners.min(axis=0) // factor - 1, 0, limit // factor).astype(np.int64) * factor
+    end = np.clip(corners.max(axis=0) + 3 * factor, first + 1, limit + 1).astype(np.int64)
+    end = np.minimum(-(-end // factor) * factor, limit + 1)
+    return image[first[1] : end[1], first[0] : end[0]], first
+
+
+def _shrink(image: Image, factor: int) -> Image:
+    """Average factor x factor blocks; the last row and column of blocks repeat the edge."""
+    height, width = image.shape[:2]
+    padded = np.pad(image, ((0, -height % factor), (0, -width % factor), (0, 0)), mode="edge")
+    rows, columns = padded.shape[0] // factor, padded.shape[1] // factor
+    blocks = padded.reshape(rows, factor, columns, factor, 3).mean(axis=(1, 3), dtype=np.float32)
+    small: Image = np.rint(blocks).astype(np.uint8)
+    return small
+
+
+def normalise(crops: Image, contract: Contract) -> NDArray[np.float32]:
+    """Crops (N, S, S, 3) as the model's input: (x - mean) / std, in the contract's layout."""
+    mean = np.asarray(contract.mean, dtype=np.float32)
+    std = np.asarray(contract.std, dtype=np.float32)
+    tensor: NDArray[np.float32] = (crops.astype(np.float32) - mean) / std
+    if contract.layout == "NCHW":
+        tensor = tensor.transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(tensor)
+
+
+def flip_points(points: Floats, width: int, markup: Markup) -> Floats:
+    """Landmarks (..., L, 2) of the mirrored image of the given width in pixels."""
+    mirrored = points[..., list(markup.flip), :].copy()
+    mirrored[..., 0] = width - 1 - mirrored[..., 0]
+    return mirrored

@@ -1,0 +1,228 @@
+"""From a model's outputs to landmarks in the crop, by the contract; numpy only.
+
+Heatmap cell i of stride s stands at crop pixel (i + 0.5) s - 0.5; a normalised coordinate p
+at p S - 0.5. Distillation decodes the teacher with this same code.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landmint.runtime.contract import Contract
+from landmint.runtime.errors import LandmintError
+
+Floats = NDArray[np.float64]
+Tensors = Mapping[str, NDArray[np.float32]]
+
+_SOFT_ARGMAX_TAU = 10.0
+_SOFT_ARGMAX_RADIUS = 2
+_LOG_FLOOR = 1e-10
+
+
+def decode(contract: Contract, outputs: Tensors) -> tuple[Floats, Floats]:
+    """Landmarks of a batch.
+
+    Args:
+        contract: of the artefact that made the outputs; its layout tells their axis order.
+        outputs: canonical name to array with a batch axis N.
+
+    Returns:
+        points (N, L, 2) in crop pixels, and confidence (N, L): the heatmap's or the score map's
+        peak, and 1 for a head that states none.
+
+    Raises:
+        LandmintError: an output is missing or has another shape than the contract says.
+    """
+    tensors = {
+        output.name: _canonical(contract, outputs, i) for i, output in enumerate(contract.outputs)
+    }
+    normalised, confidence = _HEADS[contract.head.kind](contract, tensors)
+    return normalised * contract.input_size - 0.5, confidence
+
+
+def _canonical(contract: Contract, outputs: Tensors, index: int) -> Floats:
+    """One output, channels first, checked against the contract."""
+    output = contract.outputs[index]
+    if output.name not in outputs:
+        raise LandmintError(
+            f"the model returned no output '{output.name}'",
+            reason="the artefact does not keep its contract",
+            remedy="export the model again",
+            choices=sorted(outputs),
+        )
+    tensor = np.asarray(outputs[output.name], dtype=np.float64)
+    if contract.layout == "NHWC" and tensor.ndim == 4:
+        tensor = tensor.transpose(0, 3, 1, 2)
+    if tensor.shape[1:] != output.shape:
+        raise LandmintError(
+            f"output '{output.name}' has shape {tensor.shape[1:]}",
+            reason=f"its contract says {output.shape}",
+            remedy="export the model again",
+        )
+    return tensor
+
+
+def _decode_coordinates(contract: Contract, tensors: Mapping[str, Floats]) -> tuple[Floats, Floats]:
+    coordinates = tensors["coordinates"]
+    points = coordinates.reshape(len(coordinates), -1, 2)
+    return points, np.ones(points.shape[:2])
+
+
+def _decode_heatmap(contract: Contract, tensors: Mapping[str, Floats]) -> tuple[Floats, Floats]:
+    heatmaps = tensors["heatmaps"]
+    cells, confidence = decode_heatmaps(heatmaps, contract.head.decode, contract.head.sigma)
+    return (cells + 0.5) / np.array([heatmaps.shape[3], heatmaps.shape[2]]), confidence
+
+
+def _decode_pip(contract: Contract, tensors: Mapping[str, Floats]) -> tuple[Floats, Floats]:
+    """PIPNet's decode (Jin et al., IJCV 2021, section 3.2), the neighbour mean as one matrix."""
+    scores = tensors["cls"]
+    count, landmarks, rows, columns = scores.shape
+    flat = scores.reshape(count, landmarks, -1)
+    peak = flat.argmax(axis=2)
+    confidence = np.take_along_axis(flat, peak[..., None], axis=2)[..., 0]
+
+    def at_peak(name: str) -> Floats:
+        """Values (N, L, K) of K maps a landmark at its peak cell."""
+        maps = tensors[name].reshape(count, landmarks, -1, rows * columns)
+        return np.take_along_axis(maps, peak[..., None, None], axis=3)[..., 0]
+
+    cell_x, cell_y = (peak % columns)[..., None], (peak // columns)[..., None]
+    x = np.concatenate([at_peak("x"), at_peak("nb_x")], axis=2) + cell_x
+    y = np.concatenate([at_peak("y"), at_peak("nb_y")], axis=2) + cell_y
+    votes = np.stack([x / columns, y / rows], axis=-1).reshape(count, -1, 2)
+    return pip_matrix(contract.head.neighbours) @ votes, confidence
+
+
+_HEADS: Mapping[str, Callable[[Contract, Mapping[str, Floats]], tuple[Floats, Floats]]] = (
+    MappingProxyType(
+        {"coordinates": _decode_coordinates, "heatmap": _decode_heatmap, "pip": _decode_pip}
+    )
+)
+
+
+def pip_matrix(neighbours: tuple[tuple[int, ...], ...]) -> Floats:
+    """The constant matrix (L, L (1 + K)) that averages each landmark's own and others' votes.
+
+    Vote i (1 + K) is landmark i's own, vote i (1 + K) + 1 + k its guess of neighbours[i][k].
+    PIPNet pads each landmark's list of votes cyclically to the longest list before it takes the
+    mean, which weights votes unequally; the same weights stand here.
+    """
+    count, width = len(neighbours), 1 + len(neighbours[0])
+    received: list[list[int]] = [[] for _ in range(count)]
+    for i, row in enumerate(neighbours):
+        for k, target in enumerate(row):
+            received[target].append(i * width + 1 + k)
+    longest = max(len(votes) for votes in received)
+    matrix = np.zeros((count, count * width))
+    for i, votes in enumerate(received):
+        matrix[i, i * width] = 1
+        for turn in range(longest if votes else 0):
+            matrix[i, votes[turn % len(votes)]] += 1
+    weights: Floats = matrix / matrix.sum(axis=1, keepdims=True)
+    return weights
+
+
+def decode_heatmaps(heatmaps: Floats, method: str, sigma: float) -> tuple[Floats, Floats]:
+    """Peaks of heatmaps (N, L, H, W) in cells, x then y: (N, L, 2), and their values (N, L).
+
+    Args:
+        heatmaps: one map a landmark.
+        method: "argmax"; "quarter", a quarter cell towards the higher neighbour; "dark", a Taylor
+            step on the log of the blurred map (Zhang et al., CVPR 2020, equations 3-9);
+            "local_soft_argmax", the mean of the 5x5 cells around the peak under softmax(10 h)
+            (Bulat et al., BMVC 2021, equation 4).
+        sigma: of the Gaussian that the network was trained on, in cells.
+    """
+    count, landmarks, height, width = heatmaps.shape
+    maps = heatmaps.reshape(-1, height, width)
+    flat = maps.reshape(len(maps), -1)
+    peak = flat.argmax(axis=1)
+    value = np.take_along_axis(flat, peak[:, None], axis=1)[:, 0]
+    x, y = peak % width, peak // width
+    shift = _REFINEMENTS[method](maps, x, y, sigma)
+    points = np.stack([x, y], axis=-1) + shift
+    return points.reshape(count, landmarks, 2), value.reshape(count, landmarks)
+
+
+Ints = NDArray[np.int64]
+
+
+def _patches(maps: Floats, x: Ints, y: Ints, radius: int, fill: float) -> Floats:
+    """Square patches (M, 2 radius + 1, 2 radius + 1) around (x, y); `fill` outside the map."""
+    padded = np.pad(maps, ((0, 0), (radius, radius), (radius, radius)), constant_values=fill)
+    steps = np.arange(2 * radius + 1)
+    rows, columns = y[:, None, None] + steps[:, None], x[:, None, None] + steps
+    patches: Floats = padded[np.arange(len(maps))[:, None, None], rows, columns]
+    return patches
+
+
+def _no_shift(maps: Floats, x: Ints, y: Ints, sigma: float) -> Floats:
+    return np.zeros((len(maps), 2))
+
+
+def _quarter(maps: Floats, x: Ints, y: Ints, sigma: float) -> Floats:
+    patch = _patches(maps, x, y, 1, 0.0)
+    slope = np.stack([patch[:, 1, 2] - patch[:, 1, 0], patch[:, 2, 1] - patch[:, 0, 1]], axis=-1)
+    shift: Floats = 0.25 * np.sign(slope) * _inside(maps, x, y, 1)[:, None]
+    return shift
+
+
+def _inside(maps: Floats, x: Ints, y: Ints, border: int) -> NDArray[np.bool_]:
+    """True where at least `border` cells stand on every side of (x, y)."""
+    height, width = maps.shape[1:]
+    inner_x = (x >= border) & (x < width - border)
+    inside: NDArray[np.bool_] = inner_x & (y >= border) & (y < height - border)
+    return inside
+
+
+def _dark(maps: Floats, x: Ints, y: Ints, sigma: float) -> Floats:
+    """-H^-1 g of the log map. Rescaling to the old maximum only adds a constant: left out."""
+    kernel = _blur_kernel(sigma)
+    reach = len(kernel) // 2
+    patch = _patches(maps, x, y, reach + 2, 0.0)
+    band = np.stack([np.pad(kernel, (i, 4 - i)) for i in range(5)])
+    log = np.log(np.maximum(band @ patch @ band.T, _LOG_FLOOR))
+
+    gradient_x = (log[:, 2, 3] - log[:, 2, 1]) / 2
+    gradient_y = (log[:, 3, 2] - log[:, 1, 2]) / 2
+    xx = (log[:, 2, 4] - 2 * log[:, 2, 2] + log[:, 2, 0]) / 4
+    yy = (log[:, 4, 2] - 2 * log[:, 2, 2] + log[:, 0, 2]) / 4
+    xy = (log[:, 3, 3] - log[:, 3, 1] - log[:, 1, 3] + log[:, 1, 1]) / 4
+    determinant = xx * yy - xy * xy
+    usable = _inside(maps, x, y, 2) & (np.abs(determinant) > _LOG_FLOOR)
+    safe = np.where(usable, determinant, 1.0)
+    step_x = -(yy * gradient_x - xy * gradient_y) / safe
+    step_y = -(xx * gradient_y - xy * gradient_x) / safe
+    shift: Floats = np.stack([step_x, step_y], axis=-1) * usable[:, None]
+    return shift
+
+
+def _blur_kernel(sigma: float) -> Floats:
+    """DARK's Gaussian: 11 taps for sigma 2, 7 for 1.5, as wide as OpenCV makes such a kernel."""
+    reach = max(1, int((sigma - 0.8) / 0.3 + 1))
+    width = 0.3 * (reach - 1) + 0.8
+    taps = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * width**2))
+    kernel: Floats = taps / taps.sum()
+    return kernel
+
+
+def _local_soft_argmax(maps: Floats, x: Ints, y: Ints, sigma: float) -> Floats:
+    radius = _SOFT_ARGMAX_RADIUS
+    patch = _patches(maps, x, y, radius, -np.inf)
+    weights = np.exp(_SOFT_ARGMAX_TAU * (patch - patch.max(axis=(1, 2), keepdims=True)))
+    weights /= weights.sum(axis=(1, 2), keepdims=True)
+    steps = np.arange(-radius, radius + 1)
+    return np.stack([weights.sum(axis=1) @ steps, weights.sum(axis=2) @ steps], axis=-1)
+
+
+_REFINEMENTS: Mapping[str, Callable[[Floats, Ints, Ints, float], Floats]] = MappingProxyType(
+    {
+        "argmax": _no_shift,
+        "quarter": _quarter,
+        "dark": _dark,
+        "local_soft_argmax": _local_soft_argmax,
+    }
+)

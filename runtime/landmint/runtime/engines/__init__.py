@@ -1,0 +1,38 @@
+"""The engines that run a variant, one file each, behind one protocol.
+
+Not converters: an engine opens what export and quantize made, and never changes it. Importing
+this package imports no engine library.
+"""
+
+import importlib
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from landmint.runtime.engines.engine import Engine, Session
+from landmint.runtime.errors import LandmintError
+
+__all__ = ["ENGINES", "Engine", "Session", "load_engine"]
+
+ENGINES: Mapping[str, str] = MappingProxyType(
+    {
+        "onnxruntime": "landmint.runtime.engines.onnxruntime_engine:OnnxRuntimeEngine",
+        "openvino": "landmint.runtime.engines.openvino_engine:OpenVinoEngine",
+        "litert": "landmint.runtime.engines.litert_engine:LiteRtEngine",
+        "tensorrt": "landmint.runtime.engines.tensorrt_engine:TensorRtEngine",
+        "null": "landmint.runtime.engines.null_engine:NullEngine",
+    }
+)
+
+
+def load_engine(name: str) -> Engine:
+    """The engine called `name`, with its library imported.
+
+    Raises:
+        LandmintError: there is no such engine.
+        NotMeasuredError: its library is not installed on this machine.
+    """
+    if name not in ENGINES:
+        raise LandmintError(f"unknown engine '{name}'", choices=ENGINES)
+    module, attribute = ENGINES[name].split(":")
+    engine: Engine = getattr(importlib.import_module(module), attribute)()
+    return engine

@@ -1,0 +1,132 @@
+"""LiteRT: `ai-edge-litert`, or `tflite-runtime` on older boards, on the CPU through XNNPACK."""
+
+import importlib.metadata
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landmint.runtime.contract import Contract
+from landmint.runtime.engines.engine import (
+    Session,
+    Tensor,
+    check_input,
+    describe_precision,
+    import_library,
+    loading,
+    match_outputs,
+)
+from landmint.runtime.errors import LandmintError, NotMeasuredError
+
+_LIBRARIES = (("ai_edge_litert", "ai-edge-litert"), ("tflite_runtime", "tflite-runtime"))
+_WEIGHTED = frozenset(
+    {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL"}
+)
+_TYPES: Mapping[type, str] = MappingProxyType(
+    {np.float32: "f32", np.float16: "f16", np.uint8: "u8", np.int8: "i8", np.int16: "i16"}
+)
+
+
+class LiteRtEngine:
+    """Opens `.tflite`."""
+
+    name = "litert"
+
+    def __init__(self) -> None:
+        """Import whichever library is installed."""
+        for module, distribution in _LIBRARIES:
+            try:
+                self._library = import_library(f"{module}.interpreter", "")
+            except NotMeasuredError:
+                continue
+            self.version = f"{distribution} {importlib.metadata.version(distribution)}"
+            return
+        raise NotMeasuredError(
+            "no LiteRT on this machine",
+            reason="neither ai-edge-litert nor tflite-runtime can be imported",
+            remedy="pip install ai-edge-litert",
+        )
+
+    def load(self, entry: Path, contract: Contract, threads: int) -> Session:
+        """Open an artefact, as `Engine.load` says."""
+        with loading(self.name, entry):
+            # The default resolver applies XNNPACK.
+            interpreter = self._library.Interpreter(model_path=str(entry), num_threads=threads)
+            interpreter.allocate_tensors()
+            (tensor,) = interpreter.get_input_details()
+            check_input([int(n) for n in tensor["shape"]], contract, entry)
+            details = _named_outputs(interpreter, contract, entry)
+        return _LiteRtSession(interpreter, tensor, details)
+
+
+def _named_outputs(interpreter: Any, contract: Contract, entry: Path) -> dict[str, Any]:
+    """Details of each canonical output: by the signature, else by the tensors' own names."""
+    candidates = [
+        interpreter.get_signature_runner(key).get_output_details()
+        for key in interpreter.get_signature_list()
+    ]
+    candidates.append({detail["name"]: detail for detail in interpreter.get_output_details()})
+    for found in candidates[:-1]:
+        if all(output.name in found for output in contract.outputs):
+            return {output.name: found[output.name] for output in contract.outputs}
+    details = list(candidates[-1].values())
+    places = match_outputs({name: i for i, name in enumerate(candidates[-1])}, contract, entry)
+    return {name: details[place] for name, place in places.items()}
+
+
+class _LiteRtSession:
+    def __init__(
+        self, interpreter: Any, tensor: Mapping[str, Any], outputs: Mapping[str, Any]
+    ) -> None:
+        self._interpreter = interpreter
+        self._input = tensor
+        self._outputs = outputs
+        self._scratch = np.empty(tuple(tensor["shape"]), dtype=np.float32)
+
+    @property
+    def executed_precision(self) -> str:
+        """From the input types of the operators, which XNNPACK keeps, and its partitions."""
+        try:
+            operators = self._interpreter._get_ops_details()
+        except (AttributeError, ValueError):
+            return "unknown"  # tflite-runtime of some versions does not list its operators
+        layers = Counter(
+            _TYPES.get(operator["operand_types"][0], "other")
+            for operator in operators
+            if operator["op_name"] in _WEIGHTED
+        )
+        parts = sum(operator["op_name"] == "DELEGATE" for operator in operators)
+        where = f"XNNPACK, {parts} partition{'s' * (parts != 1)}" if parts else "without XNNPACK"
+        return f"{describe_precision(layers)} ({where})"
+
+    def run(self, tensor: Tensor) -> dict[str, Tensor]:
+        """Run one face, as `Session.run` says; quantised ends use the tensors' own scales."""
+        self._interpreter.set_tensor(self._input["index"], self._quantised(tensor))
+        self._interpreter.invoke()
+        return {name: self._real(detail) for name, detail in self._outputs.items()}
+
+    def _quantised(self, tensor: Tensor) -> NDArray[Any]:
+        kind = self._input["dtype"]
+        if kind is np.float32:
+            return tensor
+        if not np.issubdtype(kind, np.integer):
+            raise LandmintError(f"a LiteRT input of type {np.dtype(kind)} is not supported")
+        scale, zero = self._input["quantization"]
+        limits = np.iinfo(kind)
+        levels = np.divide(tensor, np.float32(scale), out=self._scratch)
+        np.rint(levels, out=levels)
+        levels += zero
+        np.clip(levels, limits.min, limits.max, out=levels)
+        return levels.astype(kind)
+
+    def _real(self, detail: Mapping[str, Any]) -> Tensor:
+        values: NDArray[Any] = self._interpreter.get_tensor(detail["index"])
+        if not np.issubdtype(values.dtype, np.integer):
+            return values.astype(np.float32, copy=False)
+        scale, zero = detail["quantization"]
+        real: Tensor = (values.astype(np.float32) - np.float32(zero)) * np.float32(scale)
+        return real

@@ -1,0 +1,106 @@
+"""ONNX Runtime on the CPU; not on its other execution providers."""
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from landmint.runtime.contract import Contract
+from landmint.runtime.engines.engine import (
+    Session,
+    Tensor,
+    check_input,
+    describe_precision,
+    import_library,
+    loading,
+    match_outputs,
+)
+
+_PROVIDERS = ["CPUExecutionProvider"]
+_WEIGHTED = ("Conv", "Gemm", "MatMul")
+_TYPES: Mapping[str, str] = MappingProxyType(
+    {"float": "f32", "float16": "f16", "bfloat16": "bf16", "uint8": "u8", "int8": "i8"}
+)
+
+
+class OnnxRuntimeEngine:
+    """Opens `.onnx`."""
+
+    name = "onnxruntime"
+
+    def __init__(self) -> None:
+        """Import the library."""
+        self._library = import_library("onnxruntime", "pip install onnxruntime")
+        self.version = f"onnxruntime {self._library.__version__}"
+
+    def load(self, entry: Path, contract: Contract, threads: int) -> Session:
+        """Open an artefact, as `Engine.load` says."""
+        with loading(self.name, entry):
+            session = self._open(entry, self._options(threads))
+            (tensor,) = session.get_inputs()
+            check_input(tensor.shape, contract, entry)
+            names = {output.name: i for i, output in enumerate(session.get_outputs())}
+            places = match_outputs(names, contract, entry)
+        return _OnnxRuntimeSession(self, session, entry, tensor.name, places)
+
+    def _open(self, entry: Path, options: Any) -> Any:
+        return self._library.InferenceSession(str(entry), options, providers=_PROVIDERS)
+
+    def _options(self, threads: int) -> Any:
+        options = self._library.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = self._library.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = 4
+        # Idle threads that keep spinning after a run would slow whatever is timed next.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        return options
+
+    def profile(self, entry: Path, feed: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+        """The nodes of one inference, as the library's own trace tells them."""
+        with tempfile.TemporaryDirectory() as folder:
+            options = self._options(threads=1)
+            options.enable_profiling = True
+            options.profile_file_prefix = str(Path(folder) / "trace")
+            session = self._open(entry, options)
+            session.run(None, feed)
+            trace = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        return [event for event in trace if event.get("cat") == "Node"]
+
+
+class _OnnxRuntimeSession:
+    def __init__(
+        self,
+        engine: OnnxRuntimeEngine,
+        session: Any,
+        entry: Path,
+        input_name: str,
+        places: Mapping[str, int],
+    ) -> None:
+        self._engine = engine
+        self._session = session
+        self._entry = entry
+        self._input_name = input_name
+        self._places = places
+
+    @property
+    def executed_precision(self) -> str:
+        """From the trace of one inference of a second session."""
+        shape = self._session.get_inputs()[0].shape
+        face = np.zeros([n if isinstance(n, int) else 1 for n in shape], dtype=np.float32)
+        layers = Counter[str]()
+        for event in self._engine.profile(self._entry, {self._input_name: face}):
+            if any(word in event["args"]["op_name"] for word in _WEIGHTED):
+                own = next(iter(event["args"]["input_type_shape"][0]))
+                layers[_TYPES.get(own, own)] += 1
+        return describe_precision(layers)
+
+    def run(self, tensor: Tensor) -> dict[str, Tensor]:
+        """Run one face, as `Session.run` says."""
+        outputs = self._session.run(None, {self._input_name: tensor})
+        return {name: outputs[place] for name, place in self._places.items()}

@@ -1,0 +1,91 @@
+"""OpenVINO on the CPU, with the precision pinned; not on its GPU or NPU plugins.
+
+Left alone, the CPU plugin runs a float32 model in bfloat16 on a CPU that has it, and says so
+nowhere. The hint f32 keeps float layers in float32; INT8 layers stay INT8.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from landmint.runtime.contract import Contract
+from landmint.runtime.engines.engine import (
+    Session,
+    Tensor,
+    check_input,
+    describe_precision,
+    import_library,
+    loading,
+    match_outputs,
+)
+
+_WEIGHTED = frozenset(
+    {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "GroupConvolution"}
+)
+
+
+class OpenVinoEngine:
+    """Opens OpenVINO IR (`.xml` with its `.bin`) and `.onnx`."""
+
+    name = "openvino"
+
+    def __init__(self) -> None:
+        """Import the library."""
+        self._library = import_library("openvino", "pip install openvino")
+        self.version = f"openvino {self._library.__version__.split('-')[0]}"
+
+    def load(self, entry: Path, contract: Contract, threads: int) -> Session:
+        """Open an artefact, as `Engine.load` says."""
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": "f32",
+            # Several processes take turns: pinned, they would all wait for the same core.
+            "ENABLE_CPU_PINNING": False,
+        }
+        with loading(self.name, entry):
+            core = self._library.Core()
+            compiled = core.compile_model(str(entry), "CPU", settings)
+            (tensor,) = compiled.inputs
+            partial = tensor.get_partial_shape()
+            shape = [axis.get_length() if axis.is_static else -1 for axis in partial]
+            check_input(shape, contract, entry)
+            names = {
+                name: i for i, output in enumerate(compiled.outputs) for name in output.get_names()
+            }
+            places = match_outputs(names, contract, entry)
+        return _OpenVinoSession(compiled, places)
+
+
+class _OpenVinoSession:
+    def __init__(self, compiled: Any, places: Mapping[str, int]) -> None:
+        self._compiled = compiled
+        self._request = compiled.create_infer_request()
+        self._places = places
+
+    @property
+    def executed_precision(self) -> str:
+        """From the primitives in the runtime graph.
+
+        The graph's runtimePrecision names the type of compressed weights; the primitive that
+        computes ends in the type that it computes in.
+        """
+        layers = Counter[str]()
+        for layer in self._compiled.get_runtime_model().get_ordered_ops():
+            facts = layer.get_rt_info()
+            if "layerType" in facts and facts["layerType"].astype(str) in _WEIGHTED:
+                primitive = facts["primitiveType"].astype(str)
+                layers[primitive.rsplit("_", 1)[-1].lower()] += 1
+        return describe_precision(layers)
+
+    def run(self, tensor: Tensor) -> dict[str, Tensor]:
+        """Run one face, as `Session.run` says."""
+        self._request.infer({0: tensor}, share_inputs=True)
+        return {
+            name: np.array(self._request.get_output_tensor(place).data, dtype=np.float32)
+            for name, place in self._places.items()
+        }

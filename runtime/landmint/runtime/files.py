@@ -1,0 +1,75 @@
+"""Files written whole or not at all, and the digests that identify them.
+
+Not a store: it knows nothing of bundles, runs or measurements.
+"""
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from landmint.runtime.errors import LandmintError
+
+
+@contextlib.contextmanager
+def atomic_path(final: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `final`; move it into place on success, remove it on failure.
+
+    The body creates a file or a folder at the yielded path. A folder that already stands at
+    `final` is replaced: it is renamed away first, so that `final` is never half-written.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+    try:
+        fresh = work / final.name
+        yield fresh
+        if final.is_dir():
+            final.rename(work / "replaced")
+        fresh.replace(final)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(path) as fresh:
+        fresh.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as indented JSON, atomically; NaN and infinity are refused by JSON itself."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        LandmintError: the file is missing, or truncated, or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LandmintError(f"{path} does not exist", remedy="check the path") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise LandmintError(
+            f"{path} is not valid JSON",
+            reason=f"it is truncated or was edited: {error}",
+            remedy="make it again with the stage that wrote it",
+        ) from None
+
+
+def sha256_file(path: Path) -> str:
+    """Hexadecimal sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(content: Any) -> str:
+    """Hexadecimal sha256 of `content` as canonical JSON: equal content, equal digest."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,239 @@
+"""Timing one loaded model: first run, warm-up until it settles, blocks of warm runs.
+
+This side runs on the device and times; who takes turns with whom is decided where processes are
+started, in `landmint.targets`. What is timed is `Session.run`: input tensor in, outputs out,
+copies and the quantisation of both ends included; cropping and decoding are not.
+"""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from landmint.runtime.engines.engine import Session, Tensor
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.stats import Interval, launch_interval, quantile, samples_needed
+
+# Warm-up has settled when a quick and a slow moving mean agree for a while.
+_QUICK, _SLOW = 0.2, 0.05
+_AGREEMENT = 0.04
+_AGREED_RUNS = 40
+_BUSY = 0.1
+
+
+@dataclass(frozen=True)
+class LatencyConfig:
+    """How long and how often to time."""
+
+    threads: int = 1
+    """Threads that one inference may use."""
+    launches: int = 3
+    """Fresh processes of each variant; with fewer than two there is no interval."""
+    samples: int = 700
+    """Warm runs of each variant wanted over all launches; p99 needs 662."""
+    seconds: float = 4.0
+    """Time for each variant's warm runs over all launches; a slow variant gets fewer runs."""
+    block_ms: float = 15.0
+    """Least duration of one block of runs."""
+    block_runs: int = 5
+    """Least runs in one block."""
+    warm_runs: int = 30
+    """Least warm-up runs."""
+    warm_ms: float = 250.0
+    """Least warm-up time."""
+    warm_limit_s: float = 8.0
+    """Longest warm-up; a model that has not settled by then is timed as it is, and marked."""
+    timeout_s: float = 300.0
+    """Longest wait for one answer of a variant's process before it counts as hung."""
+    seed: int = 0
+    """Of the order in which variants take turns."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be timed.
+
+        Raises:
+            LandmintError: a count or a duration is not positive.
+        """
+        positive = dataclasses.asdict(self)
+        del positive["seed"]
+        for name, value in positive.items():
+            if not value > 0:
+                raise LandmintError(f"{name} = {value} in the latency settings must be positive")
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """What came before the timed runs."""
+
+    first_ms: float
+    """The first run after loading."""
+    runs: int
+    """Warm-up runs, the first included."""
+    settled: bool
+    """Whether the time of a run had settled."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Warm runs, one after the other, while no other variant ran."""
+
+    samples_ms: tuple[float, ...]
+    """Each run."""
+    cpu_ms: float
+    """Processor time of this process over the block, all threads."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One process of one variant."""
+
+    load_ms: float
+    """From the file to a model that is ready to run."""
+    warm_up: WarmUp
+    """Before the blocks."""
+    blocks: tuple[Block, ...]
+    """The timed runs, in order."""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """What the launches of one variant say. Milliseconds."""
+
+    load_ms: float
+    """Median over launches."""
+    first_ms: float
+    """Median over launches."""
+    warm_ms: float
+    """Median of a launch's block medians; then the geometric mean over launches."""
+    interval: Interval | None
+    """Of `warm_ms`, over launches; None for a single launch."""
+    cpu_ms: float
+    """Processor time of a run, all threads: hardly moved by other work on the machine."""
+    p90_ms: float | None
+    """Over all samples; None when there are too few."""
+    p99_ms: float | None
+    """Over all samples; None when there are too few."""
+    samples: int
+    """Warm runs."""
+    waiting: float
+    """Share of the time that the process did not run; high on a machine with other work. 0 where
+    it cannot be told: with several threads, or on a GPU."""
+    notes: tuple[str, ...]
+    """Why a figure is not given or is in doubt."""
+
+
+def warm_up(session: Session, inputs: Sequence[Tensor], config: LatencyConfig) -> WarmUp:
+    """Run until the time of a run has settled, within the limits of the config.
+
+    Settled: a quick and a slow exponential mean agree within 4 % for 40 runs in a row. Processor
+    time counts as well as the clock's: on a busy machine the clock alone would never settle.
+    """
+    begin = time.perf_counter()
+    first_ms = _timed(session, inputs[0])[0]
+    clock, processor = _Settling(), _Settling()
+    runs = 1
+    while True:
+        elapsed_s = time.perf_counter() - begin
+        settled = clock.settled or processor.settled
+        enough = runs >= config.warm_runs and elapsed_s * 1000 >= config.warm_ms
+        if (enough and settled) or elapsed_s >= config.warm_limit_s:
+            return WarmUp(first_ms, runs, settled)
+        wall_ms, cpu_ms = _timed(session, inputs[runs % len(inputs)])
+        clock.add(wall_ms)
+        processor.add(cpu_ms)
+        runs += 1
+
+
+class _Settling:
+    """Two exponential means of one series, and for how long they have agreed."""
+
+    def __init__(self) -> None:
+        self._quick = self._slow = -1.0
+        self._agreed = 0
+
+    def add(self, value: float) -> None:
+        # The first run may take a hundred times as long: the means begin with the second.
+        self._quick = value if self._quick < 0 else self._quick + _QUICK * (value - self._quick)
+        self._slow = value if self._slow < 0 else self._slow + _SLOW * (value - self._slow)
+        agree = abs(self._quick - self._slow) <= _AGREEMENT * self._slow
+        self._agreed = self._agreed + 1 if agree else 0
+
+    @property
+    def settled(self) -> bool:
+        return self._agreed >= _AGREED_RUNS
+
+
+def time_block(session: Session, inputs: Sequence[Tensor], config: LatencyConfig) -> Block:
+    """One block, at least as long and of at least as many runs as the config says."""
+    samples: list[float] = []
+    cpu_ms = 0.0
+    while len(samples) < config.block_runs or sum(samples) < config.block_ms:
+        wall, cpu = _timed(session, inputs[len(samples) % len(inputs)])
+        samples.append(wall)
+        cpu_ms += cpu
+    return Block(tuple(samples), cpu_ms)
+
+
+def _timed(session: Session, tensor: Tensor) -> tuple[float, float]:
+    """Milliseconds by the clock, and of this process on processors."""
+    cpu, begin = time.process_time_ns(), time.perf_counter_ns()
+    session.run(tensor)
+    wall = time.perf_counter_ns() - begin
+    return wall / 1e6, (time.process_time_ns() - cpu) / 1e6
+
+
+def launch_median(launch: Launch) -> float:
+    """Median over blocks of the block medians, in milliseconds."""
+    return median(median(block.samples_ms) for block in launch.blocks)
+
+
+def summarise_latency(launches: Sequence[Launch], threads: int) -> Latency:
+    """The figures of one variant's launches, of which there is at least one."""
+    samples = np.array([ms for launch in launches for b in launch.blocks for ms in b.samples_ms])
+    medians = [launch_median(launch) for launch in launches]
+    cpu_ms = sum(block.cpu_ms for launch in launches for block in launch.blocks)
+    waiting = max(0.0, 1 - cpu_ms / float(samples.sum())) if threads == 1 else 0.0
+    return Latency(
+        load_ms=median(launch.load_ms for launch in launches),
+        first_ms=median(launch.warm_up.first_ms for launch in launches),
+        warm_ms=float(np.exp(np.log(medians).mean())),
+        interval=launch_interval(medians),
+        cpu_ms=cpu_ms / len(samples),
+        p90_ms=quantile(samples, 0.90) if len(samples) >= samples_needed(0.90) else None,
+        p99_ms=quantile(samples, 0.99) if len(samples) >= samples_needed(0.99) else None,
+        samples=len(samples),
+        waiting=waiting,
+        notes=tuple(_notes(launches, len(samples), waiting)),
+    )
+
+
+def _notes(launches: Sequence[Launch], samples: int, waiting: float) -> Iterator[str]:
+    for share in (0.90, 0.99):
+        if samples < samples_needed(share):
+            yield f"p{share * 100:.0f} needs {samples_needed(share)} samples, there are {samples}"
+    if len(launches) < 2:
+        yield "one launch: no interval, since launches differ more than runs of one launch"
+    unsettled = sum(not launch.warm_up.settled for launch in launches)
+    if unsettled:
+        yield f"warm-up had not settled in {unsettled} of {len(launches)} launches"
+    if waiting > _BUSY:
+        yield f"the machine was busy: the process waited {waiting:.0%} of the time"
+
+
+def latency_ratio(numerator: Sequence[Launch], denominator: Sequence[Launch]) -> Interval | None:
+    """How much slower one variant is than another, paired by the launches where they took turns.
+
+    Compares the median of block minima: other work on the machine lengthens some runs of a block,
+    seldom all. Tails are not seen. None for fewer than two launches, or unequal numbers of them.
+    """
+    if len(numerator) != len(denominator):
+        return None
+    pairs = zip(numerator, denominator, strict=True)
+    return launch_interval([_quickest(a) / _quickest(b) for a, b in pairs])
+
+
+def _quickest(launch: Launch) -> float:
+    return median(min(block.samples_ms) for block in launch.blocks)

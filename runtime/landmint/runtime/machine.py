@@ -1,0 +1,154 @@
+"""Which machine measured: processor, its instructions for small numbers, memory, load, versions.
+
+No host name, user or address: a report is made to be shown. Everything is read from files that
+Linux keeps on servers and boards alike; what a machine does not tell stays empty.
+"""
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+# What decides the speed of INT8 and half precision.
+_FLAGS = (
+    *("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
+    *("amx_int8", "amx_bf16", "neon", "asimd", "asimddp", "asimdhp", "i8mm", "bf16", "sve"),
+)
+# Arm's part numbers (implementer 0x41), from its technical reference manuals.
+_ARM_PARTS: Mapping[str, str] = MappingProxyType(
+    {
+        "0xc07": "Cortex-A7",
+        "0xd03": "Cortex-A53",
+        "0xd04": "Cortex-A35",
+        "0xd05": "Cortex-A55",
+        "0xd07": "Cortex-A57",
+        "0xd08": "Cortex-A72",
+        "0xd09": "Cortex-A73",
+        "0xd0a": "Cortex-A75",
+        "0xd0b": "Cortex-A76",
+        "0xd0c": "Neoverse-N1",
+        "0xd40": "Neoverse-V1",
+        "0xd41": "Cortex-A78",
+        "0xd42": "Cortex-A78AE",
+        "0xd46": "Cortex-A510",
+        "0xd4f": "Neoverse-V2",
+    }
+)
+_PACKAGES = (*("numpy", "onnxruntime", "openvino", "ai-edge-litert", "tflite-runtime", "tensorrt"),)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine as it was when it measured."""
+
+    cpu: str
+    """Model of the processor; on Arm the kinds of its cores."""
+    architecture: str
+    """Such as "x86_64" or "aarch64"."""
+    cores: int
+    """Logical cores that this process may use."""
+    board: str = ""
+    """The board's own name, from the device tree."""
+    flags: tuple[str, ...] = ()
+    """Those of the processor's instructions that matter for INT8 and half precision."""
+    memory_mib: int = 0
+    """Memory of the machine."""
+    system: str = ""
+    """Operating system."""
+    kernel: str = ""
+    """Kernel release."""
+    governor: str = ""
+    """Frequency governor of the first core; empty where there is none, as in virtual machines."""
+    load: float = 0.0
+    """Processes that wanted to run in the last minute, before measuring began."""
+    python: str = ""
+    """Version of Python."""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """Installed engines, and numpy, with versions."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionaries and lists."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> "Machine":
+        """The machine that `to_json` wrote; raises TypeError or KeyError on anything else."""
+        return Machine(**{**content, "flags": tuple(content["flags"])})
+
+
+def identify(root: Path = Path("/")) -> Machine:
+    """This machine, from the files under `root`."""
+    cpuinfo = _text(root / "proc/cpuinfo")
+    told = _pairs(cpuinfo, ":").get("flags") or _pairs(cpuinfo, ":").get("Features") or ""
+    memory = _pairs(_text(root / "proc/meminfo"), ":").get("MemTotal", "0").split()[0]
+    load = _text(root / "proc/loadavg").split()
+    return Machine(
+        cpu=_cpu(cpuinfo),
+        architecture=platform.machine(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1,
+        board=_text(root / "proc/device-tree/model").strip("\0\n "),
+        flags=tuple(flag for flag in _FLAGS if flag in told.split()),
+        memory_mib=int(memory) // 1024,
+        system=_pairs(_text(root / "etc/os-release"), "=").get("PRETTY_NAME", "").strip('"'),
+        kernel=platform.release(),
+        governor=_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip(),
+        load=float(load[0]) if load else 0.0,
+        python=platform.python_version(),
+        packages=installed(_PACKAGES),
+    )
+
+
+def installed(names: tuple[str, ...]) -> dict[str, str]:
+    """Versions of those distributions that are installed; none of them is imported."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def memory_mib(field_name: str, root: Path = Path("/")) -> float | None:
+    """A memory field of this process in MiB: "VmRSS" now, "VmHWM" at its peak; None if untold."""
+    value = _pairs(_text(root / "proc/self/status"), ":").get(field_name)
+    return int(value.split()[0]) / 1024 if value else None
+
+
+def reset_peak_memory() -> None:
+    """Begin the peak ("VmHWM") anew, where the kernel lets a process do that."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return
+
+
+def _cpu(cpuinfo: str) -> str:
+    pairs = _pairs(cpuinfo, ":")
+    if "model name" in pairs:
+        return pairs["model name"]
+    parts = [line.split(":")[1].strip() for line in cpuinfo.splitlines() if "CPU part" in line]
+    kinds = [f"{parts.count(part)}x {_ARM_PARTS.get(part, part)}" for part in dict.fromkeys(parts)]
+    return " + ".join(kinds) or pairs.get("Hardware") or platform.processor() or "unknown"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _pairs(text: str, separator: str) -> dict[str, str]:
+    """The first value of each key."""
+    pairs: dict[str, str] = {}
+    for line in text.splitlines():
+        key, found, value = line.partition(separator)
+        if found:
+            pairs.setdefault(key.strip(), value.strip())
+    return pairs

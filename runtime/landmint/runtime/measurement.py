@@ -1,0 +1,175 @@
+"""What was measured of one variant: raw samples and landmarks, never statistics.
+
+Stored as `<format>-<precision>.json` with the landmarks beside it as `.npy`. Figures are derived
+by `accuracy` and `latency`; they are not stored, so that a better statistic needs no new run.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.files import atomic_path, read_json, sha256_file, write_json
+from landmint.runtime.latency import Block, Latency, Launch, WarmUp, summarise_latency
+from landmint.runtime.machine import Machine
+
+SCHEMA = 1
+Floats = NDArray[np.float64]
+Status = Literal["measured", "not measured"]
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """One variant on one machine."""
+
+    bundle: str
+    """Name of the model."""
+    variant: str
+    """Format and precision, such as "tflite/int8"."""
+    engine: str
+    """Registry name of the engine."""
+    status: Status
+    """Whether it ran."""
+    reason: str = ""
+    """Why it did not run; empty when it did."""
+    engine_version: str = ""
+    """The library that ran, with its version."""
+    executed_precision: str = ""
+    """The number formats that really ran, as the engine tells."""
+    threads: int = 1
+    """Threads that one inference might use."""
+    target: str = ""
+    """Where it ran, by the target's name."""
+    session: str = ""
+    """Time, in UTC, of the visit to the machine; variants of one visit took turns."""
+    machine: Machine | None = None
+    """The machine that ran it."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """The variant's files and their sha256."""
+    size_bytes: int = 0
+    """Their size on disk."""
+    peak_memory_mib: float | None = None
+    """Most memory of the process from loading to the last run; None where untold."""
+    baseline_memory_mib: float | None = None
+    """Memory of the same process, engine imported, before it loaded the model."""
+    launches: tuple[Launch, ...] = ()
+    """Raw times; empty when latency was not measured."""
+    faces: tuple[str, ...] = ()
+    """Names of the faces, in the order of `points`."""
+    points: Floats | None = None
+    """(N, L, 2) predicted landmarks in original image pixels; None when not measured."""
+
+    @property
+    def latency(self) -> Latency | None:
+        """Figures of the launches; None when latency was not measured."""
+        return summarise_latency(self.launches, self.threads) if self.launches else None
+
+    @property
+    def blocks_ms(self) -> list[list[float]]:
+        """Raw warm times of every block of every launch."""
+        return [list(block.samples_ms) for launch in self.launches for block in launch.blocks]
+
+
+def not_measured(bundle: str, variant: str, engine: str, reason: str) -> Measurement:
+    """The measurement of a variant that could not run."""
+    return Measurement(bundle, variant, engine, "not measured", reason)
+
+
+def measurement_path(folder: Path, variant: str) -> Path:
+    """Where a variant's measurement stands."""
+    return folder / f"{variant.replace('/', '-')}.json"
+
+
+def write_measurement(folder: Path, measurement: Measurement) -> Path:
+    """Write the landmarks, then the JSON that names them; returns the JSON's path."""
+    path = measurement_path(folder, measurement.variant)
+    content: dict[str, Any] = {"schema": SCHEMA}
+    for item in dataclasses.fields(measurement):
+        if item.name not in ("points", "machine", "launches"):
+            content[item.name] = getattr(measurement, item.name)
+    content["machine"] = measurement.machine.to_json() if measurement.machine else None
+    content["launches"] = [dataclasses.asdict(launch) for launch in measurement.launches]
+    content["points_sha256"] = None
+    if measurement.points is not None:
+        with atomic_path(path.with_suffix(".npy")) as fresh, fresh.open("wb") as file:
+            np.save(file, measurement.points)
+        content["points_sha256"] = sha256_file(path.with_suffix(".npy"))
+    write_json(path, content)
+    return path
+
+
+def read_measurement(path: Path) -> Measurement:
+    """The measurement that `write_measurement` wrote.
+
+    Raises:
+        LandmintError: the file or its landmarks are missing, truncated or of another schema.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
+        raise LandmintError(
+            f"{path} is no measurement of schema {SCHEMA}",
+            reason="another landmint wrote it, or it is another file",
+            remedy="measure again",
+        )
+    try:
+        expected = content.pop("points_sha256")
+        machine = content.pop("machine")
+        launches = tuple(_launch(launch) for launch in content.pop("launches"))
+        faces = tuple(content.pop("faces"))
+        return Measurement(
+            **content,
+            faces=faces,
+            launches=launches,
+            machine=Machine.from_json(machine) if machine else None,
+            points=_read_points(path.with_suffix(".npy"), expected, len(faces)),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise LandmintError(
+            f"{path} is incomplete",
+            reason=f"{type(error).__name__}: {error}",
+            remedy="measure again",
+        ) from None
+
+
+def read_measurements(folder: Path) -> tuple[Measurement, ...]:
+    """Every measurement in a folder, by variant name.
+
+    Raises:
+        LandmintError: there is none, or one cannot be read.
+    """
+    paths = sorted(folder.glob("*.json"))
+    if not paths:
+        raise LandmintError(
+            f"{folder} holds no measurements", remedy="run `landmint measure` first"
+        )
+    return tuple(read_measurement(path) for path in paths)
+
+
+def _launch(content: Mapping[str, Any]) -> Launch:
+    blocks = tuple(
+        Block(tuple(float(ms) for ms in b["samples_ms"]), float(b["cpu_ms"]))
+        for b in content["blocks"]
+    )
+    if not blocks or not all(block.samples_ms for block in blocks):
+        raise ValueError("a launch without samples")
+    return Launch(float(content["load_ms"]), WarmUp(**content["warm_up"]), blocks)
+
+
+def _read_points(path: Path, expected: str | None, faces: int) -> Floats | None:
+    if expected is None:
+        return None
+    if not path.is_file() or sha256_file(path) != expected:
+        raise LandmintError(
+            f"{path} is missing, truncated or changed",
+            reason="it is not what its measurement was written with",
+            remedy="measure again",
+        )
+    points: Floats = np.load(path, allow_pickle=False)
+    if points.ndim != 3 or len(points) != faces:
+        raise ValueError(f"{len(points)} faces of landmarks for {faces} names")
+    return points

@@ -1,0 +1,307 @@
+"""The contract suite of the engines: each runs one tiny network and must give numpy's answer.
+
+The network: heatmaps = relu(conv 8x8 stride 8).
+
+An engine whose library or converter this machine lacks is reported as not measured.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from landmint.runtime.contract import Contract, CropRule, Head, Layout, Output
+from landmint.runtime.decode import decode
+from landmint.runtime.engines import ENGINES, Session, load_engine
+from landmint.runtime.engines.engine import describe_precision, match_outputs
+from landmint.runtime.engines.null_engine import encode, plain_face
+from landmint.runtime.errors import LandmintError, NotMeasuredError
+from landmint.runtime.markup import get_markup
+
+SIZE, CELLS, POINTS = 32, 4, 68
+CONTRACT = Contract(
+    markup="68",
+    input_size=SIZE,
+    crop=CropRule(1.2, True),
+    mean=(127.5, 127.5, 127.5),
+    std=(127.5, 127.5, 127.5),
+    head=Head("heatmap", "argmax", 1.0),
+    outputs=(Output("heatmaps", (POINTS, CELLS, CELLS)),),
+)
+WEIGHTS = (np.random.default_rng(0).standard_normal((POINTS, 3, 8, 8)) * 0.05).astype(np.float32)
+
+Floats32 = NDArray[np.float32]
+
+
+def face(seed: int = 1) -> Floats32:
+    """A normalised input (1, 3, S, S)."""
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-1, 1, (1, 3, SIZE, SIZE)).astype(np.float32)
+
+
+def answer(tensor: Floats32) -> Floats32:
+    """The network's heatmaps (1, L, 4, 4)."""
+    patches = tensor.reshape(3, CELLS, 8, CELLS, 8).transpose(1, 3, 0, 2, 4)
+    values = np.einsum("ijcyx,lcyx->lij", patches, WEIGHTS)
+    heatmaps: Floats32 = np.maximum(values, 0)[None].astype(np.float32)
+    return heatmaps
+
+
+def write_onnx(folder: Path) -> Path:
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["image", "weights"], ["c"], strides=[8, 8]),
+            helper.make_node("Relu", ["c"], ["heatmaps"]),
+        ],
+        "tiny",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, SIZE, SIZE])],
+        [helper.make_tensor_value_info("heatmaps", TensorProto.FLOAT, [1, POINTS, CELLS, CELLS])],
+        [numpy_helper.from_array(WEIGHTS, "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, folder / "tiny.onnx")
+    return folder / "tiny.onnx"
+
+
+def write_int8_onnx(folder: Path) -> Path:
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+
+    class Faces(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.left = iter([{"image": face(seed)} for seed in range(8)])
+
+        def get_next(self) -> Any:
+            return next(self.left, None)
+
+    target = folder / "int8.onnx"
+    source = write_onnx(folder)
+    quantize_static(source, target, Faces(), quant_format=QuantFormat.QDQ, per_channel=True)
+    return target
+
+
+def write_openvino(folder: Path) -> Path:
+    import openvino
+
+    openvino.save_model(openvino.Core().read_model(write_onnx(folder)), folder / "tiny.xml")
+    return folder / "tiny.xml"
+
+
+def write_tflite(folder: Path) -> Path:
+    return _write_tflite(folder / "tiny.tflite", int8=False)
+
+
+def write_int8_tflite(folder: Path) -> Path:
+    return _write_tflite(folder / "int8.tflite", int8=True)
+
+
+def _write_tflite(path: Path, int8: bool) -> Path:
+    import tensorflow as tf
+
+    shape = [1, SIZE, SIZE, 3]
+
+    class Net(tf.Module):  # type: ignore[misc]
+        @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])  # type: ignore[untyped-decorator]
+        def __call__(self, image: Any) -> Any:
+            kernel = WEIGHTS.transpose(2, 3, 1, 0)
+            return {"heatmaps": tf.nn.relu(tf.nn.conv2d(image, kernel, 8, "VALID"))}
+
+    net = Net()
+    function = net.__call__.get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], net)
+    if int8:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: (
+            [face(seed).transpose(0, 2, 3, 1)] for seed in range(8)
+        )
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+    path.write_bytes(converter.convert())
+    return path
+
+
+@dataclass(frozen=True)
+class Case:
+    engine: str
+    write: Callable[[Path], Path]
+    precision: str
+    layout: Layout = "NCHW"
+    tolerance: float = 1e-5
+
+
+CASES = {
+    "onnxruntime": Case("onnxruntime", write_onnx, "f32"),
+    "onnxruntime-int8": Case("onnxruntime", write_int8_onnx, "u8", tolerance=0.05),
+    "openvino": Case("openvino", write_openvino, "f32", tolerance=2e-3),
+    "litert": Case("litert", write_tflite, "f32 (XNNPACK, 1 partition)", "NHWC"),
+    "litert-int8": Case(
+        "litert", write_int8_tflite, "i8 (XNNPACK, 1 partition)", "NHWC", tolerance=0.05
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    case: Case
+    entry: Path
+    contract: Contract
+    session: Session
+
+    def run(self, tensor: Floats32) -> Floats32:
+        """Heatmaps, channels first, of a channels-first input."""
+        if self.case.layout == "NHWC":
+            outputs = self.session.run(np.ascontiguousarray(tensor.transpose(0, 2, 3, 1)))
+            return outputs["heatmaps"].transpose(0, 3, 1, 2)
+        return self.session.run(tensor)["heatmaps"]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=pytest.mark.slow if "litert" in name else ()) for name in CASES
+    ],
+)
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    case = CASES[request.param]
+    try:
+        engine = load_engine(case.engine)
+        entry = case.write(tmp_path_factory.mktemp(request.param))
+    except (NotMeasuredError, ImportError) as error:
+        pytest.skip(f"not measured: {error}")
+    contract = CONTRACT.with_layout(case.layout)
+    return Loaded(case, entry, contract, engine.load(entry, contract, threads=1))
+
+
+def test_gives_the_answer(loaded: Loaded) -> None:
+    for seed in range(3):
+        tensor = face(seed)
+        output = loaded.run(tensor)
+        assert output.dtype == np.float32
+        np.testing.assert_allclose(output, answer(tensor), atol=loaded.case.tolerance)
+
+
+def test_outputs_are_its_own(loaded: Loaded) -> None:
+    first = loaded.run(face(1))
+    before = first.copy()
+    loaded.run(face(2))
+    np.testing.assert_array_equal(first, before)
+    np.testing.assert_array_equal(loaded.run(face(1)), before)
+
+
+def test_tells_the_precision_that_ran(loaded: Loaded) -> None:
+    assert loaded.session.executed_precision == loaded.case.precision
+
+
+def test_two_threads_give_the_same_answer(loaded: Loaded) -> None:
+    session = load_engine(loaded.case.engine).load(loaded.entry, loaded.contract, threads=2)
+    two = replace(loaded, session=session)
+    np.testing.assert_allclose(two.run(face()), loaded.run(face()), atol=1e-5)
+
+
+def test_refuses_another_input_size(loaded: Loaded) -> None:
+    other = replace(loaded.contract, input_size=64)
+    with pytest.raises(LandmintError, match="takes an input of shape"):
+        load_engine(loaded.case.engine).load(loaded.entry, other, threads=1)
+
+
+def test_refuses_a_file_without_the_output(loaded: Loaded) -> None:
+    outputs = (Output("cls", (68, 4, 4)), Output("heatmaps", (68, 4, 4)))
+    other = replace(loaded.contract, outputs=outputs)
+    with pytest.raises(LandmintError, match="has no output 'cls'"):
+        load_engine(loaded.case.engine).load(loaded.entry, other, threads=1)
+
+
+def test_names_a_broken_or_missing_file(loaded: Loaded, tmp_path: Path) -> None:
+    engine = load_engine(loaded.case.engine)
+    broken = tmp_path / f"broken{loaded.entry.suffix}"
+    with pytest.raises(LandmintError, match="broken.* does not exist"):
+        engine.load(broken, loaded.contract, threads=1)
+    broken.write_bytes(b"neither a graph nor weights")
+    with pytest.raises(LandmintError, match=f"{engine.name} cannot open .*broken"):
+        engine.load(broken, loaded.contract, threads=1)
+
+
+def test_every_engine_is_in_the_registry_under_its_own_name() -> None:
+    for name in ENGINES:
+        try:
+            engine = load_engine(name)
+        except NotMeasuredError as error:
+            assert error.remedy  # what to install is part of the message
+            continue
+        assert engine.name == name
+        assert any(character.isdigit() for character in engine.version)
+
+
+def test_unknown_engine() -> None:
+    with pytest.raises(LandmintError, match="choices: onnxruntime, openvino"):
+        load_engine("caffe")
+
+
+def test_outputs_are_matched_by_name_never_by_place() -> None:
+    outputs = (Output("x", (68, 4, 4)), Output("y", (68, 4, 4)))
+    contract = replace(CONTRACT, outputs=outputs)
+    found = {"serving/y:0": 0, "x:0": 1}
+    assert match_outputs(found, contract, Path("m")) == {"x": 1, "y": 0}
+    with pytest.raises(LandmintError, match="no output 'x'"):
+        match_outputs({"a": 0, "b": 1}, contract, Path("m"))
+    assert match_outputs({"Identity": 0}, CONTRACT, Path("m")) == {"heatmaps": 0}
+
+
+def test_precision_in_words() -> None:
+    assert describe_precision({}) == "unknown"
+    assert describe_precision({"f32": 9}) == "f32"
+    assert describe_precision({"f32": 4, "i8": 52}) == "i8 52, f32 4"
+
+
+def contract_of(kind: str, layout: Layout) -> Contract:
+    maps = (68, 8, 8)
+    near = tuple(tuple((i + 1 + k) % 68 for k in range(3)) for i in range(68))
+    heads = {
+        "coordinates": (Head("coordinates"), (Output("coordinates", (136,)),)),
+        "heatmap": (Head("heatmap", "dark", 1.0), (Output("heatmaps", (68, 32, 32)),)),
+        "pip": (
+            Head("pip", neighbours=near),
+            (
+                Output("cls", maps),
+                Output("x", maps),
+                Output("y", maps),
+                Output("nb_x", (204, 8, 8)),
+                Output("nb_y", (204, 8, 8)),
+            ),
+        ),
+    }
+    head, outputs = heads[kind]
+    return Contract(
+        "68", 64, CropRule(1.2, True), (0.0,) * 3, (255.0,) * 3, head, outputs, layout=layout
+    )
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("kind", ["coordinates", "heatmap", "pip"])
+def test_null_engine_keeps_any_contract(kind: str, layout: Layout) -> None:
+    contract = contract_of(kind, layout)
+    session = load_engine("null").load(Path("nothing"), contract, threads=1)
+    outputs = session.run(np.zeros(contract.input_shape, dtype=np.float32))
+    points, _ = decode(contract, outputs)
+    expected = plain_face(get_markup("68")) * 64 - 0.5
+    np.testing.assert_allclose(points[0], expected, atol=0.2 if kind == "heatmap" else 1e-4)
+
+
+def test_null_engine_checks_its_input() -> None:
+    contract = contract_of("pip", "NCHW")
+    session = load_engine("null").load(Path("nothing"), contract, threads=1)
+    with pytest.raises(LandmintError, match="its contract says"):
+        session.run(np.zeros((1, 3, 32, 32), dtype=np.float32))
+
+
+def test_encode_is_the_inverse_of_decode_for_pip() -> None:
+    contract = contract_of("pip", "NCHW")
+    points = np.random.default_rng(3).uniform(0.05, 0.95, (68, 2))
+    decoded, _ = decode(contract, encode(contract, points))
+    np.testing.assert_allclose(decoded[0], points * 64 - 0.5, atol=1e-4)

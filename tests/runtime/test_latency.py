@@ -1,0 +1,117 @@
+"""Timing: warm-up settles or says that it did not; figures come with what they need."""
+
+import time
+from statistics import median
+
+import numpy as np
+import pytest
+
+from landmint.runtime.engines.engine import Tensor
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.latency import (
+    Block,
+    LatencyConfig,
+    Launch,
+    WarmUp,
+    latency_ratio,
+    summarise_latency,
+    time_block,
+    warm_up,
+)
+
+INPUTS = [np.zeros((1, 3, 4, 4), dtype=np.float32)]
+
+
+class Sleeper:
+    """A session whose runs take the times that it is given, the last one for ever."""
+
+    executed_precision = "none"
+
+    def __init__(self, *times_ms: float) -> None:
+        self.times_ms = list(times_ms)
+
+    def run(self, tensor: Tensor) -> dict[str, Tensor]:
+        duration = self.times_ms.pop(0) if len(self.times_ms) > 1 else self.times_ms[0]
+        end = time.perf_counter() + duration / 1000
+        while time.perf_counter() < end:
+            pass
+        return {}
+
+
+def launch_of(*blocks: tuple[float, ...], cpu: float = 1.0, settled: bool = True) -> Launch:
+    timed = tuple(Block(samples, cpu * sum(samples)) for samples in blocks)
+    return Launch(20.0, WarmUp(9.0, 40, settled), timed)
+
+
+def test_warm_up_keeps_the_first_run_apart() -> None:
+    config = LatencyConfig(warm_runs=5, warm_ms=1)
+    told = warm_up(Sleeper(20, 0.3), INPUTS, config)
+    assert told.first_ms >= 20
+    assert told.runs >= 41  # forty runs must agree
+
+
+def test_warm_up_ends_though_nothing_settles() -> None:
+    restless = Sleeper(*(0.2 * 3**i for i in range(5)), 0.1)
+    config = LatencyConfig(warm_runs=5, warm_ms=1, warm_limit_s=0.02)
+    told = warm_up(restless, INPUTS, config)
+    assert not told.settled
+
+
+def test_a_block_is_long_enough_and_of_enough_runs() -> None:
+    config = LatencyConfig(block_ms=5, block_runs=3)
+    quick, slow = time_block(Sleeper(0.5), INPUTS, config), time_block(Sleeper(4), INPUTS, config)
+    assert sum(quick.samples_ms) >= 5 and len(quick.samples_ms) > 3
+    assert len(slow.samples_ms) == 3
+    assert slow.cpu_ms > 1
+
+
+def test_figures_of_launches() -> None:
+    found = summarise_latency([launch_of((2.0, 3.0, 50.0), (3.0, 3.0, 4.0)), launch_of((3.0,))], 1)
+    assert (found.load_ms, found.first_ms) == (20, 9)
+    assert found.warm_ms == pytest.approx(3.0)
+    assert found.interval is not None and found.interval.estimate == pytest.approx(3.0)
+    assert found.samples == 7
+    assert found.waiting == 0
+
+
+def test_tails_need_their_samples() -> None:
+    few = summarise_latency([launch_of(tuple(range(1, 64)))], 1)
+    assert (few.p90_ms, few.p99_ms) == (None, None)
+    assert few.notes[:2] == (
+        "p90 needs 64 samples, there are 63",
+        "p99 needs 662 samples, there are 63",
+    )
+    assert "no interval" in few.notes[2]
+    many = summarise_latency([launch_of(tuple(range(1, 701)))], 1)
+    assert (many.p90_ms, many.p99_ms) == (630, 693)
+
+
+def test_a_busy_machine_is_told() -> None:
+    busy = [launch_of((2.0,) * 10, cpu=0.6), launch_of((2.0,) * 10, cpu=0.6)]
+    found = summarise_latency(busy, threads=1)
+    assert found.waiting == pytest.approx(0.4)
+    assert found.notes[-1] == "the machine was busy: the process waited 40% of the time"
+    assert summarise_latency(busy, threads=2).waiting == 0  # other threads' time is in it
+    unsettled = summarise_latency([launch_of((2.0,), settled=False), launch_of((2.0,))], 1)
+    assert "had not settled in 1 of 2 launches" in unsettled.notes[-1]
+
+
+def test_the_ratio_is_paired_by_launch() -> None:
+    rng = np.random.default_rng(0)
+    base = np.exp(rng.normal(0, 0.3, 5))  # launches differ wildly, the two variants alike
+    slow = [launch_of((float(2.2 * b),)) for b in base]
+    fast = [launch_of((float(2.0 * b),)) for b in base]
+    ratio = latency_ratio(slow, fast)
+    assert ratio is not None
+    assert ratio.low == pytest.approx(1.1) and ratio.high == pytest.approx(1.1)
+    assert latency_ratio(slow, fast[:-1]) is None
+
+
+def test_nothing_can_be_timed_in_no_time() -> None:
+    with pytest.raises(LandmintError, match="launches = 0 in the latency settings"):
+        LatencyConfig(launches=0)
+
+
+def test_the_median_of_a_launch_ignores_a_hiccup() -> None:
+    launch = launch_of((1.0, 1.1, 40.0), (1.0, 1.0, 1.2), (9.0, 9.0, 9.0))
+    assert summarise_latency([launch], 1).warm_ms == pytest.approx(median((1.1, 1.0, 9.0)))

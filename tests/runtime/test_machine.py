@@ -1,0 +1,76 @@
+"""The machine is told from the files that Linux keeps, on servers and on boards."""
+
+import os
+from pathlib import Path
+
+from landmint.runtime.machine import Machine, identify, installed, memory_mib
+
+RASPBERRY = """processor\t: 0
+BogoMIPS\t: 108.00
+Features\t: fp asimd evtstrm aes pmull crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp
+CPU implementer\t: 0x41
+CPU part\t: 0xd0b
+
+processor\t: 1
+CPU implementer\t: 0x41
+CPU part\t: 0xd0b
+"""
+PHONE = """processor\t: 0
+CPU part\t: 0xd05
+processor\t: 1
+CPU part\t: 0xd41
+processor\t: 2
+CPU part\t: 0xfff
+"""
+
+
+def write(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+def test_a_board(tmp_path: Path) -> None:
+    files = {
+        "proc/cpuinfo": RASPBERRY,
+        "proc/device-tree/model": "Raspberry Pi 5 Model B Rev 1.0\0",
+        "proc/meminfo": "MemTotal:        8245388 kB\nMemFree: 1 kB\n",
+        "proc/loadavg": "0.42 0.30 0.10 1/200 999\n",
+        "etc/os-release": 'NAME="Debian"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n',
+        "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "ondemand\n",
+    }
+    machine = identify(write(tmp_path, files))
+    assert machine.board == "Raspberry Pi 5 Model B Rev 1.0"
+    assert machine.cpu == "2x Cortex-A76"
+    assert machine.flags == ("asimd", "asimddp", "asimdhp")
+    assert (machine.memory_mib, machine.load, machine.governor) == (8052, 0.42, "ondemand")
+    assert machine.system == "Debian GNU/Linux 12 (bookworm)"
+
+
+def test_cores_of_several_kinds(tmp_path: Path) -> None:
+    machine = identify(write(tmp_path, {"proc/cpuinfo": PHONE}))
+    assert machine.cpu == "1x Cortex-A55 + 1x Cortex-A78 + 1x 0xfff"
+
+
+def test_a_machine_that_tells_nothing(tmp_path: Path) -> None:
+    machine = identify(tmp_path)
+    assert machine.cpu and machine.cores >= 1
+    assert (machine.board, machine.flags, machine.memory_mib, machine.load) == ("", (), 0, 0.0)
+
+
+def test_this_machine_round_trips_and_names_nobody() -> None:
+    machine = identify()
+    assert Machine.from_json(machine.to_json()) == machine
+    assert "numpy" in machine.packages
+    assert os.uname().nodename not in str({**machine.to_json(), "kernel": ""})
+
+
+def test_memory_of_this_process() -> None:
+    peak, now = memory_mib("VmHWM"), memory_mib("VmRSS")
+    assert peak is not None and now is not None and peak >= now > 10
+    assert memory_mib("VmNone") is None
+
+
+def test_installed_tells_only_what_is_there() -> None:
+    assert list(installed(("numpy", "no-such-distribution"))) == ["numpy"]

@@ -1,0 +1,105 @@
+"""Measurements come back as they were written, or one clear error says what is wrong."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.latency import Block, Launch, WarmUp
+from landmint.runtime.machine import identify
+from landmint.runtime.measurement import (
+    Measurement,
+    measurement_path,
+    not_measured,
+    read_measurement,
+    read_measurements,
+    write_measurement,
+)
+
+
+def example() -> Measurement:
+    points = np.random.default_rng(0).normal(50, 20, (3, 68, 2))
+    points[1, 4] = np.nan  # what a model returns is kept
+    return Measurement(
+        bundle="tiny",
+        variant="tflite/int8",
+        engine="litert",
+        status="measured",
+        engine_version="ai-edge-litert 2",
+        executed_precision="i8 52, f32 4",
+        machine=identify(),
+        files={"tflite/int8.tflite": "0" * 64},
+        size_bytes=1234,
+        peak_memory_mib=88.5,
+        launches=(Launch(20.0, WarmUp(9.0, 40, True), (Block((2.0, 2.5), 4.4),)),),
+        faces=("a", "b", "c"),
+        points=points,
+    )
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    written = example()
+    path = write_measurement(tmp_path, written)
+    assert path == measurement_path(tmp_path, "tflite/int8") == tmp_path / "tflite-int8.json"
+    read = read_measurement(path)
+    np.testing.assert_array_equal(read.points, written.points)
+    for name in ("variant", "launches", "machine", "faces", "files", "peak_memory_mib"):
+        assert getattr(read, name) == getattr(written, name)
+    assert read.latency is not None and read.latency.samples == 2
+    assert read.blocks_ms == [[2.0, 2.5]]
+
+
+def test_what_was_not_measured_keeps_its_reason(tmp_path: Path) -> None:
+    write_measurement(tmp_path, not_measured("tiny", "tensorrt/int8", "tensorrt", "no GPU"))
+    (read,) = read_measurements(tmp_path)
+    assert (read.status, read.reason, read.points, read.latency) == (
+        "not measured",
+        "no GPU",
+        None,
+        None,
+    )
+
+
+def test_truncated_json(tmp_path: Path) -> None:
+    path = write_measurement(tmp_path, example())
+    path.write_text(path.read_text()[:200])
+    with pytest.raises(LandmintError, match=r"tflite-int8.json is not valid JSON"):
+        read_measurement(path)
+
+
+def test_another_schema(tmp_path: Path) -> None:
+    path = write_measurement(tmp_path, example())
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 99}))
+    with pytest.raises(LandmintError, match="no measurement of schema 1"):
+        read_measurement(path)
+    path.write_text("[1, 2]")
+    with pytest.raises(LandmintError, match="no measurement of schema 1"):
+        read_measurement(path)
+
+
+@pytest.mark.parametrize("key", ["launches", "faces", "points_sha256", "variant", "machine"])
+def test_an_incomplete_file(tmp_path: Path, key: str) -> None:
+    path = write_measurement(tmp_path, example())
+    content = json.loads(path.read_text())
+    del content[key]
+    path.write_text(json.dumps(content))
+    with pytest.raises(LandmintError, match="tflite-int8.json is incomplete"):
+        read_measurement(path)
+
+
+def test_landmarks_that_are_not_those_measured(tmp_path: Path) -> None:
+    path = write_measurement(tmp_path, example())
+    points = path.with_suffix(".npy")
+    points.write_bytes(points.read_bytes()[:-8])
+    with pytest.raises(LandmintError, match="tflite-int8.npy is missing, truncated or changed"):
+        read_measurement(path)
+    points.unlink()
+    with pytest.raises(LandmintError, match="tflite-int8.npy is missing, truncated or changed"):
+        read_measurement(path)
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(LandmintError, match="holds no measurements"):
+        read_measurements(tmp_path)

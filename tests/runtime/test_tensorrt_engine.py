@@ -1,0 +1,173 @@
+"""The TensorRT engine against a stand-in for the library and the driver.
+
+The stand-in keeps the documented Python API and doubles its input. What a GPU does with a real
+engine is not measured here; the contract suite of the engines has no such machine.
+"""
+
+import ctypes
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from landmint.runtime.contract import Contract, CropRule, Head, Output
+from landmint.runtime.engines import load_engine
+from landmint.runtime.engines import tensorrt_engine as module
+from landmint.runtime.errors import LandmintError, NotMeasuredError
+
+CONTRACT = Contract(
+    markup="68",
+    input_size=4,
+    crop=CropRule(1.2, True),
+    mean=(0.0, 0.0, 0.0),
+    std=(255.0, 255.0, 255.0),
+    head=Head("coordinates"),
+    outputs=(Output("coordinates", (136,)),),
+)
+IMAGE = np.random.default_rng(0).uniform(0, 1, (1, 3, 4, 4)).astype(np.float32)
+
+
+class HostMemory:
+    """A stream whose device memory is the host's."""
+
+    handle = 7
+
+    def __init__(self) -> None:
+        self.buffers: list[Any] = []
+
+    def allocate(self, size: int) -> int:
+        self.buffers.append(ctypes.create_string_buffer(size))
+        return ctypes.addressof(self.buffers[-1])
+
+    def upload(self, address: int, host: np.ndarray) -> None:
+        ctypes.memmove(address, host.ctypes.data, host.nbytes)
+
+    def download(self, host: np.ndarray, address: int) -> None:
+        ctypes.memmove(host.ctypes.data, address, host.nbytes)
+
+    def wait(self) -> None:
+        return
+
+
+class Context:
+    def __init__(self) -> None:
+        self.addresses: dict[str, int] = {}
+
+    def set_tensor_address(self, name: str, address: int) -> bool:
+        self.addresses[name] = address
+        return True
+
+    def execute_async_v3(self, stream_handle: int) -> bool:
+        assert stream_handle == 7
+        image = (ctypes.c_float * 48).from_address(self.addresses["image"])
+        result = (np.resize(np.array(image), 136) * 2).astype(np.float16)
+        ctypes.memmove(self.addresses["coordinates"], result.ctypes.data, result.nbytes)
+        return True
+
+
+class Inspector:
+    def get_engine_information(self, form: str) -> str:
+        int8 = {"Name": "x", "Format/Datatype": "Row major Int8 format"}
+        half = {"Name": "y", "Format/Datatype": "Row major linear FP16 format"}
+        layers = [
+            {"Name": "a", "LayerType": "CaskConvolution", "Inputs": [int8]},
+            {"Name": "b", "LayerType": "CaskConvolution", "Inputs": [int8]},
+            {"Name": "c", "LayerType": "CaskGemmMatrixMultiply", "Inputs": [half]},
+            {"Name": "d", "LayerType": "Reformat", "Inputs": [half]},
+        ]
+        return json.dumps({"Layers": layers})
+
+
+class CudaEngine:
+    num_io_tensors = 2
+    tensors = (("coordinates", (1, 136), "half"), ("image", (1, 3, 4, 4), "float"))
+
+    def get_tensor_name(self, index: int) -> str:
+        return self.tensors[index][0]
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return next(shape for n, shape, _ in self.tensors if n == name)
+
+    def get_tensor_dtype(self, name: str) -> str:
+        return next(kind for n, _, kind in self.tensors if n == name)
+
+    def get_tensor_mode(self, name: str) -> str:
+        return "input" if name == "image" else "output"
+
+    def create_execution_context(self) -> Context:
+        return Context()
+
+    def create_engine_inspector(self) -> Inspector:
+        return Inspector()
+
+
+class Runtime:
+    def __init__(self, logger: object) -> None:
+        pass
+
+    def deserialize_cuda_engine(self, plan: bytes) -> CudaEngine | None:
+        return CudaEngine() if plan == b"plan" else None
+
+
+class Logger:
+    ERROR = 1
+
+    def __init__(self, level: int) -> None:
+        pass
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = SimpleNamespace(
+        __version__="10.9",
+        Runtime=Runtime,
+        Logger=Logger,
+        TensorIOMode=SimpleNamespace(INPUT="input"),
+        LayerInformationFormat=SimpleNamespace(JSON="json"),
+        nptype=lambda kind: np.float16 if kind == "half" else np.float32,
+    )
+    monkeypatch.setitem(sys.modules, "tensorrt", fake)
+    monkeypatch.setattr(module, "CudaStream", HostMemory)
+
+
+def test_it_runs_and_tells_what_ran(library: None, tmp_path: Path) -> None:
+    (tmp_path / "int8.engine").write_bytes(b"plan")
+    engine = load_engine("tensorrt")
+    assert engine.version == "tensorrt 10.9"
+    session = engine.load(tmp_path / "int8.onnx", CONTRACT, threads=1)
+    for scale in (1, 3):
+        output = session.run(IMAGE * np.float32(scale))["coordinates"]
+        assert output.dtype == np.float32
+        expected = np.resize(IMAGE.ravel() * scale, 136) * 2
+        np.testing.assert_allclose(output, expected[None], rtol=1e-3)
+    assert session.executed_precision == "i8 2, f16 1"
+
+
+def test_without_an_engine_file_it_is_not_measured(library: None, tmp_path: Path) -> None:
+    with pytest.raises(NotMeasuredError, match=r"int8.engine does not exist\n.*built on the kind"):
+        load_engine("tensorrt").load(tmp_path / "int8.onnx", CONTRACT, threads=1)
+
+
+def test_an_engine_of_another_machine_is_not_measured(library: None, tmp_path: Path) -> None:
+    (tmp_path / "int8.engine").write_bytes(b"plan of an older TensorRT")
+    with pytest.raises(NotMeasuredError, match="cannot be opened by tensorrt 10.9"):
+        load_engine("tensorrt").load(tmp_path / "int8.engine", CONTRACT, threads=1)
+
+
+def test_an_engine_that_breaks_its_contract(library: None, tmp_path: Path) -> None:
+    (tmp_path / "int8.engine").write_bytes(b"plan")
+    other = Contract.from_json({**CONTRACT.to_json(), "input_size": 8})
+    with pytest.raises(LandmintError, match="takes an input of shape"):
+        load_engine("tensorrt").load(tmp_path / "int8.engine", other, threads=1)
+
+
+def test_a_machine_without_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    from landmint.runtime.engines import cuda_driver
+
+    monkeypatch.setattr(cuda_driver, "_LIBRARY", "libcuda-that-is-not-there.so.1")
+    with pytest.raises(NotMeasuredError, match="no NVIDIA driver on this machine"):
+        cuda_driver.CudaStream()
