@@ -1,0 +1,204 @@
+"""Every network keeps its contract, has the published size, and refuses what does not fit."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from landmint.runtime.decode import decode
+from landmint.runtime.errors import LandmintError
+from landmint.train.models import MODELS, ModelConfig, create_model, model_class
+from landmint.train.models.base import LandmarkModel, tap_shapes
+from landmint.train.models.complexity import complexity
+from landmint.train.models.pipnet import nearest
+
+MakeModel = Callable[..., LandmarkModel]
+
+SMALL: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("hrnet", {"input_size": 64, "backbone": "hrnet_w18_small"}),
+    ("hrnet", {"input_size": 64, "backbone": "hrnet_w18_small_v2", "markup": "98"}),
+    ("pipnet", {"input_size": 128}),
+    ("pipnet", {"input_size": 64, "stride": 16, "backbone": "mobilenetv3_small_100"}),
+    ("pfld", {"input_size": 64}),
+    ("pfld", {"input_size": 112, "width": 0.25, "markup": "98"}),
+    ("pfld", {"input_size": 64, "backbone": "mobilenetv3_small_100"}),
+    ("mobilefan", {"input_size": 64}),
+    ("mobilefan", {"input_size": 64, "stride": 2, "backbone": "mobilenetv2_050", "width": 0.5}),
+)
+
+
+@pytest.mark.parametrize(("name", "settings"), SMALL)
+def test_outputs_are_those_of_the_contract(
+    name: str, settings: dict[str, Any], make_model: MakeModel
+) -> None:
+    model = make_model(name, **settings).eval()
+    contract = model.contract
+    with torch.no_grad():
+        outputs = model(torch.zeros(2, 3, contract.input_size, contract.input_size))
+    assert [(k, tuple(v.shape[1:])) for k, v in outputs.items()] == [
+        (output.name, output.shape) for output in contract.outputs
+    ]
+    points, confidence = decode(contract, {k: v.numpy() for k, v in outputs.items()})
+    assert points.shape == (2, contract.landmarks.points, 2)
+    assert confidence.shape == points.shape[:2]
+
+
+@pytest.mark.parametrize(("name", "settings"), SMALL)
+def test_a_loss_on_the_outputs_reaches_every_parameter(
+    name: str, settings: dict[str, Any], make_model: MakeModel
+) -> None:
+    model = make_model(name, **settings).train()
+    size = model.contract.input_size
+    outputs = model(torch.randn(2, 3, size, size))
+    loss = torch.stack([tensor.square().mean() for tensor in outputs.values()]).sum()
+    torch.autograd.backward(loss)
+    assert not [n for n, p in model.named_parameters() if p.grad is None]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "millions", "giga_macs"),
+    [
+        ("hrnet", {"markup": "98"}, "9.66", "4.69"),
+        ("pipnet", {}, "4.47", "0.375"),
+        ("pipnet", {"markup": "98"}, "5.14", "0.418"),
+        ("pfld", {"markup": "98", "input_size": 112}, "1.228", "0.273"),
+    ],
+)
+def test_size_is_the_published_one(
+    name: str, settings: dict[str, Any], millions: str, giga_macs: str, make_model: MakeModel
+) -> None:
+    size = complexity(make_model(name, **settings))
+    assert f"{size.parameters / 1e6:.{len(millions) - 2}f}" == millions
+    assert f"{size.macs / 1e9:.{len(giga_macs) - 2}f}" == giga_macs
+
+
+def test_mobilefan_has_about_two_million_parameters(make_model: MakeModel) -> None:
+    # The published 2.02 M are of a decoder whose widths are not; its 0.72 GMAC are not ours.
+    assert complexity(make_model("mobilefan")).parameters == pytest.approx(2.02e6, rel=0.03)
+    half = complexity(make_model("mobilefan", backbone="mobilenetv2_050"))
+    assert half.parameters < 0.7e6
+
+
+def test_hrnet_joins_the_raw_branches(make_model: MakeModel) -> None:
+    model = make_model("hrnet", input_size=64)
+    channels = [shape[0] for shape in tap_shapes(model)]
+    assert channels == [144, 72, 36, 18, 144 + 72 + 36 + 18]
+
+
+def test_width_scales_what_is_our_own(make_model: MakeModel) -> None:
+    full = complexity(make_model("pfld", input_size=112)).parameters
+    quarter = complexity(make_model("pfld", input_size=112, width=0.25)).parameters
+    assert quarter < full / 8
+    narrow = tap_shapes(make_model("mobilefan", input_size=64, width=0.5))
+    assert [shape[0] for shape in narrow] == [320, 16, 24, 32]
+
+
+def test_pip_head_starts_small_and_unbiased(make_model: MakeModel) -> None:
+    model = make_model("pipnet", input_size=64)
+    state = model.state_dict()
+    for name in ("cls", "x", "y", "nb_x", "nb_y"):
+        assert state[f"convs.{name}.weight"].std() == pytest.approx(0.001, rel=0.02)
+        assert not state[f"convs.{name}.bias"].any()
+
+
+def test_pip_grid_of_a_small_input_at_stride_16_is_that_of_a_large_one(
+    make_model: MakeModel,
+) -> None:
+    large = make_model("pipnet", input_size=256).contract
+    small = make_model("pipnet", input_size=128, stride=16).contract
+    assert large.outputs == small.outputs
+    assert large.outputs[0].shape == (68, 8, 8)
+
+
+def test_neighbours_are_the_nearest_others(make_model: MakeModel) -> None:
+    rows = make_model("pipnet", input_size=64, neighbours=4).contract.head.neighbours
+    assert len(rows) == 68
+    for i, row in enumerate(rows):  # on a circle: two on either side
+        assert set(row) == {(i + step) % 68 for step in (-2, -1, 1, 2)}
+        assert {(i - 1) % 68, (i + 1) % 68} == set(row[:2])
+
+
+def test_more_neighbours_than_landmarks_are_refused() -> None:
+    with pytest.raises(LandmintError, match="at most 2"):
+        nearest(np.array([[0.0, 0], [1, 0], [2, 0]]), 3)
+
+
+def test_pfld_starts_at_the_mean_face(
+    make_model: MakeModel, mean_shape: NDArray[np.float64]
+) -> None:
+    model = make_model("pfld", input_size=64).eval()
+    with torch.no_grad():
+        outputs = model(torch.randn(1, 3, 64, 64))
+    points, _ = decode(model.contract, {k: v.numpy() for k, v in outputs.items()})
+    np.testing.assert_allclose((points[0] + 0.5) / 64, mean_shape, atol=0.03)
+
+
+def test_decode_is_the_architectures_own_unless_configured(make_model: MakeModel) -> None:
+    assert make_model("hrnet", input_size=64).contract.head.decode == "dark"
+    assert make_model("mobilefan", input_size=64).contract.head.decode == "local_soft_argmax"
+    quarter = make_model("mobilefan", input_size=64, decode="quarter", heatmap_sigma=1.0)
+    assert (quarter.contract.head.decode, quarter.contract.head.sigma) == ("quarter", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("hrnet", {"input_size": 112}, "multiple of 32, such as 128"),
+        ("pipnet", {"input_size": 112}, "multiple of 32"),
+        ("pipnet", {"input_size": 120, "stride": 16}, "multiple of 16"),
+        ("pfld", {"input_size": 100}, "multiple of 16"),
+        ("pfld", {"input_size": 112, "backbone": "mobilenetv3_large_100"}, "multiple of 32"),
+        ("mobilefan", {"input_size": 144}, "multiple of 32"),
+        ("mobilefan", {"input_size": 8}, "such as 32"),
+        ("pipnet", {"stride": 8}, "choices: 32, 16"),
+        ("pfld", {"input_size": 112, "stride": 32}, "choices: 16"),
+        ("pipnet", {"width": 0.5}, "choose a backbone of the width"),
+        ("pfld", {"width": 0.5, "backbone": "mobilenetv3_large_100"}, "leave width at 1"),
+        ("hrnet", {"backbone": "resnet50"}, "choices: hrnet_w18"),
+        ("pipnet", {"markup": "98"}, "98 points"),
+        ("pipnet", {"neighbours": 68}, "at most 67"),
+        ("vgg", {}, "choices: hrnet, pipnet, pfld, mobilefan"),
+        ("hrnet", {"markup": "5"}, "unknown markup '5'"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(
+    name: str, settings: dict[str, Any], message: str, mean_shape: NDArray[np.float64]
+) -> None:
+    config = ModelConfig.model_validate({"name": name, **settings})
+    with pytest.raises(LandmintError) as caught:
+        create_model(config, mean_shape)
+    assert message in str(caught.value)
+
+
+def test_pretrained_weights_that_cannot_be_had_are_an_error_with_a_remedy(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline(*_: object, pretrained: bool, **__: object) -> None:
+        assert pretrained
+        raise OSError("name resolution failed\nand more")
+
+    monkeypatch.setattr("timm.create_model", offline)
+    with pytest.raises(LandmintError, match="set pretrained = false") as caught:
+        make_model("pipnet", pretrained=True)
+    assert "OSError: name resolution failed" in str(caught.value)
+
+
+def test_every_model_says_which_taps_imitate_the_teacher() -> None:
+    assert {name: len(model_class(name).IMITATES) for name in MODELS} == {
+        "hrnet": 1,
+        "pipnet": 1,
+        "pfld": 0,
+        "mobilefan": 3,
+    }
+
+
+def test_counting_leaves_the_mode_and_the_statistics_alone(make_model: MakeModel) -> None:
+    model = make_model("pfld", input_size=64).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    complexity(model)
+    tap_shapes(model)
+    assert model.training
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())

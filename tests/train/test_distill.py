@@ -1,0 +1,223 @@
+"""A teacher is heard, is never changed, and says nothing to a student that agrees with it."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from landmint.runtime.crop import normalise
+from landmint.runtime.errors import LandmintError
+from landmint.train import losses
+from landmint.train.config import DistillConfig, LossConfig
+from landmint.train.distill import DistillTask, Imitation
+from landmint.train.faces.face import FaceSet
+from landmint.train.models.base import LandmarkModel
+from landmint.train.tasks import Lesson, task_for
+
+MakeModel = Callable[..., LandmarkModel]
+MakeFaces = Callable[..., FaceSet]
+MakeBatch = Callable[[int, int], dict[str, Tensor]]
+
+STUDENTS: tuple[tuple[str, dict[str, Any], set[str]], ...] = (
+    ("mobilefan", {}, {"heatmaps", "features", "patches"}),
+    (
+        "pipnet",
+        {"backbone": "mobilenetv3_small_100", "stride": 16},
+        {"cls", "offsets", "neighbours", "features"},
+    ),
+    ("pfld", {"width": 0.25}, {"points"}),
+)
+
+
+@pytest.fixture
+def teacher(make_model: MakeModel) -> LandmarkModel:
+    """A small teacher that is sure of itself: without training its peaks would be near zero."""
+    model = make_model("hrnet", input_size=64, backbone="hrnet_w18_small").eval()
+    with torch.no_grad():
+        model.get_parameter("heatmaps.weight").mul_(20)
+    return model
+
+
+@pytest.fixture
+def make_task(
+    teacher: LandmarkModel, make_model: MakeModel, make_faces: MakeFaces
+) -> Callable[..., tuple[LandmarkModel, DistillTask]]:
+    def make(
+        name: str, config: DistillConfig | None = None, **settings: object
+    ) -> tuple[LandmarkModel, DistillTask]:
+        student = make_model(name, **{"input_size": 64, **settings})
+        task = task_for(student, LossConfig(), make_faces({}))
+        return student, DistillTask(task, student, teacher, config or DistillConfig())
+
+    return make
+
+
+MakeTask = Callable[..., tuple[LandmarkModel, DistillTask]]
+
+
+@pytest.mark.parametrize(("name", "settings", "names"), STUDENTS)
+def test_a_few_steps_teach_the_student_and_leave_the_teacher(
+    name: str, settings: dict[str, Any], names: set[str], make_task: MakeTask, batch: MakeBatch
+) -> None:
+    student, task = make_task(name, DistillConfig(alpha=1.0), **settings)
+    student.train()
+    task.train()
+    before = {k: v.clone() for k, v in task.teacher.model.state_dict().items()}
+    examples = batch(4, 64)
+    optimiser = torch.optim.Adam([*student.parameters(), *task.parameters()], lr=2e-3)
+    history = []
+    for _ in range(8):
+        parts = task(student, examples)
+        assert {key for key in parts if key.startswith("teacher_")} == {
+            f"teacher_{n}" for n in names
+        }
+        optimiser.zero_grad()
+        parts["loss"].backward()
+        optimiser.step()
+        history.append(float(parts["loss"].detach()))
+    assert history[-1] < 0.9 * history[0]
+    reached = [n for n, p in student.named_parameters() if p.grad is not None and p.grad.any()]
+    assert len(reached) > 0.9 * len(list(student.parameters()))
+    assert all(p.grad is not None and p.grad.any() for p in task.imitation.parameters())
+    assert all(p.grad is None for p in task.teacher.model.parameters())
+    assert not task.teacher.model.training
+    after = task.teacher.model.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_alpha_mixes_truth_and_teacher(make_task: MakeTask, batch: MakeBatch) -> None:
+    examples = batch(2, 64)
+    parts = {}
+    for alpha in (0.0, 0.25, 1.0):
+        student, task = make_task("pipnet", DistillConfig(alpha=alpha), stride=16)
+        student.eval()  # so that three runs see the same statistics
+        task.imitation.load_state_dict(
+            {k: torch.ones_like(v) for k, v in task.imitation.state_dict().items()}
+        )
+        parts[alpha] = {k: float(v.detach()) for k, v in task(student, examples).items()}
+    for key, mixed in parts[0.25].items():
+        expected = 0.75 * parts[0.0][key] + 0.25 * parts[1.0][key]
+        assert mixed == pytest.approx(expected, rel=1e-4), key
+    assert parts[0.0]["teacher_cls"] == 0
+    assert parts[1.0]["cls"] == 0
+
+
+def test_a_student_that_is_its_teacher_hears_nothing(
+    teacher: LandmarkModel, make_faces: MakeFaces, batch: MakeBatch
+) -> None:
+    student = copy.deepcopy(teacher)
+    task = task_for(student, LossConfig(), make_faces({}))
+    parts = DistillTask(task, student, teacher, DistillConfig(alpha=1.0))(student, batch(2, 64))
+    assert float(parts["teacher_heatmaps"].detach()) == pytest.approx(0, abs=1e-9)
+
+
+def test_imitation_of_the_teachers_own_features_is_zero(
+    make_model: MakeModel, teacher: LandmarkModel
+) -> None:
+    student = make_model("mobilefan", input_size=64)
+    imitation = Imitation(student, teacher, DistillConfig())
+    target = torch.randn(2, 240, 16, 16)
+    imitation.taps = (0,)
+    imitation.adapters = torch.nn.ModuleList([torch.nn.Identity()])
+    lesson = Lesson(target, torch.zeros(2, 68, 2), torch.ones(2, 68), target)
+    parts = imitation((target,), lesson)
+    assert {key: float(part) for key, part in parts.items()} == {"features": 0, "patches": 0}
+    elsewhere = imitation((target.flip(3),), lesson)
+    assert all(float(part) > 0 for part in elsewhere.values())
+
+
+def test_a_task_without_taps_to_imitate_still_teaches(
+    make_task: MakeTask, batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("landmint.train.models.mobilefan.MobileFAN.IMITATES", ())
+    student, task = make_task("mobilefan")
+    assert set(task(student, batch(2, 64))) == {"loss", "heatmaps", "teacher_heatmaps"}
+
+
+def test_the_teacher_is_no_part_of_the_checkpoint(make_task: MakeTask) -> None:
+    _, task = make_task("pfld", width=0.25)
+    assert {key.split(".")[0] for key in task.state_dict()} == {"task"}
+    _, task = make_task("mobilefan")
+    assert {key.split(".")[0] for key in task.state_dict()} == {"imitation"}
+    assert task.train().teacher.model.training is False
+
+
+def test_weights_of_zero_build_no_adapters(make_task: MakeTask, batch: MakeBatch) -> None:
+    student, task = make_task("mobilefan", DistillConfig(feature_weight=0, patch_weight=0))
+    assert not list(task.parameters())
+    assert set(task(student, batch(2, 64))) == {"loss", "heatmaps", "teacher_heatmaps"}
+
+
+def test_the_lesson_is_what_the_deployed_teacher_would_say(
+    teacher: LandmarkModel, make_task: MakeTask
+) -> None:
+    """Other normalisation for the student, the same crop, the same landmarks."""
+    student, task = make_task("mobilefan", mean=(127.5, 127.5, 127.5), std=(128.0, 100.0, 90.0))
+    crops = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8).numpy()
+    lesson = task.teacher.explain(torch.from_numpy(normalise(crops, student.contract)))
+    with torch.no_grad():
+        heatmaps = teacher(torch.from_numpy(normalise(crops, teacher.contract)))["heatmaps"]
+    torch.testing.assert_close(lesson.heatmaps, heatmaps, atol=1e-4, rtol=1e-3)
+    assert lesson.points.shape == (2, 68, 2)
+    assert lesson.points.min() >= 0 and lesson.points.max() <= 1
+    assert lesson.confidence.min() >= 0 and lesson.confidence.max() <= 1
+    assert not lesson.heatmaps.requires_grad
+
+
+def test_points_of_the_lesson_lie_where_its_heatmaps_peak(make_task: MakeTask) -> None:
+    _, task = make_task("pfld", width=0.25)
+    points = 0.3 + 0.4 * torch.rand(2, 68, 2)
+    heatmaps = 0.8 * losses.encode_heatmaps(points, (16, 16), 1.5)
+    task.teacher.model.head = lambda features: {"heatmaps": heatmaps}  # type: ignore[method-assign]
+    lesson = task.teacher.explain(torch.zeros(2, 3, 64, 64))
+    torch.testing.assert_close(lesson.points, points, atol=2e-3, rtol=0)
+    assert float(lesson.confidence.min()) > 0.6
+
+
+def test_sizes_may_differ(make_task: MakeTask, batch: MakeBatch) -> None:
+    student, task = make_task("pipnet", input_size=96)
+    parts = task(student, batch(2, 96))
+    assert bool(torch.isfinite(parts["loss"]))
+    larger, task = make_task("mobilefan", input_size=128, heatmap_sigma=3.0)
+    assert bool(torch.isfinite(task(larger, batch(2, 128))["loss"]))
+
+
+def test_a_teacher_of_half_precision_says_nearly_the_same(
+    make_task: MakeTask, batch: MakeBatch
+) -> None:
+    images = batch(2, 64)["images"]
+    _, full = make_task("pfld", width=0.25)
+    _, half = make_task("pfld", DistillConfig(precision="bf16"), width=0.25)
+    exact, rounded = full.teacher.explain(images), half.teacher.explain(images)
+    assert rounded.heatmaps.dtype == torch.float32
+    assert not torch.equal(exact.heatmaps, rounded.heatmaps)
+    torch.testing.assert_close(exact.heatmaps, rounded.heatmaps, atol=0.05, rtol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"markup": "98"}, "same markup"),
+        ({"crop_scale": 1.4}, "set the same crop_scale"),
+        ({"crop_square": False}, "set the same crop_scale"),
+        ({"heatmap_sigma": 2.0}, "set the student's heatmap_sigma to 1.5"),
+        ({"input_size": 128}, "set the student's heatmap_sigma to 3"),
+    ],
+)
+def test_a_pair_that_does_not_fit_is_refused(
+    settings: dict[str, object], message: str, make_task: MakeTask
+) -> None:
+    with pytest.raises(LandmintError, match=message):
+        make_task("mobilefan", **settings)
+
+
+def test_a_teacher_without_heatmaps_is_refused(
+    make_model: MakeModel, make_faces: MakeFaces
+) -> None:
+    student = make_model("pfld", input_size=64)
+    task = task_for(student, LossConfig(), make_faces({}))
+    with pytest.raises(LandmintError, match="pipnet cannot teach"):
+        DistillTask(task, student, make_model("pipnet", input_size=64), DistillConfig())

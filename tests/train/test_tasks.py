@@ -1,0 +1,208 @@
+"""Each task gives parts that add up, learns a batch, and weighs faces as it says."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from landmint.runtime.errors import LandmintError
+from landmint.train import losses
+from landmint.train.config import LossConfig
+from landmint.train.faces.face import FaceSet
+from landmint.train.models.base import LandmarkModel
+from landmint.train.tasks import Lesson, PfldTask, Task, task_for
+
+MakeModel = Callable[..., LandmarkModel]
+MakeFaces = Callable[..., FaceSet]
+MakeBatch = Callable[[int, int], dict[str, Tensor]]
+
+CASES: tuple[tuple[str, dict[str, Any], LossConfig, set[str]], ...] = (
+    ("hrnet", {"backbone": "hrnet_w18_small"}, LossConfig(), {"heatmaps"}),
+    ("mobilefan", {}, LossConfig(kind="adaptive_wing"), {"heatmaps"}),
+    ("pipnet", {"stride": 16}, LossConfig(), {"cls", "offsets", "neighbours"}),
+    ("pfld", {"width": 0.25}, LossConfig(), {"points", "pose"}),
+    ("pfld", {"backbone": "mobilenetv3_small_050"}, LossConfig(kind="wing"), {"points"}),
+)
+
+
+def lesson_of(points: Tensor, confidence: float = 1.0) -> Lesson:
+    maps = losses.encode_heatmaps(points, (16, 16), 1.5)
+    return Lesson(maps, points, torch.full(points.shape[:2], confidence), maps)
+
+
+@pytest.mark.parametrize(("name", "settings", "config", "names"), CASES)
+def test_parts_add_up_and_a_few_steps_reduce_the_loss(
+    name: str,
+    settings: dict[str, Any],
+    config: LossConfig,
+    names: set[str],
+    make_model: MakeModel,
+    make_faces: MakeFaces,
+    batch: MakeBatch,
+) -> None:
+    model = make_model(name, input_size=64, **settings).train()
+    task = task_for(model, config, make_faces({}, {}))
+    examples = batch(4, 64)
+    optimiser = torch.optim.Adam([*model.parameters(), *task.parameters()], lr=5e-4)
+    history = []
+    for _ in range(12):
+        parts = task(model, examples)
+        assert set(parts) == {"loss"} | names
+        total = sum(float(part.detach()) for key, part in parts.items() if key != "loss")
+        assert total == pytest.approx(float(parts["loss"].detach()), rel=1e-5)
+        optimiser.zero_grad()
+        parts["loss"].backward()
+        optimiser.step()
+        history.append(float(parts["loss"].detach()))
+    assert history[-1] < 0.8 * history[0]
+    assert not [n for n, p in task.named_parameters() if p.grad is None]
+
+
+def test_an_empty_heatmap_costs_one(
+    make_model: MakeModel, make_faces: MakeFaces, batch: MakeBatch
+) -> None:
+    model = make_model("mobilefan", input_size=64)
+    task = task_for(model, LossConfig(), make_faces({}))
+    empty = {"heatmaps": torch.zeros(2, 68, 16, 16)}
+    assert float(task.parts((), empty, batch(2, 64))["heatmaps"]) == pytest.approx(1, abs=0.02)
+
+
+def test_heatmap_task_of_the_truth_is_zero(
+    make_model: MakeModel, make_faces: MakeFaces, batch: MakeBatch
+) -> None:
+    model = make_model("mobilefan", input_size=64)
+    task = task_for(model, LossConfig(), make_faces({}))
+    examples = batch(2, 64)
+    truth = {"heatmaps": losses.encode_heatmaps(examples["points"], (16, 16), 1.5)}
+    assert float(task.parts((), truth, examples)["heatmaps"]) == 0
+
+
+def pfld_task(
+    make_model: MakeModel, faces: FaceSet, **settings: float
+) -> tuple[PfldTask, tuple[Tensor, ...], dict[str, Tensor]]:
+    model = make_model("pfld", input_size=64, width=0.25)
+    task = task_for(model, LossConfig.model_validate(settings), faces)
+    assert isinstance(task, PfldTask)
+    features = model.features(torch.randn(2, 3, 64, 64))
+    return task, features, model.head(features)
+
+
+def test_pfld_teaches_faces_without_attributes(
+    make_model: MakeModel, make_faces: MakeFaces, batch: MakeBatch
+) -> None:
+    task, features, outputs = pfld_task(make_model, make_faces({"blur": 1}, {}, {}, {}))
+    assert float(task.parts(features, outputs, batch(2, 64))["points"].detach()) > 0
+
+
+def test_pfld_weighs_rare_attributes_more(
+    make_model: MakeModel, make_faces: MakeFaces, batch: MakeBatch
+) -> None:
+    task, features, outputs = pfld_task(make_model, make_faces({"blur": 1}, {}, {}, {}))
+    plain, blurred = batch(2, 64), batch(2, 64)
+    blurred["attributes"][:, 5] = 1  # the last name in ATTRIBUTES
+    ratio = (
+        task.parts(features, outputs, blurred)["points"]
+        / task.parts(features, outputs, plain)["points"]
+    )
+    assert float(ratio.detach()) == pytest.approx(3, rel=1e-4)  # (1 / 0.25) / (1 / 0.75)
+
+
+def test_pfld_of_an_exact_pose_teaches_unless_the_floor_is_zero(
+    make_model: MakeModel, make_faces: MakeFaces, batch: MakeBatch
+) -> None:
+    for floor in (0.0, 1.0):
+        task, features, outputs = pfld_task(make_model, make_faces({}), pose_floor=floor)
+        task.pose_net.eval()
+        examples = batch(2, 64)
+        examples["euler_rad"] = task.pose_net(features[0]).detach()
+        points = float(task.parts(features, outputs, examples)["points"].detach())
+        assert (points > 1e-4) == (floor > 0)
+
+
+def test_pfld_gradient_passes_through_the_poses_weight(
+    make_model: MakeModel, make_faces: MakeFaces, batch: MakeBatch
+) -> None:
+    task, features, outputs = pfld_task(make_model, make_faces({}))
+    part = task.parts(features, outputs, batch(2, 64))["points"]
+    gradients = torch.autograd.grad(part, [*task.pose_net.parameters(), features[0]])
+    assert all(bool(gradient.abs().sum() > 0) for gradient in gradients)
+
+
+def test_pose_net_is_no_part_of_the_model(make_model: MakeModel, make_faces: MakeFaces) -> None:
+    model = make_model("pfld", input_size=64, width=0.25)
+    before = set(model.state_dict())
+    task = task_for(model, LossConfig(), make_faces({}))
+    assert set(model.state_dict()) == before
+    assert any(key.startswith("pose_net.") for key in task.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "choices"),
+    [
+        ("pipnet", "wing", "choices: pip"),
+        ("pfld", "mse", "choices: pfld, wing"),
+        ("mobilefan", "pip", "choices: mse, adaptive_wing"),
+    ],
+)
+def test_a_loss_that_does_not_fit_the_head_is_refused(
+    name: str, kind: str, choices: str, make_model: MakeModel, make_faces: MakeFaces
+) -> None:
+    with pytest.raises(LandmintError, match=choices):
+        task_for(
+            make_model(name, input_size=64),
+            LossConfig.model_validate({"kind": kind}),
+            make_faces({}),
+        )
+
+
+def told(task: Task, outputs: dict[str, Tensor], lesson: Lesson) -> float:
+    return float(torch.stack(list(task.lesson_parts(outputs, lesson).values())).sum().detach())
+
+
+def test_what_the_teacher_says_costs_nothing_and_doubt_costs_less(
+    make_model: MakeModel, make_faces: MakeFaces, batch: MakeBatch
+) -> None:
+    points = batch(2, 64)["points"]
+    exact, off = points.flatten(1), (points + 0.1).flatten(1)
+    for kind in ("pfld", "wing"):
+        config = LossConfig.model_validate({"kind": kind})
+        task = task_for(make_model("pfld", input_size=64), config, make_faces({}))
+        assert told(task, {"coordinates": exact}, lesson_of(points)) == 0
+        sure = told(task, {"coordinates": off}, lesson_of(points))
+        doubtful = told(task, {"coordinates": off}, lesson_of(points, 0.5))
+        assert doubtful == pytest.approx(sure / 2, rel=1e-4)
+        assert told(task, {"coordinates": off}, lesson_of(points, 0.0)) == 0
+
+    task = task_for(make_model("mobilefan", input_size=64), LossConfig(), make_faces({}))
+    lesson = lesson_of(points)
+    assert told(task, {"heatmaps": lesson.heatmaps}, lesson) == 0
+
+
+def test_pip_learns_scores_from_the_teachers_mass(
+    make_model: MakeModel, make_faces: MakeFaces, batch: MakeBatch
+) -> None:
+    model = make_model("pipnet", input_size=64, stride=16)
+    task = task_for(model, LossConfig(), make_faces({}))
+    lesson = lesson_of(batch(2, 64)["points"].clamp(0, 1))
+    with torch.no_grad():
+        outputs = model(torch.randn(2, 3, 64, 64))
+    outputs["cls"] = losses.heatmap_mass(lesson.heatmaps, (4, 4))
+    assert float(task.lesson_parts(outputs, lesson)["cls"]) == 0
+    assert all(
+        float(part) == 0
+        for part in task.lesson_parts(outputs, lesson_of(lesson.points, 0.0)).values()
+    )
+
+
+def test_tasks_run_under_autocast(
+    make_model: MakeModel, make_faces: MakeFaces, batch: MakeBatch
+) -> None:
+    for name in ("mobilefan", "pipnet", "pfld"):
+        model = make_model(name, input_size=64)
+        task = task_for(model, LossConfig(), make_faces({}))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = task(model, batch(2, 64))["loss"]
+        assert loss.dtype == torch.float32
+        assert bool(torch.isfinite(loss))

@@ -1,0 +1,82 @@
+"""The state of an interrupted run, on disk: written whole or not at all, never unpickled.
+
+Not the trained network: that is `model.safetensors`, by `landmint.train.models.save_model`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.files import atomic_path
+
+SCHEMA = 1
+
+
+def save_checkpoint(path: Path, identity: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    """Write `state`, tensors and plain values, with what it belongs to.
+
+    Args:
+        path: where.
+        identity: plain values by name; a run with others must not go on from this state.
+        state: what `load_checkpoint` gives back.
+
+    Raises:
+        LandmintError: the disk is full or the folder cannot be written.
+    """
+    content = {"schema": SCHEMA, "identity": dict(identity), "state": dict(state)}
+    try:
+        with atomic_path(path) as fresh:
+            torch.save(content, fresh)
+    except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
+        raise LandmintError(
+            f"cannot write the checkpoint {path}",
+            reason=(str(error).splitlines() or [""])[0][:200],
+            remedy="free disk space or correct the rights of its folder, then run again",
+        ) from error
+
+
+def load_checkpoint(
+    path: Path, identity: Mapping[str, Any], device: torch.device
+) -> dict[str, Any] | None:
+    """The state that an interrupted run left; None if there is none.
+
+    Raises:
+        LandmintError: the file is no whole checkpoint, or one of another run.
+    """
+    if not path.exists():
+        return None
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+        schema, found, state = content["schema"], content["identity"], content["state"]
+        if schema != SCHEMA:
+            raise ValueError(f"it has schema {schema}, this landmint reads {SCHEMA}")
+    except Exception as error:  # torch raises half a dozen types for a broken archive
+        first = (str(error).splitlines() or [""])[0]
+        raise LandmintError(
+            f"{path} is no checkpoint that can be resumed",
+            reason=f"{type(error).__name__}: {first[:200]}",
+            remedy="delete it; training then starts anew",
+        ) from None
+    differing = sorted(
+        key for key in found.keys() | identity.keys() if found.get(key) != identity.get(key)
+    )
+    if differing:
+        shown = ", ".join(
+            f"{key} was {_brief(found.get(key))}, is {_brief(identity.get(key))}"
+            for key in differing[:5]
+        )
+        raise LandmintError(
+            f"{path} belongs to another run",
+            reason=shown + (f", and {len(differing) - 5} more" if len(differing) > 5 else ""),
+            remedy="restore the settings to go on, or delete the file to start anew",
+        )
+    resumed: dict[str, Any] = state
+    return resumed
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,50 @@
+"""What a recipe says about losses and distillation.
+
+Not the losses: this file imports no torch, so that a recipe is checked in a moment.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+LossKind = Literal["mse", "adaptive_wing", "pip", "pfld", "wing"]
+
+
+class LossConfig(BaseModel):
+    """The loss on the true landmarks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    kind: LossKind | None = None
+    """heatmap heads: mse or adaptive_wing; PIP: pip; coordinates: pfld or wing. Empty for the
+    first of these that fits the head."""
+    cls_weight: float = Field(default=10.0, ge=0)
+    """pip: weight of the score map, against 1 for offsets and for neighbours."""
+    pose_weight: float = Field(default=1.0, ge=0)
+    """pfld: weight of the pose net's own error, 1 - cos summed over three angles."""
+    pose_floor: float = Field(default=1.0, ge=0)
+    """pfld: what a face counts whose pose is guessed exactly, before 1 - cos is added. 0 is the
+    paper's formula, in which such a face teaches nothing."""
+    wing_width_px: float = Field(default=10.0, gt=0)
+    """wing: errors below it count logarithmically, in crop pixels."""
+    wing_curvature_px: float = Field(default=2.0, gt=0)
+    """wing: how sharply the logarithm bends, in crop pixels."""
+
+
+class DistillConfig(BaseModel):
+    """What a student learns from its teacher, beside the true landmarks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    alpha: float = Field(default=0.5, ge=0, le=1)
+    """Share of the teacher: loss = (1 - alpha) truth + alpha teacher."""
+    feature_weight: float = Field(default=0.1, ge=0)
+    """Weight, within the teacher's part, of imitating its features through 1x1 convolutions."""
+    patch_weight: float = Field(default=0.1, ge=0)
+    """Heatmap students: weight, within the teacher's part, of imitating which places of the face
+    look alike to it."""
+    patches: int = Field(default=8, gt=1)
+    """Places along a side that are compared so."""
+    precision: Literal["32", "bf16", "fp16"] = "32"
+    """Arithmetic of the teacher's trunk; its head stays in 32 bits, since decoding reads small
+    differences of its heatmaps."""

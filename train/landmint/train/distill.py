@@ -1,0 +1,200 @@
+"""A student taught by a frozen heatmap teacher, beside the true landmarks.
+
+Both see the same augmented crop. The teacher is never trained here, nor kept in the student's
+checkpoints. Loss = (1 - alpha) truth + alpha teacher (Zhang, Zhu and Ye, "Fast human pose
+estimation", CVPR 2019, equation 5), and the teacher's part holds, by the student's head:
+
+- heatmaps: the teacher's heatmaps; its features (FA) and their affinities (PS), as in MobileFAN;
+- PIP: the teacher's decoded points, by confidence, its heatmap mass as scores, its features;
+- coordinates: the teacher's decoded points, by confidence.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from landmint.runtime.decode import Floats, decode
+from landmint.runtime.errors import LandmintError
+from landmint.train import losses
+from landmint.train.config import DistillConfig
+from landmint.train.models.base import LandmarkModel, tap_shapes
+from landmint.train.tasks import Batch, Lesson, Parts, Task, resize
+
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class DistillTask(Task):
+    """A student's own task, mixed with what the teacher says.
+
+    Its parameters are those of the student's task and of the adapters: the loop optimises and
+    saves them with the student. The teacher is no submodule, so it is neither.
+    """
+
+    def __init__(
+        self, task: Task, student: LandmarkModel, teacher: LandmarkModel, config: DistillConfig
+    ) -> None:
+        """Pair student and teacher.
+
+        Args:
+            task: the student's task on the true landmarks.
+            student: the network that will be trained.
+            teacher: a trained heatmap network; copied, so the caller's stays as it is.
+            config: weights.
+
+        Raises:
+            LandmintError: teacher and student do not fit each other.
+        """
+        super().__init__()
+        _check_pair(student, teacher)
+        self.task = task
+        self.config = config
+        self.teacher = Teacher(teacher, student, config)
+        self.imitation = Imitation(student, teacher, config)
+
+    def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
+        """The task's own parts times 1 - alpha; the teacher's, named "teacher_...", times alpha."""
+        alpha = self.config.alpha
+        truth = self.task.parts(features, outputs, batch)
+        lesson = self.teacher.explain(batch["images"])
+        taught = self.task.lesson_parts(outputs, lesson) | self.imitation(features, lesson)
+        return {name: (1 - alpha) * part for name, part in truth.items()} | {
+            f"teacher_{name}": alpha * part for name, part in taught.items()
+        }
+
+
+class Teacher:
+    """A frozen network that explains crops which were normalised for its student.
+
+    Not a module on purpose: a module's children are trained, saved and switched to train mode.
+    """
+
+    def __init__(
+        self, teacher: LandmarkModel, student: LandmarkModel, config: DistillConfig
+    ) -> None:
+        """Copy and freeze the teacher."""
+        self.model = copy.deepcopy(teacher).eval().requires_grad_(False)
+        self.contract = teacher.contract
+        self.dtype = _AUTOCAST.get(config.precision)
+        old, new = student.contract, teacher.contract
+        per_channel = zip(old.mean, old.std, new.mean, new.std, strict=True)
+        self._affine = torch.tensor(
+            [
+                (std / new_std, (mean - new_mean) / new_std)
+                for mean, std, new_mean, new_std in per_channel
+            ]
+        )
+
+    @torch.no_grad()
+    def explain(self, images: Tensor) -> Lesson:
+        """What the teacher says of crops (B, 3, S, S), normalised by the student's contract."""
+        self.model.to(images.device)
+        device = images.device.type
+        crops = self._as_own(images.float())
+        with torch.autocast(device, dtype=self.dtype, enabled=self.dtype is not None):
+            features = self.model.features(crops)
+        with torch.autocast(device, enabled=False):
+            wide = tuple(tap.float() for tap in features)
+            outputs = self.model.head(wide)
+        points, confidence = decode(
+            self.contract, {name: maps.cpu().numpy() for name, maps in outputs.items()}
+        )
+
+        def tensor(values: Floats) -> Tensor:
+            return torch.from_numpy(values).to(images.device, torch.float32)
+
+        return Lesson(
+            heatmaps=outputs["heatmaps"],
+            # A heatmap has no place outside the crop; DARK's step may leave it where a map is flat.
+            points=tensor((points + 0.5) / self.contract.input_size).clamp(0, 1),
+            confidence=tensor(confidence).clamp(0, 1),
+            features=wide[-1],
+        )
+
+    def _as_own(self, images: Tensor) -> Tensor:
+        """The same crops in the teacher's normalisation and size."""
+        scale, shift = self._affine.to(images).T[..., None, None]
+        size = self.contract.input_size
+        if images.shape[2] != size:
+            images = nn.functional.interpolate(
+                images, (size, size), mode="bilinear", align_corners=False, antialias=True
+            )
+        own: Tensor = images * scale + shift
+        return own
+
+
+class Imitation(nn.Module):
+    """Feature losses: the student's taps against the map that feeds the teacher's head.
+
+    FA: a 1x1 convolution carries each tap to the teacher's channels, compared by squared
+    difference. PS: affinities between places, which need no adapter. The teacher's map is pooled
+    to the size of each tap.
+    """
+
+    def __init__(
+        self, student: LandmarkModel, teacher: LandmarkModel, config: DistillConfig
+    ) -> None:
+        """Build an adapter for each tap that the student's class names in IMITATES."""
+        super().__init__()
+        self.config = config
+        self.taps = student.IMITATES
+        heatmaps = student.contract.head.kind == "heatmap"
+        self.compares_places = config.patch_weight > 0 and heatmaps and bool(self.taps)
+        self.adapters = nn.ModuleList()
+        if config.feature_weight > 0:
+            channels, target = tap_shapes(student), tap_shapes(teacher)[-1][0]
+            self.adapters.extend(nn.Conv2d(channels[i][0], target, 1) for i in self.taps)
+
+    def forward(self, features: tuple[Tensor, ...], lesson: Lesson) -> Parts:
+        """FA as "features", PS as "patches", means over taps; without taps or weight, neither."""
+        taps = [features[i] for i in self.taps]
+        targets = [resize(lesson.features, (t.shape[2], t.shape[3])) for t in taps]
+        parts = {}
+        if self.adapters:
+            adapted = [adapter(tap) for adapter, tap in zip(self.adapters, taps, strict=True)]
+            unlike = [losses.relative_mse(a, t) for a, t in zip(adapted, targets, strict=True)]
+            parts["features"] = self.config.feature_weight * torch.stack(unlike).mean()
+        if self.compares_places:
+            unlike = [self._places(a, t) for a, t in zip(taps, targets, strict=True)]
+            parts["patches"] = self.config.patch_weight * torch.stack(unlike).mean()
+        return parts
+
+    def _places(self, maps: Tensor, target: Tensor) -> Tensor:
+        patches = self.config.patches
+        own, wanted = (losses.patch_affinity(m, patches) for m in (maps, target))
+        return nn.functional.mse_loss(own, wanted)
+
+
+def _check_pair(student: LandmarkModel, teacher: LandmarkModel) -> None:
+    ours, theirs = student.contract, teacher.contract
+    if theirs.head.kind != "heatmap":
+        raise LandmintError(
+            f"{teacher.config.name} cannot teach",
+            reason=f"a teacher shows heatmaps; its head is '{theirs.head.kind}'",
+            remedy="take a heatmap network as the teacher, such as hrnet",
+        )
+    if ours.markup != theirs.markup:
+        raise LandmintError(
+            f"the teacher knows markup {theirs.markup}, the student {ours.markup}",
+            remedy="train both on the same markup",
+        )
+    if ours.crop != theirs.crop:
+        raise LandmintError(
+            f"the teacher was trained on {theirs.crop}, the student is on {ours.crop}",
+            reason="both must see the same crop",
+            remedy="set the same crop_scale and crop_square for both",
+        )
+    if ours.head.kind == "heatmap":
+        _check_sigma(student, teacher)
+
+
+def _check_sigma(student: LandmarkModel, teacher: LandmarkModel) -> None:
+    """Peaks of another width than the truth's would ask for two heatmaps at once."""
+    ours, theirs = student.contract, teacher.contract
+    wanted = theirs.head.sigma * ours.outputs[0].shape[1] / theirs.outputs[0].shape[1]
+    if abs(ours.head.sigma / wanted - 1) > 0.01:
+        raise LandmintError(
+            f"the student's heatmap_sigma is {ours.head.sigma:g} cells",
+            reason=f"the teacher's peaks are {wanted:g} of the student's cells wide",
+            remedy=f"set the student's heatmap_sigma to {wanted:g}",
+        )

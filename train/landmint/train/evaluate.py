@@ -1,0 +1,163 @@
+"""A torch network on labelled faces, through the device's own crop, decode and metrics.
+
+What training selects on and what distilled variants drift from. No engine: the engines of the
+runtime run exported artefacts, one face at a time; this runs batches, in 32 bits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from landmint.runtime.accuracy import (
+    Truth,
+    failure_rate,
+    nme_per_image,
+    normalisers,
+    point_errors,
+)
+from landmint.runtime.contract import Contract
+from landmint.runtime.crop import Floats, Image, apply_affine, crop_matrix, normalise, warp
+from landmint.runtime.decode import decode
+from landmint.runtime.engines.engine import Tensor
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.markup import get_markup
+from landmint.train.faces.face import Face, FaceSet, read_image
+from landmint.train.models.base import LandmarkModel
+
+
+class TorchSession:
+    """A network behind the runtime's `Session` protocol; any batch size, always float32."""
+
+    executed_precision = "f32"
+
+    def __init__(self, model: LandmarkModel) -> None:
+        """Run `model` where it is, in eval mode; its mode is put back after each run."""
+        self._model = model
+
+    def run(self, tensor: Tensor) -> dict[str, Tensor]:
+        """Canonical outputs of normalised crops (N, 3, S, S), each with a batch axis."""
+        model = self._model
+        device = next(model.parameters()).device
+        training = model.training
+        model.eval()
+        try:
+            with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+                outputs = model(torch.from_numpy(np.ascontiguousarray(tensor)).to(device))
+        finally:
+            model.train(training)
+        return {name: output.float().cpu().numpy() for name, output in outputs.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class FaceCrops:
+    """Faces cropped as the device would."""
+
+    crops: Image
+    """(N, S, S, 3) uint8 RGB."""
+    matrices: Floats
+    """(N, 2, 3), each from crop to image pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A network's landmarks of labelled faces; errors are inter-ocular shares."""
+
+    points: Floats
+    """(N, L, 2) in original image pixels."""
+    confidence: Floats
+    """(N, L)."""
+    truth: Truth
+    """What the points should be."""
+    per_face: Floats
+    """(N,) error of each face; infinite where a landmark is not finite."""
+
+    @property
+    def nme(self) -> float:
+        """Mean error over the faces."""
+        return float(self.per_face.mean())
+
+    @property
+    def failure_rate(self) -> float:
+        """Share of faces whose error exceeds 10 %."""
+        return failure_rate(self.per_face, 0.10)
+
+
+def crop_faces(faces: Sequence[Face], contract: Contract) -> FaceCrops:
+    """The crops of faces.
+
+    Raises:
+        LandmintError: an image cannot be read, or a box has no area.
+    """
+    size = contract.input_size
+    crops = np.empty((len(faces), size, size, 3), dtype=np.uint8)
+    matrices = np.empty((len(faces), 2, 3))
+    for i, face in enumerate(faces):
+        matrices[i] = crop_matrix(face.box, contract.crop, size)
+        crops[i] = warp(read_image(face.image), matrices[i], size)
+    return FaceCrops(crops, matrices)
+
+
+def truth_of(faces: FaceSet) -> Truth:
+    """The labels of faces as the metrics take them.
+
+    Raises:
+        LandmintError: there are no faces.
+    """
+    return Truth(
+        markup=faces.markup,
+        names=tuple(face.name for face in faces.faces),
+        persons=tuple(face.person for face in faces.faces),
+        points=np.array([face.points for face in faces.faces]),
+        boxes=np.array([face.box for face in faces.faces], dtype=np.float64),
+    )
+
+
+def evaluate(
+    model: LandmarkModel,
+    faces: FaceSet,
+    batch_size: int = 32,
+    crops: FaceCrops | None = None,
+) -> Evaluation:
+    """Run a network over faces.
+
+    Args:
+        model: runs where it is; its mode is put back afterwards.
+        faces: of the model's markup.
+        batch_size: how many faces go through the network together.
+        crops: what `crop_faces` gave for the same faces, where they are evaluated often.
+
+    Raises:
+        LandmintError: the markups differ, there are no faces, or an image cannot be read.
+    """
+    contract, truth = model.contract, truth_of(faces)
+    if faces.markup != contract.markup:
+        raise LandmintError(
+            f"the faces have markup {faces.markup}, the model {contract.markup}",
+            remedy="evaluate the model on faces of its own markup",
+        )
+    session = TorchSession(model)
+    parts = []
+    for i in range(0, len(faces.faces), batch_size):
+        window = slice(i, i + batch_size)
+        some = (
+            crop_faces(faces.faces[window], contract)
+            if crops is None
+            else FaceCrops(crops.crops[window], crops.matrices[window])
+        )
+        parts.append(_predict(session, contract, some))
+    points = np.concatenate([part for part, _ in parts])
+    sizes = normalisers(truth.points, truth.boxes, get_markup(truth.markup), "inter_ocular")
+    return Evaluation(
+        points=points,
+        confidence=np.concatenate([part for _, part in parts]),
+        truth=truth,
+        per_face=nme_per_image(point_errors(points, truth.points), sizes),
+    )
+
+
+def _predict(session: TorchSession, contract: Contract, some: FaceCrops) -> tuple[Floats, Floats]:
+    """Landmarks (N, L, 2) in image pixels and confidence (N, L), in one batch."""
+    points, confidence = decode(contract, session.run(normalise(some.crops, contract)))
+    return apply_affine(some.matrices, points), confidence

@@ -1,0 +1,124 @@
+"""One labelled face, and a set of them with the fingerprint of its content.
+
+Not a reader: it knows no annotation format. Coordinates are 0-based and pixel-centre.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from landmint.runtime.crop import Box, Floats, Image
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.files import sha256_file
+
+ATTRIBUTES = ("pose", "expression", "illumination", "make_up", "occlusion", "blur")
+"""The flags of a difficult face, in the order of the WFLW lists."""
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One labelled example."""
+
+    name: str
+    """Unique in its data set: the path of its annotation under the root, without suffix."""
+    image: Path
+    """The image file; several faces may share one."""
+    points: Floats
+    """Landmarks (N, 2): x, y in image pixels."""
+    box: Box
+    """The face box in image pixels."""
+    person: str
+    """Who it is, as far as the data set tells; else the name of the image."""
+    visible: NDArray[np.bool_]
+    """(N,): False where the annotation calls the landmark hidden."""
+    attributes: Mapping[str, int]
+    """Flags 0 or 1 by the names in ATTRIBUTES; empty where the data set has none."""
+
+
+@dataclass(frozen=True, eq=False)
+class FaceSet:
+    """The faces of one split."""
+
+    markup: str
+    """Name of the landmark scheme."""
+    faces: tuple[Face, ...]
+    """In the order of their names."""
+    source: str
+    """Kind and place, for people to read."""
+    fingerprint: str
+    """sha256 of annotations and image files; independent of where they lie."""
+
+
+def face_set(markup: str, faces: Sequence[Face], source: str) -> FaceSet:
+    """The set of `faces`, with its fingerprint.
+
+    Raises:
+        LandmintError: an image cannot be read from disk.
+    """
+    return FaceSet(markup, tuple(faces), source, fingerprint_of(markup, faces))
+
+
+def fingerprint_of(markup: str, faces: Iterable[Face]) -> str:
+    """Hexadecimal sha256 of everything that the faces say and show, each image read once."""
+    total = hashlib.sha256(markup.encode())
+    image_bytes = cache(_sha256_image)
+    for face in faces:
+        flags = sorted(face.attributes.items())
+        words = (face.name, face.person, flags, image_bytes(face.image))
+        total.update(repr(words).encode())
+        total.update(np.array(face.box, dtype="<f8").tobytes())
+        total.update(face.points.astype("<f8").tobytes())
+        total.update(face.visible.tobytes())
+    return total.hexdigest()
+
+
+def _sha256_image(path: Path) -> str:
+    try:
+        return sha256_file(path)
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from None
+
+
+def read_image(path: Path) -> Image:
+    """The image as (H, W, 3) uint8 RGB, as its pixels lie in the file: no EXIF rotation.
+
+    Annotations refer to the stored pixels, so a rotation that a camera only noted is not applied.
+
+    Raises:
+        LandmintError: the file is missing or is no readable image.
+    """
+    try:
+        content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from None
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(content, flags) if content.size else None
+    if image is None:
+        raise _unreadable(path, "it is truncated, or of an unknown format")
+    rgb: Image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+    return rgb
+
+
+def image_digest(path: Path) -> str:
+    """Hexadecimal sha256 of the image's size and pixels: the same picture, whatever its file.
+
+    Raises:
+        LandmintError: the file is missing or is no readable image.
+    """
+    image = read_image(path)
+    shape = "x".join(map(str, image.shape))
+    return hashlib.sha256(shape.encode() + image.tobytes()).hexdigest()
+
+
+def _unreadable(path: Path, reason: str) -> LandmintError:
+    return LandmintError(
+        f"cannot read the image {path}",
+        reason=reason,
+        remedy="check the path; replace or remove the face",
+    )

@@ -1,0 +1,180 @@
+"""Reader of 300W folders: each image with a `.pts` of the same name; coordinates 1-based.
+
+The layout of 300W, and of the synthetic faces. An `attributes.csv` in a split's folder, where
+there is one, gives the flags of `ATTRIBUTES` by name; 300W itself has none.
+"""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from landmint.runtime.crop import Box, Floats, box_of
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.markup import get_markup
+from landmint.train.faces.face import ATTRIBUTES, Face
+from landmint.train.faces.readers import FacesConfig, Split, missing_folder, person_of
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+ATTRIBUTES_FILE = "attributes.csv"
+
+
+def read_faces(config: FacesConfig, split: Split, root: Path) -> list[Face]:
+    """All faces in the folders of a split and below them; boxes are those of the landmarks.
+
+    Raises:
+        LandmintError: a folder or image is missing, or an annotation is malformed.
+    """
+    faces: list[Face] = []
+    for name in config.names_of(split):
+        folder = root / name
+        if not folder.is_dir():
+            raise missing_folder(folder, f"it holds the {split} faces")
+        faces += _read_folder(config, root, folder)
+    return faces
+
+
+def _read_folder(config: FacesConfig, root: Path, folder: Path) -> list[Face]:
+    files = sorted(path for path in folder.rglob("*") if not path.name.startswith("."))
+    images = {path.with_suffix(""): path for path in files if path.suffix.lower() in SUFFIXES}
+    annotations = [path for path in files if path.suffix.lower() == ".pts"]
+    if not annotations:
+        raise LandmintError(
+            f"folder {folder} holds no .pts file",
+            remedy="a 300W folder has NAME.jpg or NAME.png beside NAME.pts",
+        )
+    attributes = read_attributes(folder / ATTRIBUTES_FILE)
+    count = get_markup(config.markup).points
+    faces = []
+    for path in annotations:
+        image = images.get(path.with_suffix(""))
+        if image is None:
+            raise LandmintError(
+                f"{path} has no image beside it",
+                reason=f"expected {path.stem} with one of {', '.join(SUFFIXES)}",
+                remedy="add the image, or remove the .pts file",
+            )
+        points = read_pts(path, count)
+        name = path.relative_to(root).with_suffix("").as_posix()
+        # LFPW numbers its images anew in each split: without a pattern, the path tells them apart.
+        known = config.person_pattern != ""
+        faces.append(
+            Face(
+                name=name,
+                image=image,
+                points=points,
+                box=_box(points, path),
+                person=person_of(config.person_pattern, path.stem, path) if known else name,
+                visible=np.ones(count, dtype=np.bool_),
+                attributes=attributes.get(path.relative_to(folder).with_suffix("").as_posix(), {}),
+            )
+        )
+    return faces
+
+
+def read_pts(path: Path, count: int) -> Floats:
+    """The landmarks of a `.pts` file: (count, 2) in 0-based pixels.
+
+    Raises:
+        LandmintError: unreadable, a wrong number of points, or a coordinate that is no finite
+            number; with the line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LandmintError(f"cannot read {path}", reason=str(error)) from None
+    try:
+        start, end = lines.index("{") + 1, lines.index("}")
+    except ValueError:
+        return _read_untidy(path, lines, count)
+    try:
+        points = np.array([line.split() for line in lines[start:end]], dtype=np.float64)
+    except ValueError:
+        return _read_untidy(path, lines, count)
+    if points.shape != (count, 2) or not np.isfinite(points).all():
+        return _read_untidy(path, lines, count)
+    return points - 1.0
+
+
+def _read_untidy(path: Path, lines: list[str], count: int) -> Floats:
+    """The same line by line: slower, tolerant of white space, and names the line that is wrong."""
+    bare = [line.strip() for line in lines]
+    if "{" not in bare:
+        raise _malformed(path, 1, "no line with an opening brace '{'")
+    start = bare.index("{") + 1
+    if "}" not in bare[start:]:
+        raise _malformed(path, len(lines), "no closing brace '}'; the file is truncated")
+    points: list[tuple[float, float]] = []
+    numbered = list(enumerate(bare[start:], start=start + 1))
+    for number, line in numbered[: bare[start:].index("}")]:
+        if line:
+            points.append(_parse_point(path, number, line))
+        if len(points) > count:
+            raise _malformed(path, number, f"more than the markup's {count} points")
+    if len(points) < count:
+        closing = start + bare[start:].index("}") + 1
+        raise _malformed(path, closing, f"{len(points)} points where the markup has {count}")
+    return np.array(points) - 1.0
+
+
+def _parse_point(path: Path, number: int, line: str) -> tuple[float, float]:
+    words = line.split()
+    try:
+        x, y = (float(word) for word in words)
+    except ValueError:
+        raise _malformed(path, number, f"'{line}' is not two numbers") from None
+    if not np.isfinite([x, y]).all():
+        raise _malformed(path, number, f"'{line}' is not finite")
+    return x, y
+
+
+def _malformed(path: Path, line: int, reason: str) -> LandmintError:
+    return LandmintError(
+        f"{path}:{line}: malformed landmarks",
+        reason=reason,
+        remedy="correct or remove the file, or choose the markup that it has",
+    )
+
+
+def _box(points: Floats, path: Path) -> Box:
+    box = box_of(points)
+    if box.w <= 0 or box.h <= 0:
+        raise LandmintError(
+            f"{path}: the landmarks span a box of {box.w:g} x {box.h:g} px",
+            reason="a face box needs a width and a height",
+            remedy="correct or remove the file",
+        )
+    return box
+
+
+def read_attributes(path: Path) -> Mapping[str, Mapping[str, int]]:
+    """Flags by name from an `attributes.csv` with columns `name` and ATTRIBUTES; {} if absent.
+
+    Raises:
+        LandmintError: another header, or a flag that is neither 0 nor 1.
+    """
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        if tuple(rows.fieldnames or ()) != ("name", *ATTRIBUTES):
+            raise LandmintError(
+                f"{path}:1: unexpected columns", choices=[",".join(("name", *ATTRIBUTES))]
+            )
+        flags: dict[str, dict[str, int]] = {}
+        for row in rows:
+            values = [row[key] for key in ATTRIBUTES]
+            if any(value not in ("0", "1") for value in values):
+                raise LandmintError(
+                    f"{path}:{rows.line_num}: a flag is neither 0 nor 1",
+                    remedy="correct the line; the file may also be removed, flags are optional",
+                )
+            flags[row["name"]] = {key: int(row[key]) for key in ATTRIBUTES}
+    return flags
+
+
+def write_pts(path: Path, points: Floats) -> None:
+    """Write landmarks (N, 2), 0-based pixels, as a `.pts` file; not atomic by itself."""
+    body = "".join(f"{x:.4f} {y:.4f}\n" for x, y in (points + 1.0).tolist())
+    path.write_text(f"version: 1\nn_points: {len(points)}\n{{\n{body}}}\n", encoding="utf-8")

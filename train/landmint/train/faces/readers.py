@@ -1,0 +1,183 @@
+"""Which reader reads which data set, and the settings that choose it.
+
+A reader is a function (config, folders or lists, root) -> faces; `READERS` names them. Not a
+downloader: data sets are folders that the user has.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, field_validator
+
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.markup import get_markup
+from landmint.train.faces.face import Face, FaceSet, face_set
+
+READERS: Mapping[str, str] = {
+    "synthetic": "landmint.train.faces.synthetic:read_faces",
+    "300w": "landmint.train.faces.pts300w:read_faces",
+    "wflw": "landmint.train.faces.wflw:read_faces",
+}
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+def _as_tuple(value: Any) -> Any:
+    """A single name stands for a list of one; a tuple passes in pydantic's strict mode too."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+
+
+class SyntheticConfig(BaseModel):
+    """How many synthetic faces to draw, and which."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    train: int = Field(default=2000, ge=0)
+    """Number of training faces."""
+    val: int = Field(default=200, ge=0)
+    """Number of faces for choosing among checkpoints."""
+    test: int = Field(default=400, ge=0)
+    """Number of faces to report on."""
+    size_px: int = Field(default=160, ge=48, le=1024)
+    """Width and height of each image in pixels."""
+    seed: int = Field(default=0, ge=0)
+    """Equal seeds draw equal faces."""
+
+    @property
+    def counts(self) -> dict[Split, int]:
+        """Number of faces by split."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+
+class FacesConfig(BaseModel):
+    """A data set on disk and how it is split."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    kind: str = "synthetic"
+    """The reader: synthetic, 300w or wflw."""
+    root: Path = Path("faces")
+    """Folder of the data set; a relative path starts at the recipe."""
+    markup: str = "68"
+    """Landmark scheme of the annotations: 68 or 98."""
+    train: Names = ("train",)
+    """Folders (300w) or list files (wflw) of the training faces, under the root."""
+    val: Names = ("val",)
+    """The same, for choosing among checkpoints."""
+    test: Names = ("test",)
+    """The same, for reporting."""
+    images: str = "WFLW_images"
+    """Folder under the root to which the image paths of a wflw list refer."""
+    person_pattern: str = ""
+    """Regular expression searched in an image's stem; its first group, else the whole match, is
+    the person. Empty: every image is a person of its own."""
+    limits: dict[Split, PositiveInt] = {}
+    """At most so many faces of a split, spread evenly over their names."""
+    synthetic: SyntheticConfig = SyntheticConfig()
+    """What to draw when the kind is synthetic."""
+
+    @field_validator("kind")
+    @classmethod
+    def _known_kind(cls, kind: str) -> str:
+        if kind not in READERS:
+            raise ValueError(f"unknown kind of faces '{kind}'; choices: {', '.join(READERS)}")
+        return kind
+
+    @field_validator("markup")
+    @classmethod
+    def _known_markup(cls, markup: str) -> str:
+        try:
+            return get_markup(markup).name
+        except LandmintError as error:
+            raise ValueError(f"{error.fact}; choices: {', '.join(error.choices)}") from None
+
+    @field_validator("person_pattern")
+    @classmethod
+    def _valid_pattern(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return pattern
+
+    def names_of(self, split: Split) -> tuple[str, ...]:
+        """Folders or list files of a split."""
+        return {"train": self.train, "val": self.val, "test": self.test}[split]
+
+
+class Reader(Protocol):
+    """Turns the annotations of one split into faces."""
+
+    def __call__(self, config: FacesConfig, split: Split, root: Path) -> Sequence[Face]:
+        """All faces of the split under `root`, in the order of their names.
+
+        Raises:
+            LandmintError: something is missing or malformed; with the file and line.
+        """
+        ...
+
+
+def find_reader(kind: str) -> Reader:
+    """The reader for a kind of data set.
+
+    Raises:
+        LandmintError: there is none.
+    """
+    if kind not in READERS:
+        raise LandmintError(f"unknown kind of faces '{kind}'", choices=READERS)
+    module, _, attribute = READERS[kind].partition(":")
+    reader: Reader = getattr(import_module(module), attribute)
+    return reader
+
+
+def load_faces(config: FacesConfig, split: Split, base: Path) -> FaceSet:
+    """Read one split; a relative `config.root` starts at `base`.
+
+    Raises:
+        LandmintError: the data set is missing or malformed; with the file and line.
+    """
+    root = base / config.root
+    if not root.is_dir():
+        raise missing_folder(root, f"the {config.kind} data set is expected there")
+    faces = find_reader(config.kind)(config, split, root)
+    limit = config.limits.get(split, len(faces))
+    if limit < len(faces):
+        faces = [faces[i * len(faces) // limit] for i in range(limit)]
+    return face_set(config.markup, faces, f"{config.kind}:{config.root.as_posix()}/{split}")
+
+
+def person_of(pattern: str, stem: str, where: Path) -> str:
+    """The person in the image called `stem`; the stem itself when the pattern is empty.
+
+    Raises:
+        LandmintError: the pattern does not occur in the stem; to guess a person there could let
+            the same one into two splits.
+    """
+    if not pattern:
+        return stem
+    match = re.search(pattern, stem)
+    if match is None:
+        raise LandmintError(
+            f"{where}: no person in the name '{stem}'",
+            reason=f"person_pattern {pattern!r} does not occur in it",
+            remedy="correct person_pattern; an empty one makes every image a person of its own",
+        )
+    return match.group(1) if match.re.groups else match.group()
+
+
+def missing_folder(folder: Path, reason: str) -> LandmintError:
+    """The error for a folder that is not there."""
+    return LandmintError(
+        f"folder {folder} does not exist",
+        reason=reason,
+        remedy="correct the folder's name in the recipe, or put the data set there",
+    )

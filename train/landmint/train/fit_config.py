@@ -1,0 +1,93 @@
+"""What a recipe says about the training loop.
+
+Not the loop: this file imports no torch, so that a recipe is checked in a moment.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+# What may change between an interruption and going on: it alters no step, but for rounding.
+INDIFFERENT = {
+    "accelerator",
+    "threads",
+    "select",
+    "workers",
+    "cache_mib",
+    "log_every_steps",
+    "checkpoint_every_s",
+    "checkpoint_every_steps",
+}
+
+
+class FitConfig(BaseModel):
+    """How a network is trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    epochs: int = Field(default=60, ge=1)
+    """Passes over the training faces."""
+    batch_size: int = Field(default=16, ge=2)
+    """Faces per process and step."""
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    """adamw decays weights apart from the gradient; adam adds the decay to it."""
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Highest learning rate, reached after the warm-up."""
+    weight_decay: float = Field(default=1e-4, ge=0)
+    """Decay of matrices and kernels; biases and norms have none."""
+    warmup_epochs: float = Field(default=1.0, ge=0)
+    """The learning rate rises linearly for so many epochs."""
+    schedule: Literal["cosine", "milestones", "constant"] = "cosine"
+    """What the learning rate does after the warm-up."""
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 5 / 6)
+    """milestones: shares of the run after each of which it falls; 30 and 50 of 60 epochs."""
+    milestone_factor: float = Field(default=0.1, gt=0, le=1)
+    """milestones: it falls to this share."""
+    final_factor: float = Field(default=0.01, ge=0, le=1)
+    """cosine: where it ends, as a share of the learning rate."""
+    clip_norm: float = Field(default=5.0, ge=0)
+    """Longest gradient; 0 does not clip."""
+    ema_decay: float = Field(default=0.999, ge=0, lt=1)
+    """Decay per step of the averaged weights, which are evaluated and kept; it starts lower, so
+    that a short run forgets its beginning. 0 keeps the plain weights."""
+    select: Literal["best", "last"] = "best"
+    """Which averaged weights become the model: those of the lowest NME on the validation faces,
+    or those of the last step."""
+    validate_every_epochs: int = Field(default=1, ge=1)
+    """How often the validation faces are evaluated; always after the last epoch."""
+    precision: Literal["auto", "32", "bf16", "fp16"] = "auto"
+    """Arithmetic of convolutions and products: float32, or mixed with bfloat16 or float16. auto
+    takes bf16 where the processor has it, else fp16 on a GPU and 32 on a CPU."""
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto takes the GPUs if there are any."""
+    devices: int = Field(default=1, ge=1)
+    """Processes per node: one for each GPU."""
+    nodes: int = Field(default=1, ge=1)
+    """Machines; start the same command on each with torchrun or under Slurm."""
+    strategy: str = "auto"
+    """How processes share the work: a Lightning Fabric strategy that keeps the whole network in
+    each, such as ddp. auto starts ddp processes by itself on one node."""
+    channels_last: bool = True
+    """Keep images channels-last in memory; faster on tensor cores and on most CPUs."""
+    threads: int = Field(default=0, ge=0)
+    """Threads of one CPU process; 0 leaves torch's choice, all cores."""
+    workers: int | None = Field(default=None, ge=0)
+    """Processes that prepare crops for each training process; 0 prepares them between steps.
+    Empty for one per core but one, at most 8."""
+    cache_mib: int = Field(default=1024, ge=0)
+    """Memory, over all workers, that may keep decoded faces."""
+    seed: int = Field(default=0, ge=0)
+    """Of the order of the faces, their augmentation and everything random in the network."""
+    log_every_steps: int = Field(default=20, ge=1)
+    """How often losses are averaged, checked and logged."""
+    checkpoint_every_s: float = Field(default=120.0, gt=0)
+    """Longest time that an interruption without warning may cost."""
+    checkpoint_every_steps: int = Field(default=0, ge=0)
+    """Write a checkpoint every so many steps too; 0 by time and by epoch alone."""
+
+    @field_validator("milestones")
+    @classmethod
+    def _rising(cls, milestones: tuple[float, ...]) -> tuple[float, ...]:
+        if list(milestones) != sorted(milestones):
+            raise ValueError("milestones must rise")
+        return milestones

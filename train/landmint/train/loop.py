@@ -1,0 +1,358 @@
+"""The steps of a run, in one process of it; `fit` is the way in.
+
+One flat loop. Everything that a step needs besides the state is a pure function of its number:
+which faces, how they are augmented, the learning rate, the random numbers of the network.
+"""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from landmint.runtime.errors import LandmintError
+from landmint.train.checkpoint import load_checkpoint, save_checkpoint
+from landmint.train.evaluate import FaceCrops, crop_faces, evaluate
+from landmint.train.faces.augment import AugmentConfig
+from landmint.train.faces.dataset import EpochBatches, FaceDataset, finish_batch, load_batches
+from landmint.train.faces.face import FaceSet
+from landmint.train.fit_config import FitConfig
+from landmint.train.interruption import StopSignal
+from landmint.train.launch import workers_of
+from landmint.train.logs import Events, Means, write_history
+from landmint.train.models import save_model
+from landmint.train.models.base import LandmarkModel
+from landmint.train.schedule import Average, learning_rate, optimizer_for
+from landmint.train.tasks import Task
+
+MODEL_FILE = "model.safetensors"
+CHECKPOINT_FILE = "last.pt"
+HISTORY_FILE = "metrics.csv"
+EVENTS_FOLDER = "tensorboard"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is."""
+
+    done: int
+    """Steps that are finished, those before an interruption included."""
+    total: int
+    """Steps of the whole run."""
+    epoch: int
+    """Epochs that are finished."""
+    epochs: int
+    """Epochs of the whole run."""
+    metrics: Mapping[str, float]
+    """The newest of each: loss and its parts, learning_rate, faces_per_s, val_nme, best_nme."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every process of a run needs to know."""
+
+    model: LandmarkModel
+    """The network to train."""
+    task: Task
+    """Its loss."""
+    train: FaceSet
+    """Faces to learn from."""
+    val: FaceSet
+    """Faces to choose the weights on."""
+    augmentation: AugmentConfig | None
+    """How crops vary."""
+    config: FitConfig
+    """The loop's settings."""
+    run_dir: Path
+    """Where everything is written."""
+    identity: Mapping[str, Any]
+    """What a checkpoint must agree on to be resumed."""
+
+
+@dataclass
+class State:
+    """What a checkpoint holds beside network and optimiser."""
+
+    step: int = 0
+    """Steps that are done."""
+    seconds: float = 0.0
+    """Time spent on them, validation included."""
+    sums: dict[str, float] = field(default_factory=dict)
+    """Of each part of the loss, over the epoch under way."""
+    counted: int = 0
+    """Steps in those sums."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    """One row per finished epoch."""
+    best: dict[str, Any] = field(default_factory=dict)
+    """nme, epoch and weights of the best average so far."""
+
+
+class Lesson(nn.Module):
+    """Network and task as one module: one forward pass, as distributed training wants it."""
+
+    def __init__(self, model: LandmarkModel, task: Task) -> None:
+        """Pair them."""
+        super().__init__()
+        self.model = model
+        self.task = task
+
+    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The loss under "loss", and its parts."""
+        parts: dict[str, Tensor] = self.task(self.model, batch)
+        return parts
+
+
+class Loop:
+    """One process's part of a run."""
+
+    def __init__(self, job: Job, fabric: Fabric, report: Callable[[Progress], None]) -> None:
+        """Set up network, optimiser and average, and take over the state of an earlier run.
+
+        Raises:
+            LandmintError: the faces do not fill a batch, or the checkpoint cannot be resumed.
+        """
+        self.job, self.config, self.fabric, self.report = job, job.config, fabric, report
+        if self.config.threads:
+            torch.set_num_threads(self.config.threads)
+        self.lesson = Lesson(job.model, job.task).train()
+        if self.config.channels_last:
+            self.lesson.to(memory_format=torch.channels_last)
+        precision = fabric.strategy.precision
+        self.fused = getattr(precision, "scaler", None) is None
+        self.module, self.optimizer = fabric.setup(
+            self.lesson, optimizer_for(self.lesson, self.config, self.fused)
+        )
+        self.average = Average(self.lesson.model, self.config.ema_decay)
+        self.state = State()
+        self._resume()
+        self.batches = EpochBatches(
+            len(job.train.faces),
+            self.config.batch_size,
+            self.config.epochs,
+            self.config.seed,
+            start=self.state.step,
+            rank=fabric.global_rank,
+            world=fabric.world_size,
+        )
+        self.total = self.batches.total_steps
+        self.means = Means()
+        self.newest: dict[str, float] = {}
+        self.val_crops: FaceCrops | None = None
+        self.events: Events | None = None
+
+    def go(self) -> None:
+        """All steps that are left, then the model.
+
+        Raises:
+            LandmintError: the loss is not finite, or an image cannot be read.
+            KeyboardInterrupt: the process was told to stop; the checkpoint is written.
+        """
+        if self.state.step < self.total:
+            self._go_on()
+        if self.fabric.is_global_zero:
+            if self.config.select == "best":
+                self.average.model.load_state_dict(self.state.best["weights"])
+            save_model(self.average.model, self.job.run_dir / MODEL_FILE)
+        self.fabric.barrier()
+
+    def _go_on(self) -> None:
+        job, config, contract = self.job, self.config, self.job.model.contract
+        workers = workers_of(config)
+        cache_mib = config.cache_mib / max(1, workers)
+        dataset = FaceDataset(job.train, contract, job.augmentation, config.seed, cache_mib)
+        with contextlib.ExitStack() as stack:
+            if self.fabric.is_global_zero:
+                self.val_crops = crop_faces(job.val.faces, contract)
+                self.events = Events(job.run_dir / EVENTS_FOLDER, self.state.step)
+                stack.callback(self.events.close)
+            on_gpu = self.fabric.device.type == "cuda"
+            loaded = load_batches(dataset, self.batches, workers, on_gpu)
+            stop = stack.enter_context(StopSignal())
+            self._tell()
+            self.clock = self.saved = self.epoch_began = time.monotonic()
+            self.epoch_first = self.state.step
+            stack.enter_context(_workers_end_too(stop))
+            for batch in stack.enter_context(contextlib.closing(loaded)):
+                self._step(finish_batch(batch, contract, self.fabric.device))
+                self._log()
+                self._tell()
+                self._keep(stop)
+
+    def _step(self, batch: dict[str, Tensor]) -> None:
+        """One update of the weights."""
+        config, step = self.config, self.state.step
+        words = (config.seed, step, self.fabric.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
+        if not config.channels_last:
+            batch["images"] = batch["images"].contiguous()
+        rate = learning_rate(config, step, self.batches.steps_per_epoch, self.total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        parts = self.module(batch)
+        self.fabric.backward(parts["loss"])
+        if config.clip_norm:
+            self.fabric.clip_gradients(
+                self.module, self.optimizer, max_norm=config.clip_norm, error_if_nonfinite=False
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.average.update(step)
+        self.means.add(parts)
+        self.newest["learning_rate"] = rate
+        self.state.step += 1
+
+    def _log(self) -> None:
+        """Log every so often; at the end of an epoch evaluate and save."""
+        step, per_epoch = self.state.step, self.batches.steps_per_epoch
+        if step % per_epoch == 0:
+            self._end_epoch(step // per_epoch)
+        elif step % self.config.log_every_steps == 0:
+            self._flush()
+
+    def _keep(self, stop: StopSignal) -> None:
+        """Write a checkpoint if it is time, and stop if a signal came."""
+        step, every = self.state.step, self.config.checkpoint_every_steps
+        due = time.monotonic() - self.saved > self.config.checkpoint_every_s
+        stopped, due = self._agree(bool(stop.received), due)
+        if stopped or due or (every and step % every == 0):
+            self._save()
+        if stopped and step < self.total:
+            raise KeyboardInterrupt(
+                f"training stopped by {stop.received or 'another process'} after step {step} of "
+                f"{self.total}; the same command goes on from there"
+            )
+
+    def _flush(self) -> None:
+        """Average the losses since the last flush over all processes, check and log them."""
+        steps = self.means.steps
+        if not steps:
+            return
+        means = self.means.take(lambda values: self._all_reduce(values, "mean"))
+        self._check_finite(means, steps)
+        state = self.state
+        state.sums = {k: state.sums.get(k, 0.0) + v * steps for k, v in means.items()}
+        state.counted += steps
+        self.newest |= means
+        if self.events:
+            rate = {"learning_rate": self.newest["learning_rate"]}
+            self.events.add(state.step, {f"train/{k}": v for k, v in (means | rate).items()})
+
+    def _check_finite(self, means: Mapping[str, float], steps: int) -> None:
+        wrong = [name for name, value in means.items() if not math.isfinite(value)]
+        if wrong:
+            last = self.state.step
+            raise LandmintError(
+                f"the training loss is not finite: {', '.join(wrong)}",
+                reason=f"between steps {last - steps + 1} and {last}",
+                remedy="lower learning_rate or clip_norm, or set precision = '32'; delete "
+                f"{self.job.run_dir / CHECKPOINT_FILE}, if it exists, to start anew",
+            )
+
+    def _end_epoch(self, epoch: int) -> None:
+        """Validate, note the epoch's row, save."""
+        self._flush()
+        state, config = self.state, self.config
+        faces = (state.step - self.epoch_first) * config.batch_size * self.fabric.world_size
+        row: dict[str, float] = {
+            "epoch": epoch,
+            "step": state.step,
+            "learning_rate": self.newest["learning_rate"],
+            **{name: total / state.counted for name, total in state.sums.items()},
+            "faces_per_s": faces / max(time.monotonic() - self.epoch_began, 1e-9),
+        }
+        if epoch % config.validate_every_epochs == 0 or epoch == config.epochs:
+            row |= self._validate(epoch)
+        self._count_time()
+        row["seconds"] = state.seconds
+        self.newest |= row
+        state.history.append(row)
+        state.sums, state.counted = {}, 0
+        if self.events:
+            self.events.add(state.step, {f"epoch/{k}": v for k, v in row.items()})
+            write_history(self.job.run_dir / HISTORY_FILE, state.history)
+        self._save()
+        self.epoch_began, self.epoch_first = time.monotonic(), state.step
+
+    def _validate(self, epoch: int) -> dict[str, float]:
+        """NME of the averaged weights; the best so far are kept."""
+        found = {"val_nme": 0.0, "val_failure_rate": 0.0}
+        if self.val_crops is not None:
+            faces, batch_size = self.job.val, max(32, self.config.batch_size)
+            result = evaluate(self.average.model, faces, batch_size, self.val_crops)
+            found = {"val_nme": result.nme, "val_failure_rate": result.failure_rate}
+        found = self.fabric.broadcast(found)
+        best = self.state.best
+        if not best or found["val_nme"] < best["nme"]:
+            weights = {k: v.clone() for k, v in self.average.model.state_dict().items()}
+            self.state.best = {"nme": found["val_nme"], "epoch": epoch, "weights": weights}
+        return found | {"best_nme": self.state.best["nme"]}
+
+    def _save(self) -> None:
+        """Write the checkpoint; never one with a loss that is not finite."""
+        self._flush()
+        self._count_time()
+        self.saved = time.monotonic()
+        if self.fabric.is_global_zero:
+            state = {
+                "weights": self.lesson.state_dict(),
+                "average": self.average.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": self.fabric.strategy.precision.state_dict(),
+                "run": dict(vars(self.state)),
+            }
+            save_checkpoint(self.job.run_dir / CHECKPOINT_FILE, self.job.identity, state)
+
+    def _count_time(self) -> None:
+        now = time.monotonic()
+        self.state.seconds += now - self.clock
+        self.clock = now
+
+    def _resume(self) -> None:
+        path = self.job.run_dir / CHECKPOINT_FILE
+        saved = load_checkpoint(path, self.job.identity, self.fabric.device)
+        if saved is not None:
+            self.lesson.load_state_dict(saved["weights"])
+            self.average.model.load_state_dict(saved["average"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.fabric.strategy.precision.load_state_dict(saved["scaler"])
+            self.state = State(**saved["run"])
+
+    def _agree(self, stopped: bool, due: bool) -> tuple[bool, bool]:
+        """What any process wants, all do: they must take the same steps."""
+        if self.fabric.world_size == 1:
+            return stopped, due
+        wish = torch.tensor([stopped, due], dtype=torch.float32, device=self.fabric.device)
+        agreed = self._all_reduce(wish, "sum").tolist()
+        return agreed[0] > 0, agreed[1] > 0
+
+    def _all_reduce(self, tensor: Tensor, how: str) -> Tensor:
+        reduced = self.fabric.all_reduce(tensor, reduce_op=how)
+        assert isinstance(reduced, Tensor)
+        return reduced
+
+    def _tell(self) -> None:
+        if self.fabric.is_global_zero:
+            step, epochs = self.state.step, self.config.epochs
+            epoch = step // self.batches.steps_per_epoch
+            self.report(Progress(step, self.total, epoch, epochs, dict(self.newest)))
+
+
+@contextlib.contextmanager
+def _workers_end_too(stop: StopSignal) -> Iterator[None]:
+    """A signal to the whole process group ends the loader's processes, and torch tells that first.
+
+    It does so in the midst of a step: the last checkpoint stands, but none can be written.
+    """
+    try:
+        yield
+    except (RuntimeError, OSError, EOFError) as error:  # whichever end of a pipe breaks first
+        if not stop.received:
+            raise
+        raise KeyboardInterrupt(f"training stopped by {stop.received}") from error

@@ -1,0 +1,79 @@
+"""The networks: teachers and students, each with the contract that it keeps when deployed.
+
+Not losses, not decoding, not training. Importing this package loads no torch; a network's module
+is loaded when one is made.
+"""
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landmint.runtime.errors import LandmintError
+from landmint.train.models.config import ModelConfig
+
+if TYPE_CHECKING:
+    from landmint.train.models.base import LandmarkModel
+
+__all__ = ["MODELS", "ModelConfig", "create_model", "load_model", "model_class", "save_model"]
+
+MODELS: Mapping[str, str] = MappingProxyType(
+    {
+        "hrnet": "landmint.train.models.hrnet:HRNet",
+        "pipnet": "landmint.train.models.pipnet:PIPNet",
+        "pfld": "landmint.train.models.pfld:PFLD",
+        "mobilefan": "landmint.train.models.mobilefan:MobileFAN",
+    }
+)
+
+
+def model_class(name: str) -> "type[LandmarkModel]":
+    """The class behind a name of `MODELS`.
+
+    Raises:
+        LandmintError: there is no such model.
+    """
+    if name not in MODELS:
+        raise LandmintError(f"unknown model '{name}'", choices=MODELS)
+    module, _, attribute = MODELS[name].partition(":")
+    found: type[LandmarkModel] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def create_model(config: ModelConfig, mean_shape: NDArray[np.float64]) -> "LandmarkModel":
+    """A fresh network with its contract.
+
+    Args:
+        config: the architecture and its settings.
+        mean_shape: (L, 2) mean of the training faces' landmarks in the crop, in [0, 1]. PIPNet's
+            neighbours and PFLD's first guess come from it.
+
+    Raises:
+        LandmintError: the settings do not fit the architecture, or the shape the markup.
+    """
+    kind = model_class(config.name)
+    model = kind(config, kind.contract_for(config, mean_shape))
+    model.start_from(mean_shape)
+    return model
+
+
+def save_model(model: "LandmarkModel", path: Path) -> None:
+    """Write weights, configuration and contract as one safetensors file, whole or not at all."""
+    from landmint.train.models.weights import write_model
+
+    write_model(model, path)
+
+
+def load_model(path: Path) -> "LandmarkModel":
+    """The network that `save_model` wrote, in eval mode on the CPU. Nothing is unpickled.
+
+    Raises:
+        LandmintError: the file is missing, truncated, or not one of landmint's.
+    """
+    from landmint.train.models.weights import read_model
+
+    return read_model(path)

@@ -1,0 +1,92 @@
+"""MobileFAN: heatmaps from MobileNetV2 and three narrow deconvolutions.
+
+Zhao et al., "MobileFAN: transferring deep hidden representation for face alignment", Pattern
+Recognition 2020. A decoder of 256 channels would make it 5.2 M parameters; the published 2.0 M
+need a narrow one.
+"""
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from landmint.runtime.contract import Contract, Head, Output
+from landmint.train.models.base import (
+    LandmarkModel,
+    Shape,
+    heatmap_head,
+    scaled,
+    start_small,
+    timm_trunk,
+)
+from landmint.train.models.config import ModelConfig
+
+# Few where MobileNetV2's 320 channels come in, for there a channel costs 16 x 320 weights; more
+# towards the heatmaps, whose number may not far exceed the channels that they are made of.
+_DECODER = (32, 48, 64)
+_RISE = 8  # how much finer the heatmaps are than the encoder's last map
+
+
+class MobileFAN(LandmarkModel):
+    """Heatmaps (L, S/4, S/4).
+
+    Taps: the encoder's last map, then the three levels of the decoder.
+    """
+
+    BACKBONES: ClassVar = ("mobilenetv2_100", "mobilenetv2_050")
+    STRIDES: ClassVar = (4, 2)
+    IMITATES: ClassVar = (1, 2, 3)
+
+    def __init__(self, config: ModelConfig, contract: Contract) -> None:
+        """Build encoder, decoder and head."""
+        super().__init__(config, contract)
+        self.trunk, (channels,) = timm_trunk(
+            self.backbone_of(config),
+            config.pretrained,
+            output_stride=self.divisor_of(config),
+            out_indices=(4,),
+        )
+        self.decoder = nn.ModuleList()
+        for level in _DECODER:
+            outputs = scaled(level, config.width)
+            self.decoder.append(deconv_bn_relu(channels, outputs))
+            channels = outputs
+        self.heatmaps = start_small(nn.Conv2d(channels, contract.landmarks.points, 1))
+
+    def features(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Encoder map and decoder levels, coarse to fine."""
+        taps: list[Tensor] = self.trunk(images)
+        for layer in self.decoder:
+            taps.append(layer(taps[-1]))
+        return tuple(taps)
+
+    def head(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Heatmaps (B, L, S/4, S/4)."""
+        return {"heatmaps": self.heatmaps(features[-1])}
+
+    @classmethod
+    def head_for(cls, config: ModelConfig, mean_shape: Shape) -> tuple[Head, tuple[Output, ...]]:
+        """A heatmap head, decoded by local soft-argmax.
+
+        The student is meant for INT8, where a peak is a plateau of a few levels: DARK's second
+        differences of logarithms would read rounding noise there, a mean over 25 cells does not.
+        """
+        return heatmap_head(config, cls.stride_of(config), "local_soft_argmax")
+
+    @classmethod
+    def divisor_of(cls, config: ModelConfig) -> int:
+        """The encoder's stride: eight times the heatmaps'."""
+        return cls.stride_of(config) * _RISE
+
+    @classmethod
+    def scales(cls, config: ModelConfig) -> bool:
+        """The decoder scales; the encoder has its width in its name."""
+        return True
+
+
+def deconv_bn_relu(inputs: int, outputs: int) -> nn.Sequential:
+    """Twice the size: a transposed convolution whose 4x4 kernel covers each cell evenly."""
+    return nn.Sequential(
+        nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )

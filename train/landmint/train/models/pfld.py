@@ -1,0 +1,150 @@
+"""PFLD: coordinates straight from pooled maps of three scales.
+
+Guo et al., "PFLD: a practical facial landmark detector", arXiv 1902.10859. The net that guesses
+the head's pose lives in the training task, not here: it is never deployed.
+"""
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from landmint.runtime.contract import Contract, Head, Output
+from landmint.runtime.markup import get_markup
+from landmint.train.models.base import LandmarkModel, Shape, conv_bn_relu, scaled, timm_trunk
+from landmint.train.models.config import ModelConfig
+
+OWN = "own"
+_WHOLE = 128  # channels of the third scale, which sees the face at once
+
+
+class PFLD(LandmarkModel):
+    """Coordinates (2L,) in [0, 1].
+
+    Taps: an early map, which the pose net reads in training, and the pooled features.
+    """
+
+    BACKBONES: ClassVar = (
+        OWN,
+        "mobilenetv3_large_100",
+        "mobilenetv3_large_075",
+        "mobilenetv3_small_100",
+        "mobilenetv3_small_075",
+        "mobilenetv3_small_050",
+    )
+
+    def __init__(self, config: ModelConfig, contract: Contract) -> None:
+        """Build trunk and head."""
+        super().__init__(config, contract)
+        backbone, stride = self.backbone_of(config), self.stride_of(config)
+        self.trunk: OwnTrunk | MobileTrunk
+        if backbone == OWN:
+            self.trunk = OwnTrunk(config.width)
+        else:
+            self.trunk = MobileTrunk(backbone, config.pretrained, stride)
+        _, middle, coarse = self.trunk.channels
+        whole = scaled(_WHOLE, config.width)
+        self.whole = conv_bn_relu(coarse, whole, kernel=config.input_size // stride)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.coordinates = nn.Linear(middle + coarse + whole, contract.outputs[0].shape[0])
+
+    def features(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The early map, then the pooled features (B, C, 1, 1)."""
+        early, middle, coarse = self.trunk(images)
+        pooled = torch.cat([self.pool(middle), self.pool(coarse), self.whole(coarse)], dim=1)
+        return early, pooled
+
+    def head(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Coordinates (B, 2L): x0, y0, x1, y1, ..."""
+        return {"coordinates": self.coordinates(features[-1].flatten(1))}
+
+    def start_from(self, mean_shape: Shape) -> None:
+        """Let the first guess be the mean face, so that only the residual is to be learnt."""
+        with torch.no_grad():
+            nn.init.normal_(self.coordinates.weight, std=0.001)
+            self.coordinates.bias.copy_(torch.from_numpy(mean_shape.astype(np.float32).ravel()))
+
+    @classmethod
+    def head_for(cls, config: ModelConfig, mean_shape: Shape) -> tuple[Head, tuple[Output, ...]]:
+        """A coordinates head."""
+        return Head("coordinates"), (
+            Output("coordinates", (2 * get_markup(config.markup).points,)),
+        )
+
+    @classmethod
+    def strides_for(cls, config: ModelConfig) -> tuple[int, ...]:
+        """16 for the own trunk; MobileNetV3 may be dilated from 32 to 16."""
+        return (16,) if cls.backbone_of(config) == OWN else (32, 16)
+
+    @classmethod
+    def scales(cls, config: ModelConfig) -> bool:
+        """The own trunk scales; timm's have their width in their name."""
+        return cls.backbone_of(config) == OWN
+
+
+class OwnTrunk(nn.Module):
+    """The paper's MobileNetV2-like trunk: maps of strides 4, 8 and 16."""
+
+    def __init__(self, width: float) -> None:
+        """Build it with its channels multiplied by `width`."""
+        super().__init__()
+        early, middle, narrow, coarse = (scaled(n, width) for n in (64, 128, 16, 32))
+        self.channels = (early, narrow, coarse)
+        self.early = nn.Sequential(
+            conv_bn_relu(3, early, 3, stride=2, padding=1),
+            conv_bn_relu(early, early, 3, padding=1, groups=early),
+            InvertedResidual(early, early, expand=2, stride=2),
+            *(InvertedResidual(early, early, expand=2) for _ in range(4)),
+        )
+        self.middle = nn.Sequential(
+            InvertedResidual(early, middle, expand=2, stride=2),
+            *(InvertedResidual(middle, middle, expand=4) for _ in range(6)),
+            InvertedResidual(middle, narrow, expand=2),
+        )
+        self.coarse = conv_bn_relu(narrow, coarse, 3, stride=2, padding=1)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Early, middle and coarse map."""
+        early = self.early(images)
+        middle = self.middle(early)
+        return early, middle, self.coarse(middle)
+
+
+class MobileTrunk(nn.Module):
+    """MobileNetV3 from timm: maps of strides 8, 16 and 32 (or 16, dilated), the last narrowed."""
+
+    def __init__(self, backbone: str, pretrained: bool, stride: int) -> None:
+        """Build it."""
+        super().__init__()
+        self.trunk, (early, middle, last) = timm_trunk(
+            backbone, pretrained, output_stride=stride, out_indices=(2, 3, 4)
+        )
+        self.narrow = conv_bn_relu(last, _WHOLE, 1)
+        self.channels = (early, middle, _WHOLE)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Early, middle and coarse map."""
+        early, middle, last = self.trunk(images)
+        return early, middle, self.narrow(last)
+
+
+class InvertedResidual(nn.Module):
+    """MobileNetV2's block: widen by 1x1, depthwise 3x3, narrow by 1x1 without activation."""
+
+    def __init__(self, inputs: int, outputs: int, expand: int, stride: int = 1) -> None:
+        """Build it; the input is added where shapes allow."""
+        super().__init__()
+        hidden = inputs * expand
+        self.skips = stride == 1 and inputs == outputs
+        self.layers = nn.Sequential(
+            conv_bn_relu(inputs, hidden, 1),
+            conv_bn_relu(hidden, hidden, 3, stride, padding=1, groups=hidden),
+            nn.Conv2d(hidden, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
+        changed: Tensor = self.layers(maps)
+        return maps + changed if self.skips else changed

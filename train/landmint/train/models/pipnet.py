@@ -1,0 +1,92 @@
+"""PIPNet: landmarks by a coarse score map, offsets inside its cells, and neighbours' votes.
+
+Jin, Liao and Shao, "Pixel-in-Pixel Net", IJCV 2021, section 3.
+"""
+
+from typing import ClassVar
+
+import numpy as np
+from torch import Tensor, nn
+
+from landmint.runtime.contract import Contract, Head, Output
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.markup import get_markup
+from landmint.train.models.base import LandmarkModel, Shape, start_small, timm_trunk
+from landmint.train.models.config import ModelConfig
+
+
+class PIPNet(LandmarkModel):
+    """Five 1x1 convolutions on MobileNetV3's last map.
+
+    Taps: the trunk's maps of strides 8 and 16, then the last one, which feeds the head.
+    """
+
+    BACKBONES: ClassVar = (
+        "mobilenetv3_large_100",
+        "mobilenetv3_large_075",
+        "mobilenetv3_small_100",
+        "mobilenetv3_small_075",
+        "mobilenetv3_small_050",
+    )
+    STRIDES: ClassVar = (32, 16)
+    IMITATES: ClassVar = (2,)
+
+    def __init__(self, config: ModelConfig, contract: Contract) -> None:
+        """Build trunk and head."""
+        super().__init__(config, contract)
+        self.trunk, channels = timm_trunk(
+            self.backbone_of(config),
+            config.pretrained,
+            output_stride=self.stride_of(config),
+            out_indices=(2, 3, 4),
+        )
+        self.convs = nn.ModuleDict(
+            {
+                output.name: start_small(nn.Conv2d(channels[-1], output.shape[0], 1))
+                for output in contract.outputs
+            }
+        )
+
+    def features(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The trunk's maps, fine to coarse."""
+        return tuple(self.trunk(images))
+
+    def head(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Scores (B, L, g, g), offsets (B, L, g, g), neighbours' offsets (B, K L, g, g)."""
+        return {name: conv(features[-1]) for name, conv in self.convs.items()}
+
+    @classmethod
+    def head_for(cls, config: ModelConfig, mean_shape: Shape) -> tuple[Head, tuple[Output, ...]]:
+        """A PIP head whose neighbours are the nearest landmarks of the mean shape."""
+        grid, points = config.input_size // cls.stride_of(config), get_markup(config.markup).points
+        neighbours = nearest(mean_shape, config.neighbours)
+        votes = points * config.neighbours
+        outputs = tuple(
+            Output(name, (channels, grid, grid))
+            for name, channels in (
+                ("cls", points),
+                ("x", points),
+                ("y", points),
+                ("nb_x", votes),
+                ("nb_y", votes),
+            )
+        )
+        return Head("pip", neighbours=neighbours), outputs
+
+
+def nearest(mean_shape: Shape, count: int) -> tuple[tuple[int, ...], ...]:
+    """For each of L landmarks (L, 2) the `count` nearest others, nearest first.
+
+    Raises:
+        LandmintError: there are not that many others.
+    """
+    others = len(mean_shape) - 1
+    if count > others:
+        raise LandmintError(
+            f"neighbours = {count}, but a landmark has {others} others",
+            remedy=f"set neighbours to at most {others}",
+        )
+    apart = np.linalg.norm(mean_shape[:, None] - mean_shape[None], axis=2)
+    np.fill_diagonal(apart, np.inf)  # nobody is their own neighbour
+    order = np.argsort(apart, axis=1, kind="stable")[:, :count]
+    return tuple(tuple(int(i) for i in row) for row in order)

@@ -1,0 +1,69 @@
+"""A network on disk: one safetensors file that carries its configuration and contract.
+
+Not a training checkpoint: no optimiser, no epoch.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from landmint.runtime.contract import Contract
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.files import atomic_path
+from landmint.train.models import model_class
+from landmint.train.models.base import LandmarkModel
+from landmint.train.models.config import ModelConfig
+
+
+def write_model(model: LandmarkModel, path: Path) -> None:
+    """Write weights, configuration and contract."""
+    # Cloned, because safetensors refuses tensors that share memory or are not contiguous, and
+    # channels_last training leaves weights so.
+    tensors = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in model.state_dict().items()
+    }
+    about = {
+        "config": model.config.model_dump_json(),
+        "contract": json.dumps(model.contract.to_json()),
+    }
+    with atomic_path(path) as fresh:
+        save_file(tensors, fresh, metadata=about)
+
+
+def read_model(path: Path) -> LandmarkModel:
+    """Build the network again and load its weights.
+
+    Raises:
+        LandmintError: the file is missing, truncated, or not one of landmint's.
+    """
+    if not path.is_file():
+        raise LandmintError(f"{path} is not a file", remedy="check the path to the weights")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        config = ModelConfig.model_validate_json(about["config"])
+        contract = Contract.from_json(json.loads(about["contract"]))
+    except (SafetensorError, KeyError, ValidationError, json.JSONDecodeError) as error:
+        raise LandmintError(
+            f"{path} is not a whole landmint model",
+            reason=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            remedy="give the model.safetensors that landmint train or distill wrote",
+        ) from None
+    # The weights are all here: nothing may be fetched to build the layers.
+    model = model_class(config.name)(config.model_copy(update={"pretrained": False}), contract)
+    model.config = config
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise LandmintError(
+            f"the weights in {path} do not fit {config.name}",
+            reason=str(error).splitlines()[-1].strip(),
+            remedy="train the model again with this version of landmint",
+        ) from None
+    return model.eval()

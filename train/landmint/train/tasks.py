@@ -1,0 +1,251 @@
+"""What a network is trained for: outputs in, named parts of a loss out.
+
+A task owns what exists only in training, such as PFLD's pose net. It neither steps an optimiser
+nor knows epochs. The parts add up to "loss", so a log of them adds up too.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from landmint.runtime.errors import LandmintError
+from landmint.train import losses
+from landmint.train.config import LossConfig, LossKind
+from landmint.train.faces.face import ATTRIBUTES, FaceSet
+from landmint.train.models.base import LandmarkModel, conv_bn_relu, tap_shapes
+
+Batch = Mapping[str, Tensor]
+"""images (B, 3, S, S), points (B, L, 2) in [0, 1], euler_rad (B, 3), attributes (B, A)."""
+Parts = dict[str, Tensor]
+
+_KINDS: Mapping[str, tuple[LossKind, ...]] = {
+    "heatmap": ("mse", "adaptive_wing"),
+    "pip": ("pip",),
+    "coordinates": ("pfld", "wing"),
+}
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a teacher says about a batch."""
+
+    heatmaps: Tensor
+    """(B, L, H, W)."""
+    points: Tensor
+    """(B, L, 2) in [0, 1], decoded."""
+    confidence: Tensor
+    """(B, L) in [0, 1]: the heatmap's peak."""
+    features: Tensor
+    """(B, C, H, W): the map that feeds the teacher's head."""
+
+
+class Task(nn.Module):
+    """The loss of one kind of head."""
+
+    def forward(self, model: LandmarkModel, batch: Batch) -> Parts:
+        """Run the network on a batch: the loss under "loss", and the parts that add up to it."""
+        features = model.features(batch["images"])
+        outputs = model.head(features)
+        parts = self.parts(features, outputs, batch)
+        return {"loss": torch.stack(list(parts.values())).sum(), **parts}
+
+    def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
+        """Weighted parts of the loss on the true landmarks."""
+        raise NotImplementedError
+
+    def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
+        """Weighted parts of the loss on what the teacher says, in the same units."""
+        raise NotImplementedError
+
+
+class HeatmapTask(Task):
+    """Heatmaps against Gaussians at the landmarks."""
+
+    def __init__(self, model: LandmarkModel, config: LossConfig, kind: LossKind) -> None:
+        """Take sigma and the maps' size from the model's contract."""
+        super().__init__()
+        self.kind = kind
+        self.sigma = model.contract.head.sigma
+        _, rows, columns = model.contract.outputs[0].shape
+        self.grid = (rows, columns)
+        # A Gaussian's squares sum to pi sigma^2. In this unit an empty map costs 1, whatever the
+        # size of the maps, and is no number that half precision loses.
+        self.unit = rows * columns / (math.pi * self.sigma**2)
+
+    def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
+        """One part, heatmaps."""
+        target = losses.encode_heatmaps(batch["points"], self.grid, self.sigma)
+        if self.kind == "adaptive_wing":
+            return {"heatmaps": losses.adaptive_wing(outputs["heatmaps"], target)}
+        return {"heatmaps": self.unit * losses.heatmap_mse(outputs["heatmaps"], target)}
+
+    def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
+        """Heatmap to heatmap; the teacher's are resized where they differ in size."""
+        target = resize(lesson.heatmaps, self.grid)
+        return {"heatmaps": self.unit * losses.heatmap_mse(outputs["heatmaps"], target)}
+
+
+class PipTask(Task):
+    """PIPNet's score map, offsets and neighbours."""
+
+    neighbours: Tensor
+
+    def __init__(self, model: LandmarkModel, config: LossConfig) -> None:
+        """Take the neighbours from the model's contract."""
+        super().__init__()
+        self.cls_weight = config.cls_weight
+        table = torch.tensor(model.contract.head.neighbours)
+        self.register_buffer("neighbours", table, persistent=False)
+
+    def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
+        """cls, offsets, neighbours."""
+        return self._weighted(losses.pip_loss(outputs, batch["points"], self.neighbours))
+
+    def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
+        """The teacher's heatmap mass as scores, its decoded points as offsets; by confidence."""
+        rows, columns = outputs["cls"].shape[2:]
+        scores = losses.heatmap_mass(lesson.heatmaps, (rows, columns))
+        return self._weighted(
+            losses.pip_loss(outputs, lesson.points, self.neighbours, scores, lesson.confidence)
+        )
+
+    def _weighted(self, parts: Parts) -> Parts:
+        return {**parts, "cls": self.cls_weight * parts["cls"]}
+
+
+class WingTask(Task):
+    """Coordinates by the Wing loss, in crop pixels."""
+
+    def __init__(self, model: LandmarkModel, config: LossConfig) -> None:
+        """Take the crop's size from the model's contract."""
+        super().__init__()
+        self.size_px = model.contract.input_size
+        self.config = config
+
+    def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
+        """One part, points."""
+        return {"points": self._wing(outputs, batch["points"], None)}
+
+    def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
+        """The teacher's decoded points, by confidence."""
+        return {"points": self._wing(outputs, lesson.points, lesson.confidence)}
+
+    def _wing(self, outputs: Parts, points: Tensor, weight: Tensor | None) -> Tensor:
+        return losses.wing(
+            _points(outputs) * self.size_px,
+            points * self.size_px,
+            weight,
+            self.config.wing_width_px,
+            self.config.wing_curvature_px,
+        )
+
+
+class PfldTask(Task):
+    """Squared distances, more for faces of rare attributes and of a pose that is hard to guess.
+
+    Guo et al., "PFLD", equation 2, with three changes: a face without any attribute has a weight,
+    a face of well guessed pose keeps `pose_floor`, and the pose net also learns from its own
+    error. The gradient of the pose's weight reaches the pose net and the trunk.
+    """
+
+    weights: Tensor
+
+    def __init__(self, model: LandmarkModel, config: LossConfig, flags: Tensor) -> None:
+        """Build the pose net.
+
+        Args:
+            model: a coordinates model whose first tap the pose net reads.
+            config: weights.
+            flags: (N, A) attributes of the training faces.
+        """
+        super().__init__()
+        self.config = config
+        self.pose_net = PoseNet(tap_shapes(model)[0][0])
+        self.register_buffer("weights", losses.attribute_weights(flags))
+
+    def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
+        """points, pose."""
+        pose = losses.pose_error(self.pose_net(features[0]), batch["euler_rad"])
+        distance = losses.squared_distance(_points(outputs), batch["points"])
+        weight = losses.face_weights(batch["attributes"], self.weights)
+        return {
+            "points": (weight * (self.config.pose_floor + pose) * distance).mean(),
+            "pose": self.config.pose_weight * pose.mean(),
+        }
+
+    def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
+        """Squared distances from the teacher's decoded points, by confidence."""
+        distance = losses.squared_distance(_points(outputs), lesson.points, lesson.confidence)
+        return {"points": distance.mean()}
+
+
+class PoseNet(nn.Module):
+    """Euler angles (B, 3) in radians from an early map of PFLD; in training only."""
+
+    def __init__(self, channels: int) -> None:
+        """Build it for a map of so many channels."""
+        super().__init__()
+        self.layers = nn.Sequential(
+            conv_bn_relu(channels, 128, 3, stride=2, padding=1),
+            conv_bn_relu(128, 128, 3, padding=1),
+            conv_bn_relu(128, 32, 3, stride=2, padding=1),
+            conv_bn_relu(32, 128, 7, padding=3),
+            nn.AdaptiveMaxPool2d(1),
+            nn.Flatten(),
+            nn.Linear(128, 32),
+            nn.ReLU(inplace=True),
+            nn.Linear(32, 3),
+        )
+
+    def forward(self, early: Tensor) -> Tensor:
+        """Angles of a batch of maps (B, C, H, W)."""
+        angles: Tensor = self.layers(early)
+        return angles
+
+
+def task_for(model: LandmarkModel, config: LossConfig, faces: FaceSet) -> Task:
+    """The task of a network.
+
+    Args:
+        model: its head decides which losses fit.
+        config: the loss and its weights.
+        faces: the training faces, whose attributes pfld weighs.
+
+    Raises:
+        LandmintError: the loss does not fit the head.
+    """
+    head = model.contract.head.kind
+    kind = config.kind or _KINDS[head][0]
+    if kind not in _KINDS[head]:
+        raise LandmintError(
+            f"loss '{kind}' does not fit {model.config.name}",
+            reason=f"its head is '{head}'",
+            choices=_KINDS[head],
+        )
+    if kind == "pip":
+        return PipTask(model, config)
+    if kind == "wing":
+        return WingTask(model, config)
+    if kind == "pfld":
+        return PfldTask(model, config, _flags(faces))
+    return HeatmapTask(model, config, kind)
+
+
+def resize(maps: Tensor, grid: losses.Grid) -> Tensor:
+    """Maps (B, C, H, W) at another size: averaged over areas to shrink, bilinear to grow."""
+    if maps.shape[2] >= grid[0] and maps.shape[3] >= grid[1]:
+        return nn.functional.adaptive_avg_pool2d(maps, grid)
+    return nn.functional.interpolate(maps, grid, mode="bilinear", align_corners=False)
+
+
+def _points(outputs: Parts) -> Tensor:
+    coordinates = outputs["coordinates"]
+    return coordinates.reshape(len(coordinates), -1, 2)
+
+
+def _flags(faces: FaceSet) -> Tensor:
+    rows = [[face.attributes.get(name, 0) for name in ATTRIBUTES] for face in faces.faces]
+    return torch.tensor(rows, dtype=torch.float32)
