@@ -1,0 +1,185 @@
+"""One trained network in every float form, checked against it, in a bundle.
+
+Not a converter: the files beside this one are. Not quantisation either.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from landmint.export import to_onnx, to_openvino, to_tensorrt, to_tflite
+from landmint.export.config import ExportConfig
+from landmint.export.parity import (
+    Crops,
+    Tensors,
+    compare,
+    crops_for_parity,
+    engine_outputs,
+    require,
+    torch_outputs,
+)
+from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
+from landmint.runtime.engines import load_engine
+from landmint.runtime.errors import NotMeasuredError
+from landmint.runtime.machine import installed
+from landmint.train.faces.face import FaceSet
+from landmint.train.models import save_model
+from landmint.train.models.base import LandmarkModel
+
+REFERENCE = "torch/model.safetensors"
+"""Path in a bundle of the network that every variant is compared with."""
+ONNX = "onnx/float32.onnx"
+"""Path in a bundle of the graph that every other form is made from."""
+
+_TOOLS = (
+    "landmint",
+    "torch",
+    "timm",
+    "onnx",
+    "onnxscript",
+    "onnxsim",
+    "openvino",
+    "onnx2tf",
+    "tensorflow",
+    "tensorrt",
+)
+
+
+def export_bundle(
+    model: LandmarkModel,
+    faces: FaceSet,
+    config: ExportConfig,
+    final: Path,
+    provenance: Mapping[str, Any],
+    progress: Callable[[str], None] = lambda step: None,
+) -> Bundle:
+    """Export `model` in every form that `config` asks for, whole or not at all.
+
+    The network itself is the variant torch/float32, the reference. A form whose converter is not
+    installed here becomes a variant with the reason. Every other float32 variant must be in parity
+    with the reference; what float16 costs is noted.
+
+    Args:
+        model: trained.
+        faces: real faces, for the crops of the parity check.
+        config: the forms and the tolerance.
+        final: folder of the bundle.
+        provenance: where the network comes from, for the manifest.
+        progress: told of each step before it starts.
+
+    Raises:
+        LandmintError: a converter failed, or a float32 variant is not in parity.
+    """
+    crops = crops_for_parity(faces, model.contract, config.parity_faces)
+    check = _Check(model, config, crops, torch_outputs(model, crops))
+
+    def build(folder: Path) -> Manifest:
+        save_model(model, folder / REFERENCE)
+        variants = [Variant("torch/float32", "torch", (REFERENCE,))]
+        for name in ("onnx", *(f for f in dict.fromkeys(config.formats) if f != "onnx")):
+            progress(f"export to {name} and compare with the torch network")
+            variants += [check(folder, variant) for variant in _EXPORTS[name](model, folder)]
+        return Manifest(
+            name=_name(model),
+            contract=model.contract,
+            variants=tuple(variants),
+            provenance=dict(provenance),
+            tools=installed(_TOOLS),
+        )
+
+    return write_bundle(final, build)
+
+
+def _export_onnx(model: LandmarkModel, folder: Path) -> list[Variant]:
+    variant = Variant("onnx/float32", "onnxruntime", reason=to_onnx.unavailable())
+    if variant.reason:
+        return [variant]
+    to_onnx.to_onnx(model, folder / ONNX)
+    return [replace(variant, files=(ONNX,))]
+
+
+def _export_openvino(model: LandmarkModel, folder: Path) -> list[Variant]:
+    reason = to_onnx.unavailable() or to_openvino.unavailable()
+    variants = []
+    for precision in ("float32", "float16"):
+        files: tuple[str, ...] = ()
+        if not reason:
+            graph = folder / "openvino" / f"{precision}.xml"
+            made = to_openvino.to_openvino(folder / ONNX, graph, half=precision == "float16")
+            files = tuple(str(file.relative_to(folder)) for file in made)
+        variants.append(Variant(f"openvino/{precision}", "openvino", files, reason=reason))
+    return variants
+
+
+def _export_tflite(model: LandmarkModel, folder: Path) -> list[Variant]:
+    reason = to_onnx.unavailable() or to_tflite.unavailable()
+    made = {} if reason else to_tflite.to_tflite(folder / ONNX, folder / "tflite")
+    variants = []
+    for precision in to_tflite.PRECISIONS:
+        files = () if reason else (str(made[precision].relative_to(folder)),)
+        variants.append(Variant(f"tflite/{precision}", "litert", files, "NHWC", reason))
+    return variants
+
+
+def _export_tensorrt(model: LandmarkModel, folder: Path) -> list[Variant]:
+    variant = Variant("tensorrt/float16", "tensorrt", reason=to_onnx.unavailable())
+    if variant.reason:
+        return [variant]
+    graph, engine = "tensorrt/float16.onnx", "tensorrt/float16.engine"
+    to_tensorrt.to_tensorrt(folder / ONNX, folder / graph)
+    refusal = to_tensorrt.build_engine(folder / graph, folder / engine)
+    if refusal:
+        return [replace(variant, files=(graph,), notes={"engine": f"not built: {refusal}"})]
+    return [replace(variant, files=(engine, graph), notes={"engine": "built on this machine"})]
+
+
+_EXPORTS: Mapping[str, Callable[[LandmarkModel, Path], list[Variant]]] = {
+    "onnx": _export_onnx,
+    "openvino": _export_openvino,
+    "tflite": _export_tflite,
+    "tensorrt": _export_tensorrt,
+}
+
+
+@dataclass(frozen=True)
+class _Check:
+    """Parity of a variant with the torch network, as a note in the manifest."""
+
+    model: LandmarkModel
+    config: ExportConfig
+    crops: Crops
+    reference: Tensors = field(repr=False)
+
+    def __call__(self, folder: Path, variant: Variant) -> Variant:
+        """The variant with its parity among the notes.
+
+        Raises:
+            LandmintError: it is a float32 variant and not in parity.
+        """
+        if not variant.files:
+            return variant
+        notes = {**variant.notes, "parity": self._figures(folder, variant, variant.engine)}
+        if variant.format == "tensorrt":
+            # The graph can be checked where no engine can be built.
+            graph = replace(variant, files=variant.files[-1:])
+            notes["graph parity"] = self._figures(folder, graph, "onnxruntime")
+        return replace(variant, notes=notes)
+
+    def _figures(self, folder: Path, variant: Variant, engine: str) -> str:
+        contract = self.model.contract.with_layout(variant.layout)
+        try:
+            session = load_engine(engine).load(folder / variant.files[0], contract, threads=1)
+            exported = engine_outputs(session, contract, self.crops)
+        except NotMeasuredError as error:
+            return f"not measured: {error.fact}"
+        parity = compare(self.model.contract, self.reference, exported)
+        if variant.precision == "float32":
+            require(variant.name, parity, self.config.mean_px, self.config.max_px)
+        return f"{parity} ({engine}, {session.executed_precision})"
+
+
+def _name(model: LandmarkModel) -> str:
+    """Architecture, trunk and input size: "pipnet-mobilenetv3_small_100-128"."""
+    config = model.config
+    return "-".join((config.name, model.backbone_of(config), str(config.input_size)))

@@ -1,0 +1,25 @@
+"""What a recipe says about exporting.
+
+Not a converter: this file imports no torch, so that a recipe is checked in a moment.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Format = Literal["onnx", "openvino", "tflite", "tensorrt"]
+
+
+class ExportConfig(BaseModel):
+    """What to export, and how close it must come."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    formats: tuple[Format, ...] = ("onnx", "openvino", "tflite", "tensorrt")
+    """Forms to make. ONNX is made in any case: the others come from it."""
+    parity_faces: int = Field(default=16, gt=0)
+    """Number of real crops on which each variant is compared with the torch network."""
+    mean_px: float = Field(default=0.05, gt=0)
+    """A float32 variant's landmarks must differ by less on average, in crop pixels."""
+    max_px: float = Field(default=0.5, gt=0)
+    """A float32 variant's landmarks must differ by less at most, in crop pixels."""

@@ -1,0 +1,164 @@
+"""torch to ONNX: one static graph, simplified, that every other form is made from.
+
+Not for training graphs, nor for inputs of varying size: batch 1 and the contract's size only.
+"""
+
+import copy
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from landmint.export.embed import ONNX_KEY
+from landmint.export.isolated import missing_packages
+from landmint.runtime.contract import Contract
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.files import atomic_path
+from landmint.train.models.base import LandmarkModel
+
+if TYPE_CHECKING:
+    import onnx
+
+Shape = tuple[int | None, ...]
+
+OPSET = 18
+"""The oldest that torch's exporter writes itself; every converter downstream reads it."""
+
+UNFIT = ("BatchNormalization", "ConstantOfShape", "Constant", "Dropout", "Identity", "If", "Loop")
+"""What a simplified static graph cannot hold: each hides a fold that quantisers rely on."""
+
+
+def unavailable() -> str:
+    """Why this machine cannot export ONNX; empty when it can."""
+    return missing_packages("onnx", "onnxscript", "onnxsim")
+
+
+def to_onnx(model: LandmarkModel, path: Path) -> None:
+    """Write `model` as ONNX with the contract inside.
+
+    The graph has batch 1, static shapes, the contract's input name and the canonical outputs in
+    the contract's order; batch norms are folded; hard-swish stays the one operator HardSwish.
+
+    Args:
+        model: any landmark network; it is copied, neither moved nor changed.
+        path: of the .onnx file.
+
+    Raises:
+        LandmintError: the graph is not static, or an output has another shape than the contract.
+    """
+    import onnx
+    import onnxsim
+
+    raw = _trace(model)
+    simplified, same = onnxsim.simplify(raw)
+    if not same:
+        raise LandmintError(
+            "onnxsim changed what the network computes",
+            remedy="report the network; another version of onnxsim may help",
+        )
+    _strip(simplified)
+    props = {ONNX_KEY: json.dumps(model.contract.to_json(), separators=(",", ":"))}
+    onnx.helper.set_model_props(simplified, props)
+    fit = onnx.shape_inference.infer_shapes(simplified, strict_mode=True, data_prop=True)
+    onnx.checker.check_model(fit, full_check=True)
+    check_fit(fit, model.contract)
+    with atomic_path(path) as fresh:
+        onnx.save(fit, fresh)
+
+
+class _Ordered(nn.Module):
+    """The network with its outputs as a tuple, in the contract's order."""
+
+    def __init__(self, model: LandmarkModel) -> None:
+        super().__init__()
+        self.model = model
+        self.names = [output.name for output in model.contract.outputs]
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        outputs = self.model(images)
+        return tuple(outputs[name] for name in self.names)
+
+
+def _trace(model: LandmarkModel) -> "onnx.ModelProto":
+    contract = model.contract
+    wrapped = _Ordered(copy.deepcopy(model).cpu().float()).eval()
+    with torch.no_grad(), _silence():
+        program = torch.onnx.export(
+            wrapped,
+            (torch.zeros(contract.input_shape),),
+            input_names=[contract.input_name],
+            output_names=wrapped.names,
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise LandmintError("torch exported nothing", remedy="report the network")
+    return program.model_proto
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the exporter's advice to torch's developers from the user."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _strip(model: "onnx.ModelProto") -> None:
+    """Drop the exporter's stack traces: they name files of the machine that exported."""
+    graph = model.graph
+    model.doc_string = graph.doc_string = ""
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    del graph.value_info[:]  # inferred anew
+
+
+def check_fit(model: "onnx.ModelProto", contract: Contract) -> None:
+    """Refuse a graph that quantisers and converters downstream would stumble over.
+
+    Raises:
+        LandmintError: an unfolded operator, a shape that is not static, or names and shapes of
+            input and outputs that differ from the contract.
+    """
+    unfit = sorted({node.op_type for node in model.graph.node} & set(UNFIT))
+    if unfit:
+        raise LandmintError(
+            f"the ONNX graph still holds {', '.join(unfit)}",
+            reason="it should have been folded into the weights; INT8 needs it so",
+            remedy="build the network from layers that fold, without value-dependent shapes",
+        )
+    expected: dict[str, Shape] = {contract.input_name: contract.input_shape}
+    expected |= {output.name: (1, *output.shape) for output in contract.outputs}
+    found = {value.name: _shape(value) for value in (*model.graph.input, *model.graph.output)}
+    if found != expected:
+        raise LandmintError(
+            f"the ONNX graph takes and returns {found}",
+            reason=f"its contract says {expected}",
+            remedy="make the network's head and its contract agree",
+        )
+    dynamic = [value.name for value in model.graph.value_info if None in _shape(value)]
+    if dynamic:
+        raise LandmintError(
+            f"{dynamic[0]} has no static shape in the ONNX graph",
+            remedy="build the network for one input size",
+        )
+
+
+def _shape(value: "onnx.ValueInfoProto") -> Shape:
+    dims = value.type.tensor_type.shape.dim
+    return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)

@@ -1,0 +1,127 @@
+"""ONNX to TFLite through onnx2tf and TensorFlow, which run in a process of their own.
+
+The artefacts are channels-last. Their signature `serving_default` carries the contract's input
+name and the canonical output names: tensor order and tensor names mean nothing here. Not
+quantisation; `saved_model` is what that starts from.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from landmint.export.embed import read_contract, write_contract
+from landmint.export.isolated import missing_packages, run_isolated
+
+if TYPE_CHECKING:
+    import onnx
+
+Precision = Literal["float32", "float16"]
+
+PRECISIONS: tuple[Precision, ...] = ("float32", "float16")
+"""What onnx2tf can make without calibration."""
+
+_WORKER = "landmint.export.tflite_worker"
+
+
+def unavailable() -> str:
+    """Why this machine cannot convert to TFLite; empty when it can."""
+    return missing_packages("onnx2tf", "tensorflow", "tf_keras", "onnx_graphsurgeon", "psutil")
+
+
+def to_tflite(
+    onnx_path: Path, folder: Path, precisions: Sequence[Precision] = PRECISIONS
+) -> dict[Precision, Path]:
+    """Write folder/PRECISION.tflite for each precision, each with its contract inside.
+
+    Not atomic by itself: `write_bundle` is.
+
+    Args:
+        onnx_path: of `to_onnx`.
+        folder: made if missing.
+        precisions: float16 stores the weights so; arithmetic is the engine's affair.
+
+    Returns:
+        the file of each precision.
+
+    Raises:
+        LandmintError: the converter failed, or the ONNX file carries no contract.
+    """
+    contract = read_contract(onnx_path).with_layout("NHWC")
+    files = {precision: folder / f"{precision}.tflite" for precision in precisions}
+    folder.mkdir(parents=True, exist_ok=True)
+    _convert(onnx_path, tflite={key: str(path.absolute()) for key, path in files.items()})
+    for file in files.values():
+        write_contract(file, contract)
+    return files
+
+
+def saved_model(onnx_path: Path, folder: Path, *, plain_hard_swish: bool = True) -> None:
+    """Write the TensorFlow SavedModel from which full-integer TFLite is made.
+
+    It is frozen (constants, no variables), channels-last, and its signature `serving_default`
+    names input and outputs as the contract does.
+
+    Args:
+        onnx_path: of `to_onnx`.
+        folder: of the SavedModel.
+        plain_hard_swish: keep hard-swish apart as ADD, RELU6 and MUL. TFLite otherwise fuses it
+            into HARD_SWISH, whose INT8 form XNNPACK does not take: PIPNet on MobileNetV3-Small at
+            128 px falls into 19 partitions and runs slower than in float (1.40 ms against 0.95 on
+            one x86 thread); apart, it is one partition and takes 0.43 ms.
+
+    Raises:
+        LandmintError: the converter failed, or the ONNX file carries no contract.
+    """
+    _convert(onnx_path, saved_model=str(folder.absolute()), pseudo=["hardswish"] * plain_hard_swish)
+
+
+def _convert(onnx_path: Path, **wanted: Any) -> None:
+    contract = read_contract(onnx_path)
+    request = {
+        "onnx": str(onnx_path.absolute()),
+        "input": contract.input_name,
+        "outputs": {output.name: _channels_last(output.shape) for output in contract.outputs},
+        **wanted,
+    }
+    run_isolated(_WORKER, request, fact=f"onnx2tf could not convert {onnx_path.name} to TFLite")
+
+
+def _channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of an output in the artefact, batch axis included."""
+    return (1, *shape[1:], shape[0]) if len(shape) == 3 else (1, *shape)
+
+
+def spread_hard_sigmoid(graph: "onnx.GraphProto") -> None:
+    """Write each HardSigmoid(x) = clip(a x + b, 0, 1) as a clip((x + b / a), 0, 1 / a), in place.
+
+    With MobileNet's a = 1/6 and b = 1/2 the clip is a ReLU6 that fuses into the convolution before
+    it. onnx2tf's own form ends in RELU_0_TO_1, which XNNPACK leaves outside its partitions: every
+    squeeze-and-excitation gate would split the graph in two.
+    """
+    nodes = list(graph.node)
+    del graph.node[:]
+    for node in nodes:
+        graph.node.extend(_spread(graph, node) if node.op_type == "HardSigmoid" else [node])
+
+
+def _spread(graph: "onnx.GraphProto", node: "onnx.NodeProto") -> "list[onnx.NodeProto]":
+    import numpy as np
+    from onnx import helper, numpy_helper
+
+    settings = {attribute.name: attribute.f for attribute in node.attribute}
+    slope, offset = settings.get("alpha", 0.2), settings.get("beta", 0.5)
+    target, name = node.output[0], f"{node.name}_{node.output[0]}"
+    values = {"shift": offset / slope, "floor": 0.0, "ceiling": 1 / slope, "slope": slope}
+    if abs(values["ceiling"] - 6) < 1e-5:
+        values["ceiling"] = 6.0  # exactly, so that it is known for a ReLU6
+    for part, value in values.items():
+        constant = np.array(value, dtype=np.float32)
+        graph.initializer.append(numpy_helper.from_array(constant, f"{name}_{part}"))
+    shifted, clipped = f"{name}_shifted", f"{name}_clipped"
+    return [
+        helper.make_node("Add", [node.input[0], f"{name}_shift"], [shifted], name=shifted),
+        helper.make_node(
+            "Clip", [shifted, f"{name}_floor", f"{name}_ceiling"], [clipped], name=clipped
+        ),
+        helper.make_node("Mul", [clipped, f"{name}_slope"], [target], name=f"{name}_scaled"),
+    ]

@@ -1,0 +1,81 @@
+"""The contract inside artefacts: what is written is what is read, by us and by the libraries."""
+
+import dataclasses
+import json
+import zipfile
+from pathlib import Path
+
+import onnx
+import openvino
+import pytest
+
+from landmint.export.embed import RT_INFO_PATH, TFLITE_MEMBER, read_contract, write_contract
+from landmint.export.to_openvino import to_openvino
+from landmint.runtime.contract import Contract
+from landmint.runtime.errors import LandmintError
+from landmint.train.models.base import LandmarkModel
+
+FLATBUFFER = b"\x1c\x00\x00\x00TFL3" + bytes(range(256))
+
+
+@pytest.fixture
+def artefact(request: pytest.FixtureRequest, pip_onnx: Path, tmp_path: Path) -> Path:
+    """A file without a contract, of the kind that the suffix in `request.param` says."""
+    path: Path = tmp_path / f"model{request.param}"
+    if request.param == ".onnx":
+        model = onnx.load(pip_onnx)
+        del model.metadata_props[:]
+        onnx.save(model, path)
+    elif request.param == ".xml":
+        openvino.save_model(openvino.Core().read_model(pip_onnx), path)
+    else:
+        path.write_bytes(FLATBUFFER)
+    return path
+
+
+every_kind = pytest.mark.parametrize("artefact", [".onnx", ".xml", ".tflite"], indirect=True)
+
+
+@every_kind
+def test_contract_comes_back_and_can_be_replaced(artefact: Path, pip_net: LandmarkModel) -> None:
+    with pytest.raises(LandmintError, match="carries no contract"):
+        read_contract(artefact)
+    other = dataclasses.replace(pip_net.contract, layout="NHWC")
+    for contract in (pip_net.contract, other):
+        write_contract(artefact, contract)
+        assert read_contract(artefact) == contract
+
+
+@pytest.mark.parametrize("artefact", [".onnx", ".xml"], indirect=True)
+def test_truncated_file_is_refused(artefact: Path) -> None:
+    artefact.write_bytes(artefact.read_bytes()[:200])
+    with pytest.raises(LandmintError, match="is no whole"):
+        read_contract(artefact)
+
+
+@pytest.mark.parametrize("artefact", [".tflite"], indirect=True)
+def test_tflite_keeps_its_bytes_in_front(artefact: Path, pip_net: LandmarkModel) -> None:
+    for _ in range(2):
+        write_contract(artefact, pip_net.contract)
+        assert artefact.read_bytes().startswith(FLATBUFFER)
+        with zipfile.ZipFile(artefact) as attached:
+            assert attached.namelist() == [TFLITE_MEMBER]
+
+
+def test_openvino_shows_the_contract(
+    pip_net: LandmarkModel, pip_onnx: Path, tmp_path: Path
+) -> None:
+    graph, weights = to_openvino(pip_onnx, tmp_path / "float32.xml")
+    assert weights.is_file()
+    model = openvino.Core().read_model(graph)
+    told = json.loads(model.get_rt_info(list(RT_INFO_PATH)).astype(str))
+    assert Contract.from_json(told) == pip_net.contract == read_contract(graph)
+
+
+def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(LandmintError, match="does not exist"):
+        read_contract(tmp_path / "none.onnx")
+    foreign = tmp_path / "model.pt"
+    foreign.write_bytes(b"")
+    with pytest.raises(LandmintError, match=r"\.onnx, \.xml, \.tflite"):
+        read_contract(foreign)

@@ -1,0 +1,79 @@
+"""The one graph that every other form is made from."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper
+
+from landmint.export.embed import read_contract
+from landmint.export.to_onnx import OPSET, UNFIT, check_fit, to_onnx
+from landmint.runtime.errors import LandmintError
+from landmint.train.models.base import LandmarkModel
+
+
+def test_graph_is_static_folded_and_named_by_the_contract(
+    tiny: LandmarkModel, tmp_path: Path
+) -> None:
+    path = tmp_path / "tiny.onnx"
+    to_onnx(tiny, path)
+    model = onnx.load(path)
+    assert model.opset_import[0].version == OPSET
+    assert [value.name for value in model.graph.input] == ["image"]
+    assert [v.name for v in model.graph.output] == [o.name for o in tiny.contract.outputs]
+    operators = [node.op_type for node in model.graph.node]
+    assert not set(operators) & set(UNFIT)
+    assert operators.count("HardSwish") == 1
+    assert read_contract(path) == tiny.contract
+
+    images = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        expected = tiny(images)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for output, found in zip(
+        tiny.contract.outputs, session.run(None, {"image": images.numpy()}), strict=True
+    ):
+        np.testing.assert_allclose(found, expected[output.name].numpy(), atol=1e-5)
+
+
+def test_file_tells_nothing_of_this_machine(pip_onnx: Path) -> None:
+    content = pip_onnx.read_bytes()
+    assert str(Path(torch.__file__).parents[1]).encode() not in content
+    assert str(Path(__file__).parents[2]).encode() not in content
+
+
+def test_same_network_gives_the_same_bytes_and_is_left_alone(
+    pip_net: LandmarkModel, pip_onnx: Path, tmp_path: Path
+) -> None:
+    pip_net.train()
+    before = {name: value.clone() for name, value in pip_net.state_dict().items()}
+    to_onnx(pip_net, tmp_path / "again.onnx")
+    assert pip_net.training
+    pip_net.eval()
+    assert all(torch.equal(value, before[name]) for name, value in pip_net.state_dict().items())
+    assert (tmp_path / "again.onnx").read_bytes() == pip_onnx.read_bytes()
+
+
+def test_unfolded_operator_is_refused(pip_net: LandmarkModel, pip_onnx: Path) -> None:
+    model = onnx.load(pip_onnx)
+    model.graph.node.append(helper.make_node("Identity", ["cls"], ["copy"]))
+    with pytest.raises(LandmintError, match="still holds Identity"):
+        check_fit(model, pip_net.contract)
+
+
+def test_dynamic_shape_is_refused(pip_net: LandmarkModel, pip_onnx: Path) -> None:
+    model = onnx.load(pip_onnx)
+    loose = helper.make_tensor_value_info("inner", TensorProto.FLOAT, ["batch", 3])
+    model.graph.value_info.append(loose)
+    with pytest.raises(LandmintError, match="inner has no static shape"):
+        check_fit(model, pip_net.contract)
+
+
+def test_output_that_breaks_the_contract_is_refused(pip_net: LandmarkModel, pip_onnx: Path) -> None:
+    model = onnx.load(pip_onnx)
+    model.graph.output[1].name = "offset"
+    with pytest.raises(LandmintError, match="offset"):
+        check_fit(model, pip_net.contract)
