@@ -1,0 +1,107 @@
+"""What the ONNX quantisers need to know of a graph: who makes a tensor, who reads it, what gates.
+
+Not a graph library: names in, nodes out.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import onnx
+from numpy.typing import NDArray
+from onnx import NodeProto, numpy_helper
+
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_SHAPERS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity")
+_GATE_PARTS = ("Conv", "Gemm", "Relu", "HardSwish", "HardSigmoid", "Sigmoid", "Clip")
+_POOLS = ("GlobalAveragePool", "ReduceMean")
+
+
+class Wiring:
+    """A graph's nodes by the tensors that they make and read."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        """Look at the graph as it is now."""
+        self.constants = {tensor.name: tensor for tensor in graph.initializer}
+        self.maker = {name: node for node in graph.node for name in node.output if name}
+        self.outputs = [value.name for value in graph.output]
+        self._readers: dict[str, list[NodeProto]] = {}
+        for node in graph.node:
+            for name in node.input:
+                self._readers.setdefault(name, []).append(node)
+
+    def readers(self, tensor: str) -> list[NodeProto]:
+        """The nodes that read a tensor."""
+        return self._readers.get(tensor, [])
+
+    def array(self, tensor: str) -> NDArray[Any] | None:
+        """A constant's values, or None when the tensor is computed."""
+        constant = self.constants.get(tensor)
+        return None if constant is None else numpy_helper.to_array(constant)
+
+
+def last_layers(graph: onnx.GraphProto, outputs: Iterable[str]) -> frozenset[str]:
+    """Names of the weighted nodes that make these graph outputs, reshapes set aside."""
+    wiring = Wiring(graph)
+    return frozenset(
+        node.name for output in outputs if (node := _weighted_maker(wiring, output)) is not None
+    )
+
+
+def _weighted_maker(wiring: Wiring, tensor: str) -> NodeProto | None:
+    node = wiring.maker.get(tensor)
+    while node is not None and node.op_type in _SHAPERS:
+        node = wiring.maker.get(node.input[0])
+    return node if node is not None and node.op_type in WEIGHTED else None
+
+
+def gates(graph: onnx.GraphProto) -> frozenset[str]:
+    """Names of the weighted nodes of squeeze-and-excitation: from a global pool to a sigmoid."""
+    wiring = Wiring(graph)
+    return frozenset(
+        node.name
+        for sigmoid in graph.node
+        if sigmoid.op_type in ("Sigmoid", "HardSigmoid")
+        for node in _back_to_pool(wiring, sigmoid)
+    )
+
+
+def _back_to_pool(wiring: Wiring, sigmoid: NodeProto) -> list[NodeProto]:
+    """The weighted nodes between a sigmoid and the pool before it; empty when there is no pool."""
+    passed = []
+    node: NodeProto | None = sigmoid
+    while node is not None and node.op_type in _GATE_PARTS:
+        passed.append(node)
+        node = wiring.maker.get(node.input[0])
+    if node is None or node.op_type not in _POOLS:
+        return []
+    return [node for node in passed if node.op_type in WEIGHTED]
+
+
+def attribute(node: NodeProto, name: str, default: Any) -> Any:
+    """An attribute's value, or the default when it is not set."""
+    for found in node.attribute:
+        if found.name == name:
+            return onnx.helper.get_attribute_value(found)
+    return default
+
+
+def replace_nodes(graph: onnx.GraphProto, nodes: Iterable[NodeProto]) -> None:
+    """Give the graph these nodes, in this order, and drop constants that nobody reads."""
+    kept = list(nodes)
+    del graph.node[:]
+    graph.node.extend(kept)
+    read = {name for node in kept for name in node.input}
+    constants = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(constants)
+
+
+def alive(graph: onnx.GraphProto) -> list[NodeProto]:
+    """The nodes whose results reach an output, in order."""
+    wanted = {value.name for value in graph.output}
+    kept: list[NodeProto] = []
+    for node in reversed(graph.node):
+        if wanted.intersection(node.output):
+            kept.append(node)
+            wanted.update(node.input)
+    return kept[::-1]

@@ -1,0 +1,144 @@
+"""The same network in operators that ONNX Runtime has integer kernels for.
+
+Nothing changes in float. In INT8, hard-swish and hard-sigmoid would run in float between two
+conversions; as ADD, a clip that quantisation makes superfluous, and MUL they stay integer, and the
+division by six costs nothing: levels of [0, 6] are read with a sixth of their scale.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import NodeProto, helper, numpy_helper
+
+from landmint.quantize.graphs import Wiring, alive, attribute, replace_nodes
+from landmint.quantize.ranges import Range
+
+_CONSTANTS = {"landmint_zero": 0.0, "landmint_three": 3.0, "landmint_six": 6.0}
+_SIXTH = "landmint_sixth"
+_ALL_OF_THE_MAP = [2, 3]
+
+
+@dataclass(frozen=True)
+class HardGate:
+    """clip(x + 3, 0, 6) / 6: a hard-sigmoid by itself, or that within a hard-swish."""
+
+    source: str
+    """The tensor x."""
+    clipped: str
+    """The tensor clip(x + 3, 0, 6)."""
+    gate: str
+    """The tensor of a sixth of that."""
+    swish: bool
+    """Whether x itself is multiplied by the gate."""
+
+
+def make_friendly(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[HardGate]]:
+    """A copy of a float graph with plain hard-swish, hard-sigmoid and global pools."""
+    friendly = onnx.ModelProto()
+    friendly.CopyFrom(model)
+    graph = friendly.graph
+    wiring = Wiring(graph)
+    gates: list[HardGate] = []
+    nodes: list[NodeProto] = []
+    for node in graph.node:
+        if node.op_type == "HardSwish" or _is_usual_hard_sigmoid(node):
+            gates.append(_gate_of(node))
+            nodes += _plain(node, gates[-1])
+        elif node.op_type == "ReduceMean" and _is_global_pool(node, wiring):
+            pool = [node.input[0]], list(node.output)
+            nodes.append(helper.make_node("GlobalAveragePool", *pool, name=node.name))
+        else:
+            nodes.append(node)
+    for name, value in {**_CONSTANTS, _SIXTH: 1 / 6}.items():
+        graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
+    replace_nodes(graph, nodes)
+    return onnx.shape_inference.infer_shapes(friendly), gates
+
+
+def _is_usual_hard_sigmoid(node: NodeProto) -> bool:
+    slope, offset = attribute(node, "alpha", 0.2), attribute(node, "beta", 0.5)
+    return node.op_type == "HardSigmoid" and np.allclose([slope, offset], [1 / 6, 0.5])
+
+
+def _is_global_pool(node: NodeProto, wiring: Wiring) -> bool:
+    axes = wiring.array(node.input[1]) if len(node.input) > 1 else attribute(node, "axes", ())
+    if axes is None or attribute(node, "keepdims", 1) != 1:
+        return False
+    return sorted(axis % 4 for axis in axes) == _ALL_OF_THE_MAP
+
+
+def _gate_of(node: NodeProto) -> HardGate:
+    output = node.output[0]
+    swish = node.op_type == "HardSwish"
+    return HardGate(
+        node.input[0], f"{output}_clipped", f"{output}_gate" if swish else output, swish
+    )
+
+
+def _plain(node: NodeProto, gate: HardGate) -> list[NodeProto]:
+    shifted = f"{gate.clipped}_shifted"
+    zero, three, six = _CONSTANTS
+    nodes = [
+        helper.make_node("Add", [gate.source, three], [shifted], shifted),
+        helper.make_node("Clip", [shifted, zero, six], [gate.clipped], gate.clipped),
+        helper.make_node("Mul", [gate.clipped, _SIXTH], [gate.gate], gate.gate),
+    ]
+    if gate.swish:
+        product = [gate.source, gate.gate]
+        nodes.append(helper.make_node("Mul", product, list(node.output), node.output[0]))
+    return nodes
+
+
+def bounded(
+    ranges: Mapping[str, Range], gates: list[HardGate], graph: onnx.GraphProto
+) -> dict[str, Range]:
+    """Ranges without the part that a gate makes meaningless: no level is spent on it.
+
+    Below -3 hard-swish and hard-sigmoid are zero, above 3 hard-sigmoid is one.
+    """
+    wiring = Wiring(graph)
+    found = dict(ranges)
+    for gate in gates:
+        readers = wiring.readers(gate.source)
+        if len(readers) == 1 + gate.swish:
+            low, high = found[gate.source]
+            found[gate.source] = (max(low, -3.0), high if gate.swish else min(high, 3.0))
+        found[gate.clipped], found[gate.gate] = (0.0, 6.0), (0.0, 1.0)
+    return found
+
+
+def fold_sixths(model: onnx.ModelProto, gates: list[HardGate]) -> None:
+    """Turn each multiplication by a sixth into a smaller scale of the same levels, in place.
+
+    Args:
+        model: quantised, with the multiplications left in float.
+        gates: of `make_friendly`.
+    """
+    graph = model.graph
+    wiring = Wiring(graph)
+    sixths = [node for gate in gates if (node := wiring.maker[gate.gate]).op_type == "Mul"]
+    for node in sixths:
+        levels = wiring.maker[node.input[0]]
+        if levels.op_type != "DequantizeLinear":
+            continue  # this gate was left in float
+        scale = wiring.array(levels.input[1])
+        assert scale is not None
+        name = f"{node.output[0]}_sixth_of_scale"
+        graph.initializer.append(numpy_helper.from_array((scale / 6).astype(np.float32), name))
+        node.op_type = "DequantizeLinear"
+        node.input[:] = [levels.input[0], name, levels.input[2]]
+        _skip_requantising(wiring, node.output[0])
+    replace_nodes(graph, alive(graph))
+
+
+def _skip_requantising(wiring: Wiring, tensor: str) -> None:
+    """Let the readers of a tensor's quantised copy read the tensor itself."""
+    for quantise in wiring.readers(tensor):
+        if quantise.op_type != "QuantizeLinear":
+            continue
+        for dequantise in wiring.readers(quantise.output[0]):
+            for reader in wiring.readers(dequantise.output[0]):
+                same = dequantise.output[0]
+                reader.input[:] = [tensor if name == same else name for name in reader.input]

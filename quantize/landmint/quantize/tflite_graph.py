@@ -1,0 +1,183 @@
+"""A TFLite flatbuffer taken apart and put together again, and hard-swish made of plain operators.
+
+INT8 HARD_SWISH stays outside XNNPACK: a MobileNetV3 falls into some twenty partitions and runs
+slower than in float. Not a converter: operators, shapes and results stay what they were.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+_FILE_ID = b"TFL3"
+_NONE, _RELU6 = schema.ActivationFunctionType.NONE, schema.ActivationFunctionType.RELU6
+_KINDS: dict[int, str] = {
+    code: kind for kind, code in vars(schema.BuiltinOperator).items() if kind.isupper()
+}
+_OPTIONS = {"ADD": schema.AddOptionsT, "MUL": schema.MulOptionsT}
+# Where an operator that is linear in its data takes data and weight.
+_LINEAR = {
+    "CONV_2D": (0, 1),
+    "DEPTHWISE_CONV_2D": (0, 1),
+    "FULLY_CONNECTED": (0, 1),
+    "TRANSPOSE_CONV": (2, 1),
+}
+_PASS_ON = ("PAD", "MEAN", "RESHAPE")
+
+
+class Flatbuffer:
+    """The one subgraph of a TFLite file, open for changes."""
+
+    def __init__(self, content: bytes) -> None:
+        """Read a .tflite."""
+        self._model = schema.ModelT.InitFromPackedBuf(content, 0)
+        (self._graph,) = self._model.subgraphs
+
+    @property
+    def operators(self) -> list[Any]:
+        """Operators in order of execution; the list may be changed."""
+        operators: list[Any] = self._graph.operators
+        return operators
+
+    def kind(self, operator: Any) -> str:
+        """The operator's name in the schema, such as "CONV_2D"."""
+        code: int = self._model.operatorCodes[operator.opcodeIndex].builtinCode
+        return _KINDS[code]
+
+    def name(self, tensor: int) -> str:
+        """The tensor's name."""
+        text: bytes = self._graph.tensors[tensor].name
+        return text.decode()
+
+    def is_output(self, tensor: int) -> bool:
+        """Whether the graph returns it."""
+        return tensor in self._graph.outputs
+
+    def readers(self, tensor: int) -> list[Any]:
+        """The operators that read a tensor."""
+        return [operator for operator in self.operators if tensor in operator.inputs]
+
+    def outputs_of(self, signature: str) -> dict[str, int]:
+        """Tensor by output name of a signature."""
+        for found in self._model.signatureDefs:
+            if found.signatureKey.decode() == signature:
+                return {end.name.decode(): end.tensorIndex for end in found.outputs}
+        return {}
+
+    def add_tensor(self, name: str, like: int) -> int:
+        """A computed tensor of the shape and type of another."""
+        twin = schema.TensorT()
+        original = self._graph.tensors[like]
+        twin.shape, twin.shapeSignature = original.shape, original.shapeSignature
+        twin.type, twin.name = original.type, name.encode()
+        self._graph.tensors.append(twin)
+        return len(self._graph.tensors) - 1
+
+    def add_number(self, name: str, value: float) -> int:
+        """A constant float32 scalar."""
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(np.float32(value).tobytes(), dtype=np.uint8)
+        self._model.buffers.append(buffer)
+        tensor = schema.TensorT()
+        tensor.shape, tensor.type = [], schema.TensorType.FLOAT32
+        tensor.name, tensor.buffer = name.encode(), len(self._model.buffers) - 1
+        self._graph.tensors.append(tensor)
+        return len(self._graph.tensors) - 1
+
+    def scale_constant(self, tensor: int, factor: float) -> None:
+        """Multiply a float32 constant; other tensors of the same buffer keep their values."""
+        mine = self._graph.tensors[tensor]
+        old = np.asarray(self._model.buffers[mine.buffer].data, dtype=np.uint8)
+        values = np.frombuffer(old.tobytes(), dtype=np.float32) * np.float32(factor)
+        if any(t.buffer == mine.buffer for t in self._graph.tensors if t is not mine):
+            self._model.buffers.append(schema.BufferT())
+            mine.buffer = len(self._model.buffers) - 1
+        self._model.buffers[mine.buffer].data = np.frombuffer(values.tobytes(), dtype=np.uint8)
+
+    def operator(self, kind: str, inputs: list[int], output: int, activation: int = _NONE) -> Any:
+        """An ADD or MUL, to be put among the operators."""
+        made = schema.OperatorT()
+        made.opcodeIndex = self._opcode(kind)
+        made.inputs, made.outputs = inputs, [output]
+        made.builtinOptionsType = getattr(schema.BuiltinOptions, f"{kind.capitalize()}Options")
+        made.builtinOptions = _OPTIONS[kind]()
+        made.builtinOptions.fusedActivationFunction = activation
+        return made
+
+    def _opcode(self, kind: str) -> int:
+        code = getattr(schema.BuiltinOperator, kind)
+        for index, found in enumerate(self._model.operatorCodes):
+            if found.builtinCode == code:
+                return index
+        made = schema.OperatorCodeT()
+        made.builtinCode = made.deprecatedBuiltinCode = code
+        made.version = 1
+        self._model.operatorCodes.append(made)
+        return len(self._model.operatorCodes) - 1
+
+    def pack(self) -> bytes:
+        """The .tflite again."""
+        builder = flatbuffers.Builder(1 << 20)
+        builder.Finish(self._model.Pack(builder), _FILE_ID)
+        return bytes(builder.Output())
+
+
+def plain_hard_swish(model: Flatbuffer) -> list[tuple[str, str]]:
+    """Replace every HARD_SWISH by ADD with RELU6 and MUL, in place.
+
+    x relu6(x + 3) / 6: where all that reads the product is linear in it, the sixth goes into the
+    weights behind and costs nothing; else one more MUL does it.
+
+    Returns:
+        for each, the names of the tensors x and relu6(x + 3).
+    """
+    three = sixth = -1
+    gates = []
+    for swish in [o for o in model.operators if model.kind(o) == "HARD_SWISH"]:
+        if three < 0:
+            three, sixth = model.add_number("three", 3.0), model.add_number("sixth", 1 / 6)
+        source, product = int(swish.inputs[0]), int(swish.outputs[0])
+        clipped = model.add_tensor(f"{model.name(product)}_clipped", like=source)
+        plain = [model.operator("ADD", [source, three], clipped, _RELU6)]
+        weights = _linear_weights(model, product)
+        gate = clipped
+        if weights is None:
+            gate = model.add_tensor(f"{model.name(product)}_gate", like=source)
+            plain.append(model.operator("MUL", [clipped, sixth], gate))
+        for weight in weights or ():
+            model.scale_constant(weight, 1 / 6)
+        plain.append(model.operator("MUL", [source, gate], product))
+        place = next(i for i, o in enumerate(model.operators) if o is swish)
+        model.operators[place : place + 1] = plain
+        gates.append((model.name(source), model.name(clipped)))
+    return gates
+
+
+def _linear_weights(model: Flatbuffer, tensor: int) -> list[int] | None:
+    """The weights whose scaling undoes a scaling of a tensor; None when there are no such."""
+    weights: list[int] = []
+    scaled, waiting = {tensor}, [tensor]
+    while waiting:
+        current = waiting.pop()
+        if model.is_output(current):
+            return None
+        for reader in model.readers(current):
+            kind, inputs = model.kind(reader), list(reader.inputs)
+            if kind in _LINEAR and inputs.index(current) == _LINEAR[kind][0]:
+                weights.append(int(inputs[_LINEAR[kind][1]]))
+            elif kind in _PASS_ON or _is_plain_product(model, reader, scaled):
+                scaled.add(int(reader.outputs[0]))
+                waiting.append(int(reader.outputs[0]))
+            else:
+                return None
+    once = all(len(model.readers(weight)) == 1 for weight in weights)
+    return weights if once else None
+
+
+def _is_plain_product(model: Flatbuffer, reader: Any, scaled: Iterable[int]) -> bool:
+    """Whether it multiplies one scaled tensor by one that is not."""
+    if model.kind(reader) != "MUL" or reader.builtinOptions.fusedActivationFunction != _NONE:
+        return False
+    return len(set(reader.inputs) & set(scaled)) == 1 and len(set(reader.inputs)) == 2

@@ -1,0 +1,72 @@
+"""The process behind `quantize_bundle`: one INT8 variant, made and tried.
+
+Quantisers and engines talk too much, and a broken artefact may take the process down with it. Run
+as `python -m landmint.quantize.worker REQUEST`. Nothing else imports it.
+"""
+
+import importlib
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from landmint.export.embed import write_contract
+from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.drift import describe, landmarks
+from landmint.quantize.job import Job
+from landmint.runtime.contract import Contract
+from landmint.runtime.crop import normalise
+from landmint.runtime.engines import load_engine
+from landmint.runtime.errors import LandmintError, NotMeasuredError
+from landmint.runtime.files import write_json
+
+_TRIED_FACES = 8
+
+
+def main(request: Mapping[str, Any]) -> None:
+    """Quantise request["source"] into request["target"], embed the contract, run both.
+
+    Args:
+        request: "module" whose `quantize` does it; "source" and "target" files with the engine
+            of each, "source_engine" and "engine"; "crops", an .npy of (N, S, S, 3) uint8; the
+            "contract" in the artefacts' layout; "config"; the file for the "notes".
+    """
+    contract = Contract.from_json(request["contract"])
+    job = Job(
+        Path(request["source"]),
+        Path(request["target"]),
+        normalise(np.load(request["crops"]), contract),
+        contract,
+        QuantizeConfig(**request["config"]),
+    )
+    job.target.parent.mkdir(parents=True, exist_ok=True)
+    notes = importlib.import_module(request["module"]).quantize(job)
+    write_contract(job.target, contract)
+    notes["drift"] = _drift(job, request["source_engine"], request["engine"])
+    write_json(Path(request["notes"]), notes)
+
+
+def _drift(job: Job, source_engine: str, engine: str) -> str:
+    """How far the landmarks of the two artefacts lie apart.
+
+    Raises:
+        LandmintError: one does not load, breaks the contract, or returns no finite numbers.
+    """
+    ends = (job.source, source_engine), (job.target, engine)
+    try:
+        sessions = [load_engine(name).load(path, job.contract, threads=1) for path, name in ends]
+    except NotMeasuredError as error:
+        return f"not measured: {error.fact}"
+    faces = job.tensors[:_TRIED_FACES]
+    reference, found = (landmarks(session, job.contract, faces) for session in sessions)
+    return f"{describe(reference, found)} ({engine}, {sessions[1].executed_precision})"
+
+
+if __name__ == "__main__":
+    try:
+        main(json.loads(sys.argv[1]))
+    except LandmintError as error:
+        sys.exit(str(error))

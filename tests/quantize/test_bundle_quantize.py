@@ -1,0 +1,162 @@
+"""A bundle gets its INT8 variants, or one clear error and nothing on disk."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+
+from landmint.export.embed import read_contract, write_contract
+from landmint.quantize import bundle_quantize
+from landmint.quantize.bundle_quantize import quantize_bundle
+from landmint.quantize.config import QuantizeConfig
+from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
+from landmint.runtime.contract import Contract
+from landmint.runtime.errors import LandmintError
+from landmint.train.faces.face import FaceSet
+
+Make = Callable[..., FaceSet]
+
+
+@pytest.fixture
+def bundle(
+    graph_of: Callable[[str], onnx.ModelProto],
+    contract_of: Callable[[str], Contract],
+    tmp_path: Path,
+) -> Bundle:
+    """ONNX in float32, an older INT8 variant, and an OpenVINO variant that was not built."""
+    contract = contract_of("pip")
+
+    def build(folder: Path) -> Manifest:
+        for name in ("onnx/float32.onnx", "onnx/int8.onnx"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            onnx.save(graph_of("pip"), folder / name)
+            write_contract(folder / name, contract)
+        variants = (
+            Variant("onnx/float32", "onnxruntime", ("onnx/float32.onnx",), notes={"parity": "0"}),
+            Variant("onnx/int8", "onnxruntime", ("onnx/int8.onnx",)),
+            Variant("openvino/float32", "openvino", reason="openvino is not installed here"),
+        )
+        tools = {"torch": "2"}
+        return Manifest("tiny", contract, variants, tools=tools, provenance={"recipe": "r"})
+
+    return write_bundle(tmp_path / "float", build)
+
+
+def settings(*formats: str) -> QuantizeConfig:
+    return QuantizeConfig.model_validate({"formats": formats, "size": 4, "seed": 1})
+
+
+@pytest.fixture
+def fake_worker(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, Any]]:
+    """Instead of quantising, copy the source; the requests that were made."""
+    requests: list[Mapping[str, Any]] = []
+
+    def run(module: str, request: Mapping[str, Any], fact: str) -> None:
+        requests.append(request)
+        target = Path(request["target"])
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(b"int8")
+        if target.suffix == ".xml":
+            target.with_suffix(".bin").write_bytes(b"weights")
+        Path(request["notes"]).write_text(json.dumps({"drift": "none"}))
+
+    monkeypatch.setattr(bundle_quantize, "run_isolated", run)
+    return requests
+
+
+def test_float_variants_are_kept_and_int8_replaced(
+    bundle: Bundle, make_faces: Make, fake_worker: list[Mapping[str, Any]], tmp_path: Path
+) -> None:
+    steps: list[str] = []
+    quantize_bundle(
+        bundle, make_faces("train", 6), make_faces("test", 2), settings("onnx", "openvino"),
+        tmp_path / "int8", steps.append,
+    )  # fmt: skip
+    made = Bundle.open(tmp_path / "int8")
+    assert made.variant("onnx/float32") == bundle.variant("onnx/float32")
+    entry = made.entry(made.variant("onnx/int8"))
+    assert entry.read_bytes() == b"int8"
+    assert len(made.manifest.variants) == 4
+    assert made.variant("openvino/int8").reason == (
+        "it is made from openvino/float32: openvino is not installed here"
+    )
+    assert made.manifest.provenance == {"recipe": "r"}
+    assert made.manifest.tools["torch"] == "2"
+    assert "onnxruntime" in made.manifest.tools
+    assert [step.split()[0] for step in steps] == ["choose", "quantise", "quantise"]
+    record = made.manifest.calibration
+    assert record is not None
+    assert (record["strategy"], record["seed"], record["size"]) == ("pose", 1, 4)
+    assert len(record["images"]) == 4
+    assert [request["module"] for request in fake_worker] == ["landmint.quantize.int8_onnx"]
+
+
+def test_what_is_not_asked_for_is_left_out(
+    bundle: Bundle, make_faces: Make, fake_worker: list[Mapping[str, Any]], tmp_path: Path
+) -> None:
+    made = quantize_bundle(
+        bundle, make_faces("train", 4), make_faces("test", 2), settings("tflite"),
+        tmp_path / "int8",
+    )  # fmt: skip
+    assert not (made.path / "onnx/int8.onnx").exists()
+    variant = made.variant("tflite/int8")
+    assert variant.layout == "NHWC"
+    assert "the bundle has no such variant" in variant.reason
+    assert not fake_worker
+
+
+def test_a_missing_library_is_a_reason(
+    bundle: Bundle,
+    make_faces: Make,
+    fake_worker: list[Mapping[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bundle_quantize, "missing_packages", lambda *names: f"no {names[-1]}")
+    made = quantize_bundle(
+        bundle, make_faces("train", 4), make_faces("test", 2), settings("onnx"), tmp_path / "int8"
+    )
+    assert made.variant("onnx/int8").reason == "no onnxruntime"
+    assert not fake_worker
+
+
+def test_a_leak_leaves_nothing(bundle: Bundle, make_faces: Make, tmp_path: Path) -> None:
+    faces = make_faces("train", 4)
+    with pytest.raises(LandmintError, match="share a person with the evaluation set"):
+        quantize_bundle(bundle, faces, faces, settings("onnx"), tmp_path / "int8")
+    assert not (tmp_path / "int8").exists()
+
+
+@pytest.mark.slow
+def test_onnx_for_real(
+    bundle: Bundle, make_faces: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made = quantize_bundle(
+        bundle, make_faces("train", 6), make_faces("test", 2), settings("onnx", "tensorrt"),
+        tmp_path / "int8",
+    )  # fmt: skip
+    variant = made.variant("onnx/int8")
+    assert read_contract(made.entry(variant)) == bundle.manifest.contract
+    assert variant.notes["drift"].endswith("(onnxruntime, u8)")
+    graph = made.variant("tensorrt/int8")
+    assert graph.files[-1] == "tensorrt/int8.onnx"
+    assert "simulated drift" in graph.notes
+    assert Bundle.open(made.path) == made
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+def test_a_failing_quantiser_is_one_clear_error(
+    bundle: Bundle, make_faces: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (bundle.path / "onnx/float32.onnx").write_bytes(b"no model")
+    with pytest.raises(LandmintError, match="onnx/float32 could not be quantised to onnx/int8"):
+        quantize_bundle(
+            bundle, make_faces("train", 4), make_faces("test", 2), settings("onnx"),
+            tmp_path / "int8",
+        )  # fmt: skip
+    assert not (tmp_path / "int8").exists()
+    assert capfd.readouterr() == ("", "")

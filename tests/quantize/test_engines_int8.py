@@ -1,0 +1,156 @@
+"""One real student in every INT8 form: each loads, runs in integers and keeps its contract."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import openvino
+import pytest
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from landmint.export.embed import read_contract, write_contract
+from landmint.export.isolated import run_isolated
+from landmint.export.to_onnx import to_onnx
+from landmint.export.to_openvino import to_openvino
+from landmint.export.to_tflite import to_tflite
+from landmint.quantize.bundle_quantize import quantize_bundle
+from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.drift import landmarks
+from landmint.quantize.tensorrt_rules import broken_rules
+from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
+from landmint.runtime.contract import Contract
+from landmint.runtime.crop import normalise
+from landmint.runtime.engines import load_engine
+from landmint.train.faces.face import FaceSet
+from landmint.train.models import ModelConfig, create_model
+from landmint.train.models.base import LandmarkModel
+
+pytestmark = pytest.mark.slow
+SIZE = 64
+
+
+def student(name: str, **settings: object) -> LandmarkModel:
+    """A seeded network whose batch norms have seen some input, so that activations are sane."""
+    torch.manual_seed(0)
+    config = ModelConfig.model_validate({"name": name, "input_size": SIZE, **settings})
+    model = create_model(config, np.random.default_rng(0).uniform(0.2, 0.8, (68, 2)))
+    with torch.no_grad():
+        model.train()(torch.randn(16, 3, SIZE, SIZE))
+        for name, weight in model.named_parameters():
+            if name.startswith("convs."):  # fresh heads return next to nothing
+                weight.mul_(50)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    model = student("pipnet", backbone="mobilenetv3_small_050")
+
+    def build(folder: Path) -> Manifest:
+        (folder / "onnx").mkdir()
+        to_onnx(model, folder / "onnx/float32.onnx")
+        to_openvino(folder / "onnx/float32.onnx", folder / "openvino/float32.xml")
+        to_tflite(folder / "onnx/float32.onnx", folder / "tflite", ("float32",))
+        ir = ("openvino/float32.xml", "openvino/float32.bin")
+        variants = (
+            Variant("onnx/float32", "onnxruntime", ("onnx/float32.onnx",)),
+            Variant("openvino/float32", "openvino", ir),
+            Variant("tflite/float32", "litert", ("tflite/float32.tflite",), "NHWC"),
+        )
+        return Manifest("pipnet", model.contract, variants)
+
+    return write_bundle(tmp_path_factory.mktemp("bundle") / "float", build)
+
+
+@pytest.fixture(scope="module")
+def made(bundle: Bundle, module_faces: Callable[..., FaceSet]) -> Bundle:
+    config = QuantizeConfig(size=12)
+    faces, test = module_faces("train", 12), module_faces("test", 2)
+    return quantize_bundle(bundle, faces, test, config, bundle.path.with_name("int8"))
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        ("onnx/int8", "u8"),
+        ("openvino/int8", "i8"),
+        ("tflite/int8", "i8 (XNNPACK, 1 partition)"),
+    ],
+)
+def test_runs_in_integers_close_to_float(
+    bundle: Bundle, made: Bundle, name: str, precision: str
+) -> None:
+    variant = made.variant(name)
+    contract = made.contract_of(variant)
+    assert read_contract(made.entry(variant)) == contract
+    session = load_engine(variant.engine).load(made.entry(variant), contract, threads=1)
+    assert session.executed_precision == precision
+    source = bundle.variant(f"{variant.format}/float32")
+    twin = load_engine(source.engine).load(bundle.entry(source), contract, threads=1)
+    rng = np.random.default_rng(0)
+    tensors = normalise(rng.integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8), contract)
+    assert landmarks(session, contract, tensors).shape == (3, 68, 2)
+    for output in contract.outputs:
+        found, expected = session.run(tensors[:1])[output.name], twin.run(tensors[:1])[output.name]
+        assert found.shape == expected.shape
+        assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.9
+
+
+def test_int8_is_smaller_and_says_what_it_cost(bundle: Bundle, made: Bundle) -> None:
+    for format_ in ("onnx", "openvino", "tflite"):
+        variant = made.variant(f"{format_}/int8")
+        before = bundle.size_bytes(bundle.variant(f"{format_}/float32"))
+        assert made.size_bytes(variant) < 0.6 * before
+        assert re.match(r"mean \d+\.\d+ px, p95 \d+\.\d+ px", variant.notes["drift"])
+
+
+def test_openvino_corrects_biases(bundle: Bundle, made: Bundle) -> None:
+    """An IR read from ONNX hides its biases from NNCF, which then corrects none in silence."""
+    graph = onnx.load(bundle.entry(bundle.variant("onnx/float32"))).graph
+    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    before = [constants[name] for node in graph.node for name in node.input[2:]]
+    model = openvino.Core().read_model(made.entry(made.variant("openvino/int8")))
+    adds = [node for node in model.get_ordered_ops() if node.get_type_name() == "Add"]
+    behind = [node.input_value(1).get_node() for node in adds]
+    after = [c.get_data().ravel() for c in behind if c.get_type_name() == "Constant"]
+    changed = [not any(np.array_equal(new, old) for old in before) for new in after]
+    assert sum(changed) > len(before) / 2
+
+
+def test_openvino_leaves_a_coordinates_head_in_float(
+    graph_of: Callable[[str], onnx.ModelProto],
+    contract_of: Callable[[str], Contract],
+    tensors: NDArray[np.float32],
+    tmp_path: Path,
+) -> None:
+    contract = contract_of("coordinates")
+    onnx.save(graph_of("coordinates"), tmp_path / "float32.onnx")
+    write_contract(tmp_path / "float32.onnx", contract)
+    source, target = tmp_path / "float32.xml", tmp_path / "int8.xml"
+    to_openvino(tmp_path / "float32.onnx", source)
+    request = {
+        "module": "landmint.quantize.int8_openvino",
+        **{"source": str(source), "source_engine": "openvino"},
+        **{"target": str(target), "engine": "openvino"},
+        "crops": str(tmp_path / "crops.npy"),
+        "contract": contract.to_json(),
+        "config": {"bias_correction": "none"},
+        "notes": str(tmp_path / "notes.json"),
+    }
+    crops = tensors.transpose(0, 2, 3, 1) * 50 + 120
+    np.save(tmp_path / "crops.npy", crops.clip(0, 255).astype(np.uint8))
+    run_isolated("landmint.quantize.worker", request, fact="could not be quantised")
+    session = load_engine("openvino").load(target, contract, threads=1)
+    assert session.executed_precision.endswith("f32 1")
+    assert read_contract(target) == contract
+
+
+def test_the_tensorrt_graph_keeps_the_rules(made: Bundle) -> None:
+    variant = made.variant("tensorrt/int8")
+    assert broken_rules(onnx.load(made.path / variant.files[-1])) == []
+    assert read_contract(made.path / variant.files[-1]) == made.manifest.contract
+    assert variant.notes["drift"].startswith(("mean", "not measured"))

@@ -1,0 +1,169 @@
+"""QDQ graphs run in integers in ONNX Runtime and return what the float graph returns, nearly."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+
+from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.int8_onnx import quantize
+from landmint.quantize.integer_friendly import bounded, make_friendly
+from landmint.quantize.job import Job
+from landmint.quantize.ranges import observe, run_all
+from landmint.runtime.contract import Contract
+from landmint.runtime.engines import load_engine
+
+Graphs = Callable[[str], onnx.ModelProto]
+Contracts = Callable[[str], Contract]
+Tensors = NDArray[np.float32]
+
+
+def relative_error(reference: Tensors, found: Tensors) -> float:
+    """Root mean square of the difference over that of the reference."""
+    return float(np.sqrt(np.mean((found - reference) ** 2) / np.mean(reference**2)))
+
+
+def test_friendly_graph_computes_the_same(kind: str, graph_of: Graphs, tensors: Tensors) -> None:
+    model = graph_of(kind)
+    friendly, gates = make_friendly(model)
+    kinds = {node.op_type for node in friendly.graph.node}
+    assert not kinds & {"HardSwish", "HardSigmoid", "ReduceMean"}
+    assert [gate.swish for gate in gates] == [True, False, True]
+    expected = run_all(model, tensors)
+    for name, values in run_all(friendly, tensors).items():
+        np.testing.assert_allclose(values, expected[name], rtol=1e-4, atol=1e-5)
+
+
+def test_an_unusual_hard_sigmoid_is_left_alone(graph_of: Graphs) -> None:
+    model = graph_of("pip")
+    gate = next(node for node in model.graph.node if node.op_type == "HardSigmoid")
+    gate.attribute[0].f = 0.2
+    friendly, gates = make_friendly(model)
+    assert [gate.swish for gate in gates] == [True, True]
+    assert "HardSigmoid" in {node.op_type for node in friendly.graph.node}
+
+
+def test_no_level_is_spent_where_a_gate_is_flat(graph_of: Graphs, tensors: Tensors) -> None:
+    friendly, gates = make_friendly(graph_of("pip"))
+    wide = dict.fromkeys(observe(friendly, tensors), (-9.0, 9.0))
+    found = bounded(wide, gates, friendly.graph)
+    assert found["stem"] == (-3.0, 9.0)
+    assert found["se2"] == (-3.0, 3.0)
+    assert found["deep"] == (-9.0, 9.0)
+    assert found["stem_act_gate"] == found["gate"] == (0.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def made(
+    kind: str,
+    graph_of: Graphs,
+    contract_of: Contracts,
+    tensors: Tensors,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, Path, Contract, dict[str, str]]:
+    folder = tmp_path_factory.mktemp(kind)
+    source, target = folder / "float32.onnx", folder / "int8.onnx"
+    onnx.save(graph_of(kind), source)
+    contract = contract_of(kind)
+    return (
+        source,
+        target,
+        contract,
+        quantize(Job(source, target, tensors, contract, QuantizeConfig())),
+    )
+
+
+def test_int8_runs_and_stays_close(
+    made: tuple[Path, Path, Contract, dict[str, str]], tensors: Tensors
+) -> None:
+    source, target, contract, _ = made
+    session = load_engine("onnxruntime").load(target, contract, threads=1)
+    expected = run_all(onnx.load(source), tensors)
+    for name, shape in ((output.name, output.shape) for output in contract.outputs):
+        found = np.concatenate([session.run(face[None])[name] for face in tensors])
+        assert found.shape == (len(tensors), *shape)
+        assert relative_error(expected[name], found) < 0.1
+
+
+def test_everything_but_a_spoilt_head_is_integer(
+    made: tuple[Path, Path, Contract, dict[str, str]],
+) -> None:
+    _, target, contract, notes = made
+    precision = load_engine("onnxruntime").load(target, contract, threads=1).executed_precision
+    in_float = {"coordinates": "coordinates", "heatmap": "up", "pip": "none"}[contract.head.kind]
+    assert notes["float layers"] == in_float
+    counts = {"coordinates": "u8 6, f32 1", "heatmap": "u8 7, f32 1", "pip": "u8"}
+    assert precision == counts[contract.head.kind]
+    kinds = Counter(node.op_type for node in onnx.load(target).graph.node)
+    assert not kinds["HardSwish"] + kinds["HardSigmoid"] + kinds["Clip"]
+
+
+def test_the_optimiser_changes_nothing(
+    made: tuple[Path, Path, Contract, dict[str, str]], tensors: Tensors
+) -> None:
+    """ONNX Runtime's integer kernels against its own Q/DQ arithmetic in float."""
+    _, target, contract, _ = made
+    plain = onnxruntime.SessionOptions()
+    plain.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    providers = ["CPUExecutionProvider"]
+    fast, slow = (
+        onnxruntime.InferenceSession(target, options, providers=providers)
+        for options in (onnxruntime.SessionOptions(), plain)
+    )
+    name = contract.outputs[0].name
+    for face in tensors[:4]:
+        feed = {contract.input_name: face[None]}
+        found, expected = fast.run([name], feed)[0], slow.run([name], feed)[0]
+        assert (
+            relative_error(expected, found) < 0.05
+        )  # a level up or down where sums are rounded otherwise
+
+
+@pytest.mark.parametrize("settings", [{"activations": "int8"}, {"reduce_range": True}])
+def test_other_processors(
+    settings: dict[str, object],
+    graph_of: Graphs,
+    contract_of: Contracts,
+    tensors: Tensors,
+    tmp_path: Path,
+) -> None:
+    model, contract = graph_of("pip"), contract_of("pip")
+    onnx.save(model, tmp_path / "float32.onnx")
+    config = QuantizeConfig.model_validate(settings)
+    quantize(Job(tmp_path / "float32.onnx", tmp_path / "int8.onnx", tensors, contract, config))
+    quantised = onnx.load(tmp_path / "int8.onnx")
+    levels = {t.name: onnx.numpy_helper.to_array(t) for t in quantised.graph.initializer}
+    weight = levels["thin_w_quantized"]
+    assert weight.dtype == np.int8
+    assert np.abs(weight.astype(int)).max() <= (64 if config.reduce_range else 127)
+    types = {values.dtype for name, values in levels.items() if name.endswith("act_zero_point")}
+    assert types == {np.dtype(config.activations)}
+    session = load_engine("onnxruntime").load(tmp_path / "int8.onnx", contract, threads=1)
+    expected = run_all(model, tensors[:1])["cls"]
+    assert relative_error(expected, session.run(tensors[:1])["cls"]) < 0.12
+
+
+def test_weights_have_a_scale_per_channel(
+    made: tuple[Path, Path, Contract, dict[str, str]],
+) -> None:
+    wiring = {t.name: t for t in onnx.load(made[1]).graph.initializer}
+    assert wiring["deep_w_scale"].dims == [16]
+
+
+def test_a_dark_head_stays_in_float(
+    graph_of: Graphs, contract_of: Contracts, tensors: Tensors, tmp_path: Path
+) -> None:
+    onnx.save(graph_of("heatmap"), tmp_path / "float32.onnx")
+    contract = contract_of("heatmap")
+    dark = dataclasses.replace(contract, head=dataclasses.replace(contract.head, decode="dark"))
+    target = tmp_path / "int8.onnx"
+    notes = quantize(Job(tmp_path / "float32.onnx", target, tensors, dark, QuantizeConfig()))
+    assert notes["float layers"] == "heatmaps, up"
+    maker = {name: n.op_type for n in onnx.load(target).graph.node for name in n.output}
+    assert maker["heatmaps"] == "Conv"

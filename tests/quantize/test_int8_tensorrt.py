@@ -1,0 +1,304 @@
+"""The TensorRT graph keeps the ten rules, and each rule's checker notices a graph that does not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from landmint.export.to_tensorrt import to_float16
+from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.graphs import Wiring, gates
+from landmint.quantize.int8_tensorrt import add_pairs, quantize
+from landmint.quantize.job import Job
+from landmint.quantize.ranges import observe, run_all, settle
+from landmint.quantize.tensorrt_rules import broken_rules, check_rules, is_too_small
+from landmint.runtime.contract import Contract
+from landmint.runtime.errors import LandmintError
+
+Graphs = Callable[[str], onnx.ModelProto]
+Tensors = NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def paired_of(graph_of: Graphs, tensors: Tensors) -> Graphs:
+    """A graph with pairs, in float32, its gate left alone."""
+
+    def make(kind: str) -> onnx.ModelProto:
+        model = graph_of(kind)
+        ranges = {name: settle(seen, 1.0) for name, seen in observe(model, tensors).items()}
+        return add_pairs(model, ranges, gates(model.graph))
+
+    return make
+
+
+@pytest.fixture
+def sound(paired_of: Graphs) -> onnx.ModelProto:
+    return to_float16(paired_of("heatmap"))
+
+
+def node_of(model: onnx.ModelProto, name: str) -> NodeProto:
+    found: NodeProto = next(node for node in model.graph.node if node.name == name)
+    return found
+
+
+def set_constant(model: onnx.ModelProto, name: str, values: NDArray[np.generic]) -> None:
+    for tensor in model.graph.initializer:
+        if tensor.name == name:
+            tensor.CopyFrom(numpy_helper.from_array(values, name))
+            return
+    model.graph.initializer.append(numpy_helper.from_array(values, name))
+
+
+def test_pairs_are_sound_and_close(kind: str, paired_of: Graphs, graph_of: Graphs,
+                                   tensors: Tensors) -> None:  # fmt: skip
+    paired = paired_of(kind)
+    assert broken_rules(to_float16(paired)) == []
+    expected, found = run_all(graph_of(kind), tensors), run_all(paired, tensors)
+    for name, values in expected.items():
+        error = np.sqrt(np.mean((found[name] - values) ** 2) / np.mean(values**2))
+        assert 0 < error < 0.1
+
+
+def test_who_gets_a_pair(paired_of: Graphs) -> None:
+    model = paired_of("heatmap")
+    wiring = Wiring(model.graph)
+
+    def reads_twin(name: str) -> list[bool]:
+        return [tensor.endswith("_dequantised") for tensor in node_of(model, name).input]
+
+    assert reads_twin("stem") == [False] * 3  # three input channels
+    assert reads_twin("se1") == [False] * 3  # a gate
+    assert reads_twin("deep") == [True, True, False]  # depthwise, 16 channels, 3x3
+    assert reads_twin("up") == [True, True]
+    assert reads_twin("joined") == [True, False]  # the skip, not the convolution
+    assert wiring.maker["up_w_dequantised"].attribute[0].i == 1
+    levels = wiring.array("thin_w_levels")
+    assert levels is not None
+    assert levels.dtype == np.int8
+    assert np.abs(levels.reshape(16, -1)).max(axis=1).min() == 127
+
+
+def test_one_tensor_has_one_pair(paired_of: Graphs) -> None:
+    model = paired_of("pip")
+    quantised = [n.input[0] for n in model.graph.node if n.op_type == "QuantizeLinear"]
+    assert len(quantised) == len(set(quantised))
+    assert quantised.count("wide_act") == 1  # five heads read it
+
+
+def test_a_dead_channel_keeps_a_positive_scale(graph_of: Graphs) -> None:
+    model = graph_of("pip")
+    weight = next(t for t in model.graph.initializer if t.name == "thin_w")
+    values = numpy_helper.to_array(weight).copy()
+    values[3] = 0
+    weight.CopyFrom(numpy_helper.from_array(values, "thin_w"))
+    names = ["image", *(name for node in model.graph.node for name in node.output)]
+    typed = to_float16(add_pairs(model, dict.fromkeys(names, (0.0, 0.0)), frozenset()))
+    check_rules(typed)
+
+
+def test_scales_are_exact_in_float16(paired_of: Graphs) -> None:
+    model = paired_of("pip")
+    for tensor in model.graph.initializer:
+        if tensor.name.endswith("_scale"):
+            scale = numpy_helper.to_array(tensor)
+            np.testing.assert_array_equal(scale, scale.astype(np.float16).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("operator", "group", "shape", "small"),
+    [
+        ("Conv", 1, (16, 3, 3, 3), True),
+        ("Conv", 1, (8, 16, 1, 1), False),
+        ("Conv", 1, (8, 72, 1, 1), False),
+        ("Conv", 1, (68, 12, 1, 1), True),
+        ("Conv", 1, (68, 16, 1, 1), False),
+        ("Conv", 16, (16, 1, 3, 3), False),
+        ("Conv", 12, (12, 1, 3, 3), True),
+        ("Conv", 16, (16, 1, 1, 1), True),
+        ("ConvTranspose", 16, (16, 1, 4, 4), False),
+        ("ConvTranspose", 1, (3, 16, 4, 4), True),
+        ("Gemm", 1, (3, 5), False),
+    ],
+)
+def test_small_convolutions(operator: str, group: int, shape: tuple[int, ...], small: bool) -> None:
+    node = helper.make_node(operator, ["a", "b"], ["c"], group=group)
+    assert is_too_small(node, shape) == small
+
+
+def unsigned(model: onnx.ModelProto) -> None:
+    set_constant(model, "deep_w_zero_point", np.zeros(16, np.uint8))
+
+
+def without_zero_point(model: onnx.ModelProto) -> None:
+    del node_of(model, "stem_act_levels").input[2]
+
+
+def asymmetric(model: onnx.ModelProto) -> None:
+    set_constant(model, "stem_act_zero_point", np.array(3, np.int8))
+
+
+def dead_scale(model: onnx.ModelProto) -> None:
+    set_constant(model, "deep_w_scale", np.zeros(16, np.float16))
+
+
+def computed_scale(model: onnx.ModelProto) -> None:
+    node_of(model, "gated_levels").input[1] = "gate"
+
+
+def scale_per_activation_channel(model: onnx.ModelProto) -> None:
+    set_constant(model, "stem_act_scale", np.full(16, 0.1, np.float16))
+
+
+def axis_left_out(model: onnx.ModelProto) -> None:
+    del node_of(model, "deep_w_dequantised").attribute[:]
+
+
+def wrong_axis(model: onnx.ModelProto) -> None:
+    node_of(model, "up_w_dequantised").attribute[0].i = 0
+
+
+def quantised_bias(model: onnx.ModelProto) -> None:
+    set_constant(model, "bias_levels", np.zeros(16, np.int32))
+    set_constant(model, "bias_scale", np.array(0.1, np.float16))
+    pair = helper.make_node("DequantizeLinear", ["bias_levels", "bias_scale"], ["bias"], "bias")
+    model.graph.node.insert(0, pair)
+    node_of(model, "deep").input[2] = "bias"
+
+
+def float_activation(model: onnx.ModelProto) -> None:
+    node_of(model, "wide").input[0] = "joined"
+
+
+def pair_before_relu(model: onnx.ModelProto) -> None:
+    pair_behind(model, "deep", "stem_act")
+    node_of(model, "deep_act").input[0] = "deep_twin"
+
+
+def float_skip(model: onnx.ModelProto) -> None:
+    node_of(model, "joined").input[0] = "stem_act"
+
+
+def nothing_left_to_fuse(model: onnx.ModelProto) -> None:
+    pair_behind(model, "thin", "stem_act")
+    node_of(model, "joined").input[1] = "thin_twin"
+
+
+def pair_into_a_gate(model: onnx.ModelProto) -> None:
+    node_of(model, "gated").input[0] = "stem_act_dequantised"
+
+
+def small_layer(model: onnx.ModelProto) -> None:
+    node = node_of(model, "stem")
+    set_constant(model, "stem_w_levels", np.ones((16, 3, 3, 3), np.int8))
+    set_constant(model, "stem_w_scale", np.full(16, 0.1, np.float16))
+    inputs = ["stem_w_levels", "stem_w_scale"]
+    made = helper.make_node("DequantizeLinear", inputs, ["stem_twin"], "stem_twin", axis=0)
+    model.graph.node.insert(0, made)
+    node.input[1] = "stem_twin"
+
+
+def float32_constant(model: onnx.ModelProto) -> None:
+    set_constant(model, "wide_b", np.zeros(32, np.float32))
+
+
+def float32_tensor(model: onnx.ModelProto) -> None:
+    value = next(value for value in model.graph.value_info if value.name == "deep_act")
+    value.type.tensor_type.elem_type = TensorProto.FLOAT
+
+
+def pair_behind(model: onnx.ModelProto, tensor: str, like: str) -> None:
+    """Add a pair behind a tensor, with the constants of another's; its twin is tensor_twin."""
+    constants = [f"{like}_scale", f"{like}_zero_point"]
+    place = 1 + next(i for i, node in enumerate(model.graph.node) if tensor in node.output)
+    made = [
+        helper.make_node("QuantizeLinear", [tensor, *constants], [f"{tensor}_q"], f"{tensor}_q"),
+        helper.make_node(
+            "DequantizeLinear", [f"{tensor}_q", *constants], [f"{tensor}_twin"], f"{tensor}_twin"
+        ),
+    ]
+    for node in reversed(made):
+        model.graph.node.insert(place, node)
+
+
+@pytest.mark.parametrize(
+    ("rule", "breach"),
+    [
+        (1, unsigned),
+        (1, without_zero_point),
+        (1, asymmetric),
+        (2, dead_scale),
+        (2, computed_scale),
+        (3, scale_per_activation_channel),
+        (4, axis_left_out),
+        (4, wrong_axis),
+        (5, quantised_bias),
+        (6, float_activation),
+        (6, pair_before_relu),
+        (7, float_skip),
+        (7, nothing_left_to_fuse),
+        (8, pair_into_a_gate),
+        (9, small_layer),
+        (10, float32_constant),
+        (10, float32_tensor),
+    ],
+)
+def test_each_breach_is_named(
+    sound: onnx.ModelProto, rule: int, breach: Callable[[onnx.ModelProto], None]
+) -> None:
+    assert broken_rules(sound) == []
+    breach(sound)
+    assert f"rule {rule}:" in " ".join(broken_rules(sound))
+    with pytest.raises(LandmintError, match="rules of explicit quantisation"):
+        check_rules(sound)
+
+
+def concat_of(scales: tuple[float, float]) -> onnx.ModelProto:
+    """Two quantised tensors joined, and the result quantised."""
+    half = TensorProto.FLOAT16
+    ends = [helper.make_tensor_value_info(name, half, [1, 16, 4, 4]) for name in ("a", "b")]
+    zero = numpy_helper.from_array(np.array(0, np.int8), "zero")
+    constants = [zero]
+    nodes = []
+    for name, scale in zip(("a", "b", "joined"), (*scales, scales[0]), strict=True):
+        constants.append(numpy_helper.from_array(np.array(scale, np.float16), f"{name}_scale"))
+        levels = [name, f"{name}_scale", "zero"]
+        twin = [f"{name}_levels", f"{name}_scale", "zero"]
+        nodes.append(helper.make_node("QuantizeLinear", levels, [f"{name}_levels"], f"{name}_q"))
+        nodes.append(helper.make_node("DequantizeLinear", twin, [f"{name}_twin"], f"{name}_d"))
+    joined = helper.make_node("Concat", ["a_twin", "b_twin"], ["joined"], "joined", axis=1)
+    out = helper.make_tensor_value_info("joined_twin", half, [1, 32, 4, 4])
+    graph = helper.make_graph([*nodes[:4], joined, *nodes[4:]], "concat", ends, [out], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)])
+
+
+def test_joined_tensors_share_a_scale() -> None:
+    assert broken_rules(concat_of((0.1, 0.1))) == []
+    assert "rule 8: joined joins inputs of different scales" in broken_rules(concat_of((0.1, 0.2)))
+
+
+def test_quantize_writes_a_typed_graph(
+    graph_of: Graphs,
+    contract_of: Callable[[str], Contract],
+    tensors: Tensors,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "landmint.quantize.int8_tensorrt.build_engine", lambda graph, engine: "no TensorRT"
+    )
+    model, contract = graph_of("coordinates"), contract_of("coordinates")
+    onnx.save(model, tmp_path / "float32.onnx")
+    target = tmp_path / "int8.onnx"
+    notes = quantize(Job(tmp_path / "float32.onnx", target, tensors, contract, QuantizeConfig()))
+    typed = onnx.load(target)
+    assert broken_rules(typed) == []
+    assert notes["engine"] == "not built: no TensorRT"
+    assert notes["float layers"] == "4 of 7: stem, se1, se2, coordinates"
+    assert notes["simulated drift"].startswith("mean 0.")
+    # ONNX Runtime widens what it has no half kernels for: the typed graph runs there too.
+    expected, found = (run_all(graph, tensors)["coordinates"] for graph in (model, typed))
+    assert np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2)) < 0.1
