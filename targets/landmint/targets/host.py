@@ -1,0 +1,52 @@
+"""This machine: each agent is a process of the same Python."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import landmint.runtime.agent
+from landmint.runtime.errors import LandmintError
+from landmint.targets.pipe import PipeLink
+from landmint.targets.target import Link
+
+# .../runtime/landmint/runtime/agent.py -> .../runtime
+_RUNTIME_ROOT = Path(landmint.runtime.agent.__file__).parents[2]
+
+
+class HostTarget:
+    """Runs variants here; nothing is copied."""
+
+    name = "host"
+
+    def __init__(self) -> None:
+        """Count the cores that agents may share while nothing is timed."""
+        self.parallel = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+    def push(self, local: Path) -> str:
+        """Files are already here."""
+        return str(local.resolve())
+
+    def pull(self, there: str, local: Path) -> None:
+        """Copy, as `Target.pull` says, unless it is the same file."""
+        source = Path(there)
+        if not source.is_file():
+            raise LandmintError(f"{source} does not exist")
+        if source != local.resolve():
+            shutil.copyfile(source, local)
+
+    def start(self, bundle: str, variant: str, threads: int, timeout_s: float) -> Link:
+        """Start an agent, as `Target.start` says."""
+        # -P: a file in the working directory must not stand in for a module.
+        command = [sys.executable, "-P", "-m", "landmint.runtime", "serve"]
+        command += [bundle, variant, "--threads", str(threads)]
+        return PipeLink(command, _environment(), timeout_s)
+
+
+def _environment() -> dict[str, str]:
+    environment = dict(os.environ)
+    known = environment.get("PYTHONPATH")
+    environment["PYTHONPATH"] = os.pathsep.join([str(_RUNTIME_ROOT), *([known] if known else [])])
+    # numpy's own threads would add their stacks to the model's memory.
+    environment["OPENBLAS_NUM_THREADS"] = environment["OMP_NUM_THREADS"] = "1"
+    return environment

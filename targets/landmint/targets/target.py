@@ -1,0 +1,84 @@
+"""What every target is: files in, an agent to talk to, files out.
+
+Not a remote shell: a target starts the device layer's agent and nothing else.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from landmint.runtime.errors import LandmintError, NotMeasuredError
+
+Request = Mapping[str, Any]
+Answer = dict[str, Any]
+
+
+class Link(Protocol):
+    """A running agent (`landmint.runtime.agent`) and the way to talk to it."""
+
+    hello: Answer
+    """Its first answer: engine, engine_version, machine."""
+
+    def ask(self, request: Request, timeout_s: float) -> Answer:
+        """Send one request and wait for its answer.
+
+        Raises:
+            LandmintError: the agent refused; it is ready for the next request.
+            NotMeasuredError: the agent died, or did not answer in time and was ended.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the agent; never raises."""
+        ...
+
+
+class Target(Protocol):
+    """A place where engines run."""
+
+    name: str
+    """Its name in the registry."""
+    parallel: int
+    """How many agents may work at once while nothing is timed."""
+
+    def push(self, local: Path) -> str:
+        """Make a file or folder readable over there; returns its path there."""
+        ...
+
+    def pull(self, there: str, local: Path) -> None:
+        """Bring a file from over there to `local`.
+
+        Raises:
+            LandmintError: there is no such file.
+        """
+        ...
+
+    def start(self, bundle: str, variant: str, threads: int, timeout_s: float) -> Link:
+        """Start an agent for one variant of a bundle that was pushed.
+
+        Raises:
+            LandmintError: the bundle is broken or has no such variant.
+            NotMeasuredError: the variant cannot run there, or the agent did not come up.
+        """
+        ...
+
+
+def unwrap(answer: Answer) -> Answer:
+    """The answer itself, or the error that it carries.
+
+    Raises:
+        LandmintError: the agent refused, with the agent's own words.
+        NotMeasuredError: the same, when over there something is lacking.
+    """
+    if answer.get("ok"):
+        return answer
+    told = answer.get("error", {})
+    kind = LandmintError
+    if answer.get("exit_code") == NotMeasuredError.exit_code:
+        kind = NotMeasuredError
+    raise kind(
+        told.get("fact", f"an answer that says nothing: {answer}"),
+        reason=told.get("reason", ""),
+        remedy=told.get("remedy", ""),
+        choices=told.get("choices", ()),
+    )

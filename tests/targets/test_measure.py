@@ -1,0 +1,132 @@
+"""A visit measures what runs, says of the rest why not, and stores raw samples."""
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from landmint.runtime.bundle import Bundle
+from landmint.runtime.errors import LandmintError, NotMeasuredError
+from landmint.runtime.latency import LatencyConfig, latency_ratio
+from landmint.runtime.measurement import read_measurements
+from landmint.targets import Link, load_target
+from landmint.targets.host import HostTarget
+from landmint.targets.measure import measure_bundle
+from landmint.targets.pipe import PipeLink
+
+Crops = Callable[[int], Path]
+QUICK = LatencyConfig(
+    launches=2, samples=20, seconds=0.2, block_ms=1, block_runs=3, warm_ms=5, timeout_s=30
+)
+
+
+class CrashingTarget(HostTarget):
+    """A host on which one variant dies when it is timed."""
+
+    def start(self, bundle: str, variant: str, threads: int, timeout_s: float) -> Link:
+        if variant != "onnx/float32":
+            return super().start(bundle, variant, threads, timeout_s)
+        code = 'import os; print("{\\"ok\\": true}", flush=True); input(); os.abort()'
+        return PipeLink([sys.executable, "-c", code], {}, timeout_s)
+
+
+def test_on_the_host(bundle: Bundle, write_crops: Crops, tmp_path: Path) -> None:
+    steps: list[tuple[int, int, str]] = []
+    folder = tmp_path / "measurements"
+    found = measure_bundle(
+        load_target("host"), bundle, (), write_crops(30), QUICK, folder, lambda *s: steps.append(s)
+    )
+    by_name = {measurement.variant: measurement for measurement in found}
+    assert set(by_name) == {"onnx/float32", "onnx/broken", "null/float32", "tensorrt/int8"}
+    assert steps[-1] == (1, 1, "measured")
+
+    onnx = by_name["onnx/float32"]
+    assert onnx.status == "measured" and onnx.executed_precision == "f32"
+    assert onnx.points is not None and onnx.points.shape == (30, 68, 2)
+    assert onnx.faces[:2] == ("face0", "face1")
+    assert len(onnx.launches) == 2
+    assert all(len(block) >= 3 for block in onnx.blocks_ms)
+    assert sum(map(len, onnx.blocks_ms)) >= 20
+    assert onnx.machine is not None and onnx.engine_version.startswith("onnxruntime ")
+    assert onnx.peak_memory_mib is not None and onnx.baseline_memory_mib is not None
+    assert onnx.peak_memory_mib > onnx.baseline_memory_mib > 1
+    assert onnx.size_bytes == (bundle.path / "onnx/float32.onnx").stat().st_size
+    assert onnx.files == {"onnx/float32.onnx": bundle.manifest.files["onnx/float32.onnx"]}
+
+    assert by_name["tensorrt/int8"].status == "not measured"
+    assert "tensorrt is not installed here" in by_name["tensorrt/int8"].reason
+    assert "onnxruntime cannot open" in by_name["onnx/broken"].reason
+
+    ratio = latency_ratio(onnx.launches, by_name["null/float32"].launches)
+    assert ratio is not None and ratio.estimate > 1
+    stored = {measurement.variant: measurement for measurement in read_measurements(folder)}
+    np.testing.assert_array_equal(stored["onnx/float32"].points, onnx.points)
+    assert stored["onnx/float32"].launches == onnx.launches
+    assert stored["onnx/broken"].reason == by_name["onnx/broken"].reason
+
+
+def test_a_crash_stops_nothing_else(bundle: Bundle, write_crops: Crops, tmp_path: Path) -> None:
+    found = measure_bundle(
+        CrashingTarget(),
+        bundle,
+        ("onnx/float32", "null/float32"),
+        write_crops(3),
+        QUICK,
+        tmp_path / "m",
+    )
+    assert [measurement.status for measurement in found] == ["not measured", "measured"]
+    assert "died of SIGABRT" in found[0].reason
+
+
+class WatchedTarget(HostTarget):
+    """A host that remembers the agents that it started."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[Link] = []
+
+    def start(self, bundle: str, variant: str, threads: int, timeout_s: float) -> Link:
+        self.started.append(super().start(bundle, variant, threads, timeout_s))
+        return self.started[-1]
+
+
+@pytest.mark.parametrize("step", ["landmarks", "warm-up"])
+def test_an_interrupt_leaves_no_agent_and_no_file(
+    bundle: Bundle, write_crops: Crops, tmp_path: Path, step: str
+) -> None:
+    def interrupt(done: int, total: int, what: str) -> None:
+        if step in what:
+            raise KeyboardInterrupt
+
+    target, folder = WatchedTarget(), tmp_path / "measurements"
+    with pytest.raises(KeyboardInterrupt):
+        names = ("onnx/float32", "null/float32")
+        measure_bundle(target, bundle, names, write_crops(3), QUICK, folder, interrupt)
+    assert target.started and not folder.exists()
+    for link in target.started:
+        with pytest.raises(NotMeasuredError, match="the agent ended"):
+            link.ask({"do": "memory"}, 5)
+
+
+def test_a_dry_run_is_quick_and_marked(bundle: Bundle, write_crops: Crops, tmp_path: Path) -> None:
+    begin = time.monotonic()
+    config = dataclasses.replace(QUICK, launches=1)
+    names = ("onnx/float32", "onnx/broken")
+    found = measure_bundle(load_target("null"), bundle, names, write_crops(4), config, tmp_path)
+    assert time.monotonic() - begin < 5
+    assert {(m.status, m.engine, m.target) for m in found} == {("measured", "null", "null")}
+
+
+def test_unusable_crops(bundle: Bundle, write_crops: Crops, tmp_path: Path) -> None:
+    crops = write_crops(3)
+    with pytest.raises(LandmintError, match="holds 0 crops for 0 names"):
+        measure_bundle(load_target("null"), bundle, (), write_crops(0), QUICK, tmp_path)
+    crops.write_bytes(crops.read_bytes()[:100])
+    with pytest.raises(LandmintError, match="does not hold crops, matrices and names"):
+        measure_bundle(load_target("null"), bundle, (), crops, QUICK, tmp_path)
+    with pytest.raises(LandmintError, match="has no variant 'x/y'"):
+        measure_bundle(load_target("null"), bundle, ("x/y",), crops, QUICK, tmp_path)

@@ -1,0 +1,72 @@
+"""The contract suite of the targets, run by every target that this machine can reach."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from landmint.runtime.bundle import Bundle
+from landmint.runtime.errors import LandmintError, NotMeasuredError
+from landmint.targets import TARGETS, Target, load_target
+
+Crops = Callable[[int], Path]
+
+
+@pytest.fixture(params=TARGETS)
+def target(request: pytest.FixtureRequest) -> Target:
+    return load_target(request.param)
+
+
+def test_a_visit(target: Target, bundle: Bundle, write_crops: Crops, tmp_path: Path) -> None:
+    crops = target.push(write_crops(5))
+    link = target.start(target.push(bundle.path), "null/float32", 1, 30)
+    try:
+        assert link.hello["engine"] == "null"
+        assert link.hello["machine"]["cores"] >= 1
+        assert link.ask({"do": "load"}, 30)["load_ms"] >= 0
+        there = f"{crops}.points.npy"
+        assert link.ask({"do": "predict", "crops": crops, "points": there}, 30)["faces"] == 5
+        target.pull(there, tmp_path / "here.npy")
+        assert np.load(tmp_path / "here.npy").shape == (5, 68, 2)
+    finally:
+        link.close()
+        link.close()  # harmless
+
+
+def test_a_refused_request_leaves_the_agent_ready(target: Target, bundle: Bundle) -> None:
+    link = target.start(target.push(bundle.path), "null/float32", 1, 30)
+    try:
+        with pytest.raises(LandmintError, match="unknown request 'dance'.*\n.*load, predict"):
+            link.ask({"do": "dance"}, 30)
+        with pytest.raises(LandmintError, match="the model is not loaded"):
+            link.ask({"do": "precision"}, 30)
+        with pytest.raises(LandmintError, match="does not hold crops"):
+            link.ask({"do": "predict", "crops": "nowhere.npz", "points": "p.npy"}, 30)
+        with pytest.raises(LandmintError, match="is not understood"):
+            link.ask({"do": "predict"}, 30)
+        assert link.ask({"do": "load"}, 30)["ok"]
+    finally:
+        link.close()
+
+
+def test_what_cannot_start_says_why(target: Target, bundle: Bundle, tmp_path: Path) -> None:
+    there = target.push(bundle.path)
+    with pytest.raises(NotMeasuredError, match="tensorrt is not installed here"):
+        target.start(there, "tensorrt/int8", 1, 30)
+    with pytest.raises(LandmintError, match="has no variant 'tflite/int4'"):
+        target.start(there, "tflite/int4", 1, 30)
+    with pytest.raises(LandmintError, match="is no bundle"):
+        target.start(target.push(tmp_path), "null/float32", 1, 30)
+    with pytest.raises(LandmintError, match="0 threads"):
+        target.start(there, "null/float32", 0, 30)
+
+
+def test_pull_of_a_missing_file(target: Target, tmp_path: Path) -> None:
+    with pytest.raises(LandmintError, match="does not exist"):
+        target.pull(str(tmp_path / "nothing"), tmp_path / "here")
+
+
+def test_unknown_target() -> None:
+    with pytest.raises(LandmintError, match="choices: host, null"):
+        load_target("moon")
