@@ -1,0 +1,315 @@
+"""The command `landmint`: its verbs in the order of the work, their options and their help.
+
+What a verb does stands in `verbs.py`, which is imported when one runs: `landmint --help` imports
+nothing heavy.
+"""
+
+import functools
+import inspect
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="landmint",
+    help="Small facial-landmark models for phones and boards: train a heavy teacher, distil a "
+    "student, export and quantise it, measure what was lost.\n\n"
+    "The whole way: landmint run recipes/demo.toml",
+    epilog="Exit codes: 0 pass, 1 latency or size regression, 2 usage or bad input, 3 not "
+    "measured, 4 inconclusive, 5 accuracy drift.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a TOML file.")]
+RecipeOption = Annotated[
+    Path | None,
+    typer.Option("--recipe", metavar="RECIPE", help="Take faces and settings from this recipe."),
+]
+FacesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--faces",
+        metavar="ROOT",
+        help="The data set's folder, instead of the recipe's; without a recipe a folder in 300W "
+        "layout with train/, val/ and test/.",
+    ),
+]
+_debug = False
+
+
+def _verb(function: Callable[..., int | None]) -> Callable[..., None]:
+    """Register a verb that returns its exit code; whatever it raises becomes one message."""
+
+    @functools.wraps(function)
+    def guarded(*arguments: Any, **options: Any) -> None:
+        try:
+            code = function(*arguments, **options) or 0
+        except (Exception, KeyboardInterrupt) as error:
+            code = _tell(error)
+        raise typer.Exit(code)
+
+    text, _, examples = inspect.cleandoc(function.__doc__ or "").partition("Examples:")
+    lines = [f"[cyan]{line.strip()}[/cyan]" for line in examples.splitlines() if line.strip()]
+    paragraphs = "\n\n".join(part.replace("\n", " ") for part in text.strip().split("\n\n"))
+    app.command(help=paragraphs, epilog="\n\n".join(["[bold]Examples[/bold]", *lines]))(guarded)
+    return guarded
+
+
+def _tell(error: BaseException) -> int:
+    from landmint.pipeline.failures import explain
+
+    if _debug:
+        traceback.print_exception(error)
+    explained = explain(error)
+    print(f"landmint: {explained}", file=sys.stderr)
+    return explained.exit_code
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        print(version("landmint"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    global _debug
+    _debug = debug
+
+
+@_verb
+def run(
+    recipe: RecipeFile,
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder; runs/<recipe name> by default.")
+    ] = None,
+    faces: FacesOption = None,
+    until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after it.")] = None,
+) -> int:
+    """The whole way: faces, teacher, student, bundle, INT8, measurements, verdict, report.
+
+    A stage that is up to date is left alone; an interrupted run goes on where it was, training
+    from its last checkpoint.
+
+    Examples:
+        landmint run recipes/demo.toml
+        landmint run recipes/pfld-ytf68.toml --faces /data/ytf68
+        landmint run recipes/demo.toml --until student
+    """
+    from landmint.pipeline import verbs
+
+    return verbs.run(recipe, out, faces, until)
+
+
+@_verb
+def train(
+    recipe: RecipeFile,
+    out: Annotated[Path, typer.Option(help="Folder for weights, checkpoints and logs.")],
+    role: Annotated[
+        str, typer.Option(help="Which network of the recipe: teacher or student.")
+    ] = "teacher",
+    faces: FacesOption = None,
+) -> None:
+    """Train one network of a recipe on its faces alone.
+
+    Run it again to go on from the last checkpoint.
+
+    Examples:
+        landmint train recipes/demo.toml --out runs/teacher
+        landmint train recipes/demo.toml --role student --out runs/undistilled
+    """
+    from landmint.pipeline import verbs
+
+    verbs.train(recipe, out, role, faces)
+
+
+@_verb
+def distill(
+    recipe: RecipeFile,
+    teacher: Annotated[
+        Path, typer.Option(metavar="CHECKPOINT", help="The teacher's model.safetensors.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for weights, checkpoints and logs.")],
+    faces: FacesOption = None,
+) -> None:
+    """Train a recipe's student with a trained teacher beside it.
+
+    Examples:
+        landmint distill recipes/demo.toml --teacher runs/teacher/model.safetensors --out runs/s
+    """
+    from landmint.pipeline import verbs
+
+    verbs.distill(recipe, teacher, out, faces)
+
+
+@_verb
+def export(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="A network's model.safetensors.")
+    ],
+    out: Annotated[Path, typer.Option(help="The bundle's folder.")],
+    recipe: RecipeOption = None,
+    faces: FacesOption = None,
+) -> None:
+    """Turn a trained network into ONNX, OpenVINO, TFLite and TensorRT, in one bundle.
+
+    Each float32 form is compared with the network on real crops; one that differs is refused.
+
+    Examples:
+        landmint export runs/demo/student/model.safetensors --recipe recipes/demo.toml --out b
+        landmint export model.safetensors --faces /data/my-300w --out bundle
+    """
+    from landmint.pipeline import verbs
+
+    verbs.export(checkpoint, out, recipe, faces)
+
+
+@_verb
+def quantize(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A float bundle.")],
+    out: Annotated[Path, typer.Option(help="The new bundle's folder.")],
+    recipe: RecipeOption = None,
+    faces: FacesOption = None,
+) -> None:
+    """Add INT8 forms to a bundle, calibrated on training faces.
+
+    The calibration set may share no image and no person with the test faces.
+
+    Examples:
+        landmint quantize bundle --recipe recipes/demo.toml --out int8-bundle
+    """
+    from landmint.pipeline import verbs
+
+    verbs.quantize(bundle, out, recipe, faces)
+
+
+@_verb
+def measure(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle.")],
+    out: Annotated[Path, typer.Option(help="Folder for the measurements.")],
+    recipe: RecipeOption = None,
+    faces: FacesOption = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FORMAT/PRECISION", help="Only this one; may be given again."),
+    ] = None,
+) -> None:
+    """Measure landmarks, latency, memory and size of every variant; raw samples are kept.
+
+    A variant that cannot run here is "not measured", with the reason.
+
+    Examples:
+        landmint measure runs/demo/bundle --recipe recipes/demo.toml --out measurements
+        landmint measure bundle --faces /data/my-300w --variant tflite/int8 --out m
+    """
+    from landmint.pipeline import verbs
+
+    verbs.measure(bundle, out, recipe, faces, variant or [])
+
+
+@_verb
+def gate(
+    measurements: Annotated[
+        Path, typer.Argument(metavar="MEASUREMENTS", help="A folder of measurements.")
+    ],
+    recipe: Annotated[
+        Path, typer.Option(metavar="RECIPE", help="Its [gate] section has the limits.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for verdict.md and junit.xml; none by default.")
+    ] = None,
+) -> int:
+    """Judge measurements by the limits of a recipe; the exit code is the verdict.
+
+    Examples:
+        landmint gate runs/demo/measurements --recipe recipes/demo.toml --out verdict
+    """
+    from landmint.pipeline import verbs
+
+    return verbs.gate(measurements, recipe, out)
+
+
+@_verb
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The HTML file; report.html in the run's folder.")
+    ] = None,
+) -> None:
+    """Write what was built and measured as one self-contained HTML page.
+
+    Examples:
+        landmint report runs/demo --out demo.html
+    """
+    from landmint.pipeline import verbs
+
+    verbs.report(run, out)
+
+
+@_verb
+def predict(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Photographs.")],
+    bundle: Annotated[Path, typer.Option(metavar="BUNDLE", help="A bundle.")],
+    variant: Annotated[
+        str | None,
+        typer.Option(metavar="FORMAT/PRECISION", help="The first that runs here by default."),
+    ] = None,
+    box: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y,W,H", help="The face, in pixels; else faces are looked for."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for pictures and JSON.")] = Path("predictions"),
+) -> int:
+    """Find landmarks in photographs; draws them and writes them as JSON.
+
+    Examples:
+        landmint predict me.jpg --bundle runs/demo/bundle
+        landmint predict a.jpg b.jpg --bundle bundle --variant tflite/int8 --out found
+        landmint predict me.jpg --bundle bundle --box 120,80,200,220
+    """
+    from landmint.pipeline import verbs
+
+    return verbs.predict(images, bundle, variant, box, out)
+
+
+@_verb
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """What this machine has: engines, converters, GPUs; and what to install for the rest.
+
+    Examples:
+        landmint doctor
+        landmint doctor --json
+    """
+    from landmint.pipeline import verbs
+
+    verbs.doctor(json)
+
+
+def main() -> None:
+    """Entry point of the command."""
+    signal.signal(signal.SIGTERM, _terminated)
+    app()
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    """A polite end from outside is treated as Ctrl-C."""
+    raise KeyboardInterrupt

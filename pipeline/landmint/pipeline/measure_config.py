@@ -1,0 +1,85 @@
+"""What a recipe says about measuring and judging.
+
+Not the measuring: these are the settings of `landmint.runtime.latency` and `.gate`, checked.
+"""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.gate import Limits
+from landmint.runtime.latency import LatencyConfig
+from landmint.targets import TARGETS
+
+ByVariant = dict[str, float]
+
+
+class MeasureConfig(BaseModel):
+    """Where and how long every variant is measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    target: str = "host"
+    """Where the variants run: host, or null for a rehearsal without engines."""
+    threads: int = Field(default=1, ge=1)
+    """Threads that one inference may use."""
+    launches: int = Field(default=3, ge=1)
+    """Fresh processes of each variant; with fewer than two there is no interval."""
+    samples: int = Field(default=700, ge=1)
+    """Warm runs of each variant wanted over all launches; p99 needs 662."""
+    seconds: float = Field(default=4.0, gt=0)
+    """Time for each variant's warm runs over all launches; a slow variant gets fewer runs."""
+    seed: int = 0
+    """Of the order in which variants take turns."""
+
+    @field_validator("target")
+    @classmethod
+    def _known_target(cls, target: str) -> str:
+        if target not in TARGETS:
+            raise ValueError(f"unknown target '{target}'; choices: {', '.join(TARGETS)}")
+        return target
+
+    @property
+    def latency(self) -> LatencyConfig:
+        """The settings of the device layer."""
+        return LatencyConfig(**self.model_dump(exclude={"target"}))
+
+
+class GateConfig(BaseModel):
+    """What a variant may cost.
+
+    Each limit maps patterns of variant names, such as "*/int8", to a figure; the first pattern
+    that matches a variant, in the order written, is its limit.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    nme_percent: ByVariant = {}
+    """Most inter-ocular NME, in percent."""
+    drift_percent: ByVariant = {}
+    """Most that NME may rise over the torch student's, in points of percent."""
+    displacement_percent: ByVariant = {}
+    """Most mean distance from the torch student's landmarks, in percent of inter-ocular."""
+    latency_ms: ByVariant = {}
+    """Most warm median latency."""
+    latency_ratio: ByVariant = {}
+    """Most latency over that of the same format's float32 variant."""
+    size_mib: ByVariant = {}
+    """Most size on disk."""
+    optional: tuple[str, ...] = ("tensorrt/*",)
+    """Patterns of variants that may be missing: not measured, they do not fail the gate."""
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the device layer."""
+        settings: dict[str, Any] = self.model_dump()
+        return Limits(**settings)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        try:
+            _ = self.limits
+        except LandmintError as error:
+            raise ValueError(error.fact) from None
+        return self

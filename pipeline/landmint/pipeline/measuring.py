@@ -1,0 +1,93 @@
+"""The stage that measures: test faces cropped once, every variant on a target, torch beside them.
+
+What it writes is raw: `<format>-<precision>.json` and `.npy` of each variant, and `truth.npz`, so
+that the folder alone can be judged. Statistics and verdicts are made from it elsewhere.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from landmint.pipeline.measure_config import MeasureConfig
+from landmint.pipeline.progress import Bar
+from landmint.pipeline.truth import TRUTH_FILE, write_truth
+from landmint.runtime.accuracy import Truth
+from landmint.runtime.bundle import Bundle
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.gate import REFERENCE
+from landmint.runtime.measurement import Measurement, write_measurement
+from landmint.runtime.predict import predict_crops
+from landmint.targets import load_target
+from landmint.targets.measure import measure_bundle
+from landmint.train.evaluate import FaceCrops, TorchSession, crop_faces, truth_of
+from landmint.train.faces.face import FaceSet
+from landmint.train.models import load_model
+
+
+def measure_into(
+    folder: Path,
+    bundle: Bundle,
+    faces: FaceSet,
+    config: MeasureConfig,
+    variants: Sequence[str],
+    bar: Bar,
+) -> None:
+    """Measure variants on labelled faces and write everything into `folder`.
+
+    Args:
+        folder: created if it is not there.
+        bundle: what to measure.
+        faces: of the bundle's markup.
+        config: target, threads and how long to time.
+        variants: names; none means all. The torch reference is always among them.
+        bar: told of each step.
+
+    Raises:
+        LandmintError: faces and bundle have different markups, or there is no such variant.
+    """
+    contract = bundle.manifest.contract
+    if faces.markup != contract.markup:
+        raise LandmintError(
+            f"the faces have markup {faces.markup}, the bundle {contract.markup}",
+            remedy="measure a bundle on faces of its own markup",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    bar.step(f"crops of {len(faces.faces)} faces")
+    truth, crops = truth_of(faces), crop_faces(faces.faces, contract)
+    write_truth(folder / TRUTH_FILE, truth)
+    _measure_reference(folder, bundle, truth, crops)
+    others = [name for name in variants if name != REFERENCE]
+    if variants and not others:
+        return
+    with tempfile.TemporaryDirectory(prefix="landmint-") as scratch:
+        packed = Path(scratch) / "crops.npz"
+        np.savez(packed, crops=crops.crops, matrices=crops.matrices, names=np.array(truth.names))
+        measure_bundle(
+            load_target(config.target), bundle, others, packed, config.latency, folder, bar.at
+        )
+
+
+def _measure_reference(folder: Path, bundle: Bundle, truth: Truth, crops: FaceCrops) -> None:
+    """Landmarks of the torch network itself; its time says nothing about a device."""
+    import torch
+
+    variant = bundle.variant(REFERENCE)
+    session = TorchSession(load_model(bundle.entry(variant)))
+    points, _ = predict_crops(session, bundle.manifest.contract, crops.crops, crops.matrices)
+    write_measurement(
+        folder,
+        Measurement(
+            bundle=bundle.manifest.name,
+            variant=REFERENCE,
+            engine=variant.engine,
+            status="measured",
+            engine_version=f"torch {torch.__version__}",
+            executed_precision=session.executed_precision,
+            files={name: bundle.manifest.files[name] for name in variant.files},
+            size_bytes=bundle.size_bytes(variant),
+            faces=truth.names,
+            points=points,
+        ),
+    )

@@ -1,0 +1,78 @@
+"""Whether a recipe's networks, losses and distillation fit each other: they are built to see.
+
+Asked before the first stage runs, so that a mistake in the student's section is not found after
+the teacher's hours. Nothing is trained; weights are those of a fresh network.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from landmint.pipeline.recipe import NetworkRecipe, Problem, Recipe, problems_error
+from landmint.runtime.crop import Floats, box_of
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.markup import get_markup
+from landmint.train.distill import DistillTask
+from landmint.train.faces.face import Face, FaceSet
+from landmint.train.models import create_model
+from landmint.train.models.base import LandmarkModel
+from landmint.train.tasks import Task, task_for
+
+
+def check_networks(recipe: Recipe) -> None:
+    """Build what the recipe trains.
+
+    Raises:
+        LandmintError: something does not fit; all problems in one message, each with its line.
+    """
+    problems = list(_problems(recipe))
+    if problems:
+        raise problems_error(recipe.file, recipe.file.read_text(encoding="utf-8"), problems)
+
+
+def _problems(recipe: Recipe) -> Iterator[Problem]:
+    built: dict[str, tuple[LandmarkModel, Task]] = {}
+    for role in ("teacher", "student"):
+        network: NetworkRecipe | None = getattr(recipe, role)
+        if network is None:
+            continue
+        section = "model"
+        try:
+            model = _fresh(network)
+            section = "loss"
+            built[role] = model, task_for(model, network.loss, _one_face(network))
+        except LandmintError as error:
+            yield Problem((role, section), _one_line(error))
+    if recipe.teacher is not None and len(built) == 2:
+        (teacher, _), (student, task) = built["teacher"], built["student"]
+        try:
+            DistillTask(task, student, teacher, recipe.distill)
+        except LandmintError as error:
+            yield Problem(("student", "model"), _one_line(error))
+
+
+def _fresh(network: NetworkRecipe) -> LandmarkModel:
+    """The network with a stand-in for the mean face; no weights are fetched."""
+    config = network.model.model_copy(update={"pretrained": False})
+    return create_model(config, _stand_in(get_markup(config.markup).points))
+
+
+def _stand_in(points: int) -> Floats:
+    """Any shape (L, 2) will do, so long as its landmarks stand apart."""
+    angle = np.linspace(0, 2 * np.pi, points, endpoint=False)
+    return 0.5 + 0.4 * np.column_stack([np.cos(angle), np.sin(angle)])
+
+
+def _one_face(network: NetworkRecipe) -> FaceSet:
+    """A face without attributes or picture, for tasks that count attributes."""
+    points = _stand_in(get_markup(network.model.markup).points)
+    visible = np.ones(len(points), dtype=np.bool_)
+    face = Face("stand-in", Path("stand-in.png"), points, box_of(points), "nobody", visible, {})
+    return FaceSet(network.model.markup, (face,), "stand-in", "")
+
+
+def _one_line(error: LandmintError) -> str:
+    parts = [error.fact, error.reason, error.remedy]
+    choices = f"choices: {', '.join(error.choices)}" if error.choices else ""
+    return "; ".join(part for part in (*parts, choices) if part)

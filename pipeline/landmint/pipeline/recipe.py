@@ -1,0 +1,270 @@
+"""One TOML file that says everything about a run, read and checked as a whole.
+
+The rooms own their settings; here they are composed. Nothing is run, and torch is not imported:
+a recipe is read in a moment. `networks.py` asks the networks themselves whether they agree.
+"""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic_core import ErrorDetails
+
+from landmint.export.config import ExportConfig
+from landmint.pipeline.measure_config import GateConfig, MeasureConfig
+from landmint.pipeline.toml_lines import Key, key_lines, line_of
+from landmint.quantize.config import QuantizeConfig
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.markup import MARKUPS
+from landmint.train.config import DistillConfig, LossConfig
+from landmint.train.faces.augment import AugmentConfig
+from landmint.train.faces.readers import FacesConfig
+from landmint.train.fit_config import FitConfig
+from landmint.train.models import MODELS, ModelConfig
+
+
+class NetworkRecipe(BaseModel):
+    """One network and how it is trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    model: ModelConfig
+    """The network; its markup is that of the faces where it says nothing."""
+    loss: LossConfig = LossConfig()
+    """The loss on the true landmarks."""
+    augment: AugmentConfig = AugmentConfig()
+    """What is done to training faces."""
+    fit: FitConfig = FitConfig()
+    """The training loop."""
+
+
+class Recipe(BaseModel):
+    """Everything about a run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Name of the model and of the run's folder; the file's name where it says nothing."""
+    about: str = ""
+    """A sentence for people: what this recipe is for."""
+    faces: FacesConfig
+    """The data set."""
+    teacher: NetworkRecipe | None = None
+    """The heavy network. Without one, the student learns from the faces alone."""
+    student: NetworkRecipe
+    """The network that is deployed."""
+    distill: DistillConfig = DistillConfig()
+    """What the student learns from the teacher."""
+    export: ExportConfig = ExportConfig()
+    """The float forms."""
+    quantize: QuantizeConfig = QuantizeConfig()
+    """The INT8 forms."""
+    measure: MeasureConfig = MeasureConfig()
+    """How every variant is measured."""
+    gate: GateConfig = GateConfig()
+    """What a variant may cost; without limits, nothing is judged."""
+
+    _file: Path = PrivateAttr(default=Path("recipe.toml"))
+
+    @property
+    def file(self) -> Path:
+        """The file that it was read from; relative paths in it start at that file's folder."""
+        return self._file
+
+    def with_faces(self, root: Path) -> "Recipe":
+        """The same recipe on a data set in another folder, relative to the working directory.
+
+        Where the recipe says synthetic faces, the folder has the layout of 300W.
+        """
+        kind = "300w" if self.faces.kind == "synthetic" else self.faces.kind
+        faces = self.faces.model_copy(update={"root": root.absolute(), "kind": kind})
+        return self.model_copy(update={"faces": faces})
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in a recipe."""
+
+    key: Key
+    """Where, as the path of keys."""
+    fact: str
+    """What is wrong, with the valid choices where there are some."""
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe and check it as far as it can be checked without its networks and faces.
+
+    Raises:
+        LandmintError: it cannot be read or is wrong; all problems in one message, each with its
+            line.
+    """
+    text = _read(path)
+    raw = _parse(path, text)
+    raw.setdefault("name", path.stem)
+    _inherit_markup(raw)
+    try:
+        # By way of JSON, since there strict means: "128" is no number, but a list is a tuple.
+        recipe = Recipe.model_validate_json(json.dumps(raw, default=str), strict=True)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        raise problems_error(
+            path, text, [*_registry_problems(raw), *map(_problem, details)]
+        ) from None
+    problems = [*_registry_problems(raw), *_cross_problems(recipe)]
+    if problems:
+        raise problems_error(path, text, problems)
+    recipe._file = path
+    return recipe
+
+
+def problems_error(path: Path, text: str, problems: Iterable[Problem]) -> LandmintError:
+    """All problems of a recipe as one error, in the order of their lines."""
+    lines = key_lines(text)
+    said = sorted(
+        {(line_of(lines, p.key), f"{'.'.join(p.key) or 'recipe'}: {p.fact}") for p in problems}
+    )
+    each = [f"{path}:{line}: {fact}" for line, fact in said]
+    if len(each) == 1:
+        return LandmintError(each[0], remedy="correct the recipe")
+    listed = "".join(f"\n  {one}" for one in each)
+    return LandmintError(f"{path}: {len(each)} problems{listed}", remedy="correct the recipe")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise LandmintError(
+            f"cannot read the recipe {path}",
+            reason=error.strerror or str(error),
+            remedy="give the path of a recipe, such as recipes/demo.toml",
+        ) from None
+    except UnicodeDecodeError as error:
+        raise LandmintError(f"{path} is not UTF-8 text", reason=str(error)) from None
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        what, _, where = str(error).partition(" (at ")
+        line = where.removeprefix("line ").split(",")[0] if where.startswith("line ") else ""
+        # tomllib says "at end of document" where the text stops too early.
+        number = line or str(max(1, len(text.splitlines())))
+        raise LandmintError(
+            f"{path}:{number}: not valid TOML", reason=what, remedy="correct the recipe"
+        ) from None
+
+
+def _inherit_markup(raw: dict[str, Any]) -> None:
+    """Networks know the markup of the faces unless they say otherwise."""
+    faces = raw.get("faces")
+    if not isinstance(faces, dict) or faces.get("markup") not in MARKUPS:
+        return
+    for model in _models(raw).values():
+        model.setdefault("markup", faces["markup"])
+
+
+def _models(raw: Mapping[str, Any]) -> dict[Key, dict[str, Any]]:
+    """The [teacher.model] and [student.model] tables that are there."""
+    found: dict[Key, dict[str, Any]] = {}
+    for role in ("teacher", "student"):
+        network = raw.get(role)
+        model = network.get("model") if isinstance(network, dict) else None
+        if isinstance(model, dict):
+            found[role, "model"] = model
+    return found
+
+
+def _registry_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """Names that no registry knows."""
+    for key, model in _models(raw).items():
+        for field, known in (("name", MODELS), ("markup", MARKUPS)):
+            value = model.get(field)
+            if isinstance(value, str) and value not in known:
+                fact = f"unknown {_NOUNS[field]} '{value}'{_hint(value, known)}"
+                yield Problem((*key, field), fact)
+
+
+_NOUNS = {"name": "model", "markup": "markup"}
+
+
+def _cross_problems(recipe: Recipe) -> Iterator[Problem]:
+    """Sections that do not fit each other."""
+    student = recipe.student.model
+    if student.markup != recipe.faces.markup:
+        yield Problem(
+            ("student", "model", "markup"),
+            f"is {student.markup}, but the faces have markup {recipe.faces.markup}",
+        )
+    if recipe.teacher is None:
+        return
+    teacher = recipe.teacher.model
+    if teacher.markup != recipe.faces.markup:
+        yield Problem(
+            ("teacher", "model", "markup"),
+            f"is {teacher.markup}, but the faces have markup {recipe.faces.markup}",
+        )
+    for field in ("crop_scale", "crop_square"):
+        ours, theirs = getattr(student, field), getattr(teacher, field)
+        if ours != theirs:
+            yield Problem(
+                ("student", "model", field),
+                f"is {_toml(ours)}, but the teacher's is {_toml(theirs)}; "
+                "both must see the same crop",
+            )
+
+
+def _problem(detail: ErrorDetails) -> Problem:
+    """One of pydantic's errors in the words of a recipe."""
+    key = tuple(str(part) for part in detail["loc"])
+    kind, value = detail["type"], detail["input"]
+    if kind == "extra_forbidden":
+        known = _fields_at(key[:-1])
+        return Problem(key, f"unknown key{_hint(key[-1], known)}")
+    if kind == "missing":
+        return Problem(key, "is missing")
+    if kind == "literal_error":
+        choices = detail["ctx"]["expected"].replace(" or ", ", ").replace("'", "")
+        return Problem(key, f"unknown value {_toml(value)}{_hint(str(value), choices.split(', '))}")
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    shown = "" if isinstance(value, dict) or "_type" not in kind else f"{_toml(value)} "
+    return Problem(key, f"{shown}{message}")
+
+
+def _fields_at(key: Key) -> tuple[str, ...]:
+    """Names of the keys that a section knows."""
+    section: type[BaseModel] = Recipe
+    for part in key:
+        field = section.model_fields.get(part)
+        models = [] if field is None else _models_in(field.annotation)
+        if not models:
+            return ()
+        section = models[0]
+    return tuple(section.model_fields)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    parts = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    return [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]
+
+
+def _hint(word: str, known: Iterable[str]) -> str:
+    """The close match, and all choices."""
+    choices = tuple(known)
+    if not choices:
+        return ""
+    close = difflib.get_close_matches(word, choices, n=1)
+    meant = f"; did you mean '{close[0]}'?" if close else ""
+    return f"{meant}; choices: {', '.join(choices)}"
+
+
+def _toml(value: Any) -> str:
+    """A value as it is written in a recipe."""
+    return json.dumps(value, default=str)

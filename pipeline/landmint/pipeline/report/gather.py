@@ -1,0 +1,166 @@
+"""From a run's folder to a `RunRecord`: what stands there is read, what is absent is left out.
+
+Only the bundle and the measurements have to be there; a report without a teacher, or away from the
+data set, is still a report.
+"""
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from landmint.pipeline.report.figures import Curve
+from landmint.pipeline.report.record import Network, RunRecord, StageRecord
+from landmint.pipeline.report.summary import summarise_run
+from landmint.pipeline.report.text import number, percent, thousands
+from landmint.pipeline.run import RUN_FILE
+from landmint.pipeline.stages import RECORDS
+from landmint.pipeline.summaries import FACES_FILE, HISTORY_FILE, VERDICT_FILE
+from landmint.pipeline.truth import TRUTH_FILE, read_truth
+from landmint.runtime.bundle import Bundle
+from landmint.runtime.files import read_json
+from landmint.runtime.gate import Verdict
+from landmint.runtime.measurement import read_measurements
+from landmint.train.models import load_model
+from landmint.train.models.complexity import complexity
+
+WEIGHTS = "model.safetensors"
+STAGES = (*("faces", "teacher", "student", "float-bundle", "bundle", "measurements", "verdict"),)
+"""In the order of the work; the report itself is not among them."""
+
+
+def gather(run_dir: Path) -> RunRecord:
+    """Read a run.
+
+    Raises:
+        LandmintError: bundle or measurements are missing or broken.
+    """
+    manifest = Bundle.open(run_dir / "bundle", verify=False).manifest
+    measurements = read_measurements(run_dir / "measurements")
+    truth = read_truth(run_dir / "measurements" / TRUTH_FILE)
+    provenance = manifest.provenance
+    asked = _optional_json(run_dir / RUN_FILE)
+    told = _optional_json(run_dir / "faces" / FACES_FILE)
+    networks = (_network(role, run_dir / role, provenance) for role in ("teacher", "student"))
+    return RunRecord(
+        name=str(asked.get("name") or provenance.get("recipe") or manifest.name),
+        about=str(asked.get("about") or provenance.get("about", "")),
+        recipe=str(asked.get("recipe", "")),
+        command=str(asked.get("command", "")),
+        manifest=manifest,
+        summaries=summarise_run(measurements, truth),
+        truth=truth,
+        verdicts=_verdicts(run_dir / "verdict" / VERDICT_FILE),
+        networks=tuple(network for network in networks if network),
+        images=_images(told),
+        faces=_faces(told, provenance),
+        stages=tuple(_stages(run_dir)),
+    )
+
+
+def _optional_json(path: Path) -> dict[str, Any]:
+    """A JSON object that may be absent; {} then. A broken one is an error."""
+    content = read_json(path) if path.is_file() else {}
+    return content if isinstance(content, dict) else {}
+
+
+def _verdicts(path: Path) -> tuple[Verdict, ...]:
+    content = _optional_json(path).get("verdicts", ())
+    return tuple(Verdict.from_json(verdict) for verdict in content)
+
+
+def _images(told: Mapping[str, Any]) -> dict[str, Path]:
+    """The test pictures that can still be found."""
+    root = Path(told.get("root", "."))
+    paths = {name: root / place for name, place in told.get("test_images", {}).items()}
+    return {name: path for name, path in paths.items() if path.is_file()}
+
+
+def _faces(told: Mapping[str, Any], provenance: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Counts of each split, from what the run read, else from what the bundle says."""
+    about = provenance.get("faces", {})
+    splits = told.get("splits") or {k: v for k, v in about.items() if isinstance(v, dict)}
+    facts = [("kind", str(told.get("kind") or about.get("kind", "")))]
+    for split, counts in splits.items():
+        persons = f" of {thousands(counts['persons'])} persons" if "persons" in counts else ""
+        facts.append((split, f"{thousands(counts['faces'])} faces{persons}"))
+        facts.append((f"{split} fingerprint", counts["fingerprint"]))
+    return tuple(facts)
+
+
+def _network(role: str, folder: Path, provenance: Mapping[str, Any]) -> Network | None:
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        return None
+    model = load_model(weights)
+    size = complexity(model.to("meta"))  # shapes are enough to count; nothing is computed
+    config = model.config
+    contract = model.contract
+    head = " ".join(word for word in (contract.head.kind, contract.head.decode) if word)
+    facts = [
+        ("architecture", f"{config.name} on {model.backbone_of(config)}"),
+        ("input", f"{contract.input_size} x {contract.input_size} px, {contract.color}"),
+        ("head", head),
+        ("parameters", f"{size.parameters / 1e6:.2f} million"),
+        ("multiply-accumulates", f"{size.macs / 1e9:.3f} billion a face"),
+    ]
+    rows = _history(folder / HISTORY_FILE)
+    known = provenance.get(role) or {}
+    if rows:
+        facts += _training_facts(rows)
+    if "sha256" in known:
+        facts.append(("weights, sha256", str(known["sha256"])))
+    return Network(
+        role=role,
+        facts=tuple(facts),
+        loss=_curves(rows, {"loss": "loss"}),
+        error=_curves(rows, {"val_nme": "validation NME, %"}, scale=100),
+        settings=json.dumps(known.get("settings", {}), indent=2),
+    )
+
+
+def _training_facts(rows: list[dict[str, float]]) -> list[tuple[str, str]]:
+    last = rows[-1]
+    facts = [("epochs", f"{last['epoch']:.0f}")] if "epoch" in last else []
+    if "seconds" in last:
+        facts.append(("training time", f"{number(last['seconds'] / 60, 1)} min"))
+    best = [row["best_nme"] for row in rows if "best_nme" in row]
+    if best:
+        facts.append(("best validation NME", f"{percent(best[-1])} %"))
+    return facts
+
+
+def _history(path: Path) -> list[dict[str, float]]:
+    """One row an epoch; empty cells left out."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+
+
+def _curves(
+    rows: list[dict[str, float]], columns: Mapping[str, str], scale: float = 1.0
+) -> tuple[Curve, ...]:
+    curves = []
+    for column, label in columns.items():
+        points = [(row["epoch"], row[column] * scale) for row in rows if column in row]
+        if points:
+            epochs, values = np.array(points).T
+            curves.append(Curve(label, epochs, values))
+    return tuple(curves)
+
+
+def _stages(run_dir: Path) -> list[StageRecord]:
+    """What each stage depended on and how long it took, as far as records tell."""
+    found = []
+    for name in STAGES:
+        place = (run_dir / name).resolve() if name == "teacher" else run_dir / name
+        content = _optional_json(place.parent / RECORDS / f"{place.name}.json")
+        if content.get("outcome"):
+            settings = content.get("inputs", {}).get("settings", {})
+            seconds = float(content.get("seconds", 0.0))
+            found.append(StageRecord(name, seconds, content["digest"], settings))
+    return found

@@ -1,0 +1,128 @@
+"""Which faces are shown and how much drift is magnified; `faces.py` draws them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from landmint.pipeline.report.faces import drift_svg, face_svg
+from landmint.pipeline.report.record import RunRecord
+from landmint.pipeline.report.summary import VariantSummary
+from landmint.pipeline.report.text import percent
+from landmint.runtime.accuracy import normalisers
+from landmint.runtime.crop import Box, Floats
+from landmint.train.faces.face import read_image
+
+_LARGEST_DISC = 0.13
+"""Of the inter-ocular distance: discs of this radius barely touch each other at the eyes."""
+_MAGNIFICATIONS = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 80, 100, 200, 500, 1000)
+_FACES_IN_ALL = 12
+_LEAST_FACES = 4
+_VISIBLE = 1e-5
+"""Drift below this share of the inter-ocular distance is rounding, and not drawn."""
+
+
+@dataclass(frozen=True)
+class Close:
+    """The faces of one variant that are looked at closely."""
+
+    title: str
+    """Heading."""
+    pictures: tuple[tuple[str, str], ...]
+    """Inline markup and caption of each."""
+
+
+def drifting(record: RunRecord) -> list[VariantSummary]:
+    """The variants whose landmarks differ from the reference's by more than rounding."""
+    return [
+        summary
+        for summary in record.measured
+        if summary.drift is not None
+        and not summary.is_reference
+        and np.isfinite(summary.drift.displacement.estimate)
+        and summary.drift.displacement.estimate > _VISIBLE
+    ]
+
+
+def mean_face(points: Floats, sizes: Floats) -> Floats:
+    """Mean (L, 2) of faces (N, L, 2), each centred and divided by its size (N,)."""
+    centred = points - points.mean(axis=1, keepdims=True)
+    return np.asarray((centred / sizes[:, None, None]).mean(axis=0))
+
+
+def magnification_of(record: RunRecord) -> float:
+    """The round factor at which the largest drift that is typical of a variant is easily seen."""
+    largest = [
+        float(np.quantile(summary.drift.by_landmark, 0.9))
+        for summary in drifting(record)
+        if summary.drift
+    ]
+    if not largest:
+        return 1.0
+    fitting = [m for m in _MAGNIFICATIONS if m * max(largest) <= _LARGEST_DISC]
+    return float(max(fitting, default=1))
+
+
+def mean_faces(record: RunRecord, magnification: float) -> tuple[tuple[str, str], ...]:
+    """One mean face for each variant that drifts, with a caption."""
+    truth = record.truth
+    sizes = normalisers(truth.points, truth.boxes, record.markup, "inter_ocular")
+    shape = mean_face(truth.points, sizes)
+    return tuple(
+        (
+            drift_svg(shape, summary.drift, record.markup, summary.name, magnification),
+            f"{summary.name}: {percent(summary.drift.displacement.estimate, 3)} %",
+        )
+        for summary in drifting(record)
+        if summary.drift
+    )
+
+
+def worst_faces_of(record: RunRecord) -> list[Close]:
+    """For every INT8 variant that drifts, else for the one that drifts most, its worst faces."""
+    shown = drifting(record)
+    chosen = [summary for summary in shown if summary.precision == "int8"]
+    if not chosen and shown:
+        chosen = [max(shown, key=lambda s: s.drift.displacement.estimate if s.drift else 0.0)]
+    count = max(_LEAST_FACES, _FACES_IN_ALL // max(1, len(chosen)) // 4 * 4)
+    found = []
+    for summary in chosen:
+        pictures = tuple(
+            _picture(record, summary, index) for index in _worst(record, summary)[:count]
+        )
+        if pictures:
+            found.append(Close(f"{summary.name}", pictures))
+    return found
+
+
+def _worst(record: RunRecord, summary: VariantSummary) -> list[int]:
+    """Faces by falling drift, those without a picture left out."""
+    if summary.drift is None:
+        return []
+    order = np.argsort(-summary.drift.per_face, kind="stable")
+    return [int(index) for index in order if record.truth.names[int(index)] in record.images]
+
+
+def _picture(record: RunRecord, summary: VariantSummary, index: int) -> tuple[str, str]:
+    name = record.truth.names[index]
+    reference = record.reference
+    ours, theirs = summary.measurement.points, reference.measurement.points if reference else None
+    layers = {"truth": record.truth.points[index]}
+    if theirs is not None:
+        layers["reference"] = theirs[index]
+    if ours is not None:
+        layers["variant"] = ours[index]
+    moved = percent(float(summary.drift.per_face[index])) if summary.drift else ""
+    errors = [
+        percent(float(one.accuracy.per_face[index]))
+        for one in (reference, summary)
+        if one is not None and one.accuracy is not None
+    ]
+    caption = f"moved {moved} %, NME {' → '.join(errors)} %"
+    svg = face_svg(
+        read_image(record.images[name]),
+        Box(*map(float, record.truth.boxes[index])),
+        layers,
+        record.markup,
+        f"Face {name} with the true landmarks, the float student's and those of {summary.name}",
+    )
+    return svg, f"{name}: {caption}"

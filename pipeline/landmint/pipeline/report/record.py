@@ -1,0 +1,102 @@
+"""What a report knows of a run, gathered from its folder before anything is written or drawn."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from landmint.pipeline.report.figures import Curve
+from landmint.pipeline.report.summary import REFERENCE, VariantSummary
+from landmint.runtime.accuracy import Truth
+from landmint.runtime.bundle import Manifest
+from landmint.runtime.gate import Verdict
+from landmint.runtime.markup import Markup, get_markup
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """One trained network."""
+
+    role: str
+    """"teacher" or "student"."""
+    facts: tuple[tuple[str, str], ...]
+    """Name and value, to be read."""
+    loss: tuple[Curve, ...] = ()
+    """Training curves of the loss."""
+    error: tuple[Curve, ...] = ()
+    """Validation error over the epochs, in %."""
+    settings: str = ""
+    """What it was trained with, as JSON."""
+
+
+@dataclass(frozen=True, eq=False)
+class StageRecord:
+    """One stage of the run."""
+
+    name: str
+    """Which."""
+    seconds: float
+    """How long it took."""
+    digest: str
+    """Digest of its inputs."""
+    settings: Mapping[str, Any]
+    """What the recipe said."""
+
+
+@dataclass(frozen=True, eq=False)
+class RunRecord:
+    """Everything that a page is made from."""
+
+    name: str
+    """Name of the model."""
+    manifest: Manifest
+    """Of the bundle that was measured."""
+    summaries: tuple[VariantSummary, ...]
+    """Every variant, in reading order."""
+    truth: Truth
+    """The labelled faces."""
+    verdicts: tuple[Verdict, ...] = ()
+    """What the gate said; empty when it was not asked."""
+    networks: tuple[Network, ...] = ()
+    """Teacher and student, as far as they are known."""
+    images: Mapping[str, Path] = field(default_factory=dict)
+    """Face name to image file, for those whose pictures are at hand."""
+    about: str = ""
+    """A sentence for people: what this run is for."""
+    recipe: str = ""
+    """The recipe, letter by letter."""
+    command: str = ""
+    """What makes this again."""
+    faces: tuple[tuple[str, str], ...] = ()
+    """Facts about the data set: name and value."""
+    stages: tuple[StageRecord, ...] = ()
+    """The stages that have a record."""
+
+    @property
+    def markup(self) -> Markup:
+        """The landmark scheme."""
+        return get_markup(self.manifest.contract.markup)
+
+    @property
+    def measured(self) -> tuple[VariantSummary, ...]:
+        """The variants whose landmarks are known."""
+        return tuple(s for s in self.summaries if s.accuracy is not None)
+
+    @property
+    def timed(self) -> tuple[VariantSummary, ...]:
+        """The variants whose latency is known."""
+        return tuple(s for s in self.summaries if s.latency is not None)
+
+    @property
+    def missing(self) -> tuple[VariantSummary, ...]:
+        """The variants that were not measured."""
+        return tuple(s for s in self.summaries if s.measurement.status == "not measured")
+
+    @property
+    def reference(self) -> VariantSummary | None:
+        """The float student that others drift from."""
+        return next((s for s in self.measured if s.name == REFERENCE), None)
+
+    def verdict_of(self, variant: str) -> Verdict | None:
+        """What the gate said of one variant."""
+        return next((v for v in self.verdicts if v.variant == variant), None)

@@ -1,0 +1,108 @@
+"""Everything that is said of one variant, derived from its measurement; for pages and tables.
+
+No judging: verdicts are the gate's. Nothing here is stored.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from landmint.runtime.accuracy import Accuracy, Drift, Truth, drift, summarise
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.latency import Latency, latency_ratio
+from landmint.runtime.measurement import Measurement
+from landmint.runtime.stats import Interval
+
+REFERENCE = "torch/float32"
+"""The student as it was trained; every other variant drifts from it."""
+FORMATS = ("torch", "onnx", "openvino", "tflite", "tensorrt")
+"""In the order in which variants are listed."""
+PRECISIONS = ("float32", "float16", "int8")
+"""In the order in which variants are listed."""
+
+
+@dataclass(frozen=True, eq=False)
+class VariantSummary:
+    """One row of every table."""
+
+    measurement: Measurement
+    """The raw samples."""
+    accuracy: Accuracy | None
+    """Against the labels; None when not measured."""
+    drift: Drift | None
+    """Against the reference; None when not measured, or when there is no reference."""
+    latency: Latency | None
+    """None when not measured."""
+    speedup: Interval | None
+    """How many times faster than the float32 variant of the same format; None when unknown."""
+
+    @property
+    def name(self) -> str:
+        """Format and precision."""
+        return self.measurement.variant
+
+    @property
+    def family(self) -> str:
+        """The format."""
+        return self.name.split("/")[0]
+
+    @property
+    def precision(self) -> str:
+        """The precision that the file is named after, not the one that ran."""
+        return self.name.partition("/")[2]
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether this is what the others drift from."""
+        return self.name == REFERENCE
+
+
+def summarise_run(measurements: Sequence[Measurement], truth: Truth) -> tuple[VariantSummary, ...]:
+    """One summary a variant, in reading order.
+
+    Raises:
+        LandmintError: a variant was measured on other faces than the labels are for.
+    """
+    by_name = {measurement.variant: measurement for measurement in measurements}
+    reference = by_name.get(REFERENCE)
+    ordered = sorted(measurements, key=lambda one: reading_order(one.variant))
+    return tuple(_summarise(one, reference, by_name, truth) for one in ordered)
+
+
+def reading_order(variant: str) -> tuple[int, int, str]:
+    """Sorts variants by format, then by precision; unknown ones come last."""
+    family, _, precision = variant.partition("/")
+    return (
+        FORMATS.index(family) if family in FORMATS else len(FORMATS),
+        PRECISIONS.index(precision) if precision in PRECISIONS else len(PRECISIONS),
+        variant,
+    )
+
+
+def _summarise(
+    measurement: Measurement,
+    reference: Measurement | None,
+    by_name: dict[str, Measurement],
+    truth: Truth,
+) -> VariantSummary:
+    if measurement.points is None:
+        return VariantSummary(measurement, None, None, measurement.latency, None)
+    if measurement.faces != truth.names:
+        raise LandmintError(
+            f"{measurement.variant} was measured on other faces than the labels are for",
+            reason=f"{len(measurement.faces)} faces against {len(truth.names)} labels, "
+            "or another order",
+            remedy="measure again",
+        )
+    plain = by_name.get(f"{measurement.variant.partition('/')[0]}/float32")
+    comparable = plain is not None and plain is not measurement and plain.launches
+    return VariantSummary(
+        measurement,
+        accuracy=summarise(measurement.points, truth),
+        drift=None
+        if reference is None or reference.points is None
+        else drift(measurement.points, reference.points, truth),
+        latency=measurement.latency,
+        speedup=latency_ratio(plain.launches, measurement.launches)
+        if plain is not None and comparable and measurement.launches
+        else None,
+    )

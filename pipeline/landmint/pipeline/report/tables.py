@@ -1,0 +1,301 @@
+"""The tables of the report: which figures stand in which column."""
+
+from collections.abc import Sequence
+
+from landmint.pipeline.report.blocks import Cell, Column, Row, Table
+from landmint.pipeline.report.palette import css_class, split_variant
+from landmint.pipeline.report.record import RunRecord
+from landmint.pipeline.report.summary import VariantSummary, reading_order
+from landmint.pipeline.report.text import (
+    NONE,
+    mebibytes,
+    milliseconds,
+    number,
+    one_line,
+    percent,
+    percent_interval,
+    product,
+    times,
+)
+from landmint.runtime.accuracy import Drift, Normaliser
+from landmint.runtime.gate import Status
+
+STATUS_CSS: dict[Status, str] = {
+    "pass": "good",
+    "regression": "bad",
+    "accuracy drift": "bad",
+    "inconclusive": "open",
+    "not measured": "none",
+}
+_WORTH_A_COLOUR = 0.01
+"""A factor within 1 % of one is neither good nor bad, however sure."""
+_OCULAR: Normaliser = "inter_ocular"
+
+
+def overview(record: RunRecord) -> Table:
+    """Every variant, measured or not, with what decides."""
+    columns = (
+        Column("variant"),
+        Column("NME", "% inter-ocular", "mean over faces of the mean landmark error"),
+        Column("NME rise", "points, 95 % interval", "NME minus that of the float student"),
+        Column("landmarks moved", "% inter-ocular, 95 % interval", "from the float student's"),
+        Column("latency", "ms, warm median"),
+        Column("against float32", "same engine, 95 % interval", "float32 time over this time"),
+        Column("size", "MiB"),
+        Column("verdict", words=True),
+    )
+    fastest = min((s.latency.warm_ms for s in record.timed if s.latency), default=None)
+    rows = [_overview_row(summary, record, fastest) for summary in record.summaries]
+    return Table("All variants", columns, rows)
+
+
+def _overview_row(summary: VariantSummary, record: RunRecord, fastest: float | None) -> Row:
+    verdict = record.verdict_of(summary.name)
+    status = (
+        Cell(verdict.status, css=f"words {STATUS_CSS[verdict.status]}")
+        if verdict and (verdict.checks or verdict.status == "not measured")
+        else Cell(NONE, css="words")
+    )
+    if summary.measurement.status == "not measured":
+        reason = one_line(summary.measurement.reason)
+        return _row(summary, [Cell(f"not measured: {reason}", css="words reason none", span=7)])
+    accuracy, latency = summary.accuracy, summary.latency
+    nme = percent(accuracy.errors[_OCULAR].nme) if accuracy else NONE
+    best = latency is not None and latency.warm_ms == fastest
+    return _row(
+        summary,
+        [
+            Cell(nme),
+            *_drift_cells(summary.drift, summary.is_reference),
+            Cell(milliseconds(latency.warm_ms if latency else None), css="best" if best else ""),
+            _speed_cell(summary),
+            Cell(mebibytes(summary.measurement.size_bytes)),
+            status,
+        ],
+    )
+
+
+def _drift_cells(drift: Drift | None, is_reference: bool) -> list[Cell]:
+    if is_reference:
+        return [Cell("reference", css="none", span=2)]
+    if drift is None:
+        return [Cell(NONE), Cell(NONE)]
+    return [
+        Cell(*percent_interval(drift.nme_rise, 3)),
+        Cell(*percent_interval(drift.displacement, 3)),
+    ]
+
+
+def _speed_cell(summary: VariantSummary) -> Cell:
+    text, interval = times(summary.speedup)
+    speedup = summary.speedup
+    css = ""
+    if speedup is not None and speedup.low > 1 + _WORTH_A_COLOUR:
+        css = "good"
+    elif speedup is not None and speedup.high < 1 - _WORTH_A_COLOUR:
+        css = "bad"
+    return Cell(text, interval, css)
+
+
+def accuracy(record: RunRecord) -> Table:
+    """NME by three normalisers, failures, percentiles, eyes."""
+    columns = (
+        Column("variant"),
+        Column("NME", "% inter-ocular, 95 % interval"),
+        Column("NME", "% inter-pupil"),
+        Column("NME", "% box"),
+        Column("FR @ 10 %", "% of faces", "share of faces with an error above 10 %"),
+        Column("AUC @ 10 %", "", "area under the cumulative error curve, 1 is perfect"),
+        Column("P90", "%", "nine faces in ten are not worse than this"),
+        Column("P95", "%"),
+        Column("P99", "%"),
+        Column("eyes only", "% NME", "closed eyes fail first after INT8"),
+    )
+    rows = []
+    for summary in record.measured:
+        found = summary.accuracy
+        if found is None:
+            continue
+        ocular = found.errors[_OCULAR]
+        tail = [Cell(percent(ocular.percentiles[p])) for p in (90, 95, 99)]
+        cells = [
+            Cell(*percent_interval(found.interval)),
+            Cell(percent(found.errors["inter_pupil"].nme)),
+            Cell(percent(found.errors["box"].nme)),
+            Cell(percent(ocular.failure_rate[0.10])),
+            Cell(number(ocular.auc[0.10], 3)),
+            *tail,
+            Cell(percent(found.eyes_nme)),
+        ]
+        rows.append(_row(summary, cells))
+    return Table("Accuracy of each variant", columns, rows)
+
+
+def latency(record: RunRecord) -> Table:
+    """Times, memory, size, and what really ran."""
+    columns = (
+        Column("variant"),
+        Column("load", "ms"),
+        Column("first run", "ms"),
+        Column("warm median", "ms, 95 % interval"),
+        Column("p90", "ms"),
+        Column("p99", "ms"),
+        Column("runs", "", "warm runs, over all launches"),
+        Column("peak memory", "MiB", "of the whole process, engine included"),
+        Column("model's share", "MiB", "peak minus the process before it loaded the model"),
+        Column("threads"),
+        Column("what ran", "precision, as the engine tells", words=True),
+        Column("engine", words=True),
+    )
+    rows = []
+    for summary in record.timed:
+        found, raw = summary.latency, summary.measurement
+        if found is None:
+            continue
+        interval = (
+            f"[{milliseconds(found.interval.low)}, {milliseconds(found.interval.high)}]"
+            if found.interval
+            else ""
+        )
+        own = (
+            raw.peak_memory_mib - raw.baseline_memory_mib
+            if raw.peak_memory_mib is not None and raw.baseline_memory_mib is not None
+            else None
+        )
+        cells = [
+            Cell(milliseconds(found.load_ms)),
+            Cell(milliseconds(found.first_ms)),
+            Cell(milliseconds(found.warm_ms), interval),
+            Cell(milliseconds(found.p90_ms)),
+            Cell(milliseconds(found.p99_ms)),
+            Cell(str(found.samples)),
+            Cell(number(raw.peak_memory_mib, 0)),
+            Cell(number(own, 0)),
+            Cell(str(raw.threads)),
+            Cell(raw.executed_precision or NONE, css="words"),
+            Cell(raw.engine_version, css="words"),
+        ]
+        rows.append(_row(summary, cells))
+    return Table("Latency, memory and precision of each variant", columns, rows)
+
+
+def int8_or_float(record: RunRecord) -> Table:
+    """The question that everybody asks, engine by engine."""
+    columns = (
+        Column("engine"),
+        Column("INT8 faster than float32?", words=True),
+        Column("times as fast", "95 % interval"),
+        Column("float32", "ms"),
+        Column("INT8", "ms"),
+        Column("smaller by", "times"),
+        Column("NME rise", "points, 95 % interval"),
+    )
+    by_name = {summary.name: summary for summary in record.summaries}
+    rows = []
+    for summary in record.summaries:
+        plain = by_name.get(f"{summary.family}/float32")
+        if summary.precision != "int8" or plain is None:
+            continue
+        answer, css = int8_answer(summary)
+        sizes = (plain.measurement.size_bytes, summary.measurement.size_bytes)
+        rows.append(
+            _row(
+                summary,
+                [
+                    Cell(answer, css=f"words {css}"),
+                    Cell(*times(summary.speedup)),
+                    Cell(milliseconds(plain.latency.warm_ms if plain.latency else None)),
+                    Cell(milliseconds(summary.latency.warm_ms if summary.latency else None)),
+                    Cell(f"{sizes[0] / sizes[1]:.1f}" if all(sizes) else NONE),
+                    Cell(*percent_interval(summary.drift.nme_rise if summary.drift else None, 3)),
+                ],
+                head=product(summary),
+            )
+        )
+    return Table("Is INT8 faster than float32?", columns, rows)
+
+
+def int8_answer(summary: VariantSummary) -> tuple[str, str]:
+    """Yes, no or undecided, with a CSS class; the interval decides, not the estimate."""
+    if summary.speedup is None:
+        return ("not measured", "none")
+    if summary.speedup.low > 1:
+        return ("yes", "good")
+    if summary.speedup.high < 1:
+        return ("no", "bad")
+    return ("undecided", "open")
+
+
+def regions(record: RunRecord) -> Table:
+    """NME of each part of the face; tinted by how much it rises over the reference."""
+    names = list(record.markup.regions)
+    columns = (Column("variant"), *(Column(name, "% NME") for name in names))
+    base = record.reference.accuracy if record.reference else None
+    rises = [
+        summary.accuracy.by_region[name] - base.by_region[name]
+        for summary in record.measured
+        for name in names
+        if summary.accuracy and base
+    ]
+    most = max([*rises, 0.002])  # a rise of much less than .2 points is hardly tinted
+    rows = []
+    for summary in record.measured:
+        if summary.accuracy is None:
+            continue
+        cells = []
+        for name in names:
+            value = summary.accuracy.by_region[name]
+            rise = value - base.by_region[name] if base else 0.0
+            sub = f"{rise * 100:+.2f}" if abs(rise) >= 0.00005 else ""
+            heat = max(0.0, rise / most)
+            cells.append(Cell(percent(value), sub, "heat", heat))
+        rows.append(_row(summary, cells))
+    return Table("NME by part of the face", columns, rows)
+
+
+def file_hashes(record: RunRecord) -> Table:
+    """Every file of the bundle with its sha256."""
+    rows = [
+        Row(name, [Cell(digest, css="words hash")])
+        for name, digest in sorted(record.manifest.files.items())
+    ]
+    return Table("Files", (Column("file"), Column("sha256", words=True)), rows)
+
+
+def notes(record: RunRecord) -> Table:
+    """What the makers of each variant noted, such as its parity with the reference."""
+    rows = [
+        Row(
+            variant.name,
+            [
+                Cell(
+                    "; ".join(f"{key}: {value}" for key, value in variant.notes.items()),
+                    css="words reason",
+                )
+            ],
+            f"{css_class(variant.name)} {variant.precision}",
+        )
+        for variant in sorted(record.manifest.variants, key=lambda v: reading_order(v.name))
+        if variant.notes
+    ]
+    columns = (Column("variant"), Column("notes", words=True))
+    return Table("How each variant was made", columns, rows)
+
+
+def stages(record: RunRecord) -> Table:
+    """How long each stage took, and the digest of its inputs."""
+    rows = [
+        Row(stage.name, [Cell(number(stage.seconds, 1)), Cell(stage.digest, css="words hash")])
+        for stage in record.stages
+    ]
+    columns = (
+        Column("stage"),
+        Column("time", "s, of its last start"),
+        Column("digest of its inputs", words=True),
+    )
+    return Table("Stages", columns, rows)
+
+
+def _row(summary: VariantSummary, cells: Sequence[Cell], head: str = "") -> Row:
+    _, precision = split_variant(summary.name)
+    return Row(head or summary.name, cells, f"{css_class(summary.name)} {precision}")

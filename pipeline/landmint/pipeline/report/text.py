@@ -1,0 +1,86 @@
+"""Numbers and names as people read them; one place, so that every table writes alike."""
+
+import math
+
+from landmint.pipeline.report.summary import VariantSummary
+from landmint.runtime.stats import Interval
+
+NONE = "–"
+"""Where there is no figure."""
+PRODUCTS = {
+    "torch": "PyTorch",
+    "onnx": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "tflite": "LiteRT (TFLite)",
+    "tensorrt": "TensorRT",
+}
+"""What runs a format, by the name that people know."""
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A figure with so many digits after the point; a dash for None, a word for infinity."""
+    if value is None:
+        return NONE
+    if not math.isfinite(value):
+        return "infinite"
+    rounded = f"{value:.{digits}f}"
+    return (
+        rounded.removeprefix("-") if float(rounded) == 0 else rounded.replace("-", "\N{MINUS SIGN}")
+    )
+
+
+def percent(share: float | None, digits: int = 2) -> str:
+    """A share as per cent, without the sign."""
+    return number(None if share is None else share * 100, digits)
+
+
+def percent_interval(interval: Interval | None, digits: int = 2) -> tuple[str, str]:
+    """A share as per cent, and its interval in brackets."""
+    if interval is None:
+        return NONE, ""
+    if not math.isfinite(interval.low):
+        return percent(interval.estimate, digits), ""
+    low, high = percent(interval.low, digits), percent(interval.high, digits)
+    return percent(interval.estimate, digits), f"[{low}, {high}]"
+
+
+def milliseconds(value: float | None) -> str:
+    """Three significant digits are what a timing on a shared machine is worth."""
+    if value is None:
+        return NONE
+    return number(value, 0 if value >= 100 else 1 if value >= 10 else 2)
+
+
+def mebibytes(size_bytes: int) -> str:
+    """A size in MiB."""
+    return number(size_bytes / 2**20) if size_bytes else NONE
+
+
+def thousands(value: int) -> str:
+    """A count with thin separators."""
+    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def times(speedup: Interval | None) -> tuple[str, str]:
+    """A factor and its interval."""
+    if speedup is None:
+        return NONE, ""
+    return f"{speedup.estimate:.2f}×", f"[{speedup.low:.2f}, {speedup.high:.2f}]"
+
+
+def product(summary: VariantSummary) -> str:
+    """The engine behind a variant, by the name that people know."""
+    return PRODUCTS.get(summary.family, summary.measurement.engine)
+
+
+def listed(words: list[str]) -> str:
+    """Words as a sentence lists them."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def one_line(reason: str) -> str:
+    """An error's message, which has a line for each part, as running text."""
+    said = reason.replace("\n  reason: ", ": ").replace("\n  remedy: ", "; remedy: ")
+    return " ".join(said.split())

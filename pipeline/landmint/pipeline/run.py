@@ -1,0 +1,258 @@
+"""The whole way of one recipe as stages: what each needs, and what decides its outcome.
+
+Torch is not imported here: a run that finds everything up to date only reads and hashes. The work
+itself stands in `work.py`, imported when a stage has to run.
+"""
+
+import functools
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from landmint.pipeline.progress import Bar, Screen
+from landmint.pipeline.recipe import NetworkRecipe, Recipe
+from landmint.pipeline.stages import Stage, files_digest, run_stages, tree_signature
+from landmint.pipeline.summaries import FACES_FILE, SUMMARIES
+from landmint.runtime.bundle import MANIFEST, Bundle
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.files import digest, read_json, sha256_file, write_json
+from landmint.runtime.machine import identify, installed
+from landmint.train.faces.readers import FacesConfig, Split, load_faces
+from landmint.train.faces.synthetic import VERSION as SYNTHETIC_VERSION
+from landmint.train.fit_config import INDIFFERENT
+
+if TYPE_CHECKING:
+    from landmint.train.faces.face import FaceSet
+
+TEACHERS = "teachers"
+"""Folder beside the runs: each teacher under the digest of what it was trained on and how, so that
+recipes which agree on the teacher share it."""
+RUN_FILE = "run.json"
+"""In the run's folder: name, about, recipe (its text) and command (what makes it again)."""
+WEIGHTS = "model.safetensors"
+
+REVISIONS: Mapping[str, int] = {
+    "faces": 1,
+    "teacher": 1,
+    "student": 1,
+    "float-bundle": 1,
+    "bundle": 1,
+    "measurements": 1,
+    "verdict": 1,
+    "report": 1,
+}
+"""Raised when a stage's code comes to make something else of the same inputs."""
+
+_CONVERTERS = (
+    *("torch", "timm", "onnx", "onnxscript", "onnxsim", "onnx2tf", "tensorflow"),
+    *("openvino", "tensorrt"),
+)
+_QUANTIZERS = (*_CONVERTERS, "onnxruntime", "nncf", "ai-edge-litert", "ai-edge-quantizer")
+
+
+class Run:
+    """One recipe on its way, in one folder."""
+
+    def __init__(self, recipe: Recipe, folder: Path) -> None:
+        """Nothing is read or written yet.
+
+        Args:
+            recipe: what to make.
+            folder: where to; teachers go to a folder beside it.
+        """
+        self.recipe = recipe
+        self.folder = folder
+
+    @property
+    def faces_config(self) -> FacesConfig:
+        """The data set with its folder: synthetic faces are drawn within the run's own."""
+        config = self.recipe.faces
+        synthetic = config.kind == "synthetic"
+        root = self.folder / "faces" if synthetic else self.recipe.file.parent / config.root
+        return config.model_copy(update={"root": root})
+
+    @functools.cache  # noqa: B019 - a run lives as long as its process
+    def faces(self, split: Split) -> "FaceSet":
+        """The faces of a split, read once.
+
+        Raises:
+            LandmintError: the data set is missing or malformed.
+        """
+        return load_faces(self.faces_config, split, Path())
+
+    def place(self, name: str) -> Path:
+        """Where the outcome of a stage is found in the run's folder."""
+        return self.folder / ("report.html" if name == "report" else name)
+
+    def bring_up_to_date(self, screen: Screen, again: str, until: str | None = None) -> None:
+        """Run every stage that is not up to date.
+
+        Args:
+            screen: shows what happens.
+            again: the command that goes on after an interruption.
+            until: the last stage to run; all when absent.
+
+        Raises:
+            LandmintError: the recipe cannot work, or a stage failed.
+            Interrupted: Ctrl-C.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / RUN_FILE, {**self._about(), "command": again})
+        run_stages(self.stages(), screen, again, until, self.check)
+
+    def _about(self) -> dict[str, Any]:
+        """What the report says of the run as a whole."""
+        recipe = self.recipe
+        text = recipe.file.read_text(encoding="utf-8")
+        return {"schema": 1, "name": recipe.name, "about": recipe.about, "recipe": text}
+
+    def check(self) -> None:
+        """Refuse before any work what would fail after hours of it.
+
+        Raises:
+            LandmintError: the faces are not there, or networks do not fit each other.
+        """
+        from landmint.pipeline.networks import check_networks
+
+        root = self.faces_config.root
+        if self.recipe.faces.kind != "synthetic" and not root.is_dir():
+            raise LandmintError(
+                f"the faces of {self.recipe.file} are not at {root}",
+                reason="there is no such folder",
+                remedy="correct faces.root in the recipe, or give the folder with --faces ROOT",
+            )
+        check_networks(self.recipe)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """All stages in their order."""
+        recipe = self.recipe
+        said = recipe.model_dump(mode="json", exclude={"teacher", "student"})
+        lesson = {"distill": said["distill"] if recipe.teacher else None}
+        taught = ("teacher",) if recipe.teacher else ()
+        converters, quantizers = installed(_CONVERTERS), installed(_QUANTIZERS)
+        # As text: a later pattern counts for less than an earlier one, and digests sort keys.
+        limits = json.dumps(said["gate"])
+        everything = ("faces", *taught, "student", "bundle", "measurements", "verdict")
+        return (
+            self._stage("faces", (), self._faces_settings(), self._faces_outcome, resumes=True),
+            *(self._teacher_stage(network) for network in [recipe.teacher] if network),
+            self._stage(
+                "student",
+                ("faces", *taught),
+                training_settings(recipe.student) | lesson,
+                _weights_outcome,
+                resumes=True,
+            ),
+            self._stage(
+                "float-bundle",
+                ("faces", "student"),
+                {"export": said["export"], "tools": converters},
+                _bundle_outcome,
+            ),
+            self._stage(
+                "bundle",
+                ("faces", "float-bundle"),
+                {"quantize": said["quantize"], "tools": quantizers},
+                _bundle_outcome,
+            ),
+            self._stage(
+                "measurements",
+                ("faces", "bundle"),
+                {"measure": said["measure"], "machine": _this_machine()},
+            ),
+            self._stage("verdict", ("measurements",), {"gate": limits}),
+            self._stage("report", everything, self._about()),
+        )
+
+    def _stage(
+        self,
+        name: str,
+        needs: tuple[str, ...],
+        settings: Mapping[str, Any],
+        outcome: Callable[[Path], str] = files_digest,
+        place: Callable[[str], Path] | None = None,
+        resumes: bool = False,
+    ) -> Stage:
+        def work(where: Path, bar: Bar) -> None:
+            from landmint.pipeline.work import WORK
+
+            WORK[name](self, where, bar)
+
+        def own_place(key: str) -> Path:
+            return self.place(name)
+
+        return Stage(
+            name=name,
+            revision=REVISIONS[name],
+            needs=needs,
+            settings=settings,
+            place=place or own_place,
+            work=work,
+            outcome=outcome,
+            summary=SUMMARIES[name],
+            resumes=resumes,
+        )
+
+    def _teacher_stage(self, network: NetworkRecipe) -> Stage:
+        settings = training_settings(network)
+        return self._stage(
+            "teacher", ("faces",), settings, _weights_outcome, self._teacher_place, resumes=True
+        )
+
+    def _teacher_place(self, key: str) -> Path:
+        """Where the teacher stands; a link in the run's folder leads there."""
+        place = self.folder.parent / TEACHERS / key[:12]
+        link = self.place("teacher")
+        target = os.path.relpath(place, self.folder)
+        if not link.is_symlink() or str(link.readlink()) != target:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(target, target_is_directory=True)
+        return place
+
+    def _faces_settings(self) -> dict[str, Any]:
+        config = self.faces_config
+        settings = config.model_dump(mode="json", exclude={"root", "synthetic"})
+        if config.kind == "synthetic":
+            drawn = {"version": SYNTHETIC_VERSION, **config.synthetic.model_dump(mode="json")}
+            return {**settings, "synthetic": drawn}
+        return {**settings, "root": str(config.root.absolute())}
+
+    def _faces_outcome(self, place: Path) -> str:
+        """What the faces say and show.
+
+        Raises:
+            LandmintError: a file was changed, added or removed since they were read.
+        """
+        told = read_json(place / FACES_FILE)
+        if told["signature"] != faces_signature(self.faces_config.root):
+            raise LandmintError(f"the faces in {self.faces_config.root} have changed")
+        return digest({split: about["fingerprint"] for split, about in told["splits"].items()})
+
+
+def training_settings(network: NetworkRecipe) -> dict[str, Any]:
+    """What decides the weights of a network."""
+    exclude: dict[str, Any] = {"fit": set(INDIFFERENT)}
+    return network.model_dump(mode="json", exclude=exclude)
+
+
+def faces_signature(root: Path) -> str:
+    """Changes when a file of the data set does; what landmint writes beside it does not count."""
+    return tree_signature(root, ignore=(FACES_FILE,))
+
+
+def _weights_outcome(place: Path) -> str:
+    return sha256_file(place / WEIGHTS)
+
+
+def _bundle_outcome(place: Path) -> str:
+    Bundle.open(place, verify=True)
+    return sha256_file(place / MANIFEST)
+
+
+def _this_machine() -> dict[str, Any]:
+    """What makes a measurement one of this machine: another one must measure again."""
+    machine = identify().to_json()
+    return {key: machine[key] for key in ("cpu", "architecture", "cores", "packages")}

@@ -1,0 +1,257 @@
+"""What each verb of the command does, with its options as plain values.
+
+Messages go to the standard error, results to the standard output. Imports of the heavy rooms stand
+inside the verbs, since a run that is up to date needs none of them.
+"""
+
+import json
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from landmint.export.config import ExportConfig
+from landmint.pipeline.measure_config import MeasureConfig
+from landmint.pipeline.progress import Screen
+from landmint.pipeline.recipe import NetworkRecipe, Recipe, load_recipe
+from landmint.pipeline.run import Run
+from landmint.pipeline.summaries import SUMMARIES, VERDICT_FILE
+from landmint.quantize.config import QuantizeConfig
+from landmint.runtime.bundle import Bundle
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.files import atomic_path, read_json, sha256_file
+from landmint.train.faces.face import FaceSet
+from landmint.train.faces.readers import FacesConfig, Split, load_faces
+from landmint.train.models import load_model
+
+RUNS = Path("runs")
+
+
+def run(recipe_path: Path, out: Path | None, faces: Path | None, until: str | None) -> int:
+    """Bring a run up to date; returns the exit code of its verdict.
+
+    Raises:
+        LandmintError: the recipe is wrong or a stage failed.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise LandmintError(
+            "`landmint run` is the work of one process",
+            reason="a launcher has started several of them",
+            remedy="start `landmint train` and `landmint distill` with the launcher",
+        )
+    recipe = _recipe(recipe_path, faces)
+    made = Run(recipe, out or RUNS / recipe.name)
+    screen = Screen()
+    screen.line(f"{recipe.name}  {recipe.about}".rstrip(), style="bold")
+    made.bring_up_to_date(screen, _again(recipe_path, out, faces, until), until)
+    if until is not None and until not in ("verdict", "report"):
+        return 0
+    verdict = read_json(made.place("verdict") / VERDICT_FILE)
+    print(f"verdict: {verdict['summary']} (exit code {verdict['exit_code']})")
+    if until != "verdict":
+        print(f"report:  {made.place('report')}")
+    code: int = verdict["exit_code"]
+    return code
+
+
+def _again(recipe: Path, out: Path | None, faces: Path | None, until: str | None) -> str:
+    """The same command, to be typed."""
+    words = ["landmint", "run", str(recipe)]
+    for name, value in (("out", out), ("faces", faces), ("until", until)):
+        words += [f"--{name}", str(value)] if value is not None else []
+    return shlex.join(words)
+
+
+def _recipe(path: Path, faces: Path | None) -> Recipe:
+    recipe = load_recipe(path)
+    return recipe if faces is None else recipe.with_faces(faces)
+
+
+def train(recipe_path: Path, out: Path, role: str, faces: Path | None) -> None:
+    """Train one network of a recipe on its faces.
+
+    Raises:
+        LandmintError: the recipe has no such network, or the training failed.
+    """
+    recipe = _recipe(recipe_path, faces)
+    networks = {"teacher": recipe.teacher, "student": recipe.student}
+    if networks.get(role) is None:
+        raise LandmintError(
+            f"{recipe_path} has no network '{role}'",
+            choices=[name for name, network in networks.items() if network],
+        )
+    _train(recipe, networks[role] or recipe.student, out, None)
+
+
+def distill(recipe_path: Path, teacher: Path, out: Path, faces: Path | None) -> None:
+    """Train a recipe's student with a trained teacher.
+
+    Raises:
+        LandmintError: teacher and student do not fit, or the training failed.
+    """
+    recipe = _recipe(recipe_path, faces)
+    if not teacher.is_file():
+        raise LandmintError(
+            f"{teacher} does not exist", remedy="give the model.safetensors of `landmint train`"
+        )
+    _train(recipe, recipe.student, out, teacher)
+
+
+def _train(recipe: Recipe, network: NetworkRecipe, out: Path, teacher: Path | None) -> None:
+    screen = Screen()
+    sets = {split: _faces_of(recipe, split, screen) for split in ("train", "val")}
+    from landmint.pipeline.work import train_network
+
+    with screen.bar(f"training {network.model.name}") as bar:
+        weights = train_network(
+            network, sets["train"], sets["val"], out, bar, teacher, recipe.distill
+        )
+    screen.line(SUMMARIES["student"](out))
+    print(weights)
+
+
+def _faces_of(recipe: Recipe, split: Split, screen: Screen) -> FaceSet:
+    """Faces of a recipe; synthetic ones are drawn where `landmint run` would have them."""
+    made = Run(recipe, RUNS / recipe.name)
+    if recipe.faces.kind == "synthetic":
+        made.bring_up_to_date(screen, "the same command", until="faces")
+    return made.faces(split)
+
+
+def _faces(
+    recipe_path: Path | None, root: Path | None, markup: str, splits: Sequence[Split]
+) -> tuple[Recipe | None, dict[Split, FaceSet]]:
+    """The recipe, if one is given, and faces: of the recipe, of a folder, or of both.
+
+    Raises:
+        LandmintError: neither is given, or the faces cannot be read.
+    """
+    screen = Screen()
+    if recipe_path is not None:
+        recipe = _recipe(recipe_path, root)
+        return recipe, {split: _faces_of(recipe, split, screen) for split in splits}
+    if root is None:
+        raise LandmintError(
+            "no faces are given",
+            reason="this verb works on real crops",
+            remedy="add --recipe RECIPE, or --faces ROOT for a folder in 300W layout",
+        )
+    config = FacesConfig(kind="300w", root=root.absolute(), markup=markup)
+    return None, {split: load_faces(config, split, Path()) for split in splits}
+
+
+def export(checkpoint: Path, out: Path, recipe_path: Path | None, faces: Path | None) -> None:
+    """Export a trained network.
+
+    Raises:
+        LandmintError: the checkpoint cannot be read, or a form differs from the network.
+    """
+    model = load_model(checkpoint)
+    from landmint.export.bundle_export import export_bundle
+
+    recipe, sets = _faces(recipe_path, faces, model.contract.markup, ("val",))
+    provenance = {"checkpoint_sha256": sha256_file(checkpoint)}
+    with Screen().bar("export") as bar:
+        export_bundle(
+            model,
+            sets["val"],
+            recipe.export if recipe else ExportConfig(),
+            out,
+            provenance | ({"recipe": recipe.name} if recipe else {}),
+            bar.step,
+        )
+    print(out)
+
+
+def quantize(path: Path, out: Path, recipe_path: Path | None, faces: Path | None) -> None:
+    """Add INT8 forms to a bundle.
+
+    Raises:
+        LandmintError: the bundle is broken, or calibration and test faces overlap.
+    """
+    bundle = Bundle.open(path)
+    from landmint.quantize.bundle_quantize import quantize_bundle
+
+    markup = bundle.manifest.contract.markup
+    recipe, sets = _faces(recipe_path, faces, markup, ("train", "test"))
+    config = recipe.quantize if recipe else QuantizeConfig()
+    with Screen().bar("quantize") as bar:
+        quantize_bundle(bundle, sets["train"], sets["test"], config, out, bar.step)
+    print(out)
+
+
+def measure(
+    path: Path, out: Path, recipe_path: Path | None, faces: Path | None, variants: Sequence[str]
+) -> None:
+    """Measure a bundle's variants on test faces.
+
+    Raises:
+        LandmintError: the bundle is broken, or has no such variant.
+    """
+    bundle = Bundle.open(path)
+    for name in variants:
+        bundle.variant(name)
+    from landmint.pipeline.measuring import measure_into
+    from landmint.pipeline.tables import print_measurements
+
+    markup = bundle.manifest.contract.markup
+    recipe, sets = _faces(recipe_path, faces, markup, ("test",))
+    config = recipe.measure if recipe else MeasureConfig()
+    with Screen().bar("measure") as bar, atomic_path(out) as fresh:
+        measure_into(fresh, bundle, sets["test"], config, variants, bar)
+    print_measurements(out)
+
+
+def gate(measurements: Path, recipe_path: Path, out: Path | None) -> int:
+    """Judge measurements; returns the exit code.
+
+    Raises:
+        LandmintError: the recipe is wrong, or something is missing in the folder.
+    """
+    from landmint.pipeline.verdicts import judge_folder, write_verdicts
+    from landmint.runtime.gate import exit_code
+    from landmint.runtime.gate_text import to_markdown
+
+    recipe = load_recipe(recipe_path)
+    verdicts = judge_folder(measurements, recipe.gate.limits)
+    if out is not None:
+        write_verdicts(verdicts, recipe.name, out)
+    print(to_markdown(verdicts, recipe.name), end="")
+    return exit_code(verdicts)
+
+
+def report(folder: Path, out: Path | None) -> None:
+    """Write the page of a run.
+
+    Raises:
+        LandmintError: the run lacks its bundle or its measurements.
+    """
+    from landmint.pipeline.report import write_report
+
+    print(write_report(folder, out or folder / "report.html"))
+
+
+def predict(
+    images: Sequence[Path], path: Path, variant: str | None, box: str | None, out: Path
+) -> int:
+    """Find landmarks in photographs.
+
+    Returns:
+        0, or 3 when in some photograph no face was found.
+
+    Raises:
+        LandmintError: an image or the bundle cannot be read, or the box makes no sense.
+    """
+    from landmint.pipeline.predict import parse_box, predict_images
+
+    given = None if box is None else parse_box(box)
+    return predict_images(images, path, variant, given, out, Screen())
+
+
+def doctor(as_json: bool) -> None:
+    """Print what this machine has."""
+    from landmint.pipeline.doctor import as_lines, examine
+
+    with Screen().bar("looking at this machine"):
+        found = examine()
+    print(json.dumps(found, indent=2) if as_json else "\n".join(as_lines(found)))

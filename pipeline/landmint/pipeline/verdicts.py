@@ -1,0 +1,45 @@
+"""Measurements judged by limits, and the verdict on disk: JSON, Markdown, JUnit XML.
+
+Not the judging itself, which is `landmint.runtime.gate`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from landmint.pipeline.summaries import VERDICT_FILE
+from landmint.pipeline.truth import TRUTH_FILE, read_truth
+from landmint.runtime.files import write_json, write_text
+from landmint.runtime.gate import Limits, Verdict, exit_code, judge
+from landmint.runtime.gate_text import to_junit, to_markdown
+from landmint.runtime.measurement import read_measurements
+
+
+def judge_folder(measurements: Path, limits: Limits) -> tuple[Verdict, ...]:
+    """Judge a folder of measurements against the labels that lie in it.
+
+    Raises:
+        LandmintError: something is missing or truncated there.
+    """
+    return judge(read_measurements(measurements), read_truth(measurements / TRUTH_FILE), limits)
+
+
+def write_verdicts(verdicts: Sequence[Verdict], title: str, folder: Path) -> None:
+    """Write verdict.json, verdict.md and junit.xml."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "verdict.md", to_markdown(verdicts, title))
+    write_text(folder / "junit.xml", to_junit(verdicts, title))
+    told = {
+        "schema": 1,
+        "exit_code": exit_code(verdicts),
+        "summary": summary_of(verdicts),
+        "verdicts": [verdict.to_json() for verdict in verdicts],
+    }
+    write_json(folder / VERDICT_FILE, told)
+
+
+def summary_of(verdicts: Sequence[Verdict]) -> str:
+    """How many variants have which verdict."""
+    counts: dict[str, int] = {}
+    for verdict in verdicts:
+        counts[verdict.status] = counts.get(verdict.status, 0) + 1
+    return ", ".join(f"{count} {status}" for status, count in counts.items())

@@ -1,0 +1,221 @@
+"""What the stages do: the rooms' own functions, called with a recipe's settings.
+
+Everything heavy is imported here and in what this imports; nothing else of the pipeline imports
+this file before a stage has to run. The verbs that work alone call the same functions.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from landmint.export.bundle_export import export_bundle
+from landmint.pipeline.measuring import measure_into
+from landmint.pipeline.progress import Bar
+from landmint.pipeline.recipe import NetworkRecipe
+from landmint.pipeline.report import write_report
+from landmint.pipeline.run import WEIGHTS, Run, faces_signature, training_settings
+from landmint.pipeline.summaries import FACES_FILE, training_figures
+from landmint.pipeline.verdicts import judge_folder, write_verdicts
+from landmint.quantize.bundle_quantize import quantize_bundle
+from landmint.runtime.bundle import Bundle
+from landmint.runtime.contract import CropRule
+from landmint.runtime.files import sha256_file, write_json
+from landmint.runtime.markup import get_markup
+from landmint.train.config import DistillConfig
+from landmint.train.distill import DistillTask
+from landmint.train.faces.dataset import mean_shape
+from landmint.train.faces.face import FaceSet
+from landmint.train.faces.readers import SPLITS
+from landmint.train.faces.synthetic import write_synthetic
+from landmint.train.fit import Progress, fit
+from landmint.train.models import create_model, load_model
+from landmint.train.tasks import Task, task_for
+
+
+def make_faces(run: Run, place: Path, bar: Bar) -> None:
+    """Draw synthetic faces; read and check every face of every split."""
+    config = run.faces_config
+    place.mkdir(parents=True, exist_ok=True)
+    if config.kind == "synthetic":
+        drawn = config.synthetic
+        markup = get_markup(config.markup)
+        write_synthetic(config.root, drawn.counts, markup, drawn.size_px, drawn.seed, bar.at)
+    splits = {}
+    for split in SPLITS:
+        bar.step(f"reading the {split} faces")
+        faces = run.faces(split)
+        splits[split] = {
+            "faces": len(faces.faces),
+            "persons": len({face.person for face in faces.faces}),
+            "fingerprint": faces.fingerprint,
+        }
+    told = {
+        "schema": 1,
+        "kind": config.kind,
+        "markup": config.markup,
+        "root": str(config.root.absolute()),
+        "signature": faces_signature(config.root),
+        "splits": splits,
+        "test_images": {
+            face.name: str(face.image.relative_to(config.root)) for face in run.faces("test").faces
+        },
+    }
+    write_json(place / FACES_FILE, told)
+
+
+def make_teacher(run: Run, place: Path, bar: Bar) -> None:
+    """Train the teacher on the faces alone."""
+    assert run.recipe.teacher is not None
+    train_network(run.recipe.teacher, run.faces("train"), run.faces("val"), place, bar)
+
+
+def make_student(run: Run, place: Path, bar: Bar) -> None:
+    """Train the student, with the teacher beside it if the recipe has one."""
+    recipe = run.recipe
+    teacher = run.place("teacher") / WEIGHTS if recipe.teacher else None
+    train_network(
+        recipe.student, run.faces("train"), run.faces("val"), place, bar, teacher, recipe.distill
+    )
+
+
+def train_network(
+    network: NetworkRecipe,
+    train: FaceSet,
+    val: FaceSet,
+    place: Path,
+    bar: Bar,
+    teacher: Path | None = None,
+    distill: DistillConfig | None = None,
+) -> Path:
+    """Train one network, or go on where an earlier call was stopped.
+
+    Args:
+        network: what to train and how.
+        train: faces to learn from.
+        val: faces to choose the weights on.
+        place: folder for weights, checkpoint and logs.
+        bar: told of every step.
+        teacher: weights of a trained network to learn from as well.
+        distill: how.
+
+    Returns:
+        the path of the weights.
+
+    Raises:
+        LandmintError: faces, networks and settings do not fit, or the training diverged.
+    """
+    bar.step("building the network")
+    rule = CropRule(network.model.crop_scale, network.model.crop_square)
+    torch.manual_seed(network.fit.seed)  # of the first weights; the loop seeds every step
+    model = create_model(network.model, mean_shape(train, rule))
+    task: Task = task_for(model, network.loss, train)
+    identity: dict[str, Any] = {"loss": network.loss.model_dump(mode="json")}
+    if teacher is not None:
+        distill = distill or DistillConfig()
+        task = DistillTask(task, model, load_model(teacher), distill)
+        identity |= {"teacher": sha256_file(teacher), "distill": distill.model_dump(mode="json")}
+    return fit(
+        model,
+        task,
+        train,
+        val,
+        network.augment,
+        network.fit,
+        place,
+        lambda progress: _tell(bar, progress),
+        identity,
+    )
+
+
+def _tell(bar: Bar, progress: Progress) -> None:
+    metrics = progress.metrics
+    note = f"epoch {min(progress.epoch + 1, progress.epochs)}/{progress.epochs}"
+    note += f"  loss {metrics['loss']:.3g}" if "loss" in metrics else ""
+    note += f"  NME {100 * metrics['val_nme']:.2f} %" if "val_nme" in metrics else ""
+    bar.at(progress.done, progress.total, note)
+
+
+def make_float_bundle(run: Run, place: Path, bar: Bar) -> None:
+    """Export the student in every float form."""
+    student = run.place("student")
+    export_bundle(
+        load_model(student / WEIGHTS),
+        run.faces("val"),
+        run.recipe.export,
+        place,
+        provenance_of(run),
+        bar.step,
+    )
+
+
+def provenance_of(run: Run) -> dict[str, Any]:
+    """Where a run's model comes from, for its manifest: no paths, nothing of this machine."""
+    recipe = run.recipe
+    networks = {"teacher": recipe.teacher, "student": recipe.student}
+    faces = {split: run.faces(split) for split in SPLITS}
+    return {
+        "recipe": recipe.name,
+        "about": recipe.about,
+        "faces": {
+            "kind": recipe.faces.kind,
+            **{
+                split: {"faces": len(found.faces), "fingerprint": found.fingerprint}
+                for split, found in faces.items()
+            },
+        },
+        **{
+            role: {
+                "settings": training_settings(network),
+                "figures": training_figures(run.place(role)),
+                "sha256": sha256_file(run.place(role) / WEIGHTS),
+            }
+            for role, network in networks.items()
+            if network
+        },
+        "distill": recipe.distill.model_dump(mode="json") if recipe.teacher else None,
+    }
+
+
+def make_bundle(run: Run, place: Path, bar: Bar) -> None:
+    """Add the INT8 forms, calibrated on training faces."""
+    quantize_bundle(
+        Bundle.open(run.place("float-bundle")),
+        run.faces("train"),
+        run.faces("test"),
+        run.recipe.quantize,
+        place,
+        bar.step,
+    )
+
+
+def make_measurements(run: Run, place: Path, bar: Bar) -> None:
+    """Measure every variant on the test faces."""
+    bundle = Bundle.open(run.place("bundle"))
+    measure_into(place, bundle, run.faces("test"), run.recipe.measure, (), bar)
+
+
+def make_verdict(run: Run, place: Path, bar: Bar) -> None:
+    """Judge the measurements by the recipe's limits."""
+    bar.step("judging")
+    verdicts = judge_folder(run.place("measurements"), run.recipe.gate.limits)
+    write_verdicts(verdicts, run.recipe.name, place)
+
+
+def make_report(run: Run, place: Path, bar: Bar) -> None:
+    """Write the page."""
+    bar.step("drawing")
+    write_report(run.folder, place)
+
+
+WORK: Mapping[str, Callable[[Run, Path, Bar], None]] = {
+    "faces": make_faces,
+    "teacher": make_teacher,
+    "student": make_student,
+    "float-bundle": make_float_bundle,
+    "bundle": make_bundle,
+    "measurements": make_measurements,
+    "verdict": make_verdict,
+    "report": make_report,
+}

@@ -1,0 +1,135 @@
+"""The page as a file: complete, self-contained, escaped, the same for the same run."""
+
+import re
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from landmint.pipeline.report import write_report
+from landmint.runtime.errors import LandmintError
+
+_VOID = {"meta", "link", "br", "img", "input", "image"}
+
+
+@pytest.fixture(scope="module")
+def html(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+class _Checker(HTMLParser):
+    """Collects what a browser would fetch, ids, and elements left open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.ids: list[str] = []
+        self.stack: list[str] = []
+        self.unnamed_pictures = 0
+        self.headings: list[int] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        for key in ("src", "href", "srcset", "action", "data", "poster", "xlink:href"):
+            value = given.get(key) or ""
+            if value and not value.startswith(("#", "data:")):
+                self.fetched.append(value)
+        if given.get("id"):
+            self.ids.append(str(given["id"]))
+        if given.get("role") == "img" and not given.get("aria-label"):
+            self.unnamed_pictures += 1
+        if re.fullmatch(r"h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag not in _VOID:
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in _VOID:
+            self.stack.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in _VOID:
+            assert self.stack.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def checked(html: str) -> _Checker:
+    checker = _Checker()
+    checker.feed(html)
+    return checker
+
+
+def test_nothing_is_fetched(html: str, checked: _Checker) -> None:
+    assert checked.fetched == []
+    assert "http:" not in html and "https:" not in html
+    assert "@import" not in html and not re.search(r"url\((?!#)", html)
+    assert "default-src 'none'" in html
+
+
+def test_markup_is_sound(checked: _Checker) -> None:
+    assert checked.stack == []
+    assert len(checked.ids) == len(set(checked.ids))
+    assert checked.unnamed_pictures == 0
+    assert checked.headings[0] == 1 and checked.headings.count(1) == 1
+    steps = zip(checked.headings, checked.headings[1:], strict=False)
+    assert all(after - before <= 1 for before, after in steps)
+
+
+def test_texts_are_escaped(html: str) -> None:
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_everything_is_told(html: str) -> None:
+    for words in (
+        "INT8 is faster than float32 in ONNX Runtime",
+        "slower in LiteRT",
+        "tensorrt/int8 was not measured",
+        "Accuracy drift",
+        "What could have been missed",
+        "Imaginary CPU",
+        "i8 x53",
+        "the recipe itself",
+        "landmint run fake.toml",
+        "calibration",
+        "a" * 64,
+    ):
+        assert words.lower() in html.lower(), words
+    for anchor in ("variants", "speed", "accuracy", "drift", "faces", "training", "built"):
+        assert f'<section id="{anchor}"' in html, anchor
+
+
+def test_no_stand_in_colour_is_left(html: str) -> None:
+    assert "#a0f0" not in html
+    used = set(re.findall(r"var\((--[\w-]+)\)", html))
+    defined = set(re.findall(r"(--[\w-]+):", html))
+    assert used <= defined
+
+
+def test_small_enough_to_send(html: str) -> None:
+    assert len(html.encode()) < 3 * 2**20
+
+
+def test_same_run_same_bytes(fake_run: Path, html: str, tmp_path: Path) -> None:
+    again = write_report(fake_run, tmp_path / "again.html")
+    assert again.read_text(encoding="utf-8") == html
+
+
+def test_bundle_and_measurements_are_enough(
+    make_run: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    run = make_run(tmp_path / "run")
+    for name in ("teacher", "student", "faces", "verdict", "stages"):
+        shutil.rmtree(run / name)
+    html = write_report(run, tmp_path / "bare.html").read_text(encoding="utf-8")
+    assert "No verdict" in html
+    assert '<section id="training"' not in html and '<section id="faces"' not in html
+
+
+def test_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LandmintError, match="no bundle"):
+        write_report(tmp_path, tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()

@@ -1,0 +1,80 @@
+"""The documents' tables come from runs, and from nothing else."""
+
+import dataclasses
+import importlib.util
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from landmint.runtime.errors import LandmintError
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def results() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("results", ROOT / "benchmarks" / "results.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Path:
+    (tmp_path / "docs").mkdir()
+    shutil.copy(ROOT / "README.md", tmp_path)
+    shutil.copy(ROOT / "docs" / "results.md", tmp_path / "docs")
+    return tmp_path
+
+
+def test_tables_are_written_and_written_again_alike(
+    results: ModuleType, fake_run: Path, documents: Path
+) -> None:
+    arguments = ["--runs", str(fake_run.parent), "--root", str(documents)]
+    assert results.main(arguments) == 0
+    first = (documents / "docs" / "results.md").read_text(encoding="utf-8")
+    assert results.main(arguments) == 0
+    assert (documents / "docs" / "results.md").read_text(encoding="utf-8") == first
+    assert "## fake" in first
+    assert "| openvino/int8 | 3." in first
+    assert "Not measured: tensorrt/int8." in first
+
+
+def test_drawn_faces_are_no_real_faces(
+    results: ModuleType, fake_run: Path, documents: Path
+) -> None:
+    results.main(["--runs", str(fake_run.parent), "--root", str(documents)])
+    readme = (documents / "README.md").read_text(encoding="utf-8")
+    assert "openvino/int8 |" not in readme
+    assert "No run on real faces" in readme
+
+
+def test_a_document_without_markers_is_left_alone(results: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    path.write_text("nothing here", encoding="utf-8")
+    with pytest.raises(LandmintError, match="markers"):
+        results.replace_table(path, "table")
+    assert path.read_text(encoding="utf-8") == "nothing here"
+
+
+def test_no_runs_is_said(
+    results: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert results.main(["--runs", str(tmp_path)]) == 2
+    assert "holds no measured run" in capsys.readouterr().err
+
+
+def test_real_faces_fill_the_readme(results: ModuleType, fake_run: Path) -> None:
+    (run,) = results.read_runs(fake_run.parent)
+    provenance = {**run.manifest.provenance, "faces": {"kind": "300w"}}
+    manifest = dataclasses.replace(run.manifest, provenance=provenance)
+    text = results.overview([dataclasses.replace(run, manifest=manifest)])
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + 8
+    assert text.count("pfld-own-112") == 1
+    assert len({row.count("|") for row in rows}) == 1
+    assert "Not measured here: tensorrt/int8." in text
+    assert "Imaginary CPU (2 cores, one thread a model)" in text

@@ -1,0 +1,113 @@
+"""The command: quick to answer, verbs in the order of the work, one message for each mistake."""
+
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from landmint.pipeline import cli
+
+VERBS = (
+    *("run", "train", "distill", "export", "quantize", "measure", "gate", "report"),
+    *("predict", "doctor"),
+)
+
+
+def _ask(*words: str) -> Result:
+    return CliRunner().invoke(cli.app, list(words))
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def _new_process(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from landmint.pipeline.cli import main; main()", *words]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_help_shows_the_verbs_in_the_order_of_the_work() -> None:
+    shown = _plain(_ask("--help").output)
+    places = [re.search(rf"\b{verb} {{2,}}\w", shown) for verb in VERBS]
+    starts = [place.start() for place in places if place]
+    assert len(starts) == len(VERBS)
+    assert starts == sorted(starts)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_has_help_with_examples(verb: str) -> None:
+    result = _ask(verb, "--help")
+    assert result.exit_code == 0
+    shown = _plain(result.output)
+    assert "Examples" in shown
+    assert f"landmint {verb}" in shown
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    script = (
+        "import sys\nfrom landmint.pipeline.cli import app\n"
+        "heavy = 'torch numpy pydantic cv2 matplotlib jinja2 onnx openvino'.split()\n"
+        "assert not [name for name in heavy if name in sys.modules]"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert _new_process("--help").returncode == 0
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Processor time: other work on the machine does not count.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+
+
+def test_without_a_verb_help_is_shown() -> None:
+    assert "predict" in _plain(_ask().output)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "nowhere.toml"], "cannot read the recipe nowhere.toml"),
+        (["train", "nowhere.toml", "--out", "x"], "cannot read the recipe nowhere.toml"),
+        (["export", "no.safetensors", "--out", "x"], "no.safetensors"),
+        (["quantize", "nowhere", "--out", "x"], "nowhere is no bundle"),
+        (["measure", "nowhere", "--out", "x"], "nowhere is no bundle"),
+        (["gate", "nowhere", "--recipe", "nowhere.toml"], "cannot read the recipe"),
+        (["report", "nowhere"], "nowhere/bundle is no bundle"),
+        (["predict", "no.png", "--bundle", "nowhere"], "nowhere is no bundle"),
+        (["predict", "no.png", "--bundle", "x", "--box", "1,2,3"], "--box 1,2,3 is no face box"),
+        (["predict", "no.png", "--bundle", "x", "--box", "1,2,0,4"], "is no face box"),
+        (["predict", "no.png", "--bundle", "x", "--box", "1,2,nan,4"], "is no face box"),
+    ],
+)
+def test_a_mistake_is_one_message_with_exit_code_2(
+    words: Sequence[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = _ask(*words)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("landmint: ")
+    assert said in result.stderr
+    assert "Traceback" not in result.output
+    assert not list(tmp_path.iterdir()), "a mistake leaves nothing behind"
+
+
+def test_an_unknown_option_is_a_usage_error() -> None:
+    assert _ask("run", "--fast").exit_code == 2
+    assert _ask("fly").exit_code == 2
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    done = _new_process("--debug", "run", str(tmp_path / "no.toml"))
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert "cannot read the recipe" in done.stderr.splitlines()[-3]
+
+
+def test_one_process_makes_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    result = _ask("run", str(tmp_path / "a.toml"))
+    assert result.exit_code == 2
+    assert "the work of one process" in result.stderr

@@ -1,0 +1,268 @@
+"""The whole way once, on a few synthetic faces; then again, interrupted, and verb by verb."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from typer.testing import CliRunner, Result
+
+from landmint.pipeline import cli
+from landmint.pipeline.recipe import load_recipe
+from landmint.pipeline.run import Run, training_settings
+from landmint.runtime.bundle import Bundle
+
+pytestmark = pytest.mark.slow
+
+RECIPE = """\
+about = "a rehearsal"
+
+[faces]
+kind = "synthetic"
+synthetic = { train = 24, val = 6, test = 6, size_px = 64 }
+
+[teacher.model]
+name = "hrnet"
+backbone = "hrnet_w18_small"
+input_size = 64
+
+[teacher.fit]
+epochs = 2
+batch_size = 8
+workers = 0
+threads = 1
+
+[student.model]
+name = "pipnet"
+backbone = "mobilenetv3_small_050"
+input_size = 64
+stride = 16
+
+[student.fit]
+epochs = 2
+batch_size = 8
+workers = 0
+threads = 1
+checkpoint_every_steps = 1
+
+[export]
+formats = ["onnx"]
+parity_faces = 2
+
+[quantize]
+formats = ["onnx"]
+size = 8
+
+[measure]
+launches = 1
+samples = 20
+seconds = 0.2
+
+[gate.nme_percent]
+"*" = 1000.0
+"""
+STAGES = (
+    *("faces", "teacher", "student", "float-bundle", "bundle", "measurements", "verdict"),
+    "report",
+)
+COMMAND = [sys.executable, "-c", "from landmint.pipeline.cli import main; main()"]
+
+
+def _landmint(folder: Path, *words: object) -> Result:
+    """The command in this process, which has imported torch already, in another folder."""
+    with contextlib.chdir(folder):
+        return CliRunner().invoke(cli.app, list(map(str, words)))
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with tiny.toml and the whole run of it."""
+    folder = tmp_path_factory.mktemp("work")
+    (folder / "tiny.toml").write_text(RECIPE, encoding="utf-8")
+    done = _landmint(folder, "run", "tiny.toml")
+    assert done.exit_code == 0, done.output
+    assert "report:  runs/tiny/report.html" in done.stdout
+    for number, stage in enumerate(STAGES, start=1):
+        assert f"{number}/8 {stage}" in done.stderr
+    return folder
+
+
+@pytest.fixture
+def copy(made: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy of that folder, to be changed."""
+    yield Path(shutil.copytree(made, tmp_path / "work", symlinks=True))
+
+
+def _current(said: str) -> dict[str, bool]:
+    """Stage to whether it was found up to date, of those that were shown."""
+    lines = re.findall(r"^\d/\d ([a-z-]+) +(up to date|\d)", said, re.MULTILINE)
+    return {stage: word == "up to date" for stage, word in lines}
+
+
+def test_everything_stands_in_the_run(made: Path) -> None:
+    run = made / "runs" / "tiny"
+    bundle = Bundle.open(run / "bundle")
+    names = {variant.name for variant in bundle.manifest.variants if variant.files}
+    assert names == {"torch/float32", "onnx/float32", "onnx/int8"}
+    assert bundle.manifest.provenance["recipe"] == "tiny"
+    assert bundle.manifest.provenance["teacher"]["figures"]["epoch"] == 2
+    assert str(made) not in (run / "bundle" / "manifest.json").read_text(encoding="utf-8")
+    verdict = json.loads((run / "verdict" / "verdict.json").read_text(encoding="utf-8"))
+    assert verdict["exit_code"] == 0
+    assert (run / "teacher" / "model.safetensors").is_file()
+    assert (run / "teacher").resolve().parent == (made / "runs" / "teachers")
+
+
+def test_a_second_run_does_nothing_and_imports_no_torch(made: Path) -> None:
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom landmint.pipeline import verbs\n"
+        "assert verbs.run(Path('tiny.toml'), None, None, None) == 0\n"
+        "assert not {'torch', 'matplotlib', 'onnx'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=made, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert _current(done.stderr) == dict.fromkeys(STAGES, True)
+
+
+def test_another_limit_is_judged_anew_and_nothing_else_is_done(copy: Path) -> None:
+    text = RECIPE.replace("1000.0", "0.01")
+    (copy / "tiny.toml").write_text(text, encoding="utf-8")
+    done = _landmint(copy, "run", "tiny.toml")
+    assert done.exit_code == 5, "the exit code is the verdict's"
+    again = {stage for stage, current in _current(done.stderr).items() if not current}
+    assert again == {"verdict", "report"}
+
+
+def test_a_changed_face_is_read_again_and_what_it_taught_is_taught_again(copy: Path) -> None:
+    picture = next((copy / "runs/tiny/faces/test").glob("*.png"))
+    content = picture.read_bytes()
+    picture.unlink()
+    picture.write_bytes(content)  # the same picture, at another time
+    done = _landmint(copy, "run", "tiny.toml", "--until", "student")
+    wanted = {"faces": False, "teacher": True, "student": True}
+    assert _current(done.stderr) == wanted, "the faces are what they were"
+
+
+def test_recipes_that_agree_on_the_teacher_share_it(copy: Path) -> None:
+    other = RECIPE.replace('"pipnet"', '"pfld"').replace('"mobilenetv3_small_050"', '"own"')
+    other = other.replace("stride = 16\n", "")
+    (copy / "other.toml").write_text(other, encoding="utf-8")
+    done = _landmint(copy, "run", "other.toml", "--until", "teacher")
+    assert _current(done.stderr)["teacher"]
+    links = {(copy / "runs" / name / "teacher").resolve() for name in ("tiny", "other")}
+    assert len(links) == 1
+
+
+@pytest.mark.parametrize("signalled", ["the process", "its group"])
+def test_an_interrupted_training_goes_on_and_ends_with_the_same_weights(
+    copy: Path, signalled: str
+) -> None:
+    (copy / "tiny.toml").write_text(RECIPE.replace("workers = 0", "workers = 1"), encoding="utf-8")
+    student = copy / "runs/tiny/student"
+    wanted = load_file(student / "model.safetensors")
+    shutil.rmtree(student)
+    process = subprocess.Popen(
+        [*COMMAND, "run", "tiny.toml", "--until", "student"],
+        cwd=copy,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not (student / "last.pt").exists() and process.poll() is None:
+        time.sleep(0.01)
+    if signalled == "its group":
+        os.killpg(process.pid, signal.SIGTERM)
+    else:
+        process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 3, said
+    assert "interrupted in stage student" in said
+    assert "kept: faces, teacher; student goes on where it stopped" in said
+    assert "go on with: landmint run tiny.toml --until student" in said
+    assert "Traceback" not in said
+    assert not (student / "model.safetensors").exists()
+    done = _landmint(copy, "run", "tiny.toml", "--until", "student")
+    assert done.exit_code == 0
+    found = load_file(student / "model.safetensors")
+    assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
+
+
+def test_each_verb_works_alone(copy: Path) -> None:
+    recipe = ("--recipe", "tiny.toml")
+    done = _landmint(copy, "train", "tiny.toml", "--out", "t")
+    assert done.exit_code == 0, done.stderr
+    done = _landmint(copy, "distill", "tiny.toml", "--teacher", done.stdout.strip(), "--out", "s")
+    assert done.exit_code == 0, done.stderr
+    done = _landmint(copy, "export", "s/model.safetensors", *recipe, "--out", "float")
+    assert done.exit_code == 0, done.stderr
+    done = _landmint(copy, "quantize", "float", *recipe, "--out", "int8")
+    assert done.exit_code == 0, done.stderr
+    done = _landmint(copy, "measure", "int8", *recipe, "--variant", "onnx/int8", "--out", "m")
+    assert done.exit_code == 0, done.stderr
+    assert "onnx/int8" in done.stdout and "torch/float32" in done.stdout
+    done = _landmint(copy, "gate", "m", *recipe, "--out", "v")
+    assert done.exit_code == 0, done.stdout
+    assert {path.name for path in (copy / "v").iterdir()} == {
+        "verdict.json",
+        "verdict.md",
+        "junit.xml",
+    }
+    done = _landmint(copy, "report", "runs/tiny", "--out", "page.html")
+    assert done.exit_code == 0, done.stderr
+    face = next((copy / "runs/tiny/faces/test").glob("*.png"))
+    done = _landmint(copy, "predict", face, "--bundle", "int8", "--box", "16,16,32,32")
+    assert done.exit_code == 0, done.stderr
+    assert (copy / "predictions" / f"{face.stem}.json").is_file()
+
+
+def test_verbs_that_need_faces_say_so(made: Path) -> None:
+    done = _landmint(made, "quantize", "runs/tiny/float-bundle", "--out", "x")
+    assert done.exit_code == 2
+    assert "no faces are given" in done.stderr
+
+
+def test_faces_in_300w_layout_need_no_recipe(made: Path) -> None:
+    faces = ("--faces", "runs/tiny/faces", "--variant", "torch/float32")
+    done = _landmint(made, "measure", "runs/tiny/bundle", *faces, "--out", "m2")
+    assert done.exit_code == 0, done.stderr
+
+
+def test_a_bundle_of_a_file_that_was_changed_is_made_again(copy: Path) -> None:
+    graph = copy / "runs/tiny/bundle/onnx/int8.onnx"
+    graph.write_bytes(graph.read_bytes()[:-10])
+    done = _landmint(copy, "measure", "runs/tiny/bundle", "--recipe", "tiny.toml", "--out", "m")
+    assert done.exit_code == 2
+    assert "differs from its hash" in done.stderr
+    shown = _current(_landmint(copy, "run", "tiny.toml", "--until", "bundle").stderr)
+    assert not shown["bundle"]
+    assert shown["float-bundle"]
+
+
+def test_faces_that_are_not_there_are_missed_before_any_work(tmp_path: Path) -> None:
+    text = RECIPE.replace('"synthetic"\n', '"300w"\nroot = "nowhere"\n', 1)
+    (tmp_path / "tiny.toml").write_text(text, encoding="utf-8")
+    done = _landmint(tmp_path, "run", "tiny.toml")
+    assert done.exit_code == 2
+    assert "the faces of tiny.toml are not at nowhere" in done.stderr
+    assert "--faces ROOT" in done.stderr
+
+
+def test_settings_that_change_no_weight_start_no_training(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.toml"
+    path.write_text(RECIPE, encoding="utf-8")
+    before = training_settings(load_recipe(path).student)
+    path.write_text(RECIPE.replace("workers = 0", "workers = 3"), encoding="utf-8")
+    assert training_settings(load_recipe(path).student) == before
+    assert Run(load_recipe(path), tmp_path / "run").place("report").name == "report.html"
