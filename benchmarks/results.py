@@ -1,0 +1,270 @@
+"""Write the tables of docs/results.md and README.md from the runs under runs/.
+
+No figure in the documents is typed by hand: each table stands between two markers and is replaced
+as a whole. Nothing is measured here; runs without measurements are named and left out.
+
+    python benchmarks/results.py [--runs runs]
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from landmint.pipeline.report.summary import VariantSummary, summarise_run
+from landmint.pipeline.report.text import (
+    listed,
+    mebibytes,
+    milliseconds,
+    number,
+    one_line,
+    percent,
+)
+from landmint.pipeline.truth import TRUTH_FILE, read_truth
+from landmint.runtime.accuracy import Truth
+from landmint.runtime.bundle import Bundle, Manifest
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.files import write_text
+from landmint.runtime.measurement import read_measurements
+from landmint.runtime.stats import Interval
+
+ROOT = Path(__file__).resolve().parents[1]
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+_FIGURES = ("NME, %", "NME rise, points", "moved, %", "latency, ms", "size, MiB")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What one run says."""
+
+    manifest: Manifest
+    """Of the bundle that was measured."""
+    truth: Truth
+    """The test faces."""
+    summaries: tuple[VariantSummary, ...]
+    """Every variant, in reading order."""
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Where the model comes from."""
+        return dict(self.manifest.provenance)
+
+    @property
+    def name(self) -> str:
+        """The recipe's name."""
+        return str(self.about.get("recipe", self.manifest.name))
+
+    @property
+    def on_real_faces(self) -> bool:
+        """Whether photographs were measured, not drawings."""
+        return bool(self.about.get("faces", {}).get("kind") != "synthetic")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Replace the tables; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs")
+    parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    try:
+        results = list(read_runs(options.runs))
+        replace_table(options.root / "docs" / "results.md", details(results))
+        replace_table(options.root / "README.md", overview(results))
+    except LandmintError as error:
+        print(f"results: {error}", file=sys.stderr)
+        return error.exit_code
+    print(f"{len(results)} runs: {', '.join(result.name for result in results)}")
+    return 0
+
+
+def read_runs(folder: Path) -> Iterator[RunResult]:
+    """Every run that was measured, by name.
+
+    Raises:
+        LandmintError: there is none, or one is broken.
+    """
+    found = 0
+    for run in sorted(path.parent for path in folder.glob("*/bundle")):
+        if not (run / "measurements" / TRUTH_FILE).is_file():
+            print(f"{run} has no measurements, it is left out", file=sys.stderr)
+            continue
+        found += 1
+        truth = read_truth(run / "measurements" / TRUTH_FILE)
+        measurements = read_measurements(run / "measurements")
+        manifest = Bundle.open(run / "bundle", verify=False).manifest
+        yield RunResult(manifest, truth, summarise_run(measurements, truth))
+    if not found:
+        raise LandmintError(
+            f"{folder} holds no measured run", remedy="landmint run recipes/demo.toml"
+        )
+
+
+def replace_table(path: Path, text: str) -> None:
+    """Put `text` between the markers of a document.
+
+    Raises:
+        LandmintError: the document is missing or does not have its two markers.
+    """
+    try:
+        document = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise LandmintError(f"cannot read {path}", reason=error.strerror or str(error)) from None
+    pattern = re.compile(f"{re.escape(BEGIN)}\n.*?{re.escape(END)}", re.DOTALL)
+    if len(pattern.findall(document)) != 1:
+        raise LandmintError(
+            f"{path} does not have the markers once",
+            remedy=f"write a line {BEGIN} and a line {END} where the table belongs",
+        )
+    write_text(path, pattern.sub(lambda _: f"{BEGIN}\n{text}\n{END}", document))
+
+
+def overview(results: Sequence[RunResult]) -> str:
+    """Student x variant on real faces, for the README."""
+    real = [result for result in results if result.on_real_faces]
+    if not real:
+        return "No run on real faces has been measured yet."
+    rows = [
+        ["" if number_in_run else result.manifest.name, summary.name, *_figures(summary)]
+        for result in real
+        for number_in_run, summary in enumerate(_measured(result))
+    ]
+    parts = [table(("student", "variant", *_FIGURES), rows), *_footnotes(real)]
+    return "\n\n".join(parts)
+
+
+def _footnotes(results: Sequence[RunResult]) -> list[str]:
+    """What did not run, and where the rest did."""
+    missing = sorted(
+        {s.name for r in results for s in r.summaries if s.measurement.status == "not measured"}
+    )
+    notes = [f"Not measured here: {', '.join(missing)}."] if missing else []
+    machines = sorted({_machine(result) for result in results} - {""})
+    return notes + [f"Measured on {machine}." for machine in machines]
+
+
+def details(results: Sequence[RunResult]) -> str:
+    """Every run with all its variants, for docs/results.md."""
+    return "\n\n".join(part for result in results for part in _section(result))
+
+
+def _section(result: RunResult) -> Iterator[str]:
+    yield f"## {result.name}"
+    if result.about.get("about"):
+        yield str(result.about["about"])
+    yield f"    landmint run recipes/{result.name}.toml"
+    yield _facts(result)
+    columns = (
+        "variant",
+        *_FIGURES,
+        "rise, 95 %",
+        "FR@10 %",
+        "AUC@10 %",
+        "eyes, %",
+        "p99, ms",
+        "ran",
+    )
+    measured = _measured(result)
+    yield table(columns, [[s.name, *_figures(s), *_more(s)] for s in measured])
+    int8 = [s for s in measured if s.precision == "int8" and s.speedup is not None]
+    if int8:
+        rows = [
+            [s.family, number(s.speedup.estimate), _bounds(s.speedup)] for s in int8 if s.speedup
+        ]
+        yield table(("format", "INT8 over float32, times as fast", "95 % interval"), rows)
+    reasons: dict[str, list[str]] = {}
+    for summary in result.summaries:
+        if summary.measurement.status == "not measured":
+            reasons.setdefault(one_line(summary.measurement.reason), []).append(summary.name)
+    for reason, names in reasons.items():
+        yield f"Not measured: {listed(names)}. {reason}"
+
+
+def _measured(result: RunResult) -> list[VariantSummary]:
+    return [s for s in result.summaries if s.measurement.status == "measured"]
+
+
+def _facts(result: RunResult) -> str:
+    faces = len(result.truth.names)
+    persons = len(set(result.truth.persons))
+    lines = [f"- Measured on {faces} test faces of {persons} persons, {_when(result)}"]
+    for role in ("teacher", "student"):
+        told = result.about.get(role)
+        if told:
+            lines.append(f"- {role.capitalize()}: {_training(told)}")
+    machine = _machine(result)
+    return "\n".join(lines + ([f"- Machine: {machine}"] if machine else []))
+
+
+def _training(told: dict[str, Any]) -> str:
+    model, figures = told["settings"]["model"], told.get("figures", {})
+    trunk = f" on {model['backbone']}" if model.get("backbone") else ""
+    parts = [f"{model['name']}{trunk}, {model['input_size']} px"]
+    if "epoch" in figures:
+        parts.append(f"{figures['epoch']:.0f} epochs in {number(figures['seconds'] / 60, 0)} min")
+    if "best_nme" in figures:
+        parts.append(f"validation NME {percent(figures['best_nme'])} %")
+    return ", ".join(parts)
+
+
+def _when(result: RunResult) -> str:
+    sessions = sorted({s.measurement.session for s in result.summaries} - {""})
+    return sessions[-1] if sessions else "at an unknown time"
+
+
+def _machine(result: RunResult) -> str:
+    for summary in result.summaries:
+        one = summary.measurement.machine
+        if one is not None:
+            where = f"{one.board}, " if one.board else ""
+            threads = summary.measurement.threads
+            cores = f"{one.cores} cores" if one.cores > 1 else "one core"
+            used = "one thread" if threads == 1 else f"{threads} threads"
+            return f"{where}{one.cpu} ({cores}, {used} a model)"
+    return ""
+
+
+def _figures(summary: VariantSummary) -> list[str]:
+    accuracy, drift, latency = summary.accuracy, summary.drift, summary.latency
+    moved = None if summary.is_reference else drift
+    return [
+        percent(accuracy.errors["inter_ocular"].nme if accuracy else None),
+        percent(moved.nme_rise.estimate if moved else None, 3),
+        percent(moved.displacement.estimate if moved else None, 3),
+        milliseconds(latency.warm_ms if latency else None),
+        mebibytes(summary.measurement.size_bytes),
+    ]
+
+
+def _more(summary: VariantSummary) -> list[str]:
+    accuracy, latency = summary.accuracy, summary.latency
+    drift = None if summary.is_reference else summary.drift
+    ocular = accuracy.errors["inter_ocular"] if accuracy else None
+    return [
+        _bounds(drift.nme_rise, 100, 3) if drift else "",
+        f"{percent(ocular.failure_rate[0.10])} %" if ocular else "",
+        number(ocular.auc[0.10], 3) if ocular else "",
+        percent(accuracy.eyes_nme if accuracy else None),
+        milliseconds(latency.p99_ms if latency else None),
+        summary.measurement.executed_precision,
+    ]
+
+
+def _bounds(interval: Interval, scale: float = 1, digits: int = 2) -> str:
+    return f"{number(interval.low * scale, digits)} to {number(interval.high * scale, digits)}"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; figures are aligned to the right."""
+    words = ("student", "variant", "format", "ran")
+    rule = ["---" if column in words else "---:" for column in columns]
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [columns, rule, *cells])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""The code in docs/ and README.md runs as it stands there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+def _python_of(document: Path) -> str:
+    """All Python blocks of a document as one script whose line numbers are the document's."""
+    lines = document.read_text(encoding="utf-8").splitlines()
+    inside, kept = False, []
+    for line in lines:
+        fence = re.match(r"```(\w*)", line)
+        if fence:
+            inside = not inside and fence.group(1) == "python"
+            kept.append("")
+        else:
+            kept.append(line if inside else "")
+    return "\n".join(kept)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_examples_run(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = _python_of(document)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(script, str(document), "exec"), {"__name__": "example"})
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_relative_links_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8"))
+    missing = [link for link in links if not (document.parent / link).exists()]
+    assert not missing, f"{document.name} links to {missing}"
