@@ -16,9 +16,7 @@ demo: $(INSTALLED)
 test: check
 	@command -v chromium >/dev/null || { $(APT) update -q && $(APT) install -q -y chromium; } \
 		|| echo "no chromium: the report's browser test will say so"
-	# Two processes: training once crashed in one that had loaded every converter and engine before.
-	$(BIN)/pytest --ignore=tests/train
-	$(BIN)/pytest tests/train
+	$(BIN)/pytest
 
 check: $(INSTALLED)
 	$(BIN)/ruff check

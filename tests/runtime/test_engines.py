@@ -5,6 +5,10 @@ The network: heatmaps = relu(conv 8x8 stride 8).
 An engine whose library or converter this machine lacks is reported as not measured.
 """
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -215,6 +219,34 @@ def test_refuses_a_file_without_the_output(loaded: Loaded) -> None:
     other = replace(loaded.contract, outputs=outputs)
     with pytest.raises(LandmintError, match="has no output 'cls'"):
         load_engine(loaded.case.engine).load(loaded.entry, other, threads=1)
+
+
+SIGNAL_AFTER_SESSIONS = """
+import faulthandler, json, os, signal, sys
+from pathlib import Path
+from landmint.runtime.contract import Contract
+from landmint.runtime.engines import load_engine
+
+faulthandler.enable()  # gives this thread a signal stack, as pytest and many programs do
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+name, entry = sys.argv[1:3]
+contract = Contract.from_json(json.loads(sys.argv[3]))
+sessions = [load_engine(name).load(Path(entry), contract, 1) for _ in "12"]
+while sessions:
+    del sessions[0]
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+def test_signals_reach_python_after_sessions_ended(loaded: Loaded) -> None:
+    arguments = loaded.case.engine, str(loaded.entry), json.dumps(loaded.contract.to_json())
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNAL_AFTER_SESSIONS, *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
 def test_names_a_broken_or_missing_file(loaded: Loaded, tmp_path: Path) -> None:

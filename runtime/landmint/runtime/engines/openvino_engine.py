@@ -4,6 +4,7 @@ Left alone, the CPU plugin runs a float32 model in bfloat16 on a CPU that has it
 nowhere. The hint f32 keeps float layers in float32; INT8 layers stay INT8.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,8 +49,7 @@ class OpenVinoEngine:
             "ENABLE_CPU_PINNING": False,
         }
         with loading(self.name, entry):
-            core = self._library.Core()
-            compiled = core.compile_model(str(entry), "CPU", settings)
+            compiled = _core().compile_model(str(entry), "CPU", settings)
             (tensor,) = compiled.inputs
             partial = tensor.get_partial_shape()
             shape = [axis.get_length() if axis.is_static else -1 for axis in partial]
@@ -59,6 +59,19 @@ class OpenVinoEngine:
             }
             places = match_outputs(names, contract, entry)
         return _OpenVinoSession(compiled, places)
+
+
+@functools.cache
+def _core() -> Any:
+    """The one Core of this process, never given back.
+
+    Each Core's CPU plugin gives the main thread a signal stack of its own and puts the one before
+    it back when it ends. Two that do not end in reverse order leave a stack that is gone, and the
+    next signal that Python handles (Ctrl-C, a finished child) then ends the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 class _OpenVinoSession:
