@@ -45,6 +45,9 @@ class FitConfig(BaseModel):
     """milestones: it falls to this share."""
     final_factor: float = Field(default=0.01, ge=0, le=1)
     """cosine: where it ends, as a share of the learning rate."""
+    frozen_norms: float = Field(default=0.0, ge=0, le=1)
+    """Share of the run, at its end, in which batch norms normalise by their running statistics,
+    as they will on the device."""
     clip_norm: float = Field(default=5.0, ge=0)
     """Longest gradient; 0 does not clip."""
     ema_decay: float = Field(default=0.999, ge=0, lt=1)

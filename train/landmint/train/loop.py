@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from landmint.runtime.errors import LandmintError
 from landmint.train.checkpoint import load_checkpoint, save_checkpoint
+from landmint.train.depthwise import widen_depthwise
 from landmint.train.evaluate import FaceCrops, crop_faces, evaluate
 from landmint.train.faces.augment import AugmentConfig
 from landmint.train.faces.dataset import EpochBatches, FaceDataset, finish_batch, load_batches
@@ -124,6 +125,9 @@ class Loop:
         self.lesson = Lesson(job.model, job.task).train()
         if self.config.channels_last:
             self.lesson.to(memory_format=torch.channels_last)
+        if fabric.device.type == "cpu":
+            widen_depthwise(self.lesson)
+        self.norms = [m for m in self.lesson.modules() if isinstance(m, nn.BatchNorm2d)]
         precision = fabric.strategy.precision
         self.fused = getattr(precision, "scaler", None) is None
         self.module, self.optimizer = fabric.setup(
@@ -142,6 +146,7 @@ class Loop:
             world=fabric.world_size,
         )
         self.total = self.batches.total_steps
+        self.norms_frozen_from = self.total * (1 - self.config.frozen_norms)
         self.means = Means()
         self.newest: dict[str, float] = {}
         self.val_crops: FaceCrops | None = None
@@ -195,6 +200,8 @@ class Loop:
         rate = learning_rate(config, step, self.batches.steps_per_epoch, self.total)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        for norm in self.norms:
+            norm.train(step < self.norms_frozen_from)
         parts = self.module(batch)
         self.fabric.backward(parts["loss"])
         if config.clip_norm:
