@@ -184,6 +184,14 @@ def test_a_crash_goes_on_from_the_last_checkpoint(
     assert seen[0].done == 4
 
 
+@pytest.mark.parametrize(("share", "counted"), [(0.0, 9), (0.5, 5), (1.0, 0)])
+def test_norms_are_frozen_for_the_last_share_of_a_run(
+    sets: Sets, tmp_path: Path, share: float, counted: int
+) -> None:
+    config = FIT.model_copy(update={"frozen_norms": share})
+    assert run(sets, tmp_path, config)["model.norm.num_batches_tracked"] == counted
+
+
 def test_a_finished_run_is_done_at_once(sets: Sets, tmp_path: Path) -> None:
     run(sets, tmp_path)
     (tmp_path / "model.safetensors").unlink()
