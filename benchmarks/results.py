@@ -17,6 +17,7 @@ from typing import Any
 from landmint.pipeline.report.summary import VariantSummary, summarise_run
 from landmint.pipeline.report.text import (
     listed,
+    markdown_table,
     mebibytes,
     milliseconds,
     number,
@@ -133,7 +134,7 @@ def overview(results: Sequence[RunResult]) -> str:
         for result in real
         for number_in_run, summary in enumerate(_measured(result))
     ]
-    parts = [table(("student", "variant", *_FIGURES), rows), *_footnotes(real)]
+    parts = [markdown_table(("student", "variant", *_FIGURES), rows), *_footnotes(real)]
     return "\n\n".join(parts)
 
 
@@ -169,13 +170,13 @@ def _section(result: RunResult) -> Iterator[str]:
         "ran",
     )
     measured = _measured(result)
-    yield table(columns, [[s.name, *_figures(s), *_more(s)] for s in measured])
+    yield markdown_table(columns, [[s.name, *_figures(s), *_more(s)] for s in measured])
     int8 = [s for s in measured if s.precision == "int8" and s.speedup is not None]
     if int8:
         rows = [
             [s.family, number(s.speedup.estimate), _bounds(s.speedup)] for s in int8 if s.speedup
         ]
-        yield table(("format", "INT8 over float32, times as fast", "95 % interval"), rows)
+        yield markdown_table(("format", "INT8 over float32, times as fast", "95 % interval"), rows)
     reasons: dict[str, list[str]] = {}
     for summary in result.summaries:
         if summary.measurement.status == "not measured":
@@ -256,14 +257,6 @@ def _more(summary: VariantSummary) -> list[str]:
 
 def _bounds(interval: Interval, scale: float = 1, digits: int = 2) -> str:
     return f"{number(interval.low * scale, digits)} to {number(interval.high * scale, digits)}"
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; figures are aligned to the right."""
-    words = ("student", "variant", "format", "ran")
-    rule = ["---" if column in words else "---:" for column in columns]
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [columns, rule, *cells])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Numbers and names as people read them; one place, so that every table writes alike."""
 
 import math
+from collections.abc import Sequence
 
 from landmint.pipeline.report.summary import VariantSummary
 from landmint.runtime.stats import Interval
@@ -84,3 +85,14 @@ def one_line(reason: str) -> str:
     """An error's message, which has a line for each part, as running text."""
     said = reason.replace("\n  reason: ", ": ").replace("\n  remedy: ", "; remedy: ")
     return " ".join(said.split())
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; a column of which every cell starts as a figure is set to the right."""
+    figures = [
+        all(not row[i] or row[i][0] in f"0123456789{NONE}\N{MINUS SIGN}" for row in rows)
+        for i in range(len(columns))
+    ]
+    rule = ["---:" if right else "---" for right in figures]
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [columns, rule, *cells])
