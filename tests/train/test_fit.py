@@ -206,6 +206,7 @@ def test_what_a_run_leaves_behind(sets: Sets, tmp_path: Path) -> None:
     assert [p.done for p in seen] == list(range(STEPS + 1)) and {p.total for p in seen} == {STEPS}
     assert seen[-1].epoch == seen[-1].epochs == 3
     assert {"loss", "points", "pose", "val_nme", "faces_per_s"} <= set(seen[-1].metrics)
+    assert 0 < seen[-1].metrics["loader_share"] < 1
     with (tmp_path / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]

@@ -52,7 +52,8 @@ class Progress:
     epochs: int
     """Epochs of the whole run."""
     metrics: Mapping[str, float]
-    """The newest of each: loss and its parts, learning_rate, faces_per_s, val_nme, best_nme."""
+    """The newest of each: loss and its parts, learning_rate, faces_per_s, loader_share (of an
+    epoch's time, waiting for batches), val_nme, best_nme."""
 
 
 @dataclass(frozen=True)
@@ -182,13 +183,21 @@ class Loop:
             stop = stack.enter_context(StopSignal())
             self._tell()
             self.clock = self.saved = self.epoch_began = time.monotonic()
-            self.epoch_first = self.state.step
+            self.epoch_first, self.waited_s = self.state.step, 0.0
             stack.enter_context(_workers_end_too(stop))
-            for batch in stack.enter_context(contextlib.closing(loaded)):
+            stack.enter_context(contextlib.closing(loaded))
+            while (batch := self._wait_for(loaded)) is not None:
                 self._step(finish_batch(batch, contract, self.fabric.device))
                 self._log()
                 self._tell()
                 self._keep(stop)
+
+    def _wait_for(self, loaded: Iterator[dict[str, Tensor]]) -> dict[str, Tensor] | None:
+        """The next batch; None after the last."""
+        began = time.monotonic()
+        batch = next(loaded, None)
+        self.waited_s += time.monotonic() - began
+        return batch
 
     def _step(self, batch: dict[str, Tensor]) -> None:
         """One update of the weights."""
@@ -267,12 +276,14 @@ class Loop:
         self._flush()
         state, config = self.state, self.config
         faces = (state.step - self.epoch_first) * config.batch_size * self.fabric.world_size
+        spent_s = max(time.monotonic() - self.epoch_began, 1e-9)
         row: dict[str, float] = {
             "epoch": epoch,
             "step": state.step,
             "learning_rate": self.newest["learning_rate"],
             **{name: total / state.counted for name, total in state.sums.items()},
-            "faces_per_s": faces / max(time.monotonic() - self.epoch_began, 1e-9),
+            "faces_per_s": faces / spent_s,
+            "loader_share": self.waited_s / spent_s,
         }
         if epoch % config.validate_every_epochs == 0 or epoch == config.epochs:
             row |= self._validate(epoch)
@@ -285,7 +296,7 @@ class Loop:
             self.events.add(state.step, {f"epoch/{k}": v for k, v in row.items()})
             write_history(self.job.run_dir / HISTORY_FILE, state.history)
         self._save()
-        self.epoch_began, self.epoch_first = time.monotonic(), state.step
+        self.epoch_began, self.epoch_first, self.waited_s = time.monotonic(), state.step, 0.0
 
     def _validate(self, epoch: int) -> dict[str, float]:
         """NME of the averaged weights; the best so far are kept."""
