@@ -100,6 +100,24 @@ def test_runs_in_integers_close_to_float(
         assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.9
 
 
+def test_a_chosen_layer_stays_in_float_in_every_format(
+    bundle: Bundle, module_faces: Callable[..., FaceSet]
+) -> None:
+    graph = onnx.load(bundle.entry(bundle.variant("onnx/float32"))).graph
+    layers = [node for node in graph.node if node.op_type == "Conv"]
+    chosen = layers[len(layers) // 2].name
+    config = QuantizeConfig(size=4, float_layers=(chosen,), bias_correction="none")
+    faces, test = module_faces("few", 4), module_faces("none", 1)
+    made = quantize_bundle(bundle, faces, test, config, bundle.path.with_name("one-in-float"))
+    for name, precision in (("onnx", "f32 1"), ("openvino", "f32 1"), ("tflite", "f32 1")):
+        variant = made.variant(f"{name}/int8")
+        session = load_engine(variant.engine).load(
+            made.entry(variant), made.contract_of(variant), threads=1
+        )
+        assert precision in session.executed_precision, name
+    assert chosen in made.variant("tensorrt/int8").notes["float layers"]
+
+
 def test_int8_is_smaller_and_says_what_it_cost(bundle: Bundle, made: Bundle) -> None:
     for format_ in ("onnx", "openvino", "tflite"):
         variant = made.variant(f"{format_}/int8")
@@ -136,6 +154,7 @@ def test_openvino_leaves_a_coordinates_head_in_float(
         "module": "landmint.quantize.int8_openvino",
         **{"source": str(source), "source_engine": "openvino"},
         **{"target": str(target), "engine": "openvino"},
+        "graph": str(tmp_path / "float32.onnx"),
         "crops": str(tmp_path / "crops.npy"),
         "contract": contract.to_json(),
         "config": {"bias_correction": "none"},

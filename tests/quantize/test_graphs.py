@@ -7,10 +7,11 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from landmint.quantize.graphs import Wiring, alive, gates, last_layers, replace_nodes
+from landmint.quantize.graphs import Wiring, alive, chosen_layers, gates, last_layers, replace_nodes
 from landmint.quantize.heads import float_outputs
 from landmint.quantize.ranges import observe, run_all, settle
 from landmint.runtime.contract import Contract, Head
+from landmint.runtime.errors import LandmintError
 
 Graphs = Callable[[str], onnx.ModelProto]
 
@@ -33,6 +34,14 @@ def test_gates_are_the_layers_between_a_pool_and_a_sigmoid(graph_of: Graphs) -> 
     pool = next(node for node in model.graph.node if node.op_type == "ReduceMean")
     pool.op_type = "Abs"
     assert gates(model.graph) == frozenset()
+
+
+def test_a_layer_of_another_name_is_refused_with_the_closest(graph_of: Graphs) -> None:
+    graph = graph_of("pip").graph
+    assert chosen_layers(graph, ["stem", "deep"]) == {"stem", "deep"}
+    with pytest.raises(LandmintError, match="no weighted layer 'stem_act'") as caught:
+        chosen_layers(graph, ["stem_act"])
+    assert caught.value.choices[0] == "stem"
 
 
 def test_dead_nodes_and_constants_go(graph_of: Graphs) -> None:

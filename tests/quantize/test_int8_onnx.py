@@ -75,7 +75,7 @@ def made(
         source,
         target,
         contract,
-        quantize(Job(source, target, tensors, contract, QuantizeConfig())),
+        quantize(Job(source, source, target, tensors, contract, QuantizeConfig())),
     )
 
 
@@ -136,7 +136,8 @@ def test_other_processors(
     model, contract = graph_of("pip"), contract_of("pip")
     onnx.save(model, tmp_path / "float32.onnx")
     config = QuantizeConfig.model_validate(settings)
-    quantize(Job(tmp_path / "float32.onnx", tmp_path / "int8.onnx", tensors, contract, config))
+    source, target = tmp_path / "float32.onnx", tmp_path / "int8.onnx"
+    quantize(Job(source, source, target, tensors, contract, config))
     quantised = onnx.load(tmp_path / "int8.onnx")
     levels = {t.name: onnx.numpy_helper.to_array(t) for t in quantised.graph.initializer}
     weight = levels["thin_w_quantized"]
@@ -163,7 +164,8 @@ def test_a_dark_head_stays_in_float(
     contract = contract_of("heatmap")
     dark = dataclasses.replace(contract, head=dataclasses.replace(contract.head, decode="dark"))
     target = tmp_path / "int8.onnx"
-    notes = quantize(Job(tmp_path / "float32.onnx", target, tensors, dark, QuantizeConfig()))
+    source = tmp_path / "float32.onnx"
+    notes = quantize(Job(source, source, target, tensors, dark, QuantizeConfig()))
     assert notes["float layers"] == "heatmaps, up"
     maker = {name: n.op_type for n in onnx.load(target).graph.node for name in n.output}
     assert maker["heatmaps"] == "Conv"

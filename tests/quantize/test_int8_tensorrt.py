@@ -293,7 +293,8 @@ def test_quantize_writes_a_typed_graph(
     model, contract = graph_of("coordinates"), contract_of("coordinates")
     onnx.save(model, tmp_path / "float32.onnx")
     target = tmp_path / "int8.onnx"
-    notes = quantize(Job(tmp_path / "float32.onnx", target, tensors, contract, QuantizeConfig()))
+    source = tmp_path / "float32.onnx"
+    notes = quantize(Job(source, source, target, tensors, contract, QuantizeConfig()))
     typed = onnx.load(target)
     assert broken_rules(typed) == []
     assert notes["engine"] == "not built: no TensorRT"

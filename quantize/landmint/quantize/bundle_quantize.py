@@ -24,6 +24,7 @@ from landmint.train.faces.face import FaceSet
 
 PRECISION = "int8"
 
+_GRAPH = "onnx/float32"
 _WORKER = "landmint.quantize.worker"
 _TOOLS = ("onnx", "onnxruntime", "nncf", "openvino", "ai-edge-quantizer", "tensorrt")
 
@@ -142,7 +143,11 @@ def _quantise(
         LandmintError: the quantiser failed, or the variant does not run.
     """
     way, name = _WAYS[format_], f"{format_}/{PRECISION}"
-    reason = missing_packages(*way.packages) or _no_source(bundle, way.source)
+    reason = (
+        missing_packages(*way.packages)
+        or _no_source(bundle, way.source)
+        or _no_source(bundle, _GRAPH)
+    )
     if reason:
         return Variant(name, way.engine, layout=_layout_of(format_), reason=reason)
     source = bundle.variant(way.source)
@@ -153,6 +158,7 @@ def _quantise(
             "module": f"landmint.quantize.int8_{format_}",
             "source": str(bundle.entry(source).absolute()),
             "source_engine": source.engine,
+            "graph": str(bundle.entry(bundle.variant(_GRAPH)).absolute()),
             "target": str((folder / f"{name}{way.target}").absolute()),
             "engine": way.engine,
             "crops": str(crops),

@@ -27,6 +27,8 @@ class QuantizeConfig(BaseModel):
     coverage: float = Field(default=0.9, gt=0.5, le=1)
     """An activation's range spans the extremes of this share of the calibration faces; the rest
     saturates. 1 takes the outermost value of all faces. OpenVINO keeps a rule of its own."""
+    float_layers: tuple[str, ...] = ()
+    """Layers that stay in float in every format, by the names of their nodes in onnx/float32."""
     activations: Literal["uint8", "int8"] = "uint8"
     """ONNX Runtime: type of activations. On x86 its kernels want uint8 (int8 takes three to five
     times as long there); ARM runs both."""

@@ -3,6 +3,7 @@
 Not a graph library: names in, nodes out.
 """
 
+import difflib
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,10 +11,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, numpy_helper
 
+from landmint.runtime.errors import LandmintError
+
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _SHAPERS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity")
 _GATE_PARTS = ("Conv", "Gemm", "Relu", "HardSwish", "HardSigmoid", "Sigmoid", "Clip")
 _POOLS = ("GlobalAveragePool", "ReduceMean")
+_NEAR = 3
 
 
 class Wiring:
@@ -105,3 +109,22 @@ def alive(graph: onnx.GraphProto) -> list[NodeProto]:
             kept.append(node)
             wanted.update(node.input)
     return kept[::-1]
+
+
+def chosen_layers(graph: onnx.GraphProto, names: Iterable[str]) -> frozenset[str]:
+    """These names, each of which must be that of a weighted node.
+
+    Raises:
+        LandmintError: one is not; the message offers the closest.
+    """
+    layers = [node.name for node in graph.node if node.op_type in WEIGHTED]
+    chosen = frozenset(names)
+    for name in sorted(chosen.difference(layers)):
+        near = difflib.get_close_matches(name, layers, n=_NEAR, cutoff=0)
+        raise LandmintError(
+            f"quantize.float_layers: the graph has no weighted layer '{name}'",
+            reason=f"its {len(layers)} weighted layers are its nodes of type {', '.join(WEIGHTED)}",
+            remedy="take the names from onnx/float32.onnx",
+            choices=near,
+        )
+    return chosen

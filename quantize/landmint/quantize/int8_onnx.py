@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 from onnxruntime.quantization import (
     CalibrationDataReader,
     QuantFormat,
@@ -21,12 +22,13 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from landmint.quantize.graphs import last_layers
+from landmint.quantize.graphs import Wiring, chosen_layers, last_layers, replace_nodes
 from landmint.quantize.heads import float_outputs
 from landmint.quantize.integer_friendly import bounded, fold_sixths, make_friendly
 from landmint.quantize.job import Job
 from landmint.quantize.ranges import Range, observe, settle_all
 
+_LOWEST = "landmint_lowest"
 _ACTIVATIONS = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
 
 
@@ -34,8 +36,8 @@ def quantize(job: Job) -> dict[str, str]:
     """Write the INT8 twin of a float32 ONNX file.
 
     Args:
-        job: from `landmint.export.to_onnx` to .onnx; reads the settings coverage, activations and
-            reduce_range.
+        job: from `landmint.export.to_onnx` to .onnx; reads the settings coverage, float_layers,
+            activations and reduce_range.
 
     Returns:
         notes for the manifest.
@@ -43,7 +45,8 @@ def quantize(job: Job) -> dict[str, str]:
     friendly, gates = make_friendly(onnx.load(job.source))
     ranges = settle_all(observe(friendly, job.tensors), job.config.coverage)
     ranges = bounded(ranges, gates, friendly.graph)
-    in_float = last_layers(friendly.graph, float_outputs(job.contract)) | _without_kernel(friendly)
+    in_float = chosen_layers(friendly.graph, job.config.float_layers)
+    in_float |= last_layers(friendly.graph, float_outputs(job.contract)) | _without_kernel(friendly)
     with tempfile.TemporaryDirectory() as work:
         plain, ready = Path(work) / "plain.onnx", Path(work) / "ready.onnx"
         onnx.save(friendly, plain)
@@ -63,6 +66,7 @@ def quantize(job: Job) -> dict[str, str]:
         )
     quantised = onnx.load(job.target)
     fold_sixths(quantised, gates)
+    _shield(quantised.graph, in_float)
     onnx.checker.check_model(quantised)
     onnx.save(quantised, job.target)
     return {
@@ -75,6 +79,26 @@ def quantize(job: Job) -> dict[str, str]:
 def _without_kernel(model: onnx.ModelProto) -> frozenset[str]:
     """Layers that ONNX Runtime has no integer kernel for: Q/DQ pairs would only cost them time."""
     return frozenset(node.name for node in model.graph.node if node.op_type == "ConvTranspose")
+
+
+def _shield(graph: onnx.GraphProto, in_float: frozenset[str]) -> None:
+    """Keep ONNX Runtime from quantising layers that were left in float, in place.
+
+    Its optimiser gives 8-bit weights, with one scale for all channels, to every layer that it finds
+    between a DequantizeLinear and a QuantizeLinear, a Relu or Clip set aside. A Max that changes
+    nothing parts the layer from what follows; the optimiser knows no rule that removes it.
+    """
+    wiring = Wiring(graph)
+    nodes = []
+    for node in graph.node:
+        nodes.append(node)
+        if node.name in in_float and wiring.readers(node.output[0]):
+            tensor, bare = node.output[0], f"{node.output[0]}_unshielded"
+            node.output[0] = bare
+            nodes.append(helper.make_node("Max", [bare, _LOWEST], [tensor], f"{tensor}_shield"))
+    lowest = np.array(np.finfo(np.float32).min)
+    graph.initializer.append(numpy_helper.from_array(lowest, _LOWEST))
+    replace_nodes(graph, nodes)
 
 
 def _overrides(ranges: Mapping[str, Range]) -> dict[str, list[dict[str, Any]]]:

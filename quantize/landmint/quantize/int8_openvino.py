@@ -6,9 +6,11 @@ Not accuracy-aware quantisation: no layer is put back to float for its effect on
 import logging
 
 import nncf
+import onnx
 import openvino
 from openvino.passes import ConstantFolding, Manager
 
+from landmint.quantize.graphs import chosen_layers, last_layers
 from landmint.quantize.heads import float_outputs
 from landmint.quantize.job import Job
 
@@ -23,7 +25,7 @@ def quantize(job: Job) -> dict[str, str]:
 
     Args:
         job: from `landmint.export.to_openvino` to .xml, whose .bin stands beside it; reads the
-            setting bias_correction.
+            settings float_layers and bias_correction.
 
     Returns:
         notes for the manifest.
@@ -31,7 +33,10 @@ def quantize(job: Job) -> dict[str, str]:
     nncf.set_log_level(logging.ERROR)
     model = openvino.Core().read_model(job.source)
     _fold(model)
-    in_float = _last_layers(model, float_outputs(job.contract))
+    graph = onnx.load(job.graph).graph
+    layers = chosen_layers(graph, job.config.float_layers)
+    layers |= last_layers(graph, float_outputs(job.contract))
+    in_float = sorted(_twin(model, node) for node in graph.node if node.name in layers)
     quantised = nncf.quantize(
         model,
         nncf.Dataset([face[None] for face in job.tensors]),
@@ -62,13 +67,16 @@ def _fold(model: openvino.Model) -> None:
     manager.run_passes(model)
 
 
-def _last_layers(model: openvino.Model, outputs: frozenset[str]) -> list[str]:
-    """Names of the weighted nodes that make these outputs, bias and reshapes set aside."""
-    found = []
-    for output in model.outputs:
-        node = output.get_node().input_value(0).get_node()
-        while node.get_type_name() not in _WEIGHTED and node.get_input_size():
-            node = node.input_value(0).get_node()
-        if output.get_names() & outputs and node.get_type_name() in _WEIGHTED:
-            found.append(node.get_friendly_name())
-    return sorted(found)
+def _twin(model: openvino.Model, layer: onnx.NodeProto) -> str:
+    """The name of a layer's weighted node; the IR keeps the names of ONNX's tensors."""
+    (output,) = (
+        output
+        for node in model.get_ordered_ops()
+        for output in node.outputs()
+        if layer.output[0] in output.get_names()
+    )
+    node = output.get_node()
+    while node.get_type_name() not in _WEIGHTED:
+        node = node.input_value(0).get_node()
+    name: str = node.get_friendly_name()
+    return name

@@ -13,7 +13,7 @@ from onnx import NodeProto, helper, numpy_helper
 
 from landmint.export.to_tensorrt import build_engine, to_float16
 from landmint.quantize.drift import describe, points_of
-from landmint.quantize.graphs import Wiring, gates, last_layers, replace_nodes
+from landmint.quantize.graphs import Wiring, chosen_layers, gates, last_layers, replace_nodes
 from landmint.quantize.heads import float_outputs
 from landmint.quantize.job import Job
 from landmint.quantize.ranges import Range, observe, run_all, settle_all
@@ -41,7 +41,7 @@ def quantize(job: Job) -> dict[str, str]:
 
     Args:
         job: from `landmint.export.to_onnx` to .onnx, whose engine takes the suffix .engine; reads
-            the setting coverage.
+            the settings coverage and float_layers.
 
     Returns:
         notes for the manifest.
@@ -51,7 +51,8 @@ def quantize(job: Job) -> dict[str, str]:
     """
     model = onnx.load(job.source)
     ranges = settle_all(observe(model, job.tensors), job.config.coverage)
-    in_float = last_layers(model.graph, float_outputs(job.contract)) | gates(model.graph)
+    in_float = chosen_layers(model.graph, job.config.float_layers) | gates(model.graph)
+    in_float |= last_layers(model.graph, float_outputs(job.contract))
     paired = add_pairs(model, ranges, in_float)
     typed = to_float16(paired)
     check_rules(typed)

@@ -4,19 +4,23 @@ It starts from the float32 flatbuffer, so TensorFlow is not needed, and the scal
 output that 8 bits would spoil comes in float32 from a float layer; `heads` says which.
 """
 
+import re
 from typing import Any
 
 import numpy as np
+import onnx
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from ai_edge_quantizer import quantizer, recipe
 from ai_edge_quantizer.algorithm_manager import AlgorithmName
 from ai_edge_quantizer.qtyping import TFLOperationName
 from numpy.typing import NDArray
 
+from landmint.quantize.graphs import chosen_layers, last_layers
 from landmint.quantize.heads import float_outputs
 from landmint.quantize.job import Job
 from landmint.quantize.ranges import settle_all
 from landmint.quantize.tflite_graph import Flatbuffer, plain_hard_swish
+from landmint.quantize.tflite_layers import layers_by_weight
 
 _SIGNATURE = "serving_default"
 
@@ -25,12 +29,18 @@ def quantize(job: Job) -> dict[str, str]:
     """Write the full-integer twin of a float32 TFLite file.
 
     Args:
-        job: from `landmint.export.to_tflite` to .tflite; reads the setting coverage.
+        job: from `landmint.export.to_tflite` to .tflite; reads the
+            settings coverage and float_layers.
 
     Returns:
         notes for the manifest.
     """
     graph = Flatbuffer(job.source.read_bytes())
+    onnx_graph = onnx.load(job.graph).graph
+    layers = layers_by_weight(graph, onnx_graph)
+    in_float = chosen_layers(onnx_graph, job.config.float_layers)
+    spoilt = float_outputs(job.contract)
+    in_float |= last_layers(onnx_graph, spoilt)
     gates = plain_hard_swish(graph)
     model = graph.pack()
     ranges = settle_all(_observe(model, job.tensors), job.config.coverage)
@@ -40,10 +50,9 @@ def quantize(job: Job) -> dict[str, str]:
 
     work = quantizer.Quantizer(bytearray(model), recipe.static_wi8_ai8())
     ends = graph.outputs_of(_SIGNATURE)
-    in_float = sorted(float_outputs(job.contract))
-    for output in in_float:
+    for tensor in {ends[name] for name in spoilt} | {layers[name].outputs[0] for name in in_float}:
         work.update_quantization_recipe(
-            regex=graph.name(ends[output]),
+            regex=f"^{re.escape(graph.name(tensor))};",
             operation_name=TFLOperationName.ALL_SUPPORTED,
             algorithm_key=AlgorithmName.NO_QUANTIZE,
         )
@@ -55,7 +64,7 @@ def quantize(job: Job) -> dict[str, str]:
             record["min"] = np.full_like(record["min"], low)
             record["max"] = np.full_like(record["max"], high)
     job.target.write_bytes(work.quantize(records).quantized_model)
-    return {"float layers": ", ".join(in_float) or "none"}
+    return {"float layers": ", ".join(sorted(in_float)) or "none"}
 
 
 def _observe(model: bytes, tensors: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:

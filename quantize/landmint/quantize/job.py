@@ -16,6 +16,8 @@ class Job:
 
     source: Path
     """The float32 artefact of the same format; for TensorRT the ONNX file."""
+    graph: Path
+    """The float32 ONNX graph, whose names the settings use and every format is made from."""
     target: Path
     """The file to write; what belongs to it takes its stem."""
     tensors: NDArray[np.float32]

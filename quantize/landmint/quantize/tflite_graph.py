@@ -10,6 +10,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
 
 _FILE_ID = b"TFL3"
 _NONE, _RELU6 = schema.ActivationFunctionType.NONE, schema.ActivationFunctionType.RELU6
@@ -17,13 +18,13 @@ _KINDS: dict[int, str] = {
     code: kind for kind, code in vars(schema.BuiltinOperator).items() if kind.isupper()
 }
 _OPTIONS = {"ADD": schema.AddOptionsT, "MUL": schema.MulOptionsT}
-# Where an operator that is linear in its data takes data and weight.
-_LINEAR = {
+LINEAR = {
     "CONV_2D": (0, 1),
     "DEPTHWISE_CONV_2D": (0, 1),
     "FULLY_CONNECTED": (0, 1),
     "TRANSPOSE_CONV": (2, 1),
 }
+"""Where an operator that is linear in its data takes data and weight."""
 _PASS_ON = ("PAD", "MEAN", "RESHAPE")
 
 
@@ -85,6 +86,14 @@ class Flatbuffer:
         tensor.name, tensor.buffer = name.encode(), len(self._model.buffers) - 1
         self._graph.tensors.append(tensor)
         return len(self._graph.tensors) - 1
+
+    def constant(self, tensor: int) -> NDArray[np.float32] | None:
+        """The values of a float32 constant, flat; None for what is computed or of another type."""
+        mine = self._graph.tensors[tensor]
+        data = self._model.buffers[mine.buffer].data
+        if data is None or len(data) == 0 or mine.type != schema.TensorType.FLOAT32:
+            return None
+        return np.frombuffer(np.asarray(data, dtype=np.uint8).tobytes(), dtype=np.float32)
 
     def scale_constant(self, tensor: int, factor: float) -> None:
         """Multiply a float32 constant; other tensors of the same buffer keep their values."""
@@ -165,8 +174,8 @@ def _linear_weights(model: Flatbuffer, tensor: int) -> list[int] | None:
             return None
         for reader in model.readers(current):
             kind, inputs = model.kind(reader), list(reader.inputs)
-            if kind in _LINEAR and inputs.index(current) == _LINEAR[kind][0]:
-                weights.append(int(inputs[_LINEAR[kind][1]]))
+            if kind in LINEAR and inputs.index(current) == LINEAR[kind][0]:
+                weights.append(int(inputs[LINEAR[kind][1]]))
             elif kind in _PASS_ON or _is_plain_product(model, reader, scaled):
                 scaled.add(int(reader.outputs[0]))
                 waiting.append(int(reader.outputs[0]))

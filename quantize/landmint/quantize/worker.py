@@ -31,12 +31,14 @@ def main(request: Mapping[str, Any]) -> None:
 
     Args:
         request: "module" whose `quantize` does it; "source" and "target" files with the engine
-            of each, "source_engine" and "engine"; "crops", an .npy of (N, S, S, 3) uint8; the
-            "contract" in the artefacts' layout; "config"; the file for the "notes".
+            of each, "source_engine" and "engine"; "graph", the float32 ONNX file; "crops", an
+            .npy of (N, S, S, 3) uint8; the "contract" in the artefacts' layout; "config"; the
+            file for the "notes".
     """
     contract = Contract.from_json(request["contract"])
     job = Job(
         Path(request["source"]),
+        Path(request["graph"]),
         Path(request["target"]),
         normalise(np.load(request["crops"]), contract),
         contract,
