@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 from landmint.export.embed import read_contract
 from landmint.export.to_onnx import OPSET, UNFIT, check_fit, to_onnx
 from landmint.runtime.errors import LandmintError
+from landmint.train.models import ModelConfig, create_model
 from landmint.train.models.base import LandmarkModel
 
 
@@ -37,6 +38,24 @@ def test_graph_is_static_folded_and_named_by_the_contract(
         tiny.contract.outputs, session.run(None, {"image": images.numpy()}), strict=True
     ):
         np.testing.assert_allclose(found, expected[output.name].numpy(), atol=1e-5)
+
+
+def test_pixel_shuffle_is_one_operator(tmp_path: Path) -> None:
+    config = ModelConfig(
+        name="mobilefan", backbone="mobilenetv2_050", decoder="shuffle", input_size=32
+    )
+    torch.manual_seed(0)
+    model = create_model(config, np.full((68, 2), 0.5)).eval()
+    path = tmp_path / "shuffle.onnx"
+    to_onnx(model, path)
+    operators = [node.op_type for node in onnx.load(path).graph.node]
+    assert operators.count("DepthToSpace") == 3 and "Transpose" not in operators
+    images = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        expected = model(images)["heatmaps"].numpy()
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"image": images.numpy()})
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_file_tells_nothing_of_this_machine(pip_onnx: Path) -> None:

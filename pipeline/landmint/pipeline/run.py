@@ -33,6 +33,9 @@ RUN_FILE = "run.json"
 """In the run's folder: name, about, recipe (its text) and command (what makes it again)."""
 WEIGHTS = "model.safetensors"
 
+_LATER: Mapping[str, Any] = {"activation": "", "squeeze_excite": True, "decoder": ""}
+"""Settings of a network that came after the first, and what they were before they could be set: at
+that they do not count, so that what was trained without them stays up to date."""
 REVISIONS: Mapping[str, int] = {
     "faces": 1,
     "teacher": 1,
@@ -234,7 +237,9 @@ class Run:
 
 def training_settings(network: NetworkRecipe) -> dict[str, Any]:
     """What decides the weights of a network."""
-    exclude: dict[str, Any] = {"fit": set(INDIFFERENT)}
+    model = network.model
+    absent = {name for name, default in _LATER.items() if getattr(model, name) == default}
+    exclude: dict[str, Any] = {"fit": set(INDIFFERENT), "model": absent}
     return network.model_dump(mode="json", exclude=exclude)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from numpy.typing import NDArray
 
@@ -13,6 +14,7 @@ from landmint.runtime.errors import LandmintError
 from landmint.train.models import MODELS, ModelConfig, create_model, model_class
 from landmint.train.models.base import LandmarkModel, tap_shapes
 from landmint.train.models.complexity import complexity
+from landmint.train.models.mobilefan import PixelShuffle
 from landmint.train.models.pipnet import nearest
 
 MakeModel = Callable[..., LandmarkModel]
@@ -22,10 +24,16 @@ SMALL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("hrnet", {"input_size": 64, "backbone": "hrnet_w18_small_v2", "markup": "98"}),
     ("pipnet", {"input_size": 128}),
     ("pipnet", {"input_size": 64, "stride": 16, "backbone": "mobilenetv3_small_100"}),
+    ("pipnet", {"input_size": 64, "activation": "relu6"}),
+    ("pipnet", {"input_size": 64, "activation": "relu", "squeeze_excite": False}),
     ("pfld", {"input_size": 64}),
     ("pfld", {"input_size": 112, "width": 0.25, "markup": "98"}),
     ("pfld", {"input_size": 64, "backbone": "mobilenetv3_small_100"}),
+    ("pfld", {"input_size": 64, "backbone": "mobilenetv3_small_050", "activation": "relu6"}),
+    ("pfld", {"input_size": 64, "backbone": "mobilenetv3_small_050", "squeeze_excite": False}),
     ("mobilefan", {"input_size": 64}),
+    ("mobilefan", {"input_size": 64, "decoder": "shuffle", "activation": "relu"}),
+    ("mobilefan", {"input_size": 64, "decoder": "shuffle", "width": 0.5, "stride": 2}),
     ("mobilefan", {"input_size": 64, "stride": 2, "backbone": "mobilenetv2_050", "width": 0.5}),
 )
 
@@ -80,6 +88,62 @@ def test_mobilefan_has_about_two_million_parameters(make_model: MakeModel) -> No
     assert complexity(make_model("mobilefan")).parameters == pytest.approx(2.02e6, rel=0.03)
     half = complexity(make_model("mobilefan", backbone="mobilenetv2_050"))
     assert half.parameters < 0.7e6
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "millions", "giga_macs"),
+    [
+        ("pipnet", {"activation": "relu6"}, "4.47", "0.375"),
+        ("pipnet", {"activation": "relu", "squeeze_excite": False}, "2.96", "0.374"),
+        ("mobilefan", {"input_size": 128}, "2.05", "0.112"),
+        ("mobilefan", {"input_size": 128, "decoder": "shuffle"}, "2.06", "0.108"),
+    ],
+)
+def test_size_of_the_choices(
+    name: str, settings: dict[str, Any], millions: str, giga_macs: str, make_model: MakeModel
+) -> None:
+    size = complexity(make_model(name, **settings))
+    assert f"{size.parameters / 1e6:.2f}" == millions
+    assert f"{size.macs / 1e9:.3f}" == giga_macs
+
+
+def test_the_trunk_is_built_from_what_was_chosen(make_model: MakeModel) -> None:
+    def kinds(**settings: object) -> set[str]:
+        model = make_model("pipnet", input_size=64, **settings)
+        return {type(module).__name__ for module in model.modules()}
+
+    assert kinds() >= {"Hardswish", "SqueezeExcite"}
+    assert "Hardswish" not in kinds(activation="relu6") and "ReLU6" in kinds(activation="relu6")
+    plain = kinds(activation="relu", squeeze_excite=False)
+    assert not plain & {"Hardswish", "ReLU6", "SqueezeExcite", "Hardsigmoid", "HardSigmoid"}
+
+
+def test_the_chosen_trunk_starts_from_the_published_weights(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = make_model("pipnet", input_size=64).state_dict()
+    real = timm.create_model
+
+    def fetched(*arguments: Any, pretrained: bool, **settings: Any) -> Any:
+        trunk = real(*arguments, pretrained=False, **settings)
+        weights = {k.removeprefix("trunk."): v + pretrained for k, v in published.items()}
+        trunk.load_state_dict({k: v for k, v in weights.items() if k in trunk.state_dict()})
+        return trunk
+
+    monkeypatch.setattr("timm.create_model", fetched)
+    plain = make_model(
+        "pipnet", input_size=64, activation="relu", squeeze_excite=False, pretrained=True
+    )
+    found = {k: v for k, v in plain.state_dict().items() if k.startswith("trunk.")}
+    assert len(found) > 200
+    assert all(torch.equal(v, published[k] + 1) for k, v in found.items())
+
+
+def test_pixel_shuffle_spreads_channels_over_cells() -> None:
+    maps = torch.arange(8.0).reshape(1, 8, 1, 1).expand(1, 8, 3, 3)
+    first, second = PixelShuffle()(maps)[0]
+    assert torch.equal(first, torch.tensor([[0.0, 2], [4, 6]]).repeat(3, 3))
+    assert torch.equal(second, first + 1)
 
 
 def test_hrnet_joins_the_raw_branches(make_model: MakeModel) -> None:
@@ -160,6 +224,12 @@ def test_decode_is_the_architectures_own_unless_configured(make_model: MakeModel
         ("hrnet", {"backbone": "resnet50"}, "choices: hrnet_w18"),
         ("pipnet", {"markup": "98"}, "98 points"),
         ("pipnet", {"neighbours": 68}, "at most 67"),
+        ("mobilefan", {"activation": "hard_swish"}, "choices: relu6, relu"),
+        ("hrnet", {"activation": "relu6"}, "has no activation 'relu6'"),
+        ("mobilefan", {"squeeze_excite": False}, "leave squeeze_excite away"),
+        ("pfld", {"input_size": 64, "squeeze_excite": False}, "no squeeze-and-excitation"),
+        ("pipnet", {"decoder": "shuffle"}, "leave decoder away"),
+        ("pfld", {"input_size": 64, "pretrained": True}, "choose a backbone of timm's"),
         ("vgg", {}, "choices: hrnet, pipnet, pfld, mobilefan"),
         ("hrnet", {"markup": "5"}, "unknown markup '5'"),
     ],

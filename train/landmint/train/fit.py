@@ -103,6 +103,7 @@ def _identity_of(
         "training faces": train.fingerprint,
         "validation faces": val.fingerprint,
         "contract": model.contract.to_json(),
+        "activation": model.config.activation or None,  # the one choice without weights
         "task": type(task).__name__,
         "weights": shapes,
     }

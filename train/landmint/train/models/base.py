@@ -3,10 +3,9 @@
 Not an architecture; those stand in the files beside this one.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-import timm
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -14,7 +13,8 @@ from torch import Tensor, nn
 from landmint.runtime.contract import Contract, CropRule, Decode, Head, Output
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
-from landmint.train.models.config import ModelConfig
+from landmint.train.models.config import Decoder, ModelConfig
+from landmint.train.models.trunks import check_trunk
 
 Shape = NDArray[np.float64]
 
@@ -30,6 +30,8 @@ class LandmarkModel(nn.Module):
     """The trunks to choose from, the default first."""
     STRIDES: ClassVar[tuple[int, ...]]
     """The strides to choose from, the default first."""
+    DECODERS: ClassVar[tuple[Decoder, ...]] = ()
+    """The ways up to the heatmaps to choose from, the default first."""
     IMITATES: ClassVar[tuple[int, ...]] = ()
     """The taps that distillation makes resemble the teacher's last one."""
 
@@ -109,6 +111,11 @@ class LandmarkModel(nn.Module):
         return config.stride or cls.strides_for(config)[0]
 
     @classmethod
+    def decoder_of(cls, config: ModelConfig) -> Decoder:
+        """The way up to the heatmaps that the settings mean; empty where there is none."""
+        return config.decoder or next(iter(cls.DECODERS), "")
+
+    @classmethod
     def strides_for(cls, config: ModelConfig) -> tuple[int, ...]:
         """The strides to choose from, the default first."""
         return cls.STRIDES
@@ -134,6 +141,9 @@ class LandmarkModel(nn.Module):
                 remedy="leave width at 1 and choose a backbone of the width that you want",
                 choices=cls.BACKBONES,
             )
+        if config.decoder and config.decoder not in cls.DECODERS:
+            raise LandmintError(f"{name} has no decoder to choose", remedy="leave decoder away")
+        check_trunk(config, backbone)
         cls._check_size(config)
 
     @classmethod
@@ -151,26 +161,6 @@ class LandmarkModel(nn.Module):
     def divisor_of(cls, config: ModelConfig) -> int:
         """What the input size must divide by: the coarsest stride in the network."""
         return cls.stride_of(config)
-
-
-def timm_trunk(name: str, pretrained: bool, **settings: Any) -> tuple[nn.Module, tuple[int, ...]]:
-    """A timm backbone that returns a list of maps, and the channels of each.
-
-    Raises:
-        LandmintError: its pretrained weights could not be had.
-    """
-    try:
-        trunk = timm.create_model(name, features_only=True, pretrained=pretrained, **settings)
-    except Exception as error:
-        if not pretrained:
-            raise
-        # The download may fail in a dozen ways of several libraries; all mean the same here.
-        raise LandmintError(
-            f"no pretrained weights for the backbone '{name}'",
-            reason=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
-            remedy="set pretrained = false, or run where the Hugging Face hub can be reached",
-        ) from error
-    return trunk, tuple(trunk.feature_info.channels())
 
 
 def conv_bn_relu(

@@ -3,11 +3,15 @@
 Not a network: this file imports no torch, so that a recipe is checked in a moment.
 """
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from landmint.runtime.contract import Decode
 
 Channels = tuple[float, float, float]
+Activation = Literal["", "hard_swish", "relu6", "relu"]
+Decoder = Literal["", "deconv", "shuffle"]
 
 
 class ModelConfig(BaseModel):
@@ -19,6 +23,16 @@ class ModelConfig(BaseModel):
     """The architecture: a key of `MODELS`."""
     backbone: str = ""
     """The trunk, "own" or a timm model; empty for the architecture's first choice."""
+    activation: Activation = ""
+    """Of a timm trunk where it was published with hard-swish or ReLU6; empty for that one. Layers
+    published with ReLU keep it. A trunk with hard-swish needs no other one to become INT8:
+    quantising writes hard-swish as ADD, a clip and MUL by itself. ReLU6 saves those too."""
+    squeeze_excite: bool = True
+    """Keep the squeeze-and-excitation gates of a trunk that was published with them."""
+    decoder: Decoder = ""
+    """MobileFAN, from the trunk's map up to the heatmaps: "deconv", transposed convolutions as
+    published, or "shuffle", a separable convolution and pixel shuffle, which stays integer in
+    every engine; empty for "deconv"."""
     width: float = Field(default=1.0, gt=0)
     """Multiplies the channels of what is not taken from timm: PFLD's own trunk, MobileFAN's
     decoder. The width of a timm trunk is part of its name."""

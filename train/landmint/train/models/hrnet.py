@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from landmint.runtime.contract import Contract, Head, Output
-from landmint.train.models.base import LandmarkModel, Shape, heatmap_head, start_small, timm_trunk
+from landmint.train.models.base import LandmarkModel, Shape, heatmap_head, start_small
 from landmint.train.models.config import ModelConfig
+from landmint.train.models.trunks import timm_trunk
 
 _STRIDE = 4  # input pixels per heatmap cell
 _COARSEST = 32  # stride of the last branch
@@ -34,7 +35,7 @@ class HRNet(LandmarkModel):
         # timm's default widens them by modules of its classifier that the face head lacks.
         self.trunk, channels = timm_trunk(
             self.backbone_of(config),
-            config.pretrained,
+            config,
             feature_location="",
             out_indices=(1, 2, 3, 4),
         )

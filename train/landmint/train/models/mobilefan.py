@@ -1,4 +1,4 @@
-"""MobileFAN: heatmaps from MobileNetV2 and three narrow deconvolutions.
+"""MobileFAN: heatmaps from MobileNetV2 and a narrow decoder of three levels.
 
 Zhao et al., "MobileFAN: transferring deep hidden representation for face alignment", Pattern
 Recognition 2020. A decoder of 256 channels would make it 5.2 M parameters; the published 2.0 M
@@ -7,22 +7,27 @@ need a narrow one.
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from landmint.runtime.contract import Contract, Head, Output
 from landmint.train.models.base import (
     LandmarkModel,
     Shape,
+    conv_bn_relu,
     heatmap_head,
     scaled,
     start_small,
-    timm_trunk,
 )
 from landmint.train.models.config import ModelConfig
+from landmint.train.models.trunks import timm_trunk
 
-# Few where MobileNetV2's 320 channels come in, for there a channel costs 16 x 320 weights; more
-# towards the heatmaps, whose number may not far exceed the channels that they are made of.
-_DECODER = (32, 48, 64)
+# Few where MobileNetV2's 320 channels come in, for there a channel of a 4x4 kernel costs 16 x 320
+# weights; more towards the heatmaps, whose number may not far exceed the channels that they are
+# made of.
+_DECONV = (32, 48, 64)
+# The same number of weights: here a channel costs 4 x 320.
+_SHUFFLE = (128, 96, 64)
 _RISE = 8  # how much finer the heatmaps are than the encoder's last map
 
 
@@ -34,6 +39,7 @@ class MobileFAN(LandmarkModel):
 
     BACKBONES: ClassVar = ("mobilenetv2_100", "mobilenetv2_050")
     STRIDES: ClassVar = (4, 2)
+    DECODERS: ClassVar = ("deconv", "shuffle")
     IMITATES: ClassVar = (1, 2, 3)
 
     def __init__(self, config: ModelConfig, contract: Contract) -> None:
@@ -41,14 +47,16 @@ class MobileFAN(LandmarkModel):
         super().__init__(config, contract)
         self.trunk, (channels,) = timm_trunk(
             self.backbone_of(config),
-            config.pretrained,
+            config,
             output_stride=self.divisor_of(config),
             out_indices=(4,),
         )
+        shuffles = self.decoder_of(config) == "shuffle"
+        twice = separable_shuffle if shuffles else deconv_bn_relu
         self.decoder = nn.ModuleList()
-        for level in _DECODER:
+        for level in _SHUFFLE if shuffles else _DECONV:
             outputs = scaled(level, config.width)
-            self.decoder.append(deconv_bn_relu(channels, outputs))
+            self.decoder.append(twice(channels, outputs))
             channels = outputs
         self.heatmaps = start_small(nn.Conv2d(channels, contract.landmarks.points, 1))
 
@@ -90,3 +98,40 @@ def deconv_bn_relu(inputs: int, outputs: int) -> nn.Sequential:
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
+
+
+def separable_shuffle(inputs: int, outputs: int) -> nn.Sequential:
+    """Twice the size: depthwise 3x3, 1x1 to the four cells that each becomes, pixel shuffle.
+
+    Shi et al., "Real-time single image and video super-resolution using an efficient sub-pixel
+    convolutional neural network", CVPR 2016, section 3.2.
+    """
+    return nn.Sequential(
+        conv_bn_relu(inputs, inputs, 3, padding=1, groups=inputs),
+        conv_bn_relu(inputs, 4 * outputs, 1),
+        PixelShuffle(),
+    )
+
+
+class PixelShuffle(nn.Module):
+    """Maps (B, 4C, H, W) to (B, C, 2H, 2W): channel c + C (2i + j) becomes cell (i, j).
+
+    nn.PixelShuffle takes the four of a cell from neighbouring channels instead. In this order the
+    move is one operator of TFLite too, and not three transpositions.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Shuffle; one ONNX operator when exported."""
+        count, channels, height, width = maps.shape
+        shape = (count, channels // 4, 2 * height, 2 * width)
+        if torch.onnx.is_in_onnx_export():
+            shuffled: Tensor = torch.onnx.ops.symbolic(
+                "DepthToSpace",
+                (maps,),
+                {"blocksize": 2, "mode": "DCR"},
+                dtype=maps.dtype,
+                shape=shape,
+            )
+            return shuffled
+        cells = maps.reshape(count, 2, 2, channels // 4, height, width)
+        return cells.permute(0, 3, 4, 1, 5, 2).reshape(shape)

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from landmint.runtime.contract import Contract, Head, Output
 from landmint.runtime.markup import get_markup
-from landmint.train.models.base import LandmarkModel, Shape, conv_bn_relu, scaled, timm_trunk
+from landmint.train.models.base import LandmarkModel, Shape, conv_bn_relu, scaled
 from landmint.train.models.config import ModelConfig
+from landmint.train.models.trunks import OWN, timm_trunk
 
-OWN = "own"
 _WHOLE = 128  # channels of the third scale, which sees the face at once
 
 
@@ -42,7 +42,7 @@ class PFLD(LandmarkModel):
         if backbone == OWN:
             self.trunk = OwnTrunk(config.width)
         else:
-            self.trunk = MobileTrunk(backbone, config.pretrained, stride)
+            self.trunk = MobileTrunk(backbone, config, stride)
         _, middle, coarse = self.trunk.channels
         whole = scaled(_WHOLE, config.width)
         self.whole = conv_bn_relu(coarse, whole, kernel=config.input_size // stride)
@@ -114,11 +114,11 @@ class OwnTrunk(nn.Module):
 class MobileTrunk(nn.Module):
     """MobileNetV3 from timm: maps of strides 8, 16 and 32 (or 16, dilated), the last narrowed."""
 
-    def __init__(self, backbone: str, pretrained: bool, stride: int) -> None:
+    def __init__(self, backbone: str, config: ModelConfig, stride: int) -> None:
         """Build it."""
         super().__init__()
         self.trunk, (early, middle, last) = timm_trunk(
-            backbone, pretrained, output_stride=stride, out_indices=(2, 3, 4)
+            backbone, config, output_stride=stride, out_indices=(2, 3, 4)
         )
         self.narrow = conv_bn_relu(last, _WHOLE, 1)
         self.channels = (early, middle, _WHOLE)

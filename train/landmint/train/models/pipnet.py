@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from landmint.runtime.contract import Contract, Head, Output
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
-from landmint.train.models.base import LandmarkModel, Shape, start_small, timm_trunk
+from landmint.train.models.base import LandmarkModel, Shape, start_small
 from landmint.train.models.config import ModelConfig
+from landmint.train.models.trunks import timm_trunk
 
 
 class PIPNet(LandmarkModel):
@@ -36,7 +37,7 @@ class PIPNet(LandmarkModel):
         super().__init__(config, contract)
         self.trunk, channels = timm_trunk(
             self.backbone_of(config),
-            config.pretrained,
+            config,
             output_stride=self.stride_of(config),
             out_indices=(2, 3, 4),
         )
