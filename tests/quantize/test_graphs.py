@@ -1,4 +1,4 @@
-"""Names in, nodes out: last layers, gates and ranges of a graph."""
+"""Ranges of a graph's tensors, and the heads that 8 bits spoil."""
 
 from collections.abc import Callable
 
@@ -7,51 +7,11 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from landmint.quantize.graphs import Wiring, alive, chosen_layers, gates, last_layers, replace_nodes
 from landmint.quantize.heads import float_outputs
 from landmint.quantize.ranges import observe, run_all, settle
 from landmint.runtime.contract import Contract, Head
-from landmint.runtime.errors import LandmintError
 
 Graphs = Callable[[str], onnx.ModelProto]
-
-
-def test_last_layers_are_found_behind_reshapes(graph_of: Graphs) -> None:
-    graph = graph_of("coordinates").graph
-    shape = onnx.numpy_helper.from_array(np.array([1, 136], dtype=np.int64), "out_shape")
-    graph.initializer.append(shape)
-    fc = next(node for node in graph.node if node.op_type == "Gemm")
-    fc.output[0] = "raw"
-    graph.node.append(onnx.helper.make_node("Reshape", ["raw", "out_shape"], ["coordinates"]))
-    assert last_layers(graph, ["coordinates"]) == {"coordinates"}
-    assert last_layers(graph_of("pip").graph, ["x", "y"]) == {"x", "y"}
-    assert last_layers(graph, []) == frozenset()
-
-
-def test_gates_are_the_layers_between_a_pool_and_a_sigmoid(graph_of: Graphs) -> None:
-    model = graph_of("pip")
-    assert gates(model.graph) == {"se1", "se2"}
-    pool = next(node for node in model.graph.node if node.op_type == "ReduceMean")
-    pool.op_type = "Abs"
-    assert gates(model.graph) == frozenset()
-
-
-def test_a_layer_of_another_name_is_refused_with_the_closest(graph_of: Graphs) -> None:
-    graph = graph_of("pip").graph
-    assert chosen_layers(graph, ["stem", "deep"]) == {"stem", "deep"}
-    with pytest.raises(LandmintError, match="no weighted layer 'stem_act'") as caught:
-        chosen_layers(graph, ["stem_act"])
-    assert caught.value.choices[0] == "stem"
-
-
-def test_dead_nodes_and_constants_go(graph_of: Graphs) -> None:
-    graph = graph_of("pip").graph
-    kept = len(graph.node)
-    graph.node.append(onnx.helper.make_node("Relu", ["stem"], ["dead"]))
-    graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(1), "dead_constant"))
-    replace_nodes(graph, alive(graph))
-    assert len(graph.node) == kept
-    assert "dead_constant" not in Wiring(graph).constants
 
 
 def test_ranges_are_those_of_the_tensors(graph_of: Graphs, tensors: NDArray[np.float32]) -> None:

@@ -9,13 +9,14 @@ import pytest
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from landmint.export.graphs import Wiring, gates
+from landmint.export.lint import Finding, lint
+from landmint.export.lint.tensorrt import is_too_small
 from landmint.export.to_tensorrt import to_float16
 from landmint.quantize.config import QuantizeConfig
-from landmint.quantize.graphs import Wiring, gates
-from landmint.quantize.int8_tensorrt import add_pairs, quantize
+from landmint.quantize.int8_tensorrt import add_pairs, check_pairs, quantize
 from landmint.quantize.job import Job
 from landmint.quantize.ranges import observe, run_all, settle
-from landmint.quantize.tensorrt_rules import broken_rules, check_rules, is_too_small
 from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError
 
@@ -40,6 +41,10 @@ def sound(paired_of: Graphs) -> onnx.ModelProto:
     return to_float16(paired_of("heatmap"))
 
 
+def broken(model: onnx.ModelProto) -> list[Finding]:
+    return [one for one in lint(model, targets=("tensorrt",)) if one.target == "tensorrt"]
+
+
 def node_of(model: onnx.ModelProto, name: str) -> NodeProto:
     found: NodeProto = next(node for node in model.graph.node if node.name == name)
     return found
@@ -56,7 +61,7 @@ def set_constant(model: onnx.ModelProto, name: str, values: NDArray[np.generic])
 def test_pairs_are_sound_and_close(kind: str, paired_of: Graphs, graph_of: Graphs,
                                    tensors: Tensors) -> None:  # fmt: skip
     paired = paired_of(kind)
-    assert broken_rules(to_float16(paired)) == []
+    assert broken(to_float16(paired)) == []
     expected, found = run_all(graph_of(kind), tensors), run_all(paired, tensors)
     for name, values in expected.items():
         error = np.sqrt(np.mean((found[name] - values) ** 2) / np.mean(values**2))
@@ -97,7 +102,7 @@ def test_a_dead_channel_keeps_a_positive_scale(graph_of: Graphs) -> None:
     weight.CopyFrom(numpy_helper.from_array(values, "thin_w"))
     names = ["image", *(name for node in model.graph.node for name in node.output)]
     typed = to_float16(add_pairs(model, dict.fromkeys(names, (0.0, 0.0)), frozenset()))
-    check_rules(typed)
+    assert broken(typed) == []
 
 
 def test_scales_are_exact_in_float16(paired_of: Graphs) -> None:
@@ -227,33 +232,33 @@ def pair_behind(model: onnx.ModelProto, tensor: str, like: str) -> None:
 @pytest.mark.parametrize(
     ("rule", "breach"),
     [
-        (1, unsigned),
-        (1, without_zero_point),
-        (1, asymmetric),
-        (2, dead_scale),
-        (2, computed_scale),
-        (3, scale_per_activation_channel),
-        (4, axis_left_out),
-        (4, wrong_axis),
-        (5, quantised_bias),
-        (6, float_activation),
-        (6, pair_before_relu),
-        (7, float_skip),
-        (7, nothing_left_to_fuse),
-        (8, pair_into_a_gate),
-        (9, small_layer),
-        (10, float32_constant),
-        (10, float32_tensor),
+        ("tensorrt-1-symmetric", unsigned),
+        ("tensorrt-1-symmetric", without_zero_point),
+        ("tensorrt-1-symmetric", asymmetric),
+        ("tensorrt-2-scale", dead_scale),
+        ("tensorrt-2-scale", computed_scale),
+        ("tensorrt-3-per-tensor", scale_per_activation_channel),
+        ("tensorrt-4-axis", axis_left_out),
+        ("tensorrt-4-axis", wrong_axis),
+        ("tensorrt-5-bias", quantised_bias),
+        ("tensorrt-6-layer", float_activation),
+        ("tensorrt-6-layer", pair_before_relu),
+        ("tensorrt-7-residual", float_skip),
+        ("tensorrt-7-residual", nothing_left_to_fuse),
+        ("tensorrt-8-others", pair_into_a_gate),
+        ("tensorrt-9-small", small_layer),
+        ("tensorrt-10-half", float32_constant),
+        ("tensorrt-10-half", float32_tensor),
     ],
 )
 def test_each_breach_is_named(
-    sound: onnx.ModelProto, rule: int, breach: Callable[[onnx.ModelProto], None]
+    sound: onnx.ModelProto, rule: str, breach: Callable[[onnx.ModelProto], None]
 ) -> None:
-    assert broken_rules(sound) == []
+    assert broken(sound) == []
     breach(sound)
-    assert f"rule {rule}:" in " ".join(broken_rules(sound))
-    with pytest.raises(LandmintError, match="rules of explicit quantisation"):
-        check_rules(sound)
+    assert rule in {finding.rule for finding in broken(sound)}
+    with pytest.raises(LandmintError, match=rule):
+        check_pairs(sound)
 
 
 def concat_of(scales: tuple[float, float]) -> onnx.ModelProto:
@@ -276,8 +281,9 @@ def concat_of(scales: tuple[float, float]) -> onnx.ModelProto:
 
 
 def test_joined_tensors_share_a_scale() -> None:
-    assert broken_rules(concat_of((0.1, 0.1))) == []
-    assert "rule 8: joined joins inputs of different scales" in broken_rules(concat_of((0.1, 0.2)))
+    assert broken(concat_of((0.1, 0.1))) == []
+    told = [str(finding) for finding in broken(concat_of((0.1, 0.2)))]
+    assert "tensorrt-8-others: joined: joins inputs of different scales" in told
 
 
 def test_quantize_writes_a_typed_graph(
@@ -296,7 +302,7 @@ def test_quantize_writes_a_typed_graph(
     source = tmp_path / "float32.onnx"
     notes = quantize(Job(source, source, target, tensors, contract, QuantizeConfig()))
     typed = onnx.load(target)
-    assert broken_rules(typed) == []
+    assert broken(typed) == []
     assert notes["engine"] == "not built: no TensorRT"
     assert notes["float layers"] == "4 of 7: stem, se1, se2, coordinates"
     assert notes["simulated drift"].startswith("mean 0.")

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from landmint.export.embed import ONNX_KEY
 from landmint.export.isolated import missing_packages
+from landmint.export.lint import lint, refuse
+from landmint.export.lint.rule import Shape, shape_of
 from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path
@@ -25,13 +27,8 @@ from landmint.train.models.base import LandmarkModel
 if TYPE_CHECKING:
     import onnx
 
-Shape = tuple[int | None, ...]
-
 OPSET = 18
 """The oldest that torch's exporter writes itself; every converter downstream reads it."""
-
-UNFIT = ("BatchNormalization", "ConstantOfShape", "Constant", "Dropout", "Identity", "If", "Loop")
-"""What a simplified static graph cannot hold: each hides a fold that quantisers rely on."""
 
 
 def unavailable() -> str:
@@ -135,30 +132,13 @@ def check_fit(model: "onnx.ModelProto", contract: Contract) -> None:
         LandmintError: an unfolded operator, a shape that is not static, or names and shapes of
             input and outputs that differ from the contract.
     """
-    unfit = sorted({node.op_type for node in model.graph.node} & set(UNFIT))
-    if unfit:
-        raise LandmintError(
-            f"the ONNX graph still holds {', '.join(unfit)}",
-            reason="it should have been folded into the weights; INT8 needs it so",
-            remedy="build the network from layers that fold, without value-dependent shapes",
-        )
+    refuse("the ONNX graph", [one for one in lint(model, targets=()) if one.severity == "error"])
     expected: dict[str, Shape] = {contract.input_name: contract.input_shape}
     expected |= {output.name: (1, *output.shape) for output in contract.outputs}
-    found = {value.name: _shape(value) for value in (*model.graph.input, *model.graph.output)}
+    found = {value.name: shape_of(value) for value in (*model.graph.input, *model.graph.output)}
     if found != expected:
         raise LandmintError(
             f"the ONNX graph takes and returns {found}",
             reason=f"its contract says {expected}",
             remedy="make the network's head and its contract agree",
         )
-    dynamic = [value.name for value in model.graph.value_info if None in _shape(value)]
-    if dynamic:
-        raise LandmintError(
-            f"{dynamic[0]} has no static shape in the ONNX graph",
-            remedy="build the network for one input size",
-        )
-
-
-def _shape(value: "onnx.ValueInfoProto") -> Shape:
-    dims = value.type.tensor_type.shape.dim
-    return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)

@@ -22,7 +22,7 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from landmint.quantize.graphs import Wiring, chosen_layers, last_layers, replace_nodes
+from landmint.export.graphs import Wiring, chosen_layers, last_layers, replace_nodes
 from landmint.quantize.heads import float_outputs
 from landmint.quantize.integer_friendly import bounded, fold_sixths, make_friendly
 from landmint.quantize.job import Job

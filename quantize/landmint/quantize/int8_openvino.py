@@ -10,7 +10,7 @@ import onnx
 import openvino
 from openvino.passes import ConstantFolding, Manager
 
-from landmint.quantize.graphs import chosen_layers, last_layers
+from landmint.export.graphs import chosen_layers, last_layers
 from landmint.quantize.heads import float_outputs
 from landmint.quantize.job import Job
 

@@ -1,6 +1,6 @@
 """ONNX to a strongly typed FP16 graph with explicit Q/DQ pairs, by TensorRT's rules.
 
-The rules are numbered as in `tensorrt_rules`, which checks them on the finished graph. An
+The rules are numbered as in `lint.tensorrt`, which checks them on the finished graph. An
 engine is built from it as from the float graph, on a machine that has TensorRT.
 """
 
@@ -11,19 +11,21 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
+from landmint.export.graphs import (
+    Wiring,
+    chosen_layers,
+    gates,
+    last_layers,
+    output_axis,
+    replace_nodes,
+)
+from landmint.export.lint import lint, refuse
+from landmint.export.lint.tensorrt import LAYERS, is_too_small, reads_levels
 from landmint.export.to_tensorrt import build_engine, to_float16
 from landmint.quantize.drift import describe, points_of
-from landmint.quantize.graphs import Wiring, chosen_layers, gates, last_layers, replace_nodes
 from landmint.quantize.heads import float_outputs
 from landmint.quantize.job import Job
 from landmint.quantize.ranges import Range, observe, run_all, settle_all
-from landmint.quantize.tensorrt_rules import (
-    LAYERS,
-    check_rules,
-    is_too_small,
-    output_axis,
-    reads_levels,
-)
 
 OPSET = 19
 """The first whose QuantizeLinear and DequantizeLinear take float16."""
@@ -55,7 +57,7 @@ def quantize(job: Job) -> dict[str, str]:
     in_float |= last_layers(model.graph, float_outputs(job.contract))
     paired = add_pairs(model, ranges, in_float)
     typed = to_float16(paired)
-    check_rules(typed)
+    check_pairs(typed)
     onnx.save(typed, job.target)
     refusal = build_engine(job.target, job.target.with_suffix(".engine"))
     layers = [node for node in paired.graph.node if node.op_type in LAYERS]
@@ -68,6 +70,16 @@ def quantize(job: Job) -> dict[str, str]:
         "float layers": f"{len(plain)} of {len(layers)}: {', '.join(plain) or 'none'}",
         "simulated drift": f"{describe(reference, found)} (Q/DQ in float32, onnxruntime)",
     }
+
+
+def check_pairs(typed: onnx.ModelProto) -> None:
+    """Refuse a graph that breaks a rule of TensorRT, be it one that only costs speed.
+
+    Raises:
+        LandmintError: it does; the message names the first few places.
+    """
+    findings = lint(typed, targets=("tensorrt",))
+    refuse("the TensorRT graph", [one for one in findings if one.target == "tensorrt"])
 
 
 def add_pairs(

@@ -15,7 +15,7 @@ from ai_edge_quantizer.algorithm_manager import AlgorithmName
 from ai_edge_quantizer.qtyping import TFLOperationName
 from numpy.typing import NDArray
 
-from landmint.quantize.graphs import chosen_layers, last_layers
+from landmint.export.graphs import chosen_layers, last_layers
 from landmint.quantize.heads import float_outputs
 from landmint.quantize.job import Job
 from landmint.quantize.ranges import settle_all

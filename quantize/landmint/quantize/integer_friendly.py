@@ -12,12 +12,11 @@ import numpy as np
 import onnx
 from onnx import NodeProto, helper, numpy_helper
 
-from landmint.quantize.graphs import Wiring, alive, attribute, replace_nodes
+from landmint.export.graphs import Wiring, alive, attribute, is_global_pool, replace_nodes
 from landmint.quantize.ranges import Range
 
 _CONSTANTS = {"landmint_zero": 0.0, "landmint_three": 3.0, "landmint_six": 6.0}
 _SIXTH = "landmint_sixth"
-_ALL_OF_THE_MAP = [2, 3]
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def make_friendly(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[HardGat
         if node.op_type == "HardSwish" or _is_usual_hard_sigmoid(node):
             gates.append(_gate_of(node))
             nodes += _plain(node, gates[-1])
-        elif node.op_type == "ReduceMean" and _is_global_pool(node, wiring):
+        elif node.op_type == "ReduceMean" and is_global_pool(node, wiring):
             pool = [node.input[0]], list(node.output)
             nodes.append(helper.make_node("GlobalAveragePool", *pool, name=node.name))
         else:
@@ -60,13 +59,6 @@ def make_friendly(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[HardGat
 def _is_usual_hard_sigmoid(node: NodeProto) -> bool:
     slope, offset = attribute(node, "alpha", 0.2), attribute(node, "beta", 0.5)
     return node.op_type == "HardSigmoid" and np.allclose([slope, offset], [1 / 6, 0.5])
-
-
-def _is_global_pool(node: NodeProto, wiring: Wiring) -> bool:
-    axes = wiring.array(node.input[1]) if len(node.input) > 1 else attribute(node, "axes", ())
-    if axes is None or attribute(node, "keepdims", 1) != 1:
-        return False
-    return sorted(axis % 4 for axis in axes) == _ALL_OF_THE_MAP
 
 
 def _gate_of(node: NodeProto) -> HardGate:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from landmint.quantize.graphs import WEIGHTED, Wiring, attribute
+from landmint.export.graphs import WEIGHTED, Wiring, attribute
 from landmint.quantize.tflite_graph import LINEAR, Flatbuffer
 from landmint.runtime.errors import LandmintError
 

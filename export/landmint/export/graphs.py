@@ -1,4 +1,4 @@
-"""What the ONNX quantisers need to know of a graph: who makes a tensor, who reads it, what gates.
+"""What linter and quantisers ask of an ONNX graph: who makes a tensor, who reads it, what gates.
 
 Not a graph library: names in, nodes out.
 """
@@ -14,10 +14,11 @@ from onnx import NodeProto, numpy_helper
 from landmint.runtime.errors import LandmintError
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_SHAPERS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity")
+SHAPERS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity")
 _GATE_PARTS = ("Conv", "Gemm", "Relu", "HardSwish", "HardSigmoid", "Sigmoid", "Clip")
 _POOLS = ("GlobalAveragePool", "ReduceMean")
 _NEAR = 3
+_ALL_OF_THE_MAP = [2, 3]
 
 
 class Wiring:
@@ -53,7 +54,7 @@ def last_layers(graph: onnx.GraphProto, outputs: Iterable[str]) -> frozenset[str
 
 def _weighted_maker(wiring: Wiring, tensor: str) -> NodeProto | None:
     node = wiring.maker.get(tensor)
-    while node is not None and node.op_type in _SHAPERS:
+    while node is not None and node.op_type in SHAPERS:
         node = wiring.maker.get(node.input[0])
     return node if node is not None and node.op_type in WEIGHTED else None
 
@@ -79,6 +80,21 @@ def _back_to_pool(wiring: Wiring, sigmoid: NodeProto) -> list[NodeProto]:
     if node is None or node.op_type not in _POOLS:
         return []
     return [node for node in passed if node.op_type in WEIGHTED]
+
+
+def is_global_pool(node: NodeProto, wiring: Wiring) -> bool:
+    """Whether a ReduceMean runs over rows and columns, and keeps them as axes of one."""
+    axes = wiring.array(node.input[1]) if len(node.input) > 1 else attribute(node, "axes", ())
+    if axes is None or attribute(node, "keepdims", 1) != 1:
+        return False
+    return sorted(axis % 4 for axis in axes) == _ALL_OF_THE_MAP
+
+
+def output_axis(node: NodeProto) -> int:
+    """The axis of a layer's weight that counts its output channels."""
+    if node.op_type == "Gemm":
+        return 0 if attribute(node, "transB", 0) else 1
+    return 1 if node.op_type == "ConvTranspose" else 0
 
 
 def attribute(node: NodeProto, name: str, default: Any) -> Any:

@@ -1,0 +1,102 @@
+"""What no target can work with, and what 8 bits do to the outputs wherever they run."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import NodeProto, numpy_helper
+
+from landmint.export.graphs import SHAPERS, WEIGHTED, Wiring, output_axis
+from landmint.export.lint.rule import Breach, Subject
+
+UNFIT = ("BatchNormalization", "ConstantOfShape", "Constant", "Dropout", "Identity", "If", "Loop")
+_LEVELS = 255  # steps of an 8-bit scale
+
+
+def non_finite(subject: Subject) -> Iterator[Breach]:
+    """Constants that hold NaN or infinity."""
+    for tensor in subject.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            count = int((~np.isfinite(values)).sum())
+            yield tensor.name, f"{count} of {values.size} numbers are NaN or infinite"
+
+
+def dynamic_shapes(subject: Subject) -> Iterator[Breach]:
+    """Tensors whose shape is not known before they are computed."""
+    named = [name for node in subject.graph.node if not node.domain for name in node.output]
+    for name in (*(value.name for value in subject.graph.input), *filter(None, named)):
+        shape = subject.shapes.get(name)
+        if shape is None or None in shape:
+            yield name, "has no static shape"
+
+
+def unfolded(subject: Subject) -> Iterator[Breach]:
+    """Operators that should have vanished into weights and shapes."""
+    for node in subject.graph.node:
+        if node.op_type in UNFIT:
+            yield node.name, f"{node.op_type} is not folded away"
+
+
+def dead_channels(subject: Subject) -> Iterator[Breach]:
+    """Layers some of whose output channels have no weight but zero."""
+    for node in subject.graph.node:
+        weight = _weight(node, subject.wiring)
+        if weight is not None and weight.ndim > 1:
+            first = np.moveaxis(weight, output_axis(node), 0)
+            channels = first.reshape(len(first), -1)
+            dead = int((channels == 0).all(axis=1).sum())
+            if dead:
+                yield node.name, f"{dead} of {len(channels)} output channels have only zero weights"
+
+
+def _weight(node: NodeProto, wiring: Wiring) -> NDArray[Any] | None:
+    """The constant weight of a layer, or its levels where it is quantised."""
+    if node.op_type not in WEIGHTED:
+        return None
+    twin = wiring.maker.get(node.input[1])
+    return wiring.array(node.input[1] if twin is None else twin.input[0])
+
+
+def output_floor(subject: Subject) -> Iterator[Breach]:
+    """Coordinates that one 8-bit scale would put on a coarse grid."""
+    contract = subject.contract
+    if contract is None or contract.head.kind != "coordinates":
+        return
+    side = contract.input_size
+    for output in contract.outputs:
+        step = side * _step_of(subject, output.name)
+        if step > 0:
+            yield (
+                output.name,
+                f"in 8 bits, a grid of {step:.2f} px on a crop of {side} px: off by up to "
+                f"{step / 2:.2f} px, whatever was learnt",
+            )
+
+
+def _step_of(subject: Subject, output: str) -> float:
+    """Step of an output in units of the crop's side; 0 where it stays in float."""
+    if not subject.is_paired:
+        return 1 / _LEVELS  # coordinates span [0, 1]
+    maker = subject.wiring.maker.get(output)
+    while maker is not None and maker.op_type in (*SHAPERS, "Cast"):
+        maker = subject.wiring.maker.get(maker.input[0])
+    if maker is None or maker.op_type != "DequantizeLinear":
+        return 0.0
+    scale = subject.wiring.array(maker.input[1])
+    return 0.0 if scale is None else float(np.max(scale))
+
+
+def mixed_outputs(subject: Subject) -> Iterator[Breach]:
+    """Outputs that join what different layers made, under one scale."""
+    wiring = subject.wiring
+    for value in subject.graph.output:
+        node = wiring.maker.get(value.name)
+        while node is not None and node.op_type in SHAPERS:
+            node = wiring.maker.get(node.input[0])
+        if node is None or node.op_type != "Concat":
+            continue
+        parts = [name for name in node.input if name not in wiring.constants]
+        if len(parts) > 1:
+            yield value.name, f"joins {len(parts)} tensors of ranges of their own"

@@ -1,0 +1,115 @@
+"""What a lint rule is, what it looks at, and what it says.
+
+No rule stands here: they are in the files beside this one, by target.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import onnx
+
+from landmint.export.config import Format
+from landmint.export.graphs import Wiring
+from landmint.runtime.contract import Contract
+
+Severity = Literal["error", "warning"]
+Target = Literal["every target"] | Format
+Stage = Literal["float", "paired", "any"]
+Shape = tuple[int | None, ...]
+
+PAIR = ("QuantizeLinear", "DequantizeLinear")
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One ONNX graph, as the rules see it."""
+
+    model: onnx.ModelProto
+    """With its shapes inferred."""
+    contract: Contract | None = None
+    """What the graph eats and returns; None where the file does not say."""
+
+    @property
+    def graph(self) -> onnx.GraphProto:
+        """The graph of the model."""
+        return self.model.graph
+
+    @cached_property
+    def wiring(self) -> Wiring:
+        """Who makes a tensor, and who reads it."""
+        return Wiring(self.graph)
+
+    @cached_property
+    def shapes(self) -> dict[str, Shape]:
+        """Shape by tensor, None for an axis that is not static."""
+        graph = self.graph
+        values = (*graph.input, *graph.value_info, *graph.output)
+        constants = {name: tuple(one.dims) for name, one in self.wiring.constants.items()}
+        return {value.name: shape_of(value) for value in values} | constants
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether it holds Q/DQ pairs."""
+        return any(node.op_type in PAIR for node in self.graph.node)
+
+
+Breach = tuple[str, str]
+"""Name of a node, tensor or output ("" for the graph as a whole), and what is the matter."""
+Check = Callable[[Subject], Iterator[Breach]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that a target cannot do, or does badly."""
+
+    target: Target
+    """Where."""
+    severity: Severity
+    """Error: it will not build, or computes something else. Warning: slow or inaccurate."""
+    stage: Stage
+    """Which graphs it is for: before quantisation, with Q/DQ pairs, or both."""
+    check: Check
+    """Finds the places."""
+    reason: str
+    """Why that cannot be worked with, or what it costs."""
+    remedy: str
+    """What to do about it."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One rule broken in one way, and where."""
+
+    rule: str
+    """Its id."""
+    target: Target
+    """As in `Rule`."""
+    severity: Severity
+    """As in `Rule`."""
+    fact: str
+    """What is the matter."""
+    nodes: tuple[str, ...]
+    """With which nodes, tensors or outputs; empty when with the graph as a whole."""
+    reason: str
+    """As in `Rule`."""
+    remedy: str
+    """As in `Rule`."""
+
+    def __str__(self) -> str:
+        """Rule, places and fact on one line."""
+        where = f"{named(self.nodes)}: " if self.nodes else ""
+        return f"{self.rule}: {where}{self.fact}"
+
+
+def named(nodes: tuple[str, ...], most: int = 3) -> str:
+    """The first few names, and how many more there are."""
+    rest = len(nodes) - most
+    return ", ".join(nodes[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def shape_of(value: onnx.ValueInfoProto) -> Shape:
+    """Shape of a tensor; None for an axis that is not static."""
+    dims: Any = value.type.tensor_type.shape.dim
+    return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
