@@ -144,3 +144,13 @@ def chosen_layers(graph: onnx.GraphProto, names: Iterable[str]) -> frozenset[str
             choices=near,
         )
     return chosen
+
+
+def ending_at(model: onnx.ModelProto, tensors: Iterable[str]) -> onnx.ModelProto:
+    """A copy that computes these tensors, in this order, and nothing else."""
+    cut = onnx.ModelProto()
+    cut.CopyFrom(model)
+    del cut.graph.output[:]
+    cut.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
+    replace_nodes(cut.graph, alive(cut.graph))
+    return cut

@@ -4,6 +4,7 @@ Not a quantiser: it knows no scales and no types.
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 Extremes = Mapping[str, NDArray[np.float64]]
 """Tensor name to (N, 2): the least and the greatest value for each of N faces."""
 Range = tuple[float, float]
+Optimise = Literal["all", "float", "none"]
+"""What ONNX Runtime may make of a graph: integer kernels of Q/DQ pairs, or float kernels alone, or
+nothing."""
 
 
 def observe(model: onnx.ModelProto, tensors: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
@@ -29,7 +33,7 @@ def observe(model: onnx.ModelProto, tensors: NDArray[np.float32]) -> dict[str, N
     watched.graph.output.extend(
         onnx.ValueInfoProto(name=name) for name in inner if name not in outputs
     )
-    session = _session(watched)
+    session = open_session(watched)
     (entrance,) = session.get_inputs()
     names = [output.name for output in session.get_outputs()]
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in (entrance.name, *names)}
@@ -40,18 +44,26 @@ def observe(model: onnx.ModelProto, tensors: NDArray[np.float32]) -> dict[str, N
     return {name: np.array(pairs, dtype=np.float64) for name, pairs in found.items()}
 
 
-def run_all(model: onnx.ModelProto, tensors: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+def run_all(
+    model: onnx.ModelProto, tensors: NDArray[np.float32], optimise: Optimise = "all"
+) -> dict[str, NDArray[np.float32]]:
     """Outputs (N, ...) by name of a graph of batch 1."""
-    session = _session(model)
+    session = open_session(model, optimise)
     (entrance,) = session.get_inputs()
     names = [output.name for output in session.get_outputs()]
     runs = [session.run(names, {entrance.name: face[None]}) for face in tensors]
     return {name: np.concatenate(values) for name, *values in zip(names, *runs, strict=True)}
 
 
-def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+def open_session(
+    model: onnx.ModelProto, optimise: Optimise = "all"
+) -> onnxruntime.InferenceSession:
+    """A graph in memory, ready to run on the CPU."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    if optimise == "none":
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.disable_quant_qdq", str(int(optimise != "all")))
     providers = ["CPUExecutionProvider"]
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=providers)
 

@@ -49,7 +49,7 @@ class OpenVinoEngine:
             "ENABLE_CPU_PINNING": False,
         }
         with loading(self.name, entry):
-            compiled = _core().compile_model(str(entry), "CPU", settings)
+            compiled = shared_core().compile_model(str(entry), "CPU", settings)
             (tensor,) = compiled.inputs
             partial = tensor.get_partial_shape()
             shape = [axis.get_length() if axis.is_static else -1 for axis in partial]
@@ -62,7 +62,7 @@ class OpenVinoEngine:
 
 
 @functools.cache
-def _core() -> Any:
+def shared_core() -> Any:
     """The one Core of this process, never given back.
 
     Each Core's CPU plugin gives the main thread a signal stack of its own and puts the one before

@@ -1,0 +1,121 @@
+"""Where INT8 loses: a bundle's layers by what they cost, and where its engines part.
+
+Everything is computed on labelled faces that are neither calibrated nor judged on. Not a fallback
+search: what to do about a layer is `fallback.py`'s.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import onnx
+
+from landmint.quantize.calibration import choose
+from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.divergence import Probe, Values, first_divergence
+from landmint.quantize.explanation import Divergence, Explanation
+from landmint.quantize.graphs import ending_at
+from landmint.quantize.probes import LiteRtProbe, OnnxRuntimeProbe, OpenVinoProbe
+from landmint.quantize.ranges import Optimise, run_all
+from landmint.quantize.sensitivity import Examination, Progress, layer_sensitivities
+from landmint.quantize.simulation import Simulation
+from landmint.runtime.bundle import Bundle
+from landmint.runtime.errors import LandmintError
+from landmint.train.faces.face import FaceSet
+
+FACES = 64
+"""So many faces are looked at, or all when there are fewer."""
+# Another order of sums moves a float32 tensor by some 1e-6. With equal levels, sums that fall
+# between two are rounded either way; with levels of their own, two graphs differ as each does from
+# the float graph, by a tenth or two.
+_FLOAT, _SAME_LEVELS, _OWN_LEVELS = 1e-3, 0.1, 0.3
+
+
+def explain(
+    bundle: Bundle,
+    faces: FaceSet,
+    progress: Progress = lambda done, total, what: None,
+) -> Explanation:
+    """Explain a bundle's INT8 variants.
+
+    Args:
+        bundle: with onnx/float32 and onnx/int8; its other variants are compared with these.
+        faces: of the bundle's markup; some are chosen, evenly over poses.
+        progress: told of every step.
+
+    Raises:
+        LandmintError: the bundle lacks one of the two, or there are no faces.
+    """
+    contract = bundle.manifest.contract
+    model, twin = (_graph(bundle, name) for name in ("onnx/float32", "onnx/int8"))
+    simulation = Simulation(model, twin)
+    some = choose(faces, QuantizeConfig(strategy="pose", size=min(FACES, len(faces.faces))))
+    exam = Examination(dataclasses.replace(faces, faces=some), contract)
+    reference = exam.points(model)
+    layers = layer_sensitivities(simulation, twin, exam, progress)
+    progress(len(layers), len(layers), "compare engines")
+    return Explanation(
+        model=bundle.manifest.name,
+        faces=len(some),
+        split=faces.source,
+        float_nme=exam.nme(reference),
+        built=exam.cost(exam.points(twin), reference),
+        simulated=exam.simulated_cost(simulation.whole(), reference),
+        layers=layers,
+        divergences=tuple(_divergences(_Engines(bundle, simulation, twin, exam.tensors[:1]))),
+    )
+
+
+def _graph(bundle: Bundle, name: str) -> onnx.ModelProto:
+    return onnx.load(bundle.entry(bundle.variant(name)))
+
+
+class _Engines:
+    """Every engine that a bundle has something for, on one face."""
+
+    def __init__(
+        self, bundle: Bundle, simulation: Simulation, twin: onnx.ModelProto, face: Values
+    ) -> None:
+        self._bundle, self._face = bundle, face
+        self.graph = simulation.plain.graph
+        names = [name for node in self.graph.node for name in node.output]
+        self._models = {
+            "float32": (simulation.plain, {name: name for name in names}),
+            "int8": (twin, {name: simulation.dequantised(name) for name in names}),
+        }
+        everything = run_all(ending_at(simulation.plain, names), face)
+        self._reference = {name: everything[name] for name in names}
+
+    def onnxruntime(self, precision: str, optimise: Optimise = "all") -> Probe:
+        model, places = self._models[precision]
+        return OnnxRuntimeProbe(f"onnx/{precision}", model, self._face, places, optimise)
+
+    def openvino(self, precision: str) -> Probe:
+        return OpenVinoProbe(*self._artefact("openvino", precision), self._face)
+
+    def litert(self, precision: str) -> Probe:
+        _, plain = self._artefact("tflite", "float32")
+        label, entry = self._artefact("tflite", precision)
+        return LiteRtProbe(label, entry, plain, self._face, self._reference)
+
+    def _artefact(self, format_: str, precision: str) -> tuple[str, Path]:
+        variant = self._bundle.variant(f"{format_}/{precision}")
+        return variant.name, self._bundle.entry(variant)
+
+
+def _divergences(engines: _Engines) -> Iterator[Divergence]:
+    """ONNX Runtime against the others, in float and in INT8."""
+    for precision, near, far in (("float32", _FLOAT, _FLOAT), ("int8", _SAME_LEVELS, _OWN_LEVELS)):
+        left = engines.onnxruntime(precision)
+        others: tuple[tuple[str, Callable[[], Probe], float], ...] = (
+            ("onnx", partial(engines.onnxruntime, precision, optimise="none"), near),
+            ("openvino", partial(engines.openvino, precision), far),
+            ("tflite", partial(engines.litert, precision), far),
+        )
+        for format_, right, tolerance in others:
+            try:
+                yield first_divergence(engines.graph, left, right(), tolerance)
+            except LandmintError as error:
+                label = f"{format_}/{precision}"
+                yield Divergence(left.label, label, tolerance, 0, 0, 0.0, reason=error.fact)

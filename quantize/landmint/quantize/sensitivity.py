@@ -1,0 +1,187 @@
+"""What each layer of a network loses to INT8: in its activations, and in the landmarks.
+
+Activations are those of the INT8 graph as built; landmarks come from a simulation, in which one
+layer is quantised at a time, and all but one. Faces are labelled and none of the calibration set.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import NodeProto
+
+from landmint.quantize.drift import Points
+from landmint.quantize.explanation import Cost, Layer
+from landmint.quantize.graphs import attribute, ending_at
+from landmint.quantize.ranges import Optimise, open_session, run_all
+from landmint.quantize.simulation import Simulation
+from landmint.runtime.accuracy import nme_per_image, normalisers, point_errors
+from landmint.runtime.contract import Contract
+from landmint.runtime.crop import apply_affine, normalise
+from landmint.runtime.decode import decode
+from landmint.runtime.markup import get_markup
+from landmint.train.evaluate import crop_faces, truth_of
+from landmint.train.faces.face import FaceSet
+
+Tensors = NDArray[np.float32]
+Progress = Callable[[int, int, str], None]
+"""Told the steps done, the steps in all, and what comes next."""
+NO_NOISE_DB = 150.0
+"""Written for activations that are equal to float32's last digits; silence gives its negative."""
+
+
+class Examination:
+    """Labelled faces, cropped once, and the error of any graph on them."""
+
+    def __init__(self, faces: FaceSet, contract: Contract) -> None:
+        """Crop the faces.
+
+        Raises:
+            LandmintError: an image cannot be read.
+        """
+        self._contract, self._truth = contract, truth_of(faces)
+        crops = crop_faces(faces.faces, contract)
+        self._matrices = crops.matrices
+        self.tensors: Tensors = normalise(crops.crops, contract)
+        markup = get_markup(faces.markup)
+        self._sizes = normalisers(self._truth.points, self._truth.boxes, markup, "inter_ocular")
+
+    def points(self, model: onnx.ModelProto, optimise: Optimise = "all") -> Points:
+        """Landmarks (N, L, 2) in crop pixels, as ONNX Runtime finds them."""
+        return decode(self._contract, run_all(model, self.tensors, optimise))[0]
+
+    def simulated_cost(self, model: onnx.ModelProto, reference: Points) -> Cost:
+        """What a graph of `Simulation` loses against the float graph's landmarks.
+
+        Between two Q/DQ pairs, ONNX Runtime would quantise the very layer that is left in float.
+        """
+        return self.cost(self.points(model, optimise="float"), reference)
+
+    def nme(self, points: Points) -> float:
+        """Inter-ocular NME of landmarks in crop pixels."""
+        errors = point_errors(apply_affine(self._matrices, points), self._truth.points)
+        return float(nme_per_image(errors, self._sizes).mean())
+
+    def cost(self, points: Points, reference: Points) -> Cost:
+        """What landmarks lose against the float graph's."""
+        moved = np.linalg.norm(points - reference, axis=2)
+        return Cost(self.nme(points) - self.nme(reference), float(moved.mean()))
+
+
+def layer_sensitivities(
+    simulation: Simulation,
+    twin: onnx.ModelProto,
+    faces: Examination,
+    progress: Progress = lambda done, total, what: None,
+) -> tuple[Layer, ...]:
+    """Every weighted layer, in order of execution.
+
+    Args:
+        simulation: of the float graph and its INT8 twin.
+        twin: the INT8 graph.
+        faces: to run everything on.
+        progress: told of every layer.
+    """
+    reference = faces.points(simulation.plain)
+    fidelity = fidelities(simulation, twin, faces.tensors)
+    shapes = _shapes(simulation.plain)
+    found = []
+    for number, node in enumerate(simulation.layers):
+        progress(number, len(simulation.layers), node.name)
+        costs: dict[str, Cost] = {}
+        if simulation.is_quantised(node):
+            costs["alone"] = faces.simulated_cost(simulation.only(node), reference)
+            costs["all_but"] = faces.simulated_cost(simulation.all_but(node), reference)
+        snr_db, cosine = fidelity[node.name]
+        weight = shapes[node.input[1]]
+        found.append(
+            Layer(
+                name=node.name,
+                weight=node.input[1],
+                kind=_kind(node),
+                shape=weight,
+                macs=_macs(node, shapes),
+                quantised=simulation.is_quantised(node),
+                snr_db=snr_db,
+                cosine=cosine,
+                **costs,
+            )
+        )
+    return tuple(found)
+
+
+@dataclass
+class _Sums:
+    """Of two signals, over all faces."""
+
+    signal: float = 0.0
+    other: float = 0.0
+    product: float = 0.0
+    noise: float = 0.0
+
+    def add(self, signal: Tensors, other: Tensors) -> None:
+        x, y = signal.astype(np.float64).ravel(), other.astype(np.float64).ravel()
+        self.signal += float(x @ x)
+        self.other += float(y @ y)
+        self.product += float(x @ y)
+        self.noise += float((x - y) @ (x - y))
+
+    @property
+    def snr_db(self) -> float:
+        if self.noise <= self.signal * 10 ** (-NO_NOISE_DB / 10):
+            return NO_NOISE_DB
+        if self.signal <= self.noise * 10 ** (-NO_NOISE_DB / 10):
+            return -NO_NOISE_DB
+        return float(10 * np.log10(self.signal / self.noise))
+
+    @property
+    def cosine(self) -> float:
+        size = float(np.sqrt(self.signal * self.other))
+        return self.product / size if size > 0 else float(self.signal == self.other)
+
+
+def fidelities(
+    simulation: Simulation, twin: onnx.ModelProto, tensors: Tensors
+) -> dict[str, tuple[float, float]]:
+    """SNR in dB and cosine of each layer's activations, by name of the layer.
+
+    Args:
+        simulation: says which tensors belong together.
+        twin: the INT8 graph; it is run as built.
+        tensors: (N, 3, S, S) normalised crops.
+    """
+    activations = [simulation.activation(layer) for layer in simulation.layers]
+    plain = open_session(ending_at(simulation.plain, activations))
+    levels = open_session(ending_at(twin, [simulation.dequantised(name) for name in activations]))
+    (entrance,) = plain.get_inputs()
+    sums = [_Sums() for _ in activations]
+    for face in tensors:
+        runs = (session.run(None, {entrance.name: face[None]}) for session in (plain, levels))
+        for one, signal, other in zip(sums, *runs, strict=True):
+            one.add(signal, other)
+    names = [layer.name for layer in simulation.layers]
+    return {name: (one.snr_db, one.cosine) for name, one in zip(names, sums, strict=True)}
+
+
+def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor and constant that has one."""
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in inferred.initializer}
+    for value in (*inferred.input, *inferred.value_info, *inferred.output):
+        shapes[value.name] = tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim)
+    return shapes
+
+
+def _macs(node: NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Multiply-accumulates of a layer: every weight, once at each place."""
+    transposed = node.op_type == "ConvTranspose"
+    places = prod(shapes[node.input[0] if transposed else node.output[0]][2:])
+    return prod(shapes[node.input[1]]) * places
+
+
+def _kind(node: NodeProto) -> str:
+    group = attribute(node, "group", 1)
+    return node.op_type if group == 1 else f"{node.op_type}, {group} groups"

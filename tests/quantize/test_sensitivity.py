@@ -1,0 +1,162 @@
+"""The layer that was spoilt on purpose is found, and noise of known size is told right."""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.explanation import Layer
+from landmint.quantize.int8_onnx import quantize
+from landmint.quantize.job import Job
+from landmint.quantize.sensitivity import (
+    NO_NOISE_DB,
+    Examination,
+    fidelities,
+    layer_sensitivities,
+)
+from landmint.quantize.simulation import Simulation
+from landmint.runtime.contract import Contract
+from landmint.runtime.errors import LandmintError
+from landmint.train.faces.face import FaceSet
+
+Tensors = NDArray[np.float32]
+STEP = 0.25
+
+
+def spoilt(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Weights of the layer "thin" that 8 bits cannot hold, and that float does not notice.
+
+    One input channel is dead, and all the large weights are on it.
+    """
+    for tensor in model.graph.initializer:
+        if tensor.name in ("deep_b", "thin_w"):
+            values = numpy_helper.to_array(tensor).copy()
+            if tensor.name == "deep_b":
+                values[0] = -1000.0
+            else:
+                values[:, 0] = 1000.0
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    return model
+
+
+@pytest.fixture(scope="module")
+def twins(
+    graph_of: Callable[[str], onnx.ModelProto],
+    contract_of: Callable[[str], Contract],
+    tensors: Tensors,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    folder = tmp_path_factory.mktemp("twins")
+    source, target = folder / "float32.onnx", folder / "int8.onnx"
+    onnx.save(spoilt(graph_of("coordinates")), source)
+    quantize(Job(source, source, target, tensors, contract_of("coordinates"), QuantizeConfig()))
+    return onnx.load(source), onnx.load(target)
+
+
+@pytest.fixture(scope="module")
+def exam(
+    module_faces: Callable[..., FaceSet], contract_of: Callable[[str], Contract]
+) -> Examination:
+    return Examination(module_faces("val", 4), contract_of("coordinates"))
+
+
+@pytest.fixture(scope="module")
+def layers(twins: tuple[onnx.ModelProto, onnx.ModelProto], exam: Examination) -> dict[str, Layer]:
+    found = layer_sensitivities(Simulation(*twins), twins[1], exam)
+    return {layer.name: layer for layer in found}
+
+
+def test_every_weighted_layer_is_told_in_order(layers: dict[str, Layer]) -> None:
+    assert list(layers) == ["stem", "deep", "se1", "se2", "thin", "wide", "coordinates"]
+    assert layers["deep"].kind == "Conv, 16 groups"
+    assert layers["deep"].macs == 16 * 9 * 16 * 16
+    assert layers["coordinates"].macs == 32 * 136
+
+
+def test_the_spoilt_layer_costs_most_alone(layers: dict[str, Layer]) -> None:
+    costs = {name: layer.alone.drift_px for name, layer in layers.items() if layer.alone}
+    assert max(costs, key=lambda name: costs[name]) == "thin"
+    assert costs["thin"] > 3 * sorted(costs.values())[-2]
+
+
+def test_all_but_the_spoilt_layer_costs_least(layers: dict[str, Layer]) -> None:
+    costs = {name: layer.all_but.drift_px for name, layer in layers.items() if layer.all_but}
+    assert min(costs, key=lambda name: costs[name]) == "thin"
+
+
+def test_a_float_layer_costs_nothing(layers: dict[str, Layer]) -> None:
+    last = layers["coordinates"]
+    assert not last.quantised
+    assert last.alone is None and last.all_but is None
+
+
+def test_the_spoilt_layer_is_the_first_to_be_noisy(layers: dict[str, Layer]) -> None:
+    noise = {name: layer.snr_db for name, layer in layers.items()}
+    assert min(noise, key=lambda name: noise[name]) in ("thin", "wide", "coordinates")
+    assert noise["stem"] > 20 > noise["thin"]
+    assert layers["stem"].cosine > 0.999 > layers["thin"].cosine
+
+
+def test_the_simulation_does_what_the_engine_does(
+    twins: tuple[onnx.ModelProto, onnx.ModelProto], exam: Examination
+) -> None:
+    simulation = Simulation(*twins)
+    built, reference = exam.points(twins[1]), exam.points(twins[0])
+    simulated = exam.points(simulation.whole(), optimise="float")
+    assert exam.cost(simulated, built).drift_px < 0.1 * exam.cost(built, reference).drift_px
+
+
+def test_the_simulation_without_levels_is_the_float_graph(
+    twins: tuple[onnx.ModelProto, onnx.ModelProto], exam: Examination
+) -> None:
+    cost = exam.cost(exam.points(Simulation(*twins).plain), exam.points(twins[0]))
+    assert cost.drift_px < 1e-3
+    assert abs(cost.nme_rise) < 1e-5
+
+
+def copying(levels: bool) -> onnx.ModelProto:
+    """A layer that copies one channel; its twin rounds the copy to steps of STEP."""
+    one = np.ones((1, 1, 1, 1))
+    nodes = [helper.make_node("Conv", ["image", "weight"], ["copy"], "layer")]
+    constants = [numpy_helper.from_array(one.astype(np.float32), "weight")]
+    if levels:
+        nodes = [
+            helper.make_node("DequantizeLinear", ["weight", "one", "zero"], ["real"], "real"),
+            helper.make_node("Conv", ["image", "real"], ["exact"], "layer"),
+            helper.make_node("QuantizeLinear", ["exact", "step", "zero"], ["levels"], "q"),
+            helper.make_node("DequantizeLinear", ["levels", "step", "zero"], ["copy"], "dq"),
+        ]
+        scalars = {"one": np.float32(1), "step": np.float32(STEP), "zero": np.int8(0)}
+        constants = [numpy_helper.from_array(np.array(v), name) for name, v in scalars.items()]
+        constants.append(numpy_helper.from_array(one.astype(np.int8), "weight"))
+    image, copy = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, 64, 64])
+        for name in ("image", "copy")
+    )
+    graph = helper.make_graph(nodes, "copy", [image], [copy], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def test_noise_of_rounding_is_a_twelfth_of_the_squared_step() -> None:
+    signal = np.random.default_rng(0).normal(size=(4, 1, 64, 64)).astype(np.float32)
+    simulation = Simulation(copying(False), copying(True))
+    snr_db, cosine = fidelities(simulation, copying(True), signal)["layer"]
+    assert snr_db == pytest.approx(10 * np.log10(np.mean(signal**2) / (STEP**2 / 12)), abs=0.2)
+    assert cosine == pytest.approx(1 - STEP**2 / 24, abs=1e-3)
+
+
+def test_silence_and_equality_have_finite_figures() -> None:
+    simulation = Simulation(copying(False), copying(True))
+    silent = np.full((1, 1, 64, 64), STEP / 4, dtype=np.float32)
+    assert fidelities(simulation, copying(True), silent)["layer"] == (0.0, 0.0)
+    equal = np.full((1, 1, 64, 64), STEP * 4, dtype=np.float32)
+    assert fidelities(simulation, copying(True), equal)["layer"] == (NO_NOISE_DB, 1.0)
+
+
+def test_a_float_graph_has_nothing_to_explain() -> None:
+    with pytest.raises(LandmintError, match="no layer of the INT8 graph is quantised"):
+        Simulation(copying(False), copying(False))
