@@ -14,8 +14,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto
 
+from landmint.export.graphs import Wiring, alive
 from landmint.quantize.explanation import Divergence
-from landmint.quantize.graphs import Wiring, alive
 from landmint.runtime.errors import LandmintError
 
 Values = NDArray[np.float32]

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import onnx
 
+from landmint.export.graphs import ending_at
 from landmint.quantize.calibration import choose
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.divergence import Probe, Values, first_divergence
 from landmint.quantize.explanation import Divergence, Explanation
-from landmint.quantize.graphs import ending_at
 from landmint.quantize.probes import LiteRtProbe, OnnxRuntimeProbe, OpenVinoProbe
 from landmint.quantize.ranges import Optimise, run_all
 from landmint.quantize.sensitivity import Examination, Progress, layer_sensitivities

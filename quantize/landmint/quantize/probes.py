@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from landmint.export.graphs import ending_at
 from landmint.quantize.divergence import Values
-from landmint.quantize.graphs import ending_at
 from landmint.quantize.ranges import Optimise, open_session
 from landmint.runtime.engines.engine import import_library
 from landmint.runtime.engines.openvino_engine import shared_core

@@ -13,9 +13,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto
 
+from landmint.export.graphs import attribute, ending_at
 from landmint.quantize.drift import Points
 from landmint.quantize.explanation import Cost, Layer
-from landmint.quantize.graphs import attribute, ending_at
 from landmint.quantize.ranges import Optimise, open_session, run_all
 from landmint.quantize.simulation import Simulation
 from landmint.runtime.accuracy import nme_per_image, normalisers, point_errors

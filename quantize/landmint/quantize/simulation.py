@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
-from landmint.quantize.graphs import WEIGHTED, Wiring, attribute, replace_nodes
+from landmint.export.graphs import WEIGHTED, Wiring, attribute, replace_nodes
 from landmint.quantize.integer_friendly import make_friendly
 from landmint.runtime.errors import LandmintError
 
