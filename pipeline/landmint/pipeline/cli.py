@@ -265,7 +265,9 @@ def report(
 
 @_verb
 def predict(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Photographs.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Photographs, or videos.")
+    ],
     bundle: Annotated[Path, typer.Option(metavar="BUNDLE", help="A bundle.")],
     variant: Annotated[
         str | None,
@@ -275,18 +277,22 @@ def predict(
         str | None,
         typer.Option(metavar="X,Y,W,H", help="The face, in pixels; else faces are looked for."),
     ] = None,
+    smooth: Annotated[
+        bool, typer.Option("--smooth", help="Videos: filter out the landmarks' tremble.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder for pictures and JSON.")] = Path("predictions"),
 ) -> int:
-    """Find landmarks in photographs; draws them and writes them as JSON.
+    """Find landmarks in photographs and videos; draws them and writes them as JSON.
 
     Examples:
         landmint predict me.jpg --bundle runs/demo/bundle
         landmint predict a.jpg b.jpg --bundle bundle --variant tflite/int8 --out found
         landmint predict me.jpg --bundle bundle --box 120,80,200,220
+        landmint predict clip.mp4 --bundle bundle --smooth
     """
     from landmint.pipeline import verbs
 
-    return verbs.predict(images, bundle, variant, box, out)
+    return verbs.predict(paths, bundle, variant, box, smooth, out)
 
 
 @_verb

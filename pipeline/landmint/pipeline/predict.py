@@ -20,7 +20,8 @@ from landmint.runtime.predict import Prediction, predict_image
 from landmint.train.faces.face import read_image
 
 SCHEMA = 1
-_NO_FACE = 3
+NO_FACE = 3
+"""Exit code when somewhere no face was found."""
 
 
 def parse_box(text: str) -> Box:
@@ -75,17 +76,11 @@ def predict_images(
     pictures = [(path, read_image(path)) for path in images]
     for path, image in pictures:
         _check_inside(box, image, path)
-    variant, session = _open(bundle, variant_name)
+    variant, session = open_variant(bundle, variant_name)
     contract = bundle.contract_of(variant)
-    model = {
-        "bundle": bundle.manifest.name,
-        "variant": variant.name,
-        "engine": variant.engine,
-        "executed_precision": session.executed_precision,
-        "markup": contract.markup,
-    }
+    model = about_model(bundle, variant, session)
     code = 0
-    for name, (path, image) in zip(_names(images), pictures, strict=True):
+    for name, (path, image) in zip(names_of(images), pictures, strict=True):
         boxes = find_faces(image) if box is None else [box]
         faces = [(face, predict_image(session, contract, image, face)) for face in boxes]
         told = [_told(face, found, given=box is not None) for face, found in faces]
@@ -93,7 +88,7 @@ def predict_images(
         write_json(folder / f"{name}.json", {**about, "faces": told})
         write_image(folder / f"{name}.png", _overlay(image, faces, contract.landmarks))
         if not boxes:
-            code = _NO_FACE
+            code = NO_FACE
             screen.line(f"{path}: no face was found; give it with --box x,y,w,h", style="yellow")
         count = f"{len(boxes)} face{'s' * (len(boxes) != 1)}"
         print(f"{folder / name}.png  {count}  ({variant.name})")
@@ -114,8 +109,12 @@ def _check_inside(box: Box | None, image: Image, path: Path) -> None:
     )
 
 
-def _open(bundle: Bundle, name: str | None) -> tuple[Variant, Session]:
-    """The variant asked for, or the first that runs here."""
+def open_variant(bundle: Bundle, name: str | None) -> tuple[Variant, Session]:
+    """The variant asked for, or the first that runs here.
+
+    Raises:
+        LandmintError: there is no such variant, or it cannot run here.
+    """
     if name is not None:
         variant = bundle.variant(name)
         return variant, _load(bundle, variant)
@@ -132,6 +131,17 @@ def _open(bundle: Bundle, name: str | None) -> tuple[Variant, Session]:
         reason="; ".join(reasons) or "it has none for the engines that landmint knows",
         remedy="run `landmint doctor` to see what to install",
     )
+
+
+def about_model(bundle: Bundle, variant: Variant, session: Session) -> dict[str, Any]:
+    """What found the landmarks, for the JSON beside them."""
+    return {
+        "bundle": bundle.manifest.name,
+        "variant": variant.name,
+        "engine": variant.engine,
+        "executed_precision": session.executed_precision,
+        "markup": bundle.manifest.contract.markup,
+    }
 
 
 def _load(bundle: Bundle, variant: Variant) -> Session:
@@ -166,7 +176,7 @@ def _told(box: Box, found: Prediction, given: bool) -> dict[str, Any]:
     }
 
 
-def _names(images: Sequence[Path]) -> list[str]:
+def names_of(images: Sequence[Path]) -> list[str]:
     """A name for each image's results; those that share a stem are numbered."""
     stems = [path.stem for path in images]
     return [

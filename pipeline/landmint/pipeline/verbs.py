@@ -232,20 +232,40 @@ def report(folder: Path, out: Path | None) -> None:
 
 
 def predict(
-    images: Sequence[Path], path: Path, variant: str | None, box: str | None, out: Path
+    paths: Sequence[Path],
+    bundle: Path,
+    variant: str | None,
+    box: str | None,
+    smooth: bool,
+    out: Path,
 ) -> int:
-    """Find landmarks in photographs.
+    """Find landmarks in photographs and videos.
 
     Returns:
-        0, or 3 when in some photograph no face was found.
+        0, or 3 when in some of them no face was found.
 
     Raises:
-        LandmintError: an image or the bundle cannot be read, or the box makes no sense.
+        LandmintError: an image, a video or the bundle cannot be read, or an option makes no sense.
     """
     from landmint.pipeline.predict import parse_box, predict_images
+    from landmint.pipeline.predict_video import SUFFIXES, predict_videos
 
     given = None if box is None else parse_box(box)
-    return predict_images(images, path, variant, given, out, Screen())
+    videos = [path for path in paths if path.suffix.lower() in SUFFIXES]
+    images = [path for path in paths if path not in videos]
+    if smooth and not videos:
+        raise LandmintError(
+            "--smooth has nothing to smooth",
+            reason="only landmarks that follow each other in time tremble",
+            remedy="leave it out, or give a video",
+            choices=SUFFIXES,
+        )
+    screen, codes = Screen(), [0]
+    if images:
+        codes.append(predict_images(images, bundle, variant, given, out, screen))
+    if videos:
+        codes.append(predict_videos(videos, bundle, variant, given, smooth, out, screen))
+    return max(codes)
 
 
 def doctor(as_json: bool) -> None:

@@ -9,7 +9,7 @@ from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
 from landmint.train.faces.face import read_image
 from landmint.train.faces.readers import SPLITS, FacesConfig, Split, load_faces
-from landmint.train.faces.synthetic import generate, write_synthetic
+from landmint.train.faces.synthetic import generate, moving_face, write_synthetic
 
 M68, M98 = get_markup("68"), get_markup("98")
 
@@ -47,6 +47,18 @@ def test_faces_fill_half_the_picture(size_px: int) -> None:
 def test_size_scales_the_same_face() -> None:
     small, large = generate(2, 8, M68, 80), generate(2, 8, M68, 160)
     np.testing.assert_allclose((small.points + 0.5) * 2 - 0.5, large.points, atol=1.0)
+
+
+def test_a_moving_face_keeps_its_landmarks_on_it() -> None:
+    first, *others = moving_face(0, 3, M68, 96, 4)
+    still = generate(0, 3, M68, 96)
+    np.testing.assert_allclose(first.points - still.points, [[4.8, 0]] * 68)
+    shape = first.points - first.points.mean(axis=0)
+    for frame in others:
+        assert np.abs(frame.image.astype(int) - first.image).max() > 0
+        moved = frame.points - frame.points.mean(axis=0)
+        grown = np.linalg.norm(moved) / np.linalg.norm(shape)
+        np.testing.assert_allclose(moved, grown * shape, atol=1e-9)
 
 
 def test_what_is_written_is_what_is_drawn(synthetic_root: Path) -> None:

@@ -7,8 +7,8 @@ them alone learns faces as these are drawn.
 
 import csv
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -71,6 +71,33 @@ def generate(seed: int, index: int, markup: Markup, size_px: int) -> SyntheticFa
     return SyntheticFace(sitting.draw(), sitting.points, sitting.attributes())
 
 
+def moving_face(
+    seed: int, index: int, markup: Markup, size_px: int, frames: int
+) -> Iterator[SyntheticFace]:
+    """A video of face number `index`: it drifts through the picture, its landmarks still on it.
+
+    Shape, expression, pose and light stay; the place goes once around an ellipse of a twentieth of
+    the picture, the distance changes by three per cent, and every frame has its own noise.
+
+    Args:
+        seed: of the data set, not negative.
+        index: of the face in it, not negative.
+        markup: the landmarks to give.
+        size_px: width and height of the picture.
+        frames: how many.
+    """
+    sitting = _arrange(seed, index, markup, size_px)
+    view, attributes = sitting.view, sitting.attributes()
+    for frame in range(frames):
+        turn = 2 * np.pi * frame / frames
+        x, y = (float(v) * size_px / 20 for v in (np.cos(turn), np.sin(2 * turn) / 2))
+        place = (view.origin[0] + x, view.origin[1] + y)
+        moved = replace(view, scale_px=view.scale_px * (1 + 0.03 * np.sin(turn)), origin=place)
+        film = replace(sitting.film, motion=(0.0, 0.0))
+        shot = replace(sitting, view=moved, film=film, frame=frame)
+        yield SyntheticFace(shot.draw(), shot.points, attributes)
+
+
 @dataclass(frozen=True)
 class _Sitting:
     """All that decides a picture, before anything is drawn."""
@@ -84,6 +111,8 @@ class _Sitting:
     occluder: Occluder | None
     size_px: int
     draw_seed: Sequence[int]
+    frame: int = 0
+    """Of a video: the noise of the film differs from frame to frame."""
 
     @cached_property
     def points(self) -> Floats:
@@ -91,6 +120,7 @@ class _Sitting:
 
     def draw(self) -> Image:
         rng = np.random.default_rng(self.draw_seed)
+        noise = np.random.default_rng((*self.draw_seed, self.frame)) if self.frame else rng
         side = round(_OVERSAMPLING * self.size_px)
         factor = side / self.size_px
         canvas, view = np.empty((side, side, 3), dtype=np.float32), self.view.finer(factor)
@@ -102,7 +132,7 @@ class _Sitting:
         scene.paint_before()
         if self.occluder is not None:
             self.occluder.finer(factor).paint(canvas)
-        return develop(canvas, self.size_px, self.film, rng)
+        return develop(canvas, self.size_px, self.film, noise)
 
     def attributes(self) -> dict[str, int]:
         """Which of the difficulties that WFLW names this face has; nobody wears make-up."""

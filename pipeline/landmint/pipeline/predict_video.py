@@ -1,0 +1,237 @@
+"""Landmarks in people's videos: the face followed from frame to frame, a video and JSON out.
+
+One face a video, the given one or the largest. Not a tracker: the landmarks of a frame are the box
+of the next, as the models were trained on such boxes; a face that is lost is looked for again.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from landmint.pipeline.detect import find_faces
+from landmint.pipeline.draw import draw_landmarks
+from landmint.pipeline.predict import NO_FACE, about_model, names_of, open_variant
+from landmint.pipeline.progress import Bar, Screen
+from landmint.runtime.bundle import Bundle
+from landmint.runtime.contract import Contract
+from landmint.runtime.crop import Box, Image, box_of, crop_matrix
+from landmint.runtime.engines import Session
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.files import atomic_path, write_json
+from landmint.runtime.markup import Markup
+from landmint.runtime.predict import Prediction, predict_image
+from landmint.runtime.smooth import OneEuro, SmoothConfig
+
+SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
+SCHEMA = 1
+_USUAL_FPS = 30.0  # of a video that does not say
+# A box that halves, doubles or jumps by more than its own size is no face that moved.
+_MOST_GROWTH, _MOST_JUMP = 2.0, 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """What was found in one frame."""
+
+    time_s: float
+    """From the video's start."""
+    box: Box | None
+    """Where the face was looked at, in pixels; None where there is none."""
+    found: Prediction | None
+    """Its landmarks."""
+
+
+class FaceFollower:
+    """Finds the landmarks of one face in frame after frame."""
+
+    def __init__(
+        self, session: Session, contract: Contract, box: Box | None, smooth: SmoothConfig | None
+    ) -> None:
+        """Start where the face is.
+
+        Args:
+            session: the model.
+            contract: its contract, in the session's layout.
+            box: the face in the first frame; the largest that is found when absent.
+            smooth: the filter of its landmarks; None leaves them as the model gives them.
+        """
+        self._session, self._contract, self._smooth = session, contract, smooth
+        self._box = box
+        self._filter = None if smooth is None else OneEuro(smooth)
+
+    def __call__(self, image: Image, time_s: float) -> Frame:
+        """The landmarks in the next frame, an (H, W, 3) RGB image."""
+        box = self._box or next(iter(find_faces(image)), None)
+        if box is None:
+            return Frame(time_s, None, None)
+        found = predict_image(self._session, self._contract, image, box)
+        if not np.isfinite(found.points).all():
+            self._box = None
+            return Frame(time_s, box, None)
+        after = _box_after(found, box, image)
+        if self._filter is not None:
+            size = self._contract.input_size
+            side_px = crop_matrix(box, self._contract.crop, size)[0, 0] * size
+            found = Prediction(self._filter(found.points, time_s, side_px), found.confidence)
+        if after is None and self._smooth is not None:
+            self._filter = OneEuro(self._smooth)  # the next face may be another one
+        self._box = after
+        return Frame(time_s, box, found)
+
+
+def _box_after(found: Prediction, box: Box, image: Image) -> Box | None:
+    """Where to look in the next frame; None when the face is lost."""
+    new = box_of(found.points)
+    grown = max(new.w, new.h) / max(box.w, box.h)
+    jump = max(
+        abs(new.x + new.w / 2 - box.x - box.w / 2), abs(new.y + new.h / 2 - box.y - box.h / 2)
+    )
+    height, width = image.shape[:2]
+    inside = new.x < width and new.y < height and new.x + new.w > 0 and new.y + new.h > 0
+    steady = 1 / _MOST_GROWTH < grown < _MOST_GROWTH and jump < _MOST_JUMP * max(box.w, box.h)
+    return new if inside and steady else None
+
+
+def predict_videos(
+    videos: Sequence[Path],
+    bundle_path: Path,
+    variant_name: str | None,
+    box: Box | None,
+    smooth: bool,
+    folder: Path,
+    screen: Screen,
+) -> int:
+    """Write `NAME.mp4`, the landmarks drawn, and `NAME.json`, frame by frame, for each video.
+
+    Args:
+        videos: files that OpenCV reads.
+        bundle_path: the model.
+        variant_name: which form of it; the first that runs here when absent.
+        box: the face in each first frame; the largest that is found when absent.
+        smooth: whether the landmarks go through the one-euro filter.
+        folder: where results go.
+        screen: told what was written.
+
+    Returns:
+        0, or 3 if in some video no face was found.
+
+    Raises:
+        LandmintError: a video or the bundle cannot be read, or the variant cannot run here.
+    """
+    bundle = Bundle.open(bundle_path)
+    variant, session = open_variant(bundle, variant_name)
+    contract = bundle.contract_of(variant)
+    filtered = SmoothConfig() if smooth else None
+    about = about_model(bundle, variant, session) | {
+        "smooth": None if filtered is None else dataclasses.asdict(filtered)
+    }
+    code = 0
+    for name, path in zip(names_of(videos), videos, strict=True):
+        follower = FaceFollower(session, contract, box, filtered)
+        with screen.bar(path.name) as bar:
+            frames, fps = _follow(path, follower, contract.landmarks, folder / f"{name}.mp4", bar)
+        told = {"schema": SCHEMA, "video": path.name, **about, "fps": fps}
+        write_json(folder / f"{name}.json", told | {"frames": [_told(frame) for frame in frames]})
+        with_face = sum(frame.found is not None for frame in frames)
+        if not with_face:
+            code = NO_FACE
+            screen.line(f"{path}: no face was found; give it with --box x,y,w,h", style="yellow")
+        print(f"{folder / name}.mp4  a face in {with_face} of {len(frames)} frames")
+    return code
+
+
+def _follow(
+    path: Path, follower: FaceFollower, markup: Markup, target: Path, bar: Bar
+) -> tuple[list[Frame], float]:
+    """What is found in each frame of a video, drawn into another; and its frames per second."""
+    frames: list[Frame] = []
+    with _opened(path) as video:
+        fps = video.get(cv2.CAP_PROP_FPS) or _USUAL_FPS
+        total = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+        with atomic_path(target) as fresh, _Film(fresh, fps) as film:
+            for image in _images(video):
+                frame = follower(image, len(frames) / fps)
+                frames.append(frame)
+                film.add(_drawn(image, frame, markup))
+                bar.at(len(frames), max(total, len(frames)), "frames")
+            if not frames:
+                raise _unreadable(path, "it has no frame that can be decoded")
+    return frames, fps
+
+
+def _told(frame: Frame) -> dict[str, Any]:
+    """One frame as JSON; null where no face was."""
+    box, found = frame.box, frame.found
+    return {
+        "time_s": round(frame.time_s, 4),
+        "box": None if box is None else [round(value, 3) for value in box],
+        "points": None if found is None else found.points.round(3).tolist(),
+        "confidence": None if found is None else found.confidence.round(4).tolist(),
+    }
+
+
+def _drawn(image: Image, frame: Frame, markup: Markup) -> Image:
+    if frame.found is None:
+        return image
+    return draw_landmarks(image, frame.found.points, markup, frame.box)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
+    if not path.is_file():
+        raise _unreadable(path, "there is no such file")
+    video = cv2.VideoCapture(str(path))
+    try:
+        if not video.isOpened():
+            raise _unreadable(path, "it is truncated, or of an unknown format")
+        yield video
+    finally:
+        video.release()
+
+
+def _images(video: cv2.VideoCapture) -> Iterator[Image]:
+    while True:
+        read, frame = video.read()
+        if not read:
+            return
+        yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+class _Film:
+    """A video that is being written; its size is that of the first frame."""
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self._path, self._fps = path, fps
+        self._writer: cv2.VideoWriter | None = None
+
+    def __enter__(self) -> "_Film":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.release()
+
+    def add(self, image: Image) -> None:
+        if self._writer is None:
+            height, width = image.shape[:2]
+            kind = cv2.VideoWriter.fourcc(*"mp4v")
+            self._writer = cv2.VideoWriter(str(self._path), kind, self._fps, (width, height))
+            if not self._writer.isOpened():
+                raise LandmintError(
+                    "no video can be written here",
+                    reason="this OpenCV has no MPEG-4 encoder",
+                    remedy="pip install opencv-python-headless",
+                )
+        self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+
+
+def _unreadable(path: Path, reason: str) -> LandmintError:
+    return LandmintError(
+        f"cannot read the video {path}", reason=reason, remedy="check the path and the file"
+    )

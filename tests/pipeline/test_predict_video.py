@@ -1,0 +1,134 @@
+"""`landmint predict` on a video: the face is followed, drawn and written, frame by frame."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from landmint.pipeline import cli, predict_video
+from landmint.pipeline.predict_video import FaceFollower
+from landmint.runtime.bundle import Manifest, Variant, write_bundle
+from landmint.runtime.contract import Contract, CropRule, Head, Output
+from landmint.runtime.crop import Box, Image
+from landmint.runtime.engines import load_engine
+from landmint.runtime.engines.engine import Tensor
+from landmint.runtime.smooth import SmoothConfig
+
+CONTRACT = Contract(
+    markup="68",
+    input_size=32,
+    crop=CropRule(1.2, square=True),
+    mean=(0.0, 0.0, 0.0),
+    std=(1.0, 1.0, 1.0),
+    head=Head("coordinates"),
+    outputs=(Output("coordinates", (136,)),),
+)
+FRAMES = 8
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    def build(folder: Path) -> Manifest:
+        (folder / "model").write_bytes(b"nothing")
+        return Manifest("fake", CONTRACT, (Variant("null/float32", "null", ("model",)),))
+
+    return write_bundle(tmp_path / "bundle", build).path
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    path = tmp_path / "me.avi"
+    film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (96, 64))
+    for shade in range(FRAMES):
+        film.write(np.full((64, 96, 3), 20 * shade, dtype=np.uint8))
+    film.release()
+    return path
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(cli.app, ["predict", *map(str, words)])
+
+
+def test_frames_are_drawn_and_written(bundle: Path, video: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ("--bundle", bundle, "--box", "20,10,40,40", "--smooth", "--out", out)
+    result = run(video, *words)
+    assert result.exit_code == 0, result.output
+    told = json.loads((out / "me.json").read_text(encoding="utf-8"))
+    assert told["fps"] == 25 and told["video"] == "me.avi" and told["smooth"]["speed_gain"] > 0
+    assert [frame["time_s"] for frame in told["frames"]] == [i / 25 for i in range(FRAMES)]
+    assert np.array(told["frames"][-1]["points"]).shape == (68, 2)
+    drawn = cv2.VideoCapture(str(out / "me.mp4"))
+    assert int(drawn.get(cv2.CAP_PROP_FRAME_COUNT)) == FRAMES
+
+
+def test_a_video_without_a_face_says_so(
+    bundle: Path, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict_video, "find_faces", lambda image: [])
+    result = run(video, "--bundle", bundle, "--out", tmp_path / "out")
+    assert result.exit_code == 3 and "no face was found" in result.output
+    told = json.loads((tmp_path / "out" / "me.json").read_text(encoding="utf-8"))
+    assert {frame["points"] for frame in told["frames"]} == {None}
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all"])
+def test_a_broken_video_leaves_nothing(
+    bundle: Path, tmp_path: Path, content: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    broken, out = tmp_path / "broken.mp4", tmp_path / "out"
+    broken.write_bytes(content)
+    result = run(broken, "--bundle", bundle, "--box", "1,1,9,9", "--out", out)
+    assert result.exit_code == 2 and "cannot read the video" in result.output
+    assert not list(out.glob("*"))
+
+
+def test_smooth_is_for_videos(bundle: Path) -> None:
+    result = run("me.png", "--bundle", bundle, "--smooth")
+    assert result.exit_code == 2 and "nothing to smooth" in result.output
+
+
+class Shifting:
+    """A session whose landmarks are the null engine's, moved by so much of the crop."""
+
+    executed_precision = "f32"
+
+    def __init__(self, shift: float) -> None:
+        self.shift = shift
+        self.plain = load_engine("null").load(Path("none"), CONTRACT, threads=1)
+
+    def run(self, tensor: Tensor) -> dict[str, Tensor]:
+        return {name: value + self.shift for name, value in self.plain.run(tensor).items()}
+
+
+def frame() -> Image:
+    return np.zeros((200, 300, 3), dtype=np.uint8)
+
+
+def test_the_landmarks_are_the_next_frames_box() -> None:
+    follower = FaceFollower(Shifting(0.05), CONTRACT, Box(100, 50, 60, 60), None)
+    boxes = [follower(frame(), i / 30).box for i in range(4)]
+    rights = [box.x + box.w / 2 for box in boxes if box]
+    assert len(rights) == 4 and all(b > a for a, b in zip(rights, rights[1:], strict=False))
+
+
+def test_a_face_that_jumps_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[Image] = []
+
+    def find_none(image: Image) -> list[Box]:
+        looked.append(image)
+        return []
+
+    monkeypatch.setattr(predict_video, "find_faces", find_none)
+    follower = FaceFollower(Shifting(1.5), CONTRACT, Box(100, 50, 60, 60), SmoothConfig())
+    assert follower(frame(), 0.0).found is not None
+    assert follower(frame(), 0.1).found is None and looked
+
+
+def test_landmarks_that_are_no_numbers_are_no_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict_video, "find_faces", lambda image: [])
+    follower = FaceFollower(Shifting(float("nan")), CONTRACT, Box(100, 50, 60, 60), None)
+    assert follower(frame(), 0.0).found is None
