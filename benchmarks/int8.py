@@ -118,7 +118,7 @@ def _row(one: Visit, form: str) -> list[str]:
     plain, int8 = (one.summaries[f"{form}/{precision}"] for precision in ("float32", "int8"))
     assert plain.accuracy is not None and int8.drift is not None
     speed, rise = int8.speedup, int8.drift.nme_rise
-    nme = plain.accuracy.errors["inter_ocular"].nme
+    nme = plain.accuracy.main.nme
     size = int8.measurement.size_bytes / plain.measurement.size_bytes
     missed = [
         *(["speed"] if speed is None or speed.estimate < FASTER[form] else []),

@@ -233,7 +233,7 @@ def _figures(summary: VariantSummary) -> list[str]:
     accuracy, drift, latency = summary.accuracy, summary.drift, summary.latency
     moved = None if summary.is_reference else drift
     return [
-        percent(accuracy.errors["inter_ocular"].nme if accuracy else None),
+        percent(accuracy.main.nme if accuracy else None),
         percent(moved.nme_rise.estimate if moved else None, 3),
         percent(moved.displacement.estimate if moved else None, 3),
         milliseconds(latency.warm_ms if latency else None),
@@ -244,7 +244,7 @@ def _figures(summary: VariantSummary) -> list[str]:
 def _more(summary: VariantSummary) -> list[str]:
     accuracy, latency = summary.accuracy, summary.latency
     drift = None if summary.is_reference else summary.drift
-    ocular = accuracy.errors["inter_ocular"] if accuracy else None
+    ocular = accuracy.main if accuracy else None
     return [
         _bounds(drift.nme_rise, 100, 3) if drift else "",
         f"{percent(ocular.failure_rate[0.10])} %" if ocular else "",

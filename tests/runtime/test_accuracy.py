@@ -38,6 +38,18 @@ def test_a_known_shift_is_a_known_error() -> None:
     np.testing.assert_allclose(found.by_landmark, 0.05)
 
 
+def test_markup_19_knows_the_box_alone() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.uniform(20, 180, (3, 19, 2))
+    points[:, 11] = points[:, 6]  # a profile: one outer eye corner hides the other
+    truth = Truth("19", tuple("abc"), tuple("abc"), points, np.tile([0.0, 0, 50, 200], (3, 1)))
+    found = accuracy.summarise(points + np.array([3.0, 4.0]), truth)
+    assert found.main.nme == pytest.approx(0.05)
+    assert found.errors == {"box": found.main}
+    moved = accuracy.drift(points + np.array([3.0, 4.0]), points, truth)
+    assert moved.displacement.estimate == pytest.approx(0.05)
+
+
 def test_pupil_normaliser_is_the_distance_of_the_eyes_means() -> None:
     truth = make_truth(1)
     left = truth.points[0, 36:42].mean(axis=0)

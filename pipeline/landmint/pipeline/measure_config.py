@@ -56,11 +56,11 @@ class GateConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     nme_percent: ByVariant = {}
-    """Most inter-ocular NME, in percent."""
+    """Most NME, in percent of the markup's normaliser."""
     drift_percent: ByVariant = {}
     """Most that NME may rise over the torch student's, in points of percent."""
     displacement_percent: ByVariant = {}
-    """Most mean distance from the torch student's landmarks, in percent of inter-ocular."""
+    """Most mean distance from the torch student's landmarks, in percent of the same."""
     latency_ms: ByVariant = {}
     """Most warm median latency."""
     latency_ratio: ByVariant = {}

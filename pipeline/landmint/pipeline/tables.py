@@ -8,6 +8,7 @@ from rich.table import Table
 from landmint.pipeline.report.summary import VariantSummary, summarise_run
 from landmint.pipeline.report.text import mebibytes, milliseconds, percent
 from landmint.pipeline.truth import TRUTH_FILE, read_truth
+from landmint.runtime.markup import get_markup
 from landmint.runtime.measurement import read_measurements
 
 _COLUMNS = (
@@ -37,11 +38,13 @@ def measurement_table(folder: Path) -> Table:
     Raises:
         LandmintError: measurements or labels are missing or truncated.
     """
-    table = Table(caption="rise, moved: against torch/float32, of the inter-ocular distance")
+    truth = read_truth(folder / TRUTH_FILE)
+    unit = get_markup(truth.markup).error_unit
+    table = Table(caption=f"rise, moved: against torch/float32, of the {unit}")
     table.add_column("variant", no_wrap=True)
     for title in _COLUMNS:
         table.add_column(title, justify="left" if title == "ran in" else "right")
-    for summary in summarise_run(read_measurements(folder), read_truth(folder / TRUTH_FILE)):
+    for summary in summarise_run(read_measurements(folder), truth):
         table.add_row(summary.name, *_cells(summary))
     return table
 

@@ -39,11 +39,11 @@ class Limits:
     """
 
     nme_percent: Mapping[str, float] = field(default_factory=dict)
-    """Most inter-ocular NME, in percent."""
+    """Most NME, in percent of the markup's normaliser."""
     drift_percent: Mapping[str, float] = field(default_factory=dict)
     """Most that NME may rise over the reference model's, in points of percent."""
     displacement_percent: Mapping[str, float] = field(default_factory=dict)
-    """Most mean distance from the reference model's landmarks, in percent of inter-ocular."""
+    """Most mean distance from the reference model's landmarks, in percent of the same."""
     latency_ms: Mapping[str, float] = field(default_factory=dict)
     """Most warm median latency."""
     latency_ratio: Mapping[str, float] = field(default_factory=dict)

@@ -1,15 +1,27 @@
 """Landmark schemes: how many points, which mirror which, where eyes and contours are.
 
-Indices are 0-based. Sources: the 300W 68-point and the WFLW 98-point annotation guides.
+Indices are 0-based. Sources: the annotation guides of 300W (68 points), WFLW (98) and LaPa (106),
+COFW's (29; Burgos-Artizzu et al., 2013) and the 19 points that Zhu et al., 2016, chose of AFLW's.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 from landmint.runtime.errors import LandmintError
 
 Indices = tuple[int, ...]
+Normaliser = Literal["inter_ocular", "inter_pupil", "box"]
+"""What landmark errors are divided by; `accuracy.normalisers` says how each is measured."""
+
+_UNITS: Mapping[Normaliser, str] = MappingProxyType(
+    {
+        "inter_ocular": "inter-ocular distance",
+        "inter_pupil": "inter-pupil distance",
+        "box": "face box's size",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +43,16 @@ class Markup:
     regions: Mapping[str, Indices]
     """Landmarks by part of the face; together all of them, each once."""
     pose_points: Indices
-    """14 landmarks for head pose: brow ends, eye corners, nose wings, mouth corners, lip, chin."""
+    """14 landmarks for head pose: brow ends, eye corners, nose wings, mouth corners, lower lip,
+    chin. Where no landmark is on the lower lip, the mouth's centre stands for it."""
+    normalisers: tuple[Normaliser, ...] = ("inter_ocular", "inter_pupil", "box")
+    """What errors can be divided by; the first is meant where nothing else is said. AFLW has
+    profiles, whose eye corners may lie on top of each other: there it is the box alone."""
+
+    @property
+    def error_unit(self) -> str:
+        """In words, what landmark errors are shares of where nothing else is said."""
+        return _UNITS[self.normalisers[0]]
 
 
 def _span(first: int, last: int) -> Indices:
@@ -127,7 +148,120 @@ _MARKUP_98 = Markup(
     pose_points=(33, 38, 50, 46, 60, 64, 68, 72, 55, 59, 76, 82, 85, 16),
 )
 
-MARKUPS: Mapping[str, Markup] = MappingProxyType({"68": _MARKUP_68, "98": _MARKUP_98})
+_MARKUP_29 = Markup(
+    name="29",
+    points=29,
+    flip=_flip(
+        29,
+        {},
+        (
+            *((0, 1), (2, 3), (4, 6), (5, 7)),
+            *((8, 9), (10, 11), (12, 14), (13, 15), (16, 17)),
+            *((18, 19), (22, 23)),
+        ),
+    ),
+    eye_corners=(8, 9),
+    pupils=((16,), (17,)),
+    contours=(
+        ((0, 4, 2, 5), True),
+        ((1, 6, 3, 7), True),
+        ((8, 12, 10, 13), True),
+        ((9, 14, 11, 15), True),
+        ((18, 21, 19), False),
+        ((22, 24, 23, 27), True),
+        ((22, 25, 23, 26), True),
+    ),
+    regions=MappingProxyType(
+        {
+            "contour": (28,),
+            "brows": _span(0, 7),
+            "nose": _span(18, 21),
+            "eyes": _span(8, 15),
+            "mouth": _span(22, 27),
+            "pupils": (16, 17),
+        }
+    ),
+    pose_points=(0, 2, 3, 1, 8, 10, 11, 9, 18, 19, 22, 23, 27, 28),
+)
+
+_MARKUP_19 = Markup(
+    name="19",
+    points=19,
+    flip=_flip(19, {5: (0, 1, 2), 17: (6, 7, 8), 26: (12,), 32: (15,)}, ()),
+    eye_corners=(6, 11),
+    pupils=((7,), (10,)),
+    contours=(
+        (_span(0, 2), False),
+        (_span(3, 5), False),
+        (_span(6, 8), False),
+        (_span(9, 11), False),
+        (_span(12, 14), False),
+        (_span(15, 17), False),
+    ),
+    regions=MappingProxyType(
+        {
+            "contour": (18,),
+            "brows": _span(0, 5),
+            "nose": _span(12, 14),
+            "eyes": _span(6, 11),
+            "mouth": _span(15, 17),
+        }
+    ),
+    pose_points=(0, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 16, 18),
+    normalisers=("box",),
+)
+
+_MARKUP_106 = Markup(
+    name="106",
+    points=106,
+    flip=_flip(
+        106,
+        {
+            32: _span(0, 15),
+            79: _span(33, 37),
+            88: _span(38, 41),
+            120: _span(55, 59),
+            145: _span(66, 70),
+            153: (71, 72, 73),
+            174: (84, 85, 86),
+            186: (91, 92),
+            196: (96, 97),
+            204: (101,),
+        },
+        ((74, 83), (104, 105)),
+    ),
+    eye_corners=(66, 79),
+    pupils=((104,), (105,)),
+    contours=(
+        (_span(0, 32), False),
+        (_span(33, 41), True),
+        (_span(42, 50), True),
+        (_span(51, 54), False),
+        (_span(55, 65), False),
+        (_span(66, 73), True),
+        (_span(75, 82), True),
+        (_span(84, 95), True),
+        (_span(96, 103), True),
+    ),
+    regions=MappingProxyType(
+        {
+            "contour": _span(0, 32),
+            "brows": _span(33, 50),
+            "nose": _span(51, 65),
+            "eyes": _span(66, 83),
+            "mouth": _span(84, 103),
+            "pupils": (104, 105),
+        }
+    ),
+    pose_points=(33, 37, 42, 46, 66, 70, 75, 79, 57, 63, 84, 90, 93, 16),
+)
+
+MARKUPS: Mapping[str, Markup] = MappingProxyType(
+    {
+        markup.name: markup
+        for markup in (_MARKUP_68, _MARKUP_98, _MARKUP_29, _MARKUP_19, _MARKUP_106)
+    }
+)
 
 
 def get_markup(name: str) -> Markup:

@@ -99,7 +99,7 @@ def test_unknown_kind() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("markup", "67", "unknown markup '67'; choices: 68, 98"),
+        ("markup", "67", "unknown markup '67'; choices: 68, 98, 29"),
         ("person_pattern", "(", "not a regular expression"),
         ("train", [], "at least 1 item"),
         ("limits", {"train": 0}, "greater than 0"),

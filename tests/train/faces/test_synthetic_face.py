@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from landmint.runtime.crop import Floats
-from landmint.runtime.markup import MARKUPS, get_markup
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.markup import get_markup
 from landmint.train.faces.synthetic_camera import Light, Pose, View, render_face
 from landmint.train.faces.synthetic_looks import sample_looks
 from landmint.train.faces.synthetic_markup import landmarks
@@ -30,7 +31,7 @@ def random_shape(seed: int) -> FaceShape:
     return FaceShape(sample_identity(rng), sample_expression(rng))
 
 
-@pytest.mark.parametrize("name", MARKUPS)
+@pytest.mark.parametrize("name", ["68", "98"])
 def test_the_mean_face_is_its_own_mirror(name: str) -> None:
     markup = get_markup(name)
     points = landmarks(FaceShape(Identity(), Expression()), markup, 0.0)
@@ -38,7 +39,7 @@ def test_the_mean_face_is_its_own_mirror(name: str) -> None:
     np.testing.assert_allclose(points, mirrored, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", MARKUPS)
+@pytest.mark.parametrize("name", ["68", "98"])
 def test_sides_of_the_markup_are_sides_of_the_picture(name: str) -> None:
     markup = get_markup(name)
     for seed in range(20):
@@ -49,6 +50,11 @@ def test_sides_of_the_markup_are_sides_of_the_picture(name: str) -> None:
         assert brows[:, 1].max() < mouth[:, 1].min()
         contour = points[list(markup.regions["contour"])]
         assert contour[:, 1].argmax() == len(contour) // 2
+
+
+def test_other_markups_are_refused() -> None:
+    with pytest.raises(LandmintError, match=r"have markup 29[\s\S]*choices: 68, 98"):
+        landmarks(random_shape(0), get_markup("29"), 0.0)
 
 
 def test_features_do_not_cross() -> None:

@@ -12,9 +12,9 @@ import torch
 
 from landmint.runtime.accuracy import (
     Truth,
+    face_sizes,
     failure_rate,
     nme_per_image,
-    normalisers,
     point_errors,
 )
 from landmint.runtime.contract import Contract
@@ -22,7 +22,6 @@ from landmint.runtime.crop import Floats, Image, apply_affine, crop_matrix, norm
 from landmint.runtime.decode import decode
 from landmint.runtime.engines.engine import Tensor
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.markup import get_markup
 from landmint.train.faces.face import Face, FaceSet, read_image
 from landmint.train.models.base import LandmarkModel
 
@@ -62,7 +61,7 @@ class FaceCrops:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A network's landmarks of labelled faces; errors are inter-ocular shares."""
+    """A network's landmarks of labelled faces; errors are shares of the markup's normaliser."""
 
     points: Floats
     """(N, L, 2) in original image pixels."""
@@ -148,7 +147,7 @@ def evaluate(
         )
         parts.append(_predict(session, contract, some))
     points = np.concatenate([part for part, _ in parts])
-    sizes = normalisers(truth.points, truth.boxes, get_markup(truth.markup), "inter_ocular")
+    sizes = face_sizes(truth)
     return Evaluation(
         points=points,
         confidence=np.concatenate([part for _, part in parts]),

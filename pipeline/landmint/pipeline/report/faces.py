@@ -67,8 +67,8 @@ def drift_svg(
     centre the mean signed displacement, both magnified alike: a long stroke is a bias.
 
     Args:
-        mean_face: (L, 2) landmarks, inter-ocular distance 1, y down.
-        drift: of the variant, in units of the inter-ocular distance.
+        mean_face: (L, 2) landmarks, in the unit of errors, y down.
+        drift: of the variant, in that unit.
         markup: tells what to connect.
         variant: whose drift this is.
         magnification: how many times larger than life.
@@ -89,7 +89,7 @@ def drift_svg(
     worst = int(np.argmax(radii))
     said = (
         f"Drift of {variant} on the mean face, {magnification:g} times magnified: "
-        f"{radii.mean() * 100:.3f} % of the inter-ocular distance on average, "
+        f"{radii.mean() * 100:.3f} % of the {markup.error_unit} on average, "
         f"most at landmark {worst} with {radii[worst] * 100:.3f} %"
     )
     return (

@@ -26,7 +26,7 @@ class Trade:
     latency_ms: float
     """Warm median."""
     drift_percent: float
-    """Mean distance to the reference, % of the inter-ocular distance."""
+    """Mean distance to the reference, % of the unit of errors."""
     low_percent: float
     """Lower end of the drift's interval."""
     high_percent: float
@@ -73,7 +73,7 @@ def tradeoff(trades: Sequence[Trade]) -> str:
         axes.yaxis.set_minor_formatter(NullFormatter())
         _label_points(axes, trades)
         axes.set_xlabel("warm median latency, ms a face")
-        axes.set_ylabel("drift, % of inter-ocular distance")
+        axes.set_ylabel("drift, landmarks moved by %")
         grid(axes)
         said = "; ".join(
             f"{t.variant} {t.latency_ms:.2f} ms, drift {t.drift_percent:.3f} %" for t in trades
@@ -165,7 +165,7 @@ def cumulative_errors(errors: Mapping[str, Floats], limit_percent: float) -> str
             )
         axes.set_xlim(0, limit_percent)
         axes.set_ylim(0, 101)
-        axes.set_xlabel("NME of a face, % of inter-ocular distance")
+        axes.set_xlabel("NME of a face, %")
         axes.set_ylabel("share of faces with at most that error, %")
         grid(axes)
         figure.legend(loc="outside lower center", ncols=3, handlelength=3)

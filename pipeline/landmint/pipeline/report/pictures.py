@@ -8,17 +8,17 @@ from landmint.pipeline.report.faces import drift_svg, face_svg
 from landmint.pipeline.report.record import RunRecord
 from landmint.pipeline.report.summary import VariantSummary
 from landmint.pipeline.report.text import percent
-from landmint.runtime.accuracy import normalisers
+from landmint.runtime.accuracy import face_sizes
 from landmint.runtime.crop import Box, Floats
 from landmint.train.faces.face import read_image
 
 _LARGEST_DISC = 0.13
-"""Of the inter-ocular distance: discs of this radius barely touch each other at the eyes."""
+"""Of the unit of errors: discs of this radius barely touch each other at the eyes."""
 _MAGNIFICATIONS = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 80, 100, 200, 500, 1000)
 _FACES_IN_ALL = 12
 _LEAST_FACES = 4
 _VISIBLE = 1e-5
-"""Drift below this share of the inter-ocular distance is rounding, and not drawn."""
+"""Drift below this share of the unit of errors is rounding, and not drawn."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,7 @@ def magnification_of(record: RunRecord) -> float:
 def mean_faces(record: RunRecord, magnification: float) -> tuple[tuple[str, str], ...]:
     """One mean face for each variant that drifts, with a caption."""
     truth = record.truth
-    sizes = normalisers(truth.points, truth.boxes, record.markup, "inter_ocular")
-    shape = mean_face(truth.points, sizes)
+    shape = mean_face(truth.points, face_sizes(truth))
     return tuple(
         (
             drift_svg(shape, summary.drift, record.markup, summary.name, magnification),

@@ -17,7 +17,7 @@ from landmint.pipeline.report.text import (
     product,
     times,
 )
-from landmint.runtime.accuracy import Drift, Normaliser
+from landmint.runtime.accuracy import Drift
 from landmint.runtime.gate import Status
 
 STATUS_CSS: dict[Status, str] = {
@@ -29,16 +29,16 @@ STATUS_CSS: dict[Status, str] = {
 }
 _WORTH_A_COLOUR = 0.01
 """A factor within 1 % of one is neither good nor bad, however sure."""
-_OCULAR: Normaliser = "inter_ocular"
 
 
 def overview(record: RunRecord) -> Table:
     """Every variant, measured or not, with what decides."""
+    unit = record.markup.error_unit
     columns = (
         Column("variant"),
-        Column("NME", "% inter-ocular", "mean over faces of the mean landmark error"),
+        Column("NME", f"% of {unit}", "mean over faces of the mean landmark error"),
         Column("NME rise", "points, 95 % interval", "NME minus that of the float student"),
-        Column("landmarks moved", "% inter-ocular, 95 % interval", "from the float student's"),
+        Column("landmarks moved", f"% of {unit}, 95 % interval", "from the float student's"),
         Column("latency", "ms, warm median"),
         Column("against float32", "same engine, 95 % interval", "float32 time over this time"),
         Column("size", "MiB"),
@@ -60,7 +60,7 @@ def _overview_row(summary: VariantSummary, record: RunRecord, fastest: float | N
         reason = one_line(summary.measurement.reason)
         return _row(summary, [Cell(f"not measured: {reason}", css="words reason none", span=7)])
     accuracy, latency = summary.accuracy, summary.latency
-    nme = percent(accuracy.errors[_OCULAR].nme) if accuracy else NONE
+    nme = percent(accuracy.main.nme) if accuracy else NONE
     best = latency is not None and latency.warm_ms == fastest
     return _row(
         summary,
@@ -98,12 +98,12 @@ def _speed_cell(summary: VariantSummary) -> Cell:
 
 
 def accuracy(record: RunRecord) -> Table:
-    """NME by three normalisers, failures, percentiles, eyes."""
+    """NME by every normaliser, failures, percentiles, eyes."""
+    others = record.markup.normalisers[1:]
     columns = (
         Column("variant"),
-        Column("NME", "% inter-ocular, 95 % interval"),
-        Column("NME", "% inter-pupil"),
-        Column("NME", "% box"),
+        Column("NME", f"% of {record.markup.error_unit}, 95 % interval"),
+        *(Column("NME", f"% {kind.replace('_', '-')}") for kind in others),
         Column("FR @ 10 %", "% of faces", "share of faces with an error above 10 %"),
         Column("AUC @ 10 %", "", "area under the cumulative error curve, 1 is perfect"),
         Column("P90", "%", "nine faces in ten are not worse than this"),
@@ -116,14 +116,12 @@ def accuracy(record: RunRecord) -> Table:
         found = summary.accuracy
         if found is None:
             continue
-        ocular = found.errors[_OCULAR]
-        tail = [Cell(percent(ocular.percentiles[p])) for p in (90, 95, 99)]
+        tail = [Cell(percent(found.main.percentiles[p])) for p in (90, 95, 99)]
         cells = [
             Cell(*percent_interval(found.interval)),
-            Cell(percent(found.errors["inter_pupil"].nme)),
-            Cell(percent(found.errors["box"].nme)),
-            Cell(percent(ocular.failure_rate[0.10])),
-            Cell(number(ocular.auc[0.10], 3)),
+            *(Cell(percent(found.errors[kind].nme)) for kind in others),
+            Cell(percent(found.main.failure_rate[0.10])),
+            Cell(number(found.main.auc[0.10], 3)),
             *tail,
             Cell(percent(found.eyes_nme)),
         ]

@@ -54,10 +54,10 @@ def _student(record: RunRecord) -> str:
     reference = record.reference
     if reference is None or reference.accuracy is None:
         return ""
-    found = reference.accuracy.errors["inter_ocular"]
+    found = reference.accuracy.main
     return (
         f"On {thousands(len(record.truth.names))} test faces the student misses a landmark by "
-        f"{percent(found.nme)} % of the distance between the outer eye corners on average; "
+        f"{percent(found.nme)} % of the {record.markup.error_unit} on average; "
         f"{percent(found.failure_rate[0.10], 1)} % of the faces are off by more than 10 %."
     )
 
@@ -90,7 +90,7 @@ def _loss(summary: VariantSummary) -> str:
     if summary.drift is None or summary.accuracy is None:
         return "what it loses is not known."
     rise, moved = summary.drift.nme_rise, percent(summary.drift.displacement.estimate)
-    now = percent(summary.accuracy.errors["inter_ocular"].nme)
+    now = percent(summary.accuracy.main.nme)
     if not math.isfinite(rise.estimate):
         return "it returns landmarks that are not finite."
     if rise.low > 0:
@@ -206,8 +206,8 @@ def cards(record: RunRecord) -> tuple[Card, ...]:
     found: list[Card] = []
     reference, fastest = record.reference, fastest_of(record.timed)
     if reference and reference.accuracy:
-        nme = percent(reference.accuracy.errors["inter_ocular"].nme)
-        found.append(Card(nme, "%", "NME of the float student, inter-ocular"))
+        nme = percent(reference.accuracy.main.nme)
+        found.append(Card(nme, "%", f"NME of the float student, of the {record.markup.error_unit}"))
     if fastest and fastest.latency:
         ms = milliseconds(fastest.latency.warm_ms)
         found.append(Card(ms, "ms", f"a face, fastest variant: {fastest.name}"))

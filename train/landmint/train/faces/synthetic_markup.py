@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from landmint.runtime.crop import Floats
+from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import Markup
 from landmint.train.faces.synthetic_shape import LEFT, RIGHT, FaceShape
 
@@ -60,7 +61,13 @@ _RUNS: Mapping[str, tuple[_Run, ...]] = {
 
 
 def landmarks(shape: FaceShape, markup: Markup, yaw_rad: float) -> Floats:
-    """The landmarks of the face on its surface, (L, 3), for a viewer at the given yaw."""
+    """The landmarks of the face on its surface, (L, 3), for a viewer at the given yaw.
+
+    Raises:
+        LandmintError: the markup cannot be drawn.
+    """
+    if markup.name not in _RUNS:
+        raise LandmintError(f"no synthetic faces have markup {markup.name}", choices=_RUNS)
     plane = np.zeros((markup.points, 2))
     for run in _RUNS[markup.name]:
         us = np.array(run.us, dtype=np.float64)
