@@ -12,11 +12,12 @@ from torch import Tensor
 from landmint.runtime.crop import box_of
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.predict import predict_crops
-from landmint.train.evaluate import TorchSession, crop_faces, evaluate, truth_of
+from landmint.train.evaluate import FlipTestSession, TorchSession, crop_faces, evaluate, truth_of
 from landmint.train.faces.dataset import mean_shape
 from landmint.train.faces.face import Face, FaceSet, face_set
 from landmint.train.models import ModelConfig
 from landmint.train.models.base import LandmarkModel
+from landmint.train.models.hrnet import HRNet
 from landmint.train.models.pfld import PFLD
 
 CONFIG = ModelConfig(name="pfld", input_size=112)
@@ -111,3 +112,36 @@ def test_other_markups_and_no_faces_are_refused(faces: FaceSet) -> None:
         evaluate(model, dataclasses.replace(faces, markup="98"))
     with pytest.raises(LandmintError):
         evaluate(model, dataclasses.replace(faces, faces=()))
+
+
+class Upright(LandmarkModel):
+    """Draws each landmark where its own pixel is bright; knows no left from right."""
+
+    def __init__(self) -> None:
+        config = ModelConfig(name="hrnet", input_size=64)
+        shape = np.random.default_rng(0).uniform(0.2, 0.8, (68, 2))
+        super().__init__(config, HRNet.contract_for(config, shape))
+        self.scale = torch.nn.Parameter(torch.ones(1))
+
+    def features(self, images: Tensor) -> tuple[Tensor, ...]:
+        return (torch.nn.functional.avg_pool2d(images, 4),)
+
+    def head(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        ramp = torch.arange(68.0).view(1, 68, 1, 1)
+        return {"heatmaps": self.scale * features[-1][:, :1] + ramp}
+
+
+def test_flip_test_mirrors_maps_and_landmarks_back() -> None:
+    model, rng = Upright(), np.random.default_rng(1)
+    crops = rng.standard_normal((2, 3, 64, 64)).astype(np.float32)
+    (maps,) = FlipTestSession(model).run(crops).values()
+    (plain,) = TorchSession(model).run(crops).values()
+    ramp = np.arange(68.0)
+    mirrored = ramp[list(model.contract.landmarks.flip)]
+    expected = plain + ((mirrored - ramp) / 2)[None, :, None, None]
+    np.testing.assert_allclose(maps, expected, atol=1e-5)
+
+
+def test_flip_test_is_for_heatmaps() -> None:
+    with pytest.raises(LandmintError, match="pfld has no flip test"):
+        FlipTestSession(Constant(torch.zeros(68, 2)))

@@ -69,6 +69,17 @@ def test_an_empty_heatmap_costs_one(
     assert float(task.parts((), empty, batch(2, 64))["heatmaps"]) == pytest.approx(1, abs=0.02)
 
 
+def test_every_stack_of_fan_learns_the_heatmaps(
+    make_model: MakeModel, make_faces: MakeFaces, batch: MakeBatch
+) -> None:
+    model = make_model("fan", input_size=64, backbone="fan_2")
+    task, examples = task_for(model, LossConfig(), make_faces({}, {})), batch(2, 64)
+    truth = losses.encode_heatmaps(examples["points"], (16, 16), 1.5)
+    early, last = torch.zeros_like(truth), {"heatmaps": truth}
+    cost = float(task.parts((early, torch.zeros(2, 256, 16, 16)), last, examples)["heatmaps"])
+    assert cost == pytest.approx(0.5, abs=0.01)
+
+
 def test_heatmap_task_of_the_truth_is_zero(
     make_model: MakeModel, make_faces: MakeFaces, batch: MakeBatch
 ) -> None:

@@ -22,6 +22,7 @@ MakeModel = Callable[..., LandmarkModel]
 SMALL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("hrnet", {"input_size": 64, "backbone": "hrnet_w18_small"}),
     ("hrnet", {"input_size": 64, "backbone": "hrnet_w18_small_v2", "markup": "98"}),
+    ("fan", {"input_size": 64, "backbone": "fan_2"}),
     ("pipnet", {"input_size": 128}),
     ("pipnet", {"input_size": 64, "stride": 16, "backbone": "mobilenetv3_small_100"}),
     ("pipnet", {"input_size": 64, "activation": "relu6"}),
@@ -70,6 +71,7 @@ def test_a_loss_on_the_outputs_reaches_every_parameter(
     ("name", "settings", "millions", "giga_macs"),
     [
         ("hrnet", {"markup": "98"}, "9.66", "4.69"),
+        ("fan", {"backbone": "fan_1"}, "6.25", "8.27"),
         ("pipnet", {}, "4.47", "0.375"),
         ("pipnet", {"markup": "98"}, "5.14", "0.418"),
         ("pfld", {"markup": "98", "input_size": 112}, "1.228", "0.273"),
@@ -230,7 +232,7 @@ def test_decode_is_the_architectures_own_unless_configured(make_model: MakeModel
         ("pfld", {"input_size": 64, "squeeze_excite": False}, "no squeeze-and-excitation"),
         ("pipnet", {"decoder": "shuffle"}, "leave decoder away"),
         ("pfld", {"input_size": 64, "pretrained": True}, "choose a backbone of timm's"),
-        ("vgg", {}, "choices: hrnet, pipnet, pfld, mobilefan"),
+        ("vgg", {}, "choices: hrnet, fan, pipnet, pfld, mobilefan"),
         ("hrnet", {"markup": "5"}, "unknown markup '5'"),
     ],
 )

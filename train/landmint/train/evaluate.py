@@ -49,6 +49,37 @@ class TorchSession:
         return {name: output.float().cpu().numpy() for name, output in outputs.items()}
 
 
+class FlipTestSession(TorchSession):
+    """A heatmap network that sees each crop and its mirror image, and draws the mean.
+
+    Twice the work for a steadier answer: how published teachers are evaluated, not what a device
+    runs. Both runs draw about cell centres, so the mirrored maps need no shift.
+    """
+
+    def __init__(self, model: LandmarkModel) -> None:
+        """Run `model` where it is.
+
+        Raises:
+            LandmintError: its head draws no heatmaps.
+        """
+        contract = model.contract
+        if contract.head.kind != "heatmap":
+            raise LandmintError(
+                f"{model.config.name} has no flip test",
+                reason=f"heatmaps can be averaged, its head is '{contract.head.kind}'",
+            )
+        super().__init__(model)
+        self._mirror = list(contract.landmarks.flip)
+
+    def run(self, tensor: Tensor) -> dict[str, Tensor]:
+        """Mean heatmaps of crops (N, 3, S, S) and of their mirror images."""
+        plain, mirrored = super().run(tensor), super().run(tensor[..., ::-1])
+        return {
+            name: np.float32(0.5) * (maps + mirrored[name][:, self._mirror, :, ::-1])
+            for name, maps in plain.items()
+        }
+
+
 @dataclass(frozen=True, eq=False)
 class FaceCrops:
     """Faces cropped as the device would."""
@@ -118,6 +149,7 @@ def evaluate(
     faces: FaceSet,
     batch_size: int = 32,
     crops: FaceCrops | None = None,
+    session: type[TorchSession] = TorchSession,
 ) -> Evaluation:
     """Run a network over faces.
 
@@ -126,6 +158,7 @@ def evaluate(
         faces: of the model's markup.
         batch_size: how many faces go through the network together.
         crops: what `crop_faces` gave for the same faces, where they are evaluated often.
+        session: how the network is run, plainly or as a `FlipTestSession`.
 
     Raises:
         LandmintError: the markups differ, there are no faces, or an image cannot be read.
@@ -136,7 +169,7 @@ def evaluate(
             f"the faces have markup {faces.markup}, the model {contract.markup}",
             remedy="evaluate the model on faces of its own markup",
         )
-    session = TorchSession(model)
+    running = session(model)
     parts = []
     for i in range(0, len(faces.faces), batch_size):
         window = slice(i, i + batch_size)
@@ -145,7 +178,7 @@ def evaluate(
             if crops is None
             else FaceCrops(crops.crops[window], crops.matrices[window])
         )
-        parts.append(_predict(session, contract, some))
+        parts.append(_predict(running, contract, some))
     points = np.concatenate([part for part, _ in parts])
     sizes = face_sizes(truth)
     return Evaluation(

@@ -68,6 +68,7 @@ class HeatmapTask(Task):
         """Take sigma and the maps' size from the model's contract."""
         super().__init__()
         self.kind = kind
+        self.early_heatmaps = model.early_heatmaps
         self.sigma = model.contract.head.sigma
         _, rows, columns = model.contract.outputs[0].shape
         self.grid = (rows, columns)
@@ -76,11 +77,15 @@ class HeatmapTask(Task):
         self.unit = rows * columns / (math.pi * self.sigma**2)
 
     def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
-        """One part, heatmaps."""
+        """One part, heatmaps: the mean over the last ones and those that come before."""
         target = losses.encode_heatmaps(batch["points"], self.grid, self.sigma)
+        drawn = (*self.early_heatmaps(features), outputs["heatmaps"])
+        return {"heatmaps": torch.stack([self._unlike(maps, target) for maps in drawn]).mean()}
+
+    def _unlike(self, maps: Tensor, target: Tensor) -> Tensor:
         if self.kind == "adaptive_wing":
-            return {"heatmaps": losses.adaptive_wing(outputs["heatmaps"], target)}
-        return {"heatmaps": self.unit * losses.heatmap_mse(outputs["heatmaps"], target)}
+            return losses.adaptive_wing(maps, target)
+        return self.unit * losses.heatmap_mse(maps, target)
 
     def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
         """Heatmap to heatmap; the teacher's are resized where they differ in size."""

@@ -24,6 +24,7 @@ __all__ = ["MODELS", "ModelConfig", "create_model", "load_model", "model_class",
 MODELS: Mapping[str, str] = MappingProxyType(
     {
         "hrnet": "landmint.train.models.hrnet:HRNet",
+        "fan": "landmint.train.models.fan:FAN",
         "pipnet": "landmint.train.models.pipnet:PIPNet",
         "pfld": "landmint.train.models.pfld:PFLD",
         "mobilefan": "landmint.train.models.mobilefan:MobileFAN",

@@ -64,6 +64,11 @@ class LandmarkModel(nn.Module):
         """Canonical outputs by name, in the contract's order, from what `features` gave."""
         raise NotImplementedError
 
+    @staticmethod
+    def early_heatmaps(features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Heatmaps among the taps that are learned like the last ones; none by default."""
+        return ()
+
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Canonical outputs of normalised crops (B, 3, S, S)."""
         return self.head(self.features(images))
