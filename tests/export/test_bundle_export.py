@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from landmint.export import to_onnx, to_openvino, to_tflite
 from landmint.export.bundle_export import export_bundle
-from landmint.export.config import ExportConfig
+from landmint.export.config import LINT_FILE, ExportConfig
 from landmint.export.embed import read_contract
+from landmint.export.lint.finding import Finding, read_findings
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError
 from landmint.train.faces.face import FaceSet
@@ -37,6 +38,21 @@ def test_onnx_alone(pip_net: LandmarkModel, faces: FaceSet, tmp_path: Path) -> N
     note = bundle.variant("onnx/float32").notes["parity"]
     assert "over 2 crops" in note and "(onnxruntime, f32)" in note
     assert steps == ["export to onnx and compare with the torch network"]
+    assert read_findings(tmp_path / "b" / LINT_FILE) == ()
+    assert LINT_FILE in bundle.manifest.files
+
+
+def test_what_cannot_become_a_form_is_not_tried(
+    pip_net: LandmarkModel, faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = Finding("no-way", "tflite", "error", "Erf", ("node",), "there is no such thing", "")
+    monkeypatch.setattr("landmint.export.bundle_export.lint", lambda *told: [refusal])
+    config = ExportConfig(formats=("tflite",), parity_faces=1)
+    bundle = export_bundle(pip_net, faces, config, tmp_path / "b", {})
+    assert {v.name: v.reason for v in bundle.manifest.variants if not v.files} == {
+        f"tflite/{precision}": "no-way: node: Erf; there is no such thing"
+        for precision in ("float32", "float16")
+    }
 
 
 def test_missing_converter_becomes_a_reason(

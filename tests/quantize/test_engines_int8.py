@@ -14,13 +14,17 @@ from onnx import numpy_helper
 
 from landmint.export.embed import read_contract, write_contract
 from landmint.export.isolated import run_isolated
+from landmint.export.lint.operators import partitions
+from landmint.export.lint.rule import Subject
 from landmint.export.to_onnx import to_onnx
 from landmint.export.to_openvino import to_openvino
 from landmint.export.to_tflite import to_tflite
+from landmint.quantize import int8_tflite
 from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.drift import landmarks
 from landmint.quantize.int8_tensorrt import check_pairs
+from landmint.quantize.job import Job
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import normalise
@@ -98,6 +102,43 @@ def test_runs_in_integers_close_to_float(
         found, expected = session.run(tensors[:1])[output.name], twin.run(tensors[:1])[output.name]
         assert found.shape == expected.shape
         assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.9
+
+
+def test_the_linter_foretells_the_partitions(bundle: Bundle, made: Bundle) -> None:
+    graph = Subject(onnx.load(bundle.entry(bundle.variant("onnx/float32"))))
+    for owner, precision in ((bundle, "float32"), (made, "int8")):
+        entry = owner.entry(owner.variant(f"tflite/{precision}"))
+        told = partitions(graph, "int8" if precision == "int8" else "float32")
+        assert parts_of(entry, owner.manifest.contract.with_layout("NHWC")) == told == 1
+
+
+def test_the_linter_foretells_what_a_softmax_cuts(
+    graph_of: Callable[[str], onnx.ModelProto],
+    contract_of: Callable[[str], Contract],
+    tensors: NDArray[np.float32],
+    tmp_path: Path,
+) -> None:
+    model, contract = graph_of("coordinates"), contract_of("coordinates")
+    swish = next(node for node in model.graph.node if node.name == "wide_act")
+    swish.op_type = "Softmax"
+    swish.attribute.append(onnx.helper.make_attribute("axis", 1))
+    source, target = tmp_path / "float32.onnx", tmp_path / "int8.tflite"
+    onnx.save(model, source)
+    write_contract(source, contract)
+    plain = to_tflite(source, tmp_path, ("float32",))["float32"]
+    nhwc = contract.with_layout("NHWC")
+    crops = np.ascontiguousarray(tensors.transpose(0, 2, 3, 1))
+    int8_tflite.quantize(Job(plain, source, target, crops, nhwc, QuantizeConfig()))
+    graph = Subject(model)
+    assert parts_of(plain, nhwc) == partitions(graph, "float32") == 1
+    assert parts_of(target, nhwc) == partitions(graph, "int8") == 2
+
+
+def parts_of(entry: Path, contract: Contract) -> int:
+    """What LiteRT says that XNNPACK runs."""
+    session = load_engine("litert").load(entry, contract, threads=1)
+    found = re.search(r"XNNPACK, (\d+) partition", session.executed_precision)
+    return int(found[1]) if found else 0
 
 
 def test_a_chosen_layer_stays_in_float_in_every_format(

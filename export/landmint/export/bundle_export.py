@@ -3,13 +3,15 @@
 Not a converter: the files beside this one are. Not quantisation either.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from landmint.export import to_onnx, to_openvino, to_tensorrt, to_tflite
-from landmint.export.config import ExportConfig
+from landmint.export.config import LINT_FILE, ExportConfig, Format
+from landmint.export.lint import EVERY, lint
+from landmint.export.lint.finding import write_findings
 from landmint.export.parity import (
     Crops,
     Tensors,
@@ -20,6 +22,7 @@ from landmint.export.parity import (
     torch_outputs,
 )
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
+from landmint.runtime.contract import Contract
 from landmint.runtime.engines import load_engine
 from landmint.runtime.errors import NotMeasuredError
 from landmint.runtime.machine import installed
@@ -68,6 +71,9 @@ def export_bundle(
         provenance: where the network comes from, for the manifest.
         progress: told of each step before it starts.
 
+    The ONNX graph is linted for the other forms before they are made; what was found is kept in the
+    bundle, and a form that cannot be made of it becomes a variant with the reason.
+
     Raises:
         LandmintError: a converter failed, or a float32 variant is not in parity.
     """
@@ -77,9 +83,14 @@ def export_bundle(
     def build(folder: Path) -> Manifest:
         save_model(model, folder / REFERENCE)
         variants = [Variant("torch/float32", "torch", (REFERENCE,))]
-        for name in ("onnx", *(f for f in dict.fromkeys(config.formats) if f != "onnx")):
+        progress("export to onnx and compare with the torch network")
+        variants += [check(folder, variant) for variant in _export_onnx(model, folder)]
+        others = [name for name in dict.fromkeys(config.formats) if name != "onnx"]
+        refusals = _lint(model.contract, folder, config.formats)
+        for name in others:
             progress(f"export to {name} and compare with the torch network")
-            variants += [check(folder, variant) for variant in _EXPORTS[name](model, folder)]
+            made = _EXPORTS[name](folder, refusals.get(name, ""))
+            variants += [check(folder, variant) for variant in made]
         return Manifest(
             name=_name(model),
             contract=model.contract,
@@ -91,6 +102,21 @@ def export_bundle(
     return write_bundle(final, build)
 
 
+def _lint(contract: Contract, folder: Path, formats: Sequence[Format]) -> dict[str, str]:
+    """Keep what the linter says of the ONNX file; why forms cannot be made of it, by format."""
+    if not (folder / ONNX).is_file():
+        return {}
+    import onnx
+
+    findings = lint(onnx.load(folder / ONNX), contract, formats)
+    write_findings(folder / LINT_FILE, findings)
+    refusals: dict[str, str] = {}
+    for one in findings:
+        if one.severity == "error" and one.target != EVERY:
+            refusals.setdefault(one.target, f"{one}; {one.reason}")
+    return refusals
+
+
 def _export_onnx(model: LandmarkModel, folder: Path) -> list[Variant]:
     variant = Variant("onnx/float32", "onnxruntime", reason=to_onnx.unavailable())
     if variant.reason:
@@ -99,8 +125,8 @@ def _export_onnx(model: LandmarkModel, folder: Path) -> list[Variant]:
     return [replace(variant, files=(ONNX,))]
 
 
-def _export_openvino(model: LandmarkModel, folder: Path) -> list[Variant]:
-    reason = to_onnx.unavailable() or to_openvino.unavailable()
+def _export_openvino(folder: Path, refusal: str) -> list[Variant]:
+    reason = to_onnx.unavailable() or to_openvino.unavailable() or refusal
     variants = []
     for precision in ("float32", "float16"):
         files: tuple[str, ...] = ()
@@ -112,8 +138,8 @@ def _export_openvino(model: LandmarkModel, folder: Path) -> list[Variant]:
     return variants
 
 
-def _export_tflite(model: LandmarkModel, folder: Path) -> list[Variant]:
-    reason = to_onnx.unavailable() or to_tflite.unavailable()
+def _export_tflite(folder: Path, refusal: str) -> list[Variant]:
+    reason = to_onnx.unavailable() or to_tflite.unavailable() or refusal
     made = {} if reason else to_tflite.to_tflite(folder / ONNX, folder / "tflite")
     variants = []
     for precision in to_tflite.PRECISIONS:
@@ -122,20 +148,20 @@ def _export_tflite(model: LandmarkModel, folder: Path) -> list[Variant]:
     return variants
 
 
-def _export_tensorrt(model: LandmarkModel, folder: Path) -> list[Variant]:
-    variant = Variant("tensorrt/float16", "tensorrt", reason=to_onnx.unavailable())
+def _export_tensorrt(folder: Path, refusal: str) -> list[Variant]:
+    reason = to_onnx.unavailable() or refusal
+    variant = Variant("tensorrt/float16", "tensorrt", reason=reason)
     if variant.reason:
         return [variant]
     graph, engine = "tensorrt/float16.onnx", "tensorrt/float16.engine"
     to_tensorrt.to_tensorrt(folder / ONNX, folder / graph)
-    refusal = to_tensorrt.build_engine(folder / graph, folder / engine)
-    if refusal:
-        return [replace(variant, files=(graph,), notes={"engine": f"not built: {refusal}"})]
+    unbuilt = to_tensorrt.build_engine(folder / graph, folder / engine)
+    if unbuilt:
+        return [replace(variant, files=(graph,), notes={"engine": f"not built: {unbuilt}"})]
     return [replace(variant, files=(engine, graph), notes={"engine": "built on this machine"})]
 
 
-_EXPORTS: Mapping[str, Callable[[LandmarkModel, Path], list[Variant]]] = {
-    "onnx": _export_onnx,
+_EXPORTS: Mapping[Format, Callable[[Path, str], list[Variant]]] = {
     "openvino": _export_openvino,
     "tflite": _export_tflite,
     "tensorrt": _export_tensorrt,

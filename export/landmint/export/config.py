@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Format = Literal["onnx", "openvino", "tflite", "tensorrt"]
 
+LINT_FILE = "lint.json"
+"""In a bundle: what the linter said of the float graph."""
+
 
 class ExportConfig(BaseModel):
     """What to export, and how close it must come."""

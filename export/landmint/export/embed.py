@@ -48,17 +48,27 @@ def read_contract(path: Path) -> Contract:
     Raises:
         LandmintError: the file is missing, of another kind, truncated, or carries none.
     """
-    if not path.is_file():
-        raise LandmintError(f"{path} does not exist", remedy="check the path")
-    _, read = _carrier(path)
-    text = read(path)
-    if text is None:
+    contract = find_contract(path)
+    if contract is None:
         raise LandmintError(
             f"{path} carries no contract",
             reason="it was not exported by landmint, or its metadata was stripped",
             remedy="give a file of a landmint bundle",
         )
-    return Contract.from_json(json.loads(text))
+    return contract
+
+
+def find_contract(path: Path) -> Contract | None:
+    """The contract inside a .onnx, .xml or .tflite; None where it carries none.
+
+    Raises:
+        LandmintError: the file is missing, of another kind, or truncated.
+    """
+    if not path.is_file():
+        raise LandmintError(f"{path} does not exist", remedy="check the path")
+    _, read = _carrier(path)
+    text = read(path)
+    return None if text is None else Contract.from_json(json.loads(text))
 
 
 def _write_onnx(path: Path, text: str) -> None:

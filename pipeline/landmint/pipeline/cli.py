@@ -164,10 +164,18 @@ def export(
     checkpoint: Annotated[
         Path, typer.Argument(metavar="CHECKPOINT", help="A network's model.safetensors.")
     ],
-    out: Annotated[Path, typer.Option(help="The bundle's folder.")],
+    out: Annotated[Path | None, typer.Option(help="The bundle's folder.")] = None,
     recipe: RecipeOption = None,
     faces: FacesOption = None,
-) -> None:
+    lint: Annotated[
+        bool,
+        typer.Option(
+            "--lint",
+            help="Build nothing; say what each target will not do, or do badly, with a checkpoint, "
+            "a bundle or an ONNX file. Exit code 2 when something will not work.",
+        ),
+    ] = False,
+) -> int:
     """Turn a trained network into ONNX, OpenVINO, TFLite and TensorRT, in one bundle.
 
     Each float32 form is compared with the network on real crops; one that differs is refused.
@@ -175,10 +183,14 @@ def export(
     Examples:
         landmint export runs/demo/student/model.safetensors --recipe recipes/demo.toml --out b
         landmint export model.safetensors --faces /data/my-300w --out bundle
+        landmint export --lint runs/demo/bundle
     """
     from landmint.pipeline import verbs
 
+    if lint:
+        return verbs.lint(checkpoint, recipe)
     verbs.export(checkpoint, out, recipe, faces)
+    return 0
 
 
 @_verb

@@ -7,6 +7,7 @@ import csv
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from landmint.export.config import LINT_FILE
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import read_json
@@ -50,7 +51,9 @@ def _bundle(place: Path) -> str:
     built = [variant.name for variant in variants if variant.files]
     missing = [variant.name for variant in variants if not variant.files]
     said = f"{len(built)} variants"
-    return f"{said}; not built: {', '.join(missing)}" if missing else said
+    said += f"; not built: {', '.join(missing)}" if missing else ""
+    findings = len(read_json(place / LINT_FILE)["findings"]) if (place / LINT_FILE).is_file() else 0
+    return said + (f"; lint: {findings} findings" if findings else "")
 
 
 def _measured(place: Path) -> str:

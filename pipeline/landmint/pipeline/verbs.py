@@ -140,12 +140,35 @@ def _faces(
     return None, {split: load_faces(config, split, Path()) for split in splits}
 
 
-def export(checkpoint: Path, out: Path, recipe_path: Path | None, faces: Path | None) -> None:
+def lint(path: Path, recipe_path: Path | None) -> int:
+    """Say what targets have against a checkpoint, a bundle or an ONNX file.
+
+    Returns:
+        0, or 2 when something will not build or is wrong.
+
+    Raises:
+        LandmintError: the path is none of these, or the recipe is wrong.
+    """
+    config = load_recipe(recipe_path).export if recipe_path else ExportConfig()
+    from landmint.pipeline.linting import lint_path, print_findings
+
+    found = lint_path(path, config.formats)
+    print_findings(found)
+    return 2 * any(one.severity == "error" for findings in found.values() for one in findings)
+
+
+def export(
+    checkpoint: Path, out: Path | None, recipe_path: Path | None, faces: Path | None
+) -> None:
     """Export a trained network.
 
     Raises:
         LandmintError: the checkpoint cannot be read, or a form differs from the network.
     """
+    if out is None:
+        raise LandmintError(
+            "no folder is given for the bundle", remedy="add --out FOLDER, or --lint to look only"
+        )
     model = load_model(checkpoint)
     from landmint.export.bundle_export import export_bundle
 

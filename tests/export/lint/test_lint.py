@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper, parser
 
-from landmint.export.lint import RULES, lint, refuse
+from landmint.export.lint import RULES, Finding, lint, refuse
 from landmint.export.lint.operators import Precision, partitions
-from landmint.export.lint.rule import Finding, Subject
+from landmint.export.lint.rule import Subject
 from landmint.runtime.contract import Contract, CropRule, Head, Output
 from landmint.runtime.errors import LandmintError
 

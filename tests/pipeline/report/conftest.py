@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from landmint.export.config import LINT_FILE
+from landmint.export.lint.finding import Finding, write_findings
 from landmint.pipeline.report import write_report
 from landmint.pipeline.stages import RECORDS
 from landmint.pipeline.truth import TRUTH_FILE, write_truth
@@ -36,6 +38,15 @@ INVENTED = {
     "tflite/int8": ("litert", 3.4, 0.9, 1.05),
 }
 HOSTILE = "<script>alert('x')</script> & \"quotes\""
+FINDING = Finding(
+    rule="tflite-outside-int8",
+    target="tflite",
+    severity="warning",
+    fact="Softmax stays outside",
+    nodes=("head",),
+    reason="each border costs a copy",
+    remedy="decode on the device",
+)
 FACES = 24
 
 
@@ -106,6 +117,7 @@ def _bundle(run: Path) -> None:
     contract = load_model(run / "student" / "model.safetensors").contract
 
     def build(folder: Path) -> Manifest:
+        write_findings(folder / LINT_FILE, [FINDING])
         variants = []
         for name, (engine, _, _, _) in INVENTED.items():
             file = folder / f"{name}.bin"

@@ -133,3 +133,8 @@ def test_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LandmintError, match="no bundle"):
         write_report(tmp_path, tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
+
+
+def test_what_the_linter_said_is_told(html: str) -> None:
+    for words in ("What the linter says", "head: Softmax stays outside", "decode on the device"):
+        assert words in html

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 import onnx
 
 from landmint.export.config import Format
-from landmint.export.lint.rule import Finding, Rule, Subject
+from landmint.export.lint.finding import Finding
+from landmint.export.lint.rule import Rule, Subject
 from landmint.export.lint.rules import EVERY, RULES, TARGETS
 from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError

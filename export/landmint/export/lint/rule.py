@@ -1,4 +1,4 @@
-"""What a lint rule is, what it looks at, and what it says.
+"""What a lint rule is, and what it looks at.
 
 No rule stands here: they are in the files beside this one, by target.
 """
@@ -10,12 +10,10 @@ from typing import Any, Literal
 
 import onnx
 
-from landmint.export.config import Format
 from landmint.export.graphs import Wiring
+from landmint.export.lint.finding import Severity, Target
 from landmint.runtime.contract import Contract
 
-Severity = Literal["error", "warning"]
-Target = Literal["every target"] | Format
 Stage = Literal["float", "paired", "any"]
 Shape = tuple[int | None, ...]
 
@@ -76,37 +74,6 @@ class Rule:
     """Why that cannot be worked with, or what it costs."""
     remedy: str
     """What to do about it."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One rule broken in one way, and where."""
-
-    rule: str
-    """Its id."""
-    target: Target
-    """As in `Rule`."""
-    severity: Severity
-    """As in `Rule`."""
-    fact: str
-    """What is the matter."""
-    nodes: tuple[str, ...]
-    """With which nodes, tensors or outputs; empty when with the graph as a whole."""
-    reason: str
-    """As in `Rule`."""
-    remedy: str
-    """As in `Rule`."""
-
-    def __str__(self) -> str:
-        """Rule, places and fact on one line."""
-        where = f"{named(self.nodes)}: " if self.nodes else ""
-        return f"{self.rule}: {where}{self.fact}"
-
-
-def named(nodes: tuple[str, ...], most: int = 3) -> str:
-    """The first few names, and how many more there are."""
-    rest = len(nodes) - most
-    return ", ".join(nodes[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def shape_of(value: onnx.ValueInfoProto) -> Shape:

@@ -6,7 +6,8 @@ from types import MappingProxyType
 
 from landmint.export.config import Format
 from landmint.export.lint import general, layout, operators, tensorrt
-from landmint.export.lint.rule import Rule, Target
+from landmint.export.lint.finding import Target
+from landmint.export.lint.rule import Rule
 
 TARGETS: tuple[Format, ...] = ("onnx", "openvino", "tflite", "tensorrt")
 """In the order in which they are told."""

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from landmint.export.config import LINT_FILE
+from landmint.export.lint.finding import read_findings
 from landmint.pipeline.report.figures import Curve
 from landmint.pipeline.report.record import Network, RunRecord, StageRecord
 from landmint.pipeline.report.summary import summarise_run
@@ -58,6 +60,7 @@ def gather(run_dir: Path) -> RunRecord:
         images=_images(told),
         faces=_faces(told, provenance),
         stages=tuple(_stages(run_dir)),
+        findings=read_findings(run_dir / "bundle" / LINT_FILE),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from landmint.export.lint.finding import Finding
 from landmint.pipeline.report.figures import Curve
 from landmint.pipeline.report.summary import REFERENCE, VariantSummary
 from landmint.runtime.accuracy import Truth
@@ -71,6 +72,8 @@ class RunRecord:
     """Facts about the data set: name and value."""
     stages: tuple[StageRecord, ...] = ()
     """The stages that have a record."""
+    findings: tuple[Finding, ...] = ()
+    """What the linter said of the float graph."""
 
     @property
     def markup(self) -> Markup:

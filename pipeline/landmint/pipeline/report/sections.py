@@ -219,6 +219,12 @@ def built(record: RunRecord) -> Section:
         blocks += [Heading("Faces"), Facts(record.faces)]
     if any(variant.notes for variant in record.manifest.variants):
         blocks += [Heading("How each variant was made"), TableBlock(tables.notes(record))]
+    if record.findings:
+        blocks += [
+            Heading("What the linter says"),
+            Text("Told by the float graph alone, before anything was built; not what it cost."),
+            TableBlock(tables.lint(record)),
+        ]
     blocks += [Heading("Files"), TableBlock(tables.file_hashes(record))]
     if record.stages:
         blocks += [Heading("Stages"), TableBlock(tables.stages(record))]

@@ -280,6 +280,28 @@ def notes(record: RunRecord) -> Table:
     return Table("How each variant was made", columns, rows)
 
 
+def lint(record: RunRecord) -> Table:
+    """What each target has against the float graph."""
+    columns = (
+        Column("target"),
+        Column("rule", words=True),
+        Column("what", words=True),
+        Column("why", words=True),
+        Column("what to do", words=True),
+    )
+    rows = [
+        Row(
+            one.target,
+            [
+                Cell(one.rule, css=f"words {'bad' if one.severity == 'error' else 'open'}"),
+                *(Cell(text, css="words reason") for text in (one.what, one.reason, one.remedy)),
+            ],
+        )
+        for one in record.findings
+    ]
+    return Table("What the linter says", columns, rows)
+
+
 def stages(record: RunRecord) -> Table:
     """How long each stage took, and the digest of its inputs."""
     rows = [

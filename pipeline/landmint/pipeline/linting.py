@@ -1,0 +1,109 @@
+"""What the verb `export --lint` looks at, and how it tells.
+
+Rules and their words are the linter's, in `landmint.export.lint`.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from landmint.export.config import Format
+from landmint.export.embed import find_contract
+from landmint.export.lint import lint
+from landmint.export.lint.finding import Finding
+from landmint.runtime.bundle import Bundle
+from landmint.runtime.errors import LandmintError
+
+_WIDE = 132
+_COLOURS = {"error": "bold red", "warning": "yellow"}
+
+
+def lint_path(path: Path, formats: Sequence[Format]) -> dict[str, list[Finding]]:
+    """Findings by artefact.
+
+    Args:
+        path: a checkpoint, whose ONNX graph is made for the purpose; an ONNX file; or a bundle,
+            whose float graph is judged for all formats and whose quantised ones for their own.
+        formats: to judge for.
+
+    Raises:
+        LandmintError: the path is none of these, or broken.
+    """
+    if path.is_dir():
+        return _lint_bundle(Bundle.open(path), formats)
+    if path.suffix == ".onnx":
+        return {path.name: _lint_file(path, formats)}
+    from landmint.export.to_onnx import to_onnx
+    from landmint.train.models import load_model
+
+    with tempfile.TemporaryDirectory(prefix="landmint-") as work:
+        graph = Path(work) / "float32.onnx"
+        to_onnx(load_model(path), graph)
+        return {path.name: _lint_file(graph, formats)}
+
+
+def _lint_bundle(bundle: Bundle, formats: Sequence[Format]) -> dict[str, list[Finding]]:
+    """The float graph, then every graph with Q/DQ pairs."""
+    found = {}
+    for variant in bundle.manifest.variants:
+        graphs = [name for name in variant.files if name.endswith(".onnx")]
+        if graphs and variant.name == "onnx/float32":
+            found[graphs[0]] = _lint_file(bundle.path / graphs[0], formats)
+        elif graphs and variant.precision == "int8":
+            own = [name for name in formats if name == variant.format]
+            found[graphs[0]] = _lint_file(bundle.path / graphs[0], own)
+    if not found:
+        raise LandmintError(
+            f"{bundle.path} holds no ONNX graph",
+            reason="the linter reads nothing else",
+            remedy="lint the checkpoint, or export it again with onnx installed",
+        )
+    return found
+
+
+def _lint_file(path: Path, formats: Sequence[Format]) -> list[Finding]:
+    contract = find_contract(path)  # it refuses a file that is truncated
+    import onnx
+
+    return lint(onnx.load(path), contract, formats)
+
+
+def print_findings(found: dict[str, list[Finding]]) -> None:
+    """Print a table for each artefact, by target, worst first."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDE
+    for name, findings in found.items():
+        console.print(f"[bold]{escape(name)}[/bold]: {counted(findings)}")
+        if findings:
+            console.print(_table(findings))
+
+
+def counted(findings: Sequence[Finding]) -> str:
+    """How many findings of each severity."""
+    counts = {kind: sum(one.severity == kind for one in findings) for kind in _COLOURS}
+    told = [f"{n} {kind}{'s' * (n > 1)}" for kind, n in counts.items() if n]
+    return ", ".join(told) or "nothing found"
+
+
+def _table(findings: Sequence[Finding]) -> Table:
+    table = Table(show_lines=True)
+    table.add_column("target", no_wrap=True)
+    table.add_column("rule", max_width=24)
+    table.add_column("what")
+    table.add_column("why, and what to do")
+    before = ""
+    for one in findings:
+        target = one.target if one.target != before else ""
+        before = one.target
+        table.add_row(
+            target,
+            f"[{_COLOURS[one.severity]}]{one.severity}[/]\n{one.rule}",
+            escape(one.what),
+            escape(f"{one.reason}\n-> {one.remedy}"),
+        )
+    return table
