@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from landmint.runtime.contract import Contract, CropRule, Head, Layout, Output
 from landmint.runtime.decode import decode
-from landmint.runtime.engines import ENGINES, Session, load_engine
-from landmint.runtime.engines.engine import describe_precision, match_outputs
+from landmint.runtime.engines import ENGINES, load_engine
+from landmint.runtime.engines.engine import EngineSession, describe_precision, match_outputs
+from landmint.runtime.engines.litert_engine import _outside
 from landmint.runtime.engines.null_engine import encode, plain_face
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.markup import get_markup
@@ -155,7 +156,7 @@ class Loaded:
     case: Case
     entry: Path
     contract: Contract
-    session: Session
+    session: EngineSession
 
     def run(self, tensor: Floats32) -> Floats32:
         """Heatmaps, channels first, of a channels-first input."""
@@ -200,6 +201,26 @@ def test_outputs_are_its_own(loaded: Loaded) -> None:
 
 def test_tells_the_precision_that_ran(loaded: Loaded) -> None:
     assert loaded.session.executed_precision == loaded.case.precision
+
+
+def test_tells_what_an_inference_consists_of(loaded: Loaded) -> None:
+    operators = loaded.session.operators
+    layers = [one for one in operators if "conv" in one.kind.lower()]
+    assert layers
+    assert {one.precision for one in layers} == {loaded.case.precision.split()[0]}
+    timed = loaded.case.engine != "litert"
+    assert all((one.ms is not None and one.ms >= 0) == timed for one in operators)
+    assert not any(one.place for one in operators)
+
+
+def test_operators_between_two_partitions_are_outside() -> None:
+    def op(inputs: list[int], outputs: list[int]) -> dict[str, object]:
+        return {"inputs": inputs, "outputs": outputs}
+
+    # 0 and 1 in one part, 2 and 3 outside in a row, 4 in another part, 5 outside at the end.
+    chain = [op([place], [place + 1]) for place in range(6)]
+    parts = [op([0], [2]), op([4], [5])]
+    assert _outside(chain, parts) == {2, 3, 5}
 
 
 def test_two_threads_give_the_same_answer(loaded: Loaded) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from landmint.export.config import ExportConfig
-from landmint.pipeline.measure_config import MeasureConfig
+from landmint.pipeline.measure_config import GateConfig, MeasureConfig
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import NetworkRecipe, Recipe, load_recipe
 from landmint.pipeline.run import Run
@@ -47,6 +47,8 @@ def run(recipe_path: Path, out: Path | None, faces: Path | None, until: str | No
     if until is not None and until not in ("verdict", "report"):
         return 0
     verdict = read_json(made.place("verdict") / VERDICT_FILE)
+    for line in verdict["advice"]:
+        print(line)
     print(f"verdict: {verdict['summary']} (exit code {verdict['exit_code']})")
     if until != "verdict":
         print(f"report:  {made.place('report')}")
@@ -215,6 +217,7 @@ def measure(
     for name in variants:
         bundle.variant(name)
     from landmint.pipeline.measuring import measure_into
+    from landmint.pipeline.report.advice import advise_folder
     from landmint.pipeline.tables import print_measurements
 
     markup = bundle.manifest.contract.markup
@@ -223,6 +226,8 @@ def measure(
     with Screen().bar("measure") as bar, atomic_path(out) as fresh:
         measure_into(fresh, bundle, sets["test"], config, variants, bar)
     print_measurements(out)
+    for line in advise_folder(out, (recipe.gate if recipe else GateConfig()).limits):
+        print(line)
 
 
 def gate(measurements: Path, recipe_path: Path, out: Path | None) -> int:
@@ -231,15 +236,16 @@ def gate(measurements: Path, recipe_path: Path, out: Path | None) -> int:
     Raises:
         LandmintError: the recipe is wrong, or something is missing in the folder.
     """
-    from landmint.pipeline.verdicts import judge_folder, write_verdicts
+    from landmint.pipeline.report.advice import advise_folder
+    from landmint.pipeline.verdicts import judge_folder, verdict_text, write_verdicts
     from landmint.runtime.gate import exit_code
-    from landmint.runtime.gate_text import to_markdown
 
     recipe = load_recipe(recipe_path)
     verdicts = judge_folder(measurements, recipe.gate.limits)
+    advice = advise_folder(measurements, recipe.gate.limits)
     if out is not None:
-        write_verdicts(verdicts, recipe.name, out)
-    print(to_markdown(verdicts, recipe.name), end="")
+        write_verdicts(verdicts, advice, recipe.name, out)
+    print(verdict_text(verdicts, advice, recipe.name), end="")
     return exit_code(verdicts)
 
 

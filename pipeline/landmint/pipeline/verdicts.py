@@ -23,16 +23,34 @@ def judge_folder(measurements: Path, limits: Limits) -> tuple[Verdict, ...]:
     return judge(read_measurements(measurements), read_truth(measurements / TRUTH_FILE), limits)
 
 
-def write_verdicts(verdicts: Sequence[Verdict], title: str, folder: Path) -> None:
-    """Write verdict.json, verdict.md and junit.xml."""
+def verdict_text(verdicts: Sequence[Verdict], advice: Sequence[str], title: str) -> str:
+    """Verdicts and advice as Markdown."""
+    told = to_markdown(verdicts, title)
+    if advice:
+        told += "\n## What to deploy\n\n" + "".join(f"- {line}\n" for line in advice)
+    return told
+
+
+def write_verdicts(
+    verdicts: Sequence[Verdict], advice: Sequence[str], title: str, folder: Path
+) -> None:
+    """Write verdict.json, verdict.md and junit.xml.
+
+    Args:
+        verdicts: of `judge_folder`.
+        advice: of `advise_folder`.
+        title: what was judged.
+        folder: where to.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "verdict.md", to_markdown(verdicts, title))
+    write_text(folder / "verdict.md", verdict_text(verdicts, advice, title))
     write_text(folder / "junit.xml", to_junit(verdicts, title))
     told = {
         "schema": 1,
         "exit_code": exit_code(verdicts),
         "summary": summary_of(verdicts),
         "verdicts": [verdict.to_json() for verdict in verdicts],
+        "advice": list(advice),
     }
     write_json(folder / VERDICT_FILE, told)
 

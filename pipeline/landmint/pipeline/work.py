@@ -15,6 +15,7 @@ from landmint.pipeline.measuring import measure_into
 from landmint.pipeline.progress import Bar
 from landmint.pipeline.recipe import NetworkRecipe
 from landmint.pipeline.report import write_report
+from landmint.pipeline.report.advice import advise_folder
 from landmint.pipeline.run import WEIGHTS, Run, faces_signature, training_settings
 from landmint.pipeline.summaries import FACES_FILE, training_figures
 from landmint.pipeline.verdicts import judge_folder, write_verdicts
@@ -199,8 +200,9 @@ def make_measurements(run: Run, place: Path, bar: Bar) -> None:
 def make_verdict(run: Run, place: Path, bar: Bar) -> None:
     """Judge the measurements by the recipe's limits."""
     bar.step("judging")
-    verdicts = judge_folder(run.place("measurements"), run.recipe.gate.limits)
-    write_verdicts(verdicts, run.recipe.name, place)
+    measurements, limits = run.place("measurements"), run.recipe.gate.limits
+    advice = advise_folder(measurements, limits)
+    write_verdicts(judge_folder(measurements, limits), advice, run.recipe.name, place)
 
 
 def make_report(run: Run, place: Path, bar: Bar) -> None:

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.crop import normalise
-from landmint.runtime.engines import Session, load_engine
-from landmint.runtime.engines.engine import Tensor
+from landmint.runtime.engines import load_engine
+from landmint.runtime.engines.engine import EngineSession, Tensor
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path
 from landmint.runtime.latency import LatencyConfig, time_block, warm_up
@@ -58,7 +58,7 @@ class Agent:
         self._contract = opened.contract_of(self._variant)
         self._engine = load_engine(engine or self._variant.engine)
         self._threads = threads
-        self._session: Session | None = None
+        self._session: EngineSession | None = None
         self._inputs: list[Tensor] = []
         self._baseline_mib: float | None = None
 
@@ -128,10 +128,14 @@ class Agent:
         }
 
     def precision(self, request: Request) -> Answer:
-        """The number formats that ran: {} -> executed_precision. May run the model."""
-        return {"executed_precision": self._loaded().executed_precision}
+        """What ran: {} -> executed_precision, operators. May run the model."""
+        session = self._loaded()
+        return {
+            "executed_precision": session.executed_precision,
+            "operators": [dataclasses.asdict(one) for one in session.operators],
+        }
 
-    def _loaded(self) -> Session:
+    def _loaded(self) -> EngineSession:
         if self._session is None:
             raise LandmintError("the model is not loaded", remedy='ask {"do": "load"} first')
         return self._session

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from landmint.runtime.engines.engine import Operator
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path, read_json, sha256_file, write_json
 from landmint.runtime.latency import Block, Latency, Launch, WarmUp, summarise_latency
@@ -41,6 +42,8 @@ class Measurement:
     """The library that ran, with its version."""
     executed_precision: str = ""
     """The number formats that really ran, as the engine tells."""
+    operators: tuple[Operator, ...] = ()
+    """What one inference consisted of; empty where the engine does not tell."""
     threads: int = 1
     """Threads that one inference might use."""
     target: str = ""
@@ -90,10 +93,11 @@ def write_measurement(folder: Path, measurement: Measurement) -> Path:
     path = measurement_path(folder, measurement.variant)
     content: dict[str, Any] = {"schema": SCHEMA}
     for item in dataclasses.fields(measurement):
-        if item.name not in ("points", "machine", "launches"):
+        if item.name not in ("points", "machine", "launches", "operators"):
             content[item.name] = getattr(measurement, item.name)
     content["machine"] = measurement.machine.to_json() if measurement.machine else None
     content["launches"] = [dataclasses.asdict(launch) for launch in measurement.launches]
+    content["operators"] = [dataclasses.asdict(one) for one in measurement.operators]
     content["points_sha256"] = None
     if measurement.points is not None:
         with atomic_path(path.with_suffix(".npy")) as fresh, fresh.open("wb") as file:
@@ -120,11 +124,13 @@ def read_measurement(path: Path) -> Measurement:
         expected = content.pop("points_sha256")
         machine = content.pop("machine")
         launches = tuple(_launch(launch) for launch in content.pop("launches"))
+        operators = tuple(Operator(**one) for one in content.pop("operators", ()))
         faces = tuple(content.pop("faces"))
         return Measurement(
             **content,
             faces=faces,
             launches=launches,
+            operators=operators,
             machine=Machine.from_json(machine) if machine else None,
             points=_read_points(path.with_suffix(".npy"), expected, len(faces)),
         )

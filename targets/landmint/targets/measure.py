@@ -21,6 +21,7 @@ import numpy as np
 
 from landmint.runtime.bundle import Bundle, Variant
 from landmint.runtime.engines import ENGINES
+from landmint.runtime.engines.engine import Operator
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.latency import Block, LatencyConfig, Launch, WarmUp
 from landmint.runtime.machine import Machine
@@ -117,6 +118,7 @@ class _Subject:
     failure: str = ""
     hello: Answer = field(default_factory=dict)
     precision: str = ""
+    operators: tuple[Operator, ...] = ()
     points: Any = None
     launches: list[Launch] = field(default_factory=list)
     memory: Answer = field(default_factory=dict)
@@ -180,20 +182,22 @@ class _Visit:
                 self._ask(link, {"do": "load"})
                 request = {"do": "predict", "crops": self._faces.crops, "points": there}
                 link.ask(request, self._config.timeout_s + _FACE_S * len(self._faces.names))
-                subject.precision = self._precision(link)
+                self._note_precision(subject, link)
             finally:
                 link.close()
             self._target.pull(there, here)
             subject.points = np.load(here, allow_pickle=False)
 
-    def _precision(self, link: Link) -> str:
+    def _note_precision(self, subject: _Subject, link: Link) -> None:
         """What an engine cannot tell of itself makes nobody's landmarks wrong."""
         try:
-            return str(self._ask(link, {"do": "precision"})["executed_precision"])
+            told = self._ask(link, {"do": "precision"})
+            subject.precision = str(told["executed_precision"])
+            subject.operators = tuple(Operator(**one) for one in told["operators"])
         except NotMeasuredError:
             raise
         except LandmintError as error:
-            return f"unknown: {error.reason or error.fact}"
+            subject.precision = f"unknown: {error.reason or error.fact}"
 
     def launch(self, number: int) -> None:
         """Fresh processes of all subjects that still run: load, warm up, blocks in turns."""
@@ -296,6 +300,7 @@ class _Visit:
             engine=subject.hello["engine"],
             engine_version=subject.hello["engine_version"],
             executed_precision=subject.precision,
+            operators=subject.operators,
             machine=Machine.from_json(subject.hello["machine"]),
             peak_memory_mib=subject.memory["peak_memory_mib"],
             baseline_memory_mib=subject.memory["baseline_memory_mib"],

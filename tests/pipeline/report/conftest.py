@@ -10,6 +10,7 @@ import pytest
 from landmint.export.config import LINT_FILE
 from landmint.export.lint.finding import Finding, write_findings
 from landmint.pipeline.report import write_report
+from landmint.pipeline.report.advice import advise_folder
 from landmint.pipeline.stages import RECORDS
 from landmint.pipeline.truth import TRUTH_FILE, write_truth
 from landmint.pipeline.verdicts import judge_folder, write_verdicts
@@ -72,7 +73,11 @@ def make_fake_run(run: Path) -> Path:
     _measurements(run, truth)
     limits = Limits(drift_percent={"*/int8": 0.5}, latency_ratio={"*/int8": 1.0}, size_mib={"*": 8})
     limits = dataclasses.replace(limits, optional=("tensorrt/*",))
-    write_verdicts(judge_folder(run / "measurements", limits), "fake", run / "verdict")
+    write_verdicts(
+        judge_folder(run / "measurements", limits),
+        advise_folder(run / "measurements", limits),
+        *("fake", run / "verdict"),
+    )
     asked = {"name": "fake", "about": f"Invented figures, to test the page. {HOSTILE}"}
     recipe = {"recipe": 'about = "the recipe itself"', "command": "landmint run fake.toml"}
     write_json(run / "run.json", {"schema": 1, **asked, **recipe})

@@ -138,3 +138,8 @@ def test_empty_folder_is_refused(tmp_path: Path) -> None:
 def test_what_the_linter_said_is_told(html: str) -> None:
     for words in ("What the linter says", "head: Softmax stays outside", "decode on the device"):
         assert words in html
+
+
+def test_what_to_deploy_is_told(html: str) -> None:
+    assert "What to deploy" in html
+    assert "slower: tflite/int8 is a defect" in html

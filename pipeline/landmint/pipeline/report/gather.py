@@ -46,6 +46,7 @@ def gather(run_dir: Path) -> RunRecord:
     provenance = manifest.provenance
     asked = _optional_json(run_dir / RUN_FILE)
     told = _optional_json(run_dir / "faces" / FACES_FILE)
+    judged = _optional_json(run_dir / "verdict" / VERDICT_FILE)
     networks = (_network(role, run_dir / role, provenance) for role in ("teacher", "student"))
     return RunRecord(
         name=str(asked.get("name") or provenance.get("recipe") or manifest.name),
@@ -55,7 +56,8 @@ def gather(run_dir: Path) -> RunRecord:
         manifest=manifest,
         summaries=summarise_run(measurements, truth),
         truth=truth,
-        verdicts=_verdicts(run_dir / "verdict" / VERDICT_FILE),
+        verdicts=tuple(Verdict.from_json(one) for one in judged.get("verdicts", ())),
+        advice=tuple(judged.get("advice", ())),
         networks=tuple(network for network in networks if network),
         images=_images(told),
         faces=_faces(told, provenance),
@@ -68,11 +70,6 @@ def _optional_json(path: Path) -> dict[str, Any]:
     """A JSON object that may be absent; {} then. A broken one is an error."""
     content = read_json(path) if path.is_file() else {}
     return content if isinstance(content, dict) else {}
-
-
-def _verdicts(path: Path) -> tuple[Verdict, ...]:
-    content = _optional_json(path).get("verdicts", ())
-    return tuple(Verdict.from_json(verdict) for verdict in content)
 
 
 def _images(told: Mapping[str, Any]) -> dict[str, Path]:

@@ -58,6 +58,8 @@ class RunRecord:
     """The labelled faces."""
     verdicts: tuple[Verdict, ...] = ()
     """What the gate said; empty when it was not asked."""
+    advice: tuple[str, ...] = ()
+    """What to deploy, in sentences; empty when the gate was not asked."""
     networks: tuple[Network, ...] = ()
     """Teacher and student, as far as they are known."""
     images: Mapping[str, Path] = field(default_factory=dict)

@@ -54,6 +54,8 @@ def speed(record: RunRecord) -> Section | None:
                 note=True,
             ),
         ]
+    if record.advice:
+        blocks += [Heading("What to deploy"), *(Text(line) for line in record.advice)]
     trades = [
         figures.Trade(
             summary.name,

@@ -6,6 +6,7 @@ Not a base class: an engine is whatever keeps the two protocols.
 import contextlib
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
@@ -17,6 +18,20 @@ from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 
 Tensor = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One step of an inference, as the engine tells of it."""
+
+    kind: str
+    """The engine's own word, such as "QLinearConv"."""
+    precision: str
+    """Number format that it reads or computes in, such as "f32" or "i8"; "" where untold."""
+    ms: float | None = None
+    """Time of one warm run; None where untold."""
+    place: str = ""
+    """Where it runs, if that is not where the others do, such as "outside XNNPACK"."""
 
 
 class Session(Protocol):
@@ -43,6 +58,18 @@ class Session(Protocol):
         ...
 
 
+class EngineSession(Session, Protocol):
+    """One artefact, opened by an engine that tells what it does with it."""
+
+    @property
+    def operators(self) -> tuple[Operator, ...]:
+        """What one inference consists of, in order; empty where the engine does not tell.
+
+        Finding out may run the model, as for `executed_precision`.
+        """
+        ...
+
+
 class Engine(Protocol):
     """A library that opens artefacts of one format."""
 
@@ -51,7 +78,7 @@ class Engine(Protocol):
     version: str
     """The library that runs, with its version."""
 
-    def load(self, entry: Path, contract: Contract, threads: int) -> Session:
+    def load(self, entry: Path, contract: Contract, threads: int) -> EngineSession:
         """Open an artefact.
 
         Args:

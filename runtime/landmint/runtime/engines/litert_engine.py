@@ -2,7 +2,7 @@
 
 import importlib.metadata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from landmint.runtime.contract import Contract
 from landmint.runtime.engines.engine import (
-    Session,
+    EngineSession,
+    Operator,
     Tensor,
     check_input,
     describe_precision,
@@ -51,7 +52,7 @@ class LiteRtEngine:
             remedy="pip install ai-edge-litert",
         )
 
-    def load(self, entry: Path, contract: Contract, threads: int) -> Session:
+    def load(self, entry: Path, contract: Contract, threads: int) -> EngineSession:
         """Open an artefact, as `Engine.load` says."""
         with loading(self.name, entry):
             # The default resolver applies XNNPACK.
@@ -103,6 +104,25 @@ class _LiteRtSession:
         where = f"XNNPACK, {parts} partition{'s' * (parts != 1)}" if parts else "without XNNPACK"
         return f"{describe_precision(layers)} ({where})"
 
+    @property
+    def operators(self) -> tuple[Operator, ...]:
+        """Those of the file with their place; LiteRT's Python API tells no times."""
+        try:
+            details = self._interpreter._get_ops_details()
+        except (AttributeError, ValueError):
+            return ()
+        parts = [one for one in details if one["op_name"] == "DELEGATE"]
+        own = [one for one in details if one["op_name"] != "DELEGATE"]
+        outside = _outside(own, parts) if parts else set()
+        return tuple(
+            Operator(
+                one["op_name"],
+                _TYPES.get(one["operand_types"][0], "other"),
+                place="outside XNNPACK" if place in outside else "",
+            )
+            for place, one in enumerate(own)
+        )
+
     def run(self, tensor: Tensor) -> dict[str, Tensor]:
         """Run one face, as `Session.run` says; quantised ends use the tensors' own scales."""
         self._interpreter.set_tensor(self._input["index"], self._quantised(tensor))
@@ -130,3 +150,27 @@ class _LiteRtSession:
         scale, zero = detail["quantization"]
         real: Tensor = (values.astype(np.float32) - np.float32(zero)) * np.float32(scale)
         return real
+
+
+def _outside(
+    operators: Sequence[Mapping[str, Any]], parts: Sequence[Mapping[str, Any]]
+) -> set[int]:
+    """Places of the operators that no partition has taken.
+
+    The library still lists every operator, and for a partition only what goes in and out of it: a
+    tensor that comes out of one was made inside, one that goes into one was made outside, and any
+    other was made where it is read.
+    """
+    entering = {int(tensor) for part in parts for tensor in part["inputs"]}
+    leaving = {int(tensor) for part in parts for tensor in part["outputs"]}
+    readers: dict[int, int] = {}
+    outside: set[int] = set()
+    for place in reversed(range(len(operators))):
+        made = [int(tensor) for tensor in operators[place]["outputs"]]
+        read_at = [readers[tensor] for tensor in made if tensor in readers]
+        if not leaving.intersection(made) and (
+            entering.intersection(made) or not read_at or read_at[0] in outside
+        ):
+            outside.add(place)
+        readers |= {int(tensor): place for tensor in operators[place]["inputs"]}
+    return outside

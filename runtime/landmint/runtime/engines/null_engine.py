@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landmint.runtime.contract import Contract
-from landmint.runtime.engines.engine import Session, Tensor, check_input
+from landmint.runtime.engines.engine import EngineSession, Operator, Tensor, check_input
 from landmint.runtime.markup import Markup
 
 
@@ -20,13 +20,14 @@ class NullEngine:
     name = "null"
     version = "null 1"
 
-    def load(self, entry: Path, contract: Contract, threads: int) -> Session:
+    def load(self, entry: Path, contract: Contract, threads: int) -> EngineSession:
         """A session that answers with `plain_face`, encoded as the contract's head wants it."""
         return _NullSession(entry, contract)
 
 
 class _NullSession:
     executed_precision = "none"
+    operators: tuple[Operator, ...] = ()
 
     def __init__(self, entry: Path, contract: Contract) -> None:
         self._entry = entry

@@ -1,10 +1,12 @@
 """ONNX Runtime on the CPU; not on its other execution providers."""
 
+import functools
 import json
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 from types import MappingProxyType
 from typing import Any
 
@@ -12,7 +14,8 @@ import numpy as np
 
 from landmint.runtime.contract import Contract
 from landmint.runtime.engines.engine import (
-    Session,
+    EngineSession,
+    Operator,
     Tensor,
     check_input,
     describe_precision,
@@ -21,6 +24,7 @@ from landmint.runtime.engines.engine import (
     match_outputs,
 )
 
+_PROFILED_RUNS = 5
 _PROVIDERS = ["CPUExecutionProvider"]
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 _TYPES: Mapping[str, str] = MappingProxyType(
@@ -38,7 +42,7 @@ class OnnxRuntimeEngine:
         self._library = import_library("onnxruntime", "pip install onnxruntime")
         self.version = f"onnxruntime {self._library.__version__}"
 
-    def load(self, entry: Path, contract: Contract, threads: int) -> Session:
+    def load(self, entry: Path, contract: Contract, threads: int) -> EngineSession:
         """Open an artefact, as `Engine.load` says."""
         with loading(self.name, entry):
             session = self._open(entry, self._options(threads))
@@ -62,15 +66,21 @@ class OnnxRuntimeEngine:
         return options
 
     def profile(self, entry: Path, feed: Mapping[str, Tensor]) -> list[dict[str, Any]]:
-        """The nodes of one inference, as the library's own trace tells them."""
+        """The nodes of an inference with median times, as the library's own trace tells them."""
         with tempfile.TemporaryDirectory() as folder:
             options = self._options(threads=1)
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(folder) / "trace")
             session = self._open(entry, options)
-            session.run(None, feed)
+            for _ in range(_PROFILED_RUNS):
+                session.run(None, feed)
             trace = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-        return [event for event in trace if event.get("cat") == "Node"]
+        events = [event for event in trace if event.get("cat") == "Node"]
+        count = len(events) // _PROFILED_RUNS  # nodes run in one order, run after run
+        return [
+            {**event, "dur": median(one["dur"] for one in events[place::count])}
+            for place, event in enumerate(events[:count])
+        ]
 
 
 class _OnnxRuntimeSession:
@@ -90,17 +100,32 @@ class _OnnxRuntimeSession:
 
     @property
     def executed_precision(self) -> str:
-        """From the trace of one inference of a second session."""
+        """From the trace of a second session."""
+        layers = Counter[str]()
+        for operator in self.operators:
+            if any(word in operator.kind for word in _WEIGHTED):
+                layers[operator.precision] += 1
+        return describe_precision(layers)
+
+    @functools.cached_property
+    def operators(self) -> tuple[Operator, ...]:
+        """From the trace of a second session."""
         shape = self._session.get_inputs()[0].shape
         face = np.zeros([n if isinstance(n, int) else 1 for n in shape], dtype=np.float32)
-        layers = Counter[str]()
-        for event in self._engine.profile(self._entry, {self._input_name: face}):
-            if any(word in event["args"]["op_name"] for word in _WEIGHTED):
-                own = next(iter(event["args"]["input_type_shape"][0]))
-                layers[_TYPES.get(own, own)] += 1
-        return describe_precision(layers)
+        events = self._engine.profile(self._entry, {self._input_name: face})
+        return tuple(
+            Operator(one["args"]["op_name"], _first_type(one["args"]), one["dur"] / 1000)
+            for one in events
+        )
 
     def run(self, tensor: Tensor) -> dict[str, Tensor]:
         """Run one face, as `Session.run` says."""
         outputs = self._session.run(None, {self._input_name: tensor})
         return {name: outputs[place] for name, place in self._places.items()}
+
+
+def _first_type(facts: Mapping[str, Any]) -> str:
+    """Type of a node's first input; "" for a node without any."""
+    inputs = facts["input_type_shape"]
+    own = next(iter(inputs[0])) if inputs else ""
+    return _TYPES.get(own, own)

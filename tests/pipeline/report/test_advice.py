@@ -1,0 +1,124 @@
+"""What to deploy: the interval decides, drift is respected, costs are named."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from landmint.pipeline.report.advice import advise, advise_folder, what_costs
+from landmint.pipeline.report.summary import VariantSummary, summarise_run
+from landmint.pipeline.truth import TRUTH_FILE, read_truth
+from landmint.runtime.engines.engine import Operator
+from landmint.runtime.gate import Limits
+from landmint.runtime.measurement import read_measurements
+from landmint.runtime.stats import Interval
+
+LOOSE = Limits(drift_percent={"*": 50.0})
+SOFTMAX = Operator("SOFTMAX", "i8", place="outside XNNPACK")
+
+
+@pytest.fixture(scope="module")
+def folder(fake_run: Path) -> Path:
+    return fake_run / "measurements"
+
+
+@pytest.fixture(scope="module")
+def summaries(folder: Path) -> tuple[VariantSummary, ...]:
+    return summarise_run(read_measurements(folder), read_truth(folder / TRUTH_FILE))
+
+
+def with_operators(summaries: tuple[VariantSummary, ...], name: str, *operators: Operator,
+                   speedup: Interval | None = None) -> list[VariantSummary]:  # fmt: skip
+    changed = []
+    for one in summaries:
+        if one.name == name:
+            told = dataclasses.replace(one.measurement, operators=operators)
+            one = dataclasses.replace(one, measurement=told, speedup=speedup or one.speedup)
+        changed.append(one)
+    return changed
+
+
+def line_of(lines: tuple[str, ...], product: str) -> str:
+    return next(line for line in lines if line.startswith(product))
+
+
+def test_int8_that_is_slower_is_a_defect_and_its_twin_is_recommended(
+    summaries: tuple[VariantSummary, ...],
+) -> None:
+    told = advise(with_operators(summaries, "tflite/int8", SOFTMAX, SOFTMAX), LOOSE)
+    line = line_of(told, "LiteRT")
+    assert "0.85×" in line
+    assert "slower: tflite/int8 is a defect" in line
+    assert "What costs: 2 SOFTMAX outside XNNPACK." in line
+    assert "Use tflite/float32, " in line
+
+
+def test_the_machine_gets_the_fastest_that_keeps_the_drift(
+    summaries: tuple[VariantSummary, ...],
+) -> None:
+    assert advise(summaries, LOOSE)[-1].startswith("On this machine: use openvino/int8")
+    tight = Limits(drift_percent={"*/int8": 0.0, "*": 50.0})
+    told = advise(summaries, tight)
+    assert "use openvino/float" in told[-1]
+    assert "more than the limit surely allows. Use onnx/float32" in line_of(told, "ONNX Runtime")
+    integers = [one for one in summaries if one.precision == "int8"]
+    assert "no variant that was timed surely keeps" in advise(integers, tight)[-1]
+
+
+@pytest.mark.parametrize(
+    ("speedup", "words"),
+    [
+        (Interval(2.3, 2.1, 2.5, 0.1), " [2.10, 2.50] as fast as float32; its NME"),
+        (Interval(1.6, 1.5, 1.7, 0.1), "below the goal of 2×"),
+        (Interval(2.0, 1.9, 2.1, 0.1), "about the goal of 2×"),
+        (Interval(1.0, 0.9, 1.1, 0.1), "no gain at all"),
+    ],
+)
+def test_the_interval_is_compared_with_the_goal(
+    summaries: tuple[VariantSummary, ...], speedup: Interval, words: str
+) -> None:
+    changed = with_operators(summaries, "onnx/int8", SOFTMAX, speedup=speedup)
+    line = line_of(advise(changed, LOOSE), "ONNX Runtime")
+    assert words in line
+    assert ("What costs" in line) == (speedup.low < 2)
+
+
+def test_openvino_has_a_goal_of_its_own(summaries: tuple[VariantSummary, ...]) -> None:
+    speedup = Interval(1.8, 1.75, 1.85, 0.1)
+    changed = with_operators(summaries, "openvino/int8", speedup=speedup)
+    assert "goal" not in line_of(advise(changed, LOOSE), "OpenVINO")
+
+
+def test_without_int8_there_is_no_advice(summaries: tuple[VariantSummary, ...]) -> None:
+    assert advise([one for one in summaries if one.precision != "int8"], LOOSE) == ()
+
+
+def test_without_a_limit_the_goal_on_drift_holds(folder: Path) -> None:
+    assert "openvino/float" in advise_folder(folder, Limits())[-1]
+
+
+def test_costs_are_ranked_by_time() -> None:
+    operators = [
+        Operator("QLinearConv", "u8", 6.0),
+        Operator("ConvTranspose", "f32", 2.0),
+        Operator("QuantizeLinear", "f32", 0.5),
+        Operator("DequantizeLinear", "u8", 1.0),
+        Operator("DequantizeLinear", "u8", 0.5),
+    ]
+    assert list(what_costs(operators)) == [
+        "1 ConvTranspose in f32 (20 % of the time)",
+        "2 DequantizeLinear, conversions (15 % of the time)",
+        "1 QuantizeLinear, conversions (5 % of the time)",
+    ]
+
+
+def test_where_nothing_stands_in_the_way_the_costliest_are_named() -> None:
+    operators = [
+        *(Operator("QLinearConv", "u8", 6.0), Operator("QLinearMul", "u8", 3.5)),
+        Operator("QuantizeLinear", "f32", 0.5),
+    ]
+    assert list(what_costs(operators))[:2] == [
+        "1 QLinearConv in u8 (60 % of the time)",
+        "1 QLinearMul in u8 (35 % of the time)",
+    ]
+    assert list(what_costs([])) == []
