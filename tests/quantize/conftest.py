@@ -12,6 +12,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.decision import decide
+from landmint.quantize.job import Job
 from landmint.runtime.contract import Contract, CropRule, Head, Output
 from landmint.runtime.crop import box_of
 from landmint.runtime.markup import get_markup
@@ -145,6 +148,24 @@ def tensors() -> NDArray[np.float32]:
     coarse = rng.normal(size=(12, 5, 5, 3)).astype(np.float32)
     crops = [cv2.resize(one, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC) for one in coarse]
     return np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2))
+
+
+@pytest.fixture(scope="session")
+def job_of() -> Callable[..., Job]:
+    """A job from one ONNX file, by the decision that `quantize_bundle` would make."""
+
+    def make(
+        source: Path,
+        target: Path,
+        tensors: NDArray[np.float32],
+        contract: Contract,
+        **settings: object,
+    ) -> Job:
+        config, graph = QuantizeConfig.model_validate(settings), onnx.load(source)
+        decision = decide(graph, tensors, config)
+        return Job(source, target, graph, decision, tensors, contract, config)
+
+    return make
 
 
 @pytest.fixture

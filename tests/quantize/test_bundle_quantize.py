@@ -12,6 +12,7 @@ from landmint.export.embed import read_contract, write_contract
 from landmint.quantize import bundle_quantize
 from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.decision import RANGES
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError
@@ -56,6 +57,9 @@ def fake_worker(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, Any]]:
 
     def run(module: str, request: Mapping[str, Any], fact: str) -> None:
         requests.append(request)
+        if request["task"] == "decide":
+            Path(request["ranges"]).write_text("{}")
+            return
         target = Path(request["target"])
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(b"int8")
@@ -86,12 +90,16 @@ def test_float_variants_are_kept_and_int8_replaced(
     assert made.manifest.provenance == {"recipe": "r"}
     assert made.manifest.tools["torch"] == "2"
     assert "onnxruntime" in made.manifest.tools
-    assert [step.split()[0] for step in steps] == ["choose", "quantise", "quantise"]
+    assert [step.split()[0] for step in steps] == ["choose", "decide", "quantise", "quantise"]
     record = made.manifest.calibration
     assert record is not None
     assert (record["strategy"], record["seed"], record["size"]) == ("pose", 1, 4)
     assert len(record["images"]) == 4
-    assert [request["module"] for request in fake_worker] == ["landmint.quantize.int8_onnx"]
+    decide, quantise = fake_worker
+    assert (decide["task"], decide["faces"]) == ("decide", [i["name"] for i in record["images"]])
+    assert quantise["module"] == "landmint.quantize.int8_onnx"
+    assert quantise["ranges"] == decide["ranges"]
+    assert RANGES in made.manifest.files
 
 
 def test_what_is_not_asked_for_is_left_out(
@@ -153,7 +161,7 @@ def test_a_failing_quantiser_is_one_clear_error(
     bundle: Bundle, make_faces: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (bundle.path / "onnx/float32.onnx").write_bytes(b"no model")
-    with pytest.raises(LandmintError, match="onnx/float32 could not be quantised to onnx/int8"):
+    with pytest.raises(LandmintError, match="no ranges could be drawn for onnx/float32"):
         quantize_bundle(
             bundle, make_faces("train", 4), make_faces("test", 2), settings("onnx"),
             tmp_path / "int8",

@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from landmint.quantize.calibration import calibrate, choose, strata
+from landmint.quantize.calibration import calibrate
 from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.strategies import choose, pose
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import crop_matrix, normalise, warp
 from landmint.runtime.errors import LandmintError
@@ -40,7 +41,7 @@ def test_random_choice_is_seeded(make_faces: Make) -> None:
 def test_pose_takes_from_every_stratum_in_turn(make_faces: Make) -> None:
     turned = {7: -60.0, 13: 60.0, 16: 30.0}
     faces = make_faces("train", 20, lambda i: turned.get(i, 0.0))
-    assert len(np.unique(strata(faces), axis=0)) == 4
+    assert len(np.unique(pose(faces), axis=0)) == 4
     for seed in range(5):
         chosen = names(faces, config(strategy="pose", seed=seed))
         assert {f"train/{i}" for i in turned} < set(chosen)

@@ -2,26 +2,27 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
-import openvino
 import pytest
 import torch
+from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from landmint.export.embed import read_contract, write_contract
-from landmint.export.isolated import run_isolated
 from landmint.export.lint.operators import partitions
 from landmint.export.lint.rule import Subject
 from landmint.export.to_onnx import to_onnx
 from landmint.export.to_openvino import to_openvino
 from landmint.export.to_tflite import to_tflite
-from landmint.quantize import int8_tflite
+from landmint.quantize import int8_openvino, int8_tflite
 from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.decision import RANGES
 from landmint.quantize.drift import landmarks
 from landmint.quantize.int8_tensorrt import check_pairs
 from landmint.quantize.job import Job
@@ -29,6 +30,7 @@ from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import normalise
 from landmint.runtime.engines import load_engine
+from landmint.runtime.files import read_json
 from landmint.train.faces.face import FaceSet
 from landmint.train.models import ModelConfig, create_model
 from landmint.train.models.base import LandmarkModel
@@ -116,6 +118,7 @@ def test_the_linter_foretells_what_a_softmax_cuts(
     graph_of: Callable[[str], onnx.ModelProto],
     contract_of: Callable[[str], Contract],
     tensors: NDArray[np.float32],
+    job_of: Callable[..., Job],
     tmp_path: Path,
 ) -> None:
     model, contract = graph_of("coordinates"), contract_of("coordinates")
@@ -128,7 +131,8 @@ def test_the_linter_foretells_what_a_softmax_cuts(
     plain = to_tflite(source, tmp_path, ("float32",))["float32"]
     nhwc = contract.with_layout("NHWC")
     crops = np.ascontiguousarray(tensors.transpose(0, 2, 3, 1))
-    int8_tflite.quantize(Job(plain, source, target, crops, nhwc, QuantizeConfig()))
+    job = job_of(source, target, tensors, contract)
+    int8_tflite.quantize(replace(job, source=plain, tensors=crops, contract=nhwc))
     graph = Subject(model)
     assert parts_of(plain, nhwc) == partitions(graph, "float32") == 1
     assert parts_of(target, nhwc) == partitions(graph, "int8") == 2
@@ -147,7 +151,7 @@ def test_a_chosen_layer_stays_in_float_in_every_format(
     graph = onnx.load(bundle.entry(bundle.variant("onnx/float32"))).graph
     layers = [node for node in graph.node if node.op_type == "Conv"]
     chosen = layers[len(layers) // 2].name
-    config = QuantizeConfig(size=4, float_layers=(chosen,), bias_correction="none")
+    config = QuantizeConfig(size=4, float_layers=(chosen,))
     faces, test = module_faces("few", 4), module_faces("none", 1)
     made = quantize_bundle(bundle, faces, test, config, bundle.path.with_name("one-in-float"))
     for name, precision in (("onnx", "f32 1"), ("openvino", "f32 1"), ("tflite", "f32 1")):
@@ -159,6 +163,30 @@ def test_a_chosen_layer_stays_in_float_in_every_format(
     assert chosen in made.variant("tensorrt/int8").notes["float layers"]
 
 
+def test_every_format_has_the_scales_of_the_decision(made: Bundle) -> None:
+    decided = read_json(made.path / RANGES)
+    activations = decided["activations"].values()
+    wanted = {(round(a["scale"], 9), a["zero_point"]) for a in activations}
+    wanted |= {(6 / 255, 0), (1 / 255, 0)}  # of a plain hard-swish
+    steps = np.array([scale for scale, _ in wanted])
+    graph = onnx.load(made.entry(made.variant("onnx/int8"))).graph
+    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    found = [
+        (constants[node.input[1]], int(constants[node.input[2]]))
+        for node in graph.node
+        if node.op_type == "QuantizeLinear"
+    ]
+    litert = Interpreter(str(made.entry(made.variant("tflite/int8"))))
+    details = [d for d in litert.get_tensor_details() if d["dtype"] is np.int8]
+    pairs = [d["quantization"] for d in details if d["shape"].size == 4]
+    computed = [(scale, zero + 128) for scale, zero in pairs if zero != 0]
+    assert len(found) > 50 and len(computed) > 50
+    for scale, zero in (*found, *computed):
+        # Where a hard-swish's sixth went into the weights behind, TFLite's step is sixfold.
+        near = min(np.abs(np.log(float(scale) / np.concatenate([steps, 6 * steps]))))
+        assert near < 1e-4, (scale, zero)
+
+
 def test_int8_is_smaller_and_says_what_it_cost(bundle: Bundle, made: Bundle) -> None:
     for format_ in ("onnx", "openvino", "tflite"):
         variant = made.variant(f"{format_}/int8")
@@ -167,46 +195,19 @@ def test_int8_is_smaller_and_says_what_it_cost(bundle: Bundle, made: Bundle) -> 
         assert re.match(r"mean \d+\.\d+ px, p95 \d+\.\d+ px", variant.notes["drift"])
 
 
-def test_openvino_corrects_biases(bundle: Bundle, made: Bundle) -> None:
-    """An IR read from ONNX hides its biases from NNCF, which then corrects none in silence."""
-    graph = onnx.load(bundle.entry(bundle.variant("onnx/float32"))).graph
-    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
-    before = [constants[name] for node in graph.node for name in node.input[2:]]
-    model = openvino.Core().read_model(made.entry(made.variant("openvino/int8")))
-    adds = [node for node in model.get_ordered_ops() if node.get_type_name() == "Add"]
-    behind = [node.input_value(1).get_node() for node in adds]
-    after = [c.get_data().ravel() for c in behind if c.get_type_name() == "Constant"]
-    changed = [not any(np.array_equal(new, old) for old in before) for new in after]
-    assert sum(changed) > len(before) / 2
-
-
 def test_openvino_leaves_a_coordinates_head_in_float(
     graph_of: Callable[[str], onnx.ModelProto],
     contract_of: Callable[[str], Contract],
     tensors: NDArray[np.float32],
+    job_of: Callable[..., Job],
     tmp_path: Path,
 ) -> None:
     contract = contract_of("coordinates")
     onnx.save(graph_of("coordinates"), tmp_path / "float32.onnx")
-    write_contract(tmp_path / "float32.onnx", contract)
-    source, target = tmp_path / "float32.xml", tmp_path / "int8.xml"
-    to_openvino(tmp_path / "float32.onnx", source)
-    request = {
-        "module": "landmint.quantize.int8_openvino",
-        **{"source": str(source), "source_engine": "openvino"},
-        **{"target": str(target), "engine": "openvino"},
-        "graph": str(tmp_path / "float32.onnx"),
-        "crops": str(tmp_path / "crops.npy"),
-        "contract": contract.to_json(),
-        "config": {"bias_correction": "none"},
-        "notes": str(tmp_path / "notes.json"),
-    }
-    crops = tensors.transpose(0, 2, 3, 1) * 50 + 120
-    np.save(tmp_path / "crops.npy", crops.clip(0, 255).astype(np.uint8))
-    run_isolated("landmint.quantize.worker", request, fact="could not be quantised")
+    target = tmp_path / "int8.xml"
+    int8_openvino.quantize(job_of(tmp_path / "float32.onnx", target, tensors, contract))
     session = load_engine("openvino").load(target, contract, threads=1)
     assert session.executed_precision.endswith("f32 1")
-    assert read_contract(target) == contract
 
 
 def test_the_tensorrt_graph_keeps_the_rules(made: Bundle) -> None:

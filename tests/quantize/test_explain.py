@@ -9,7 +9,6 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.explain import explain
 from landmint.quantize.explanation import Explanation, read_explanation, write_explanation
 from landmint.quantize.int8_onnx import quantize
@@ -27,6 +26,7 @@ def explained(
     tensors: NDArray[np.float32],
     module_faces: Callable[..., FaceSet],
     tmp_path_factory: pytest.TempPathFactory,
+    job_of: Callable[..., Job],
 ) -> tuple[Explanation, list[str]]:
     """A bundle of ONNX alone."""
     contract, steps = contract_of("coordinates"), list[str]()
@@ -35,7 +35,7 @@ def explained(
         (folder / "onnx").mkdir()
         source, target = folder / "onnx/float32.onnx", folder / "onnx/int8.onnx"
         onnx.save(graph_of("coordinates"), source)
-        quantize(Job(source, source, target, tensors, contract, QuantizeConfig()))
+        quantize(job_of(source, target, tensors, contract))
         names = ("onnx/float32", "onnx/int8")
         variants = tuple(Variant(name, "onnxruntime", (f"{name}.onnx",)) for name in names)
         return Manifest("tiny", contract, variants)

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from landmint.quantize.heads import float_outputs
-from landmint.quantize.ranges import observe, run_all, settle
+from landmint.quantize.ranges import observe, run_all
 from landmint.runtime.contract import Contract, Head
 
 Graphs = Callable[[str], onnx.ModelProto]
@@ -23,14 +23,6 @@ def test_ranges_are_those_of_the_tensors(graph_of: Graphs, tensors: NDArray[np.f
     np.testing.assert_allclose(seen["image"][:, 0], tensors.min(axis=(1, 2, 3)))
     assert (seen["deep_act"][:, 0] >= 0).all()
     assert {"stem", "gate", "joined"} < set(seen)
-
-
-def test_settle_spans_a_share_of_the_faces_and_zero() -> None:
-    extremes = np.stack([np.arange(-10.0, 1.0), np.arange(20.0, 31.0)], axis=1)
-    assert settle(extremes, 1.0) == (-10.0, 30.0)
-    assert settle(extremes, 0.9) == (-9.0, 29.0)
-    assert settle(extremes + 100, 1.0) == (0.0, 130.0)
-    assert settle(extremes - 100, 1.0) == (-110.0, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,8 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.int8_onnx import quantize
-from landmint.quantize.integer_friendly import bounded, make_friendly
+from landmint.quantize.integer_friendly import bounded, gate_ranges, make_friendly
 from landmint.quantize.job import Job
 from landmint.quantize.ranges import observe, run_all
 from landmint.runtime.contract import Contract
@@ -50,9 +49,10 @@ def test_an_unusual_hard_sigmoid_is_left_alone(graph_of: Graphs) -> None:
 
 
 def test_no_level_is_spent_where_a_gate_is_flat(graph_of: Graphs, tensors: Tensors) -> None:
-    friendly, gates = make_friendly(graph_of("pip"))
-    wide = dict.fromkeys(observe(friendly, tensors), (-9.0, 9.0))
-    found = bounded(wide, gates, friendly.graph)
+    model = graph_of("pip")
+    found = bounded(dict.fromkeys(observe(model, tensors), (-9.0, 9.0)), model.graph)
+    _, gates = make_friendly(model)
+    found |= gate_ranges(gates)
     assert found["stem"] == (-3.0, 9.0)
     assert found["se2"] == (-3.0, 3.0)
     assert found["deep"] == (-9.0, 9.0)
@@ -65,6 +65,7 @@ def made(
     graph_of: Graphs,
     contract_of: Contracts,
     tensors: Tensors,
+    job_of: Callable[..., Job],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, Path, Contract, dict[str, str]]:
     folder = tmp_path_factory.mktemp(kind)
@@ -75,7 +76,7 @@ def made(
         source,
         target,
         contract,
-        quantize(Job(source, source, target, tensors, contract, QuantizeConfig())),
+        quantize(job_of(source, target, tensors, contract)),
     )
 
 
@@ -131,20 +132,20 @@ def test_other_processors(
     graph_of: Graphs,
     contract_of: Contracts,
     tensors: Tensors,
+    job_of: Callable[..., Job],
     tmp_path: Path,
 ) -> None:
     model, contract = graph_of("pip"), contract_of("pip")
     onnx.save(model, tmp_path / "float32.onnx")
-    config = QuantizeConfig.model_validate(settings)
-    source, target = tmp_path / "float32.onnx", tmp_path / "int8.onnx"
-    quantize(Job(source, source, target, tensors, contract, config))
+    job = job_of(tmp_path / "float32.onnx", tmp_path / "int8.onnx", tensors, contract, **settings)
+    quantize(job)
     quantised = onnx.load(tmp_path / "int8.onnx")
     levels = {t.name: onnx.numpy_helper.to_array(t) for t in quantised.graph.initializer}
     weight = levels["thin_w_quantized"]
     assert weight.dtype == np.int8
-    assert np.abs(weight.astype(int)).max() <= (64 if config.reduce_range else 127)
+    assert np.abs(weight.astype(int)).max() <= (64 if job.config.reduce_range else 127)
     types = {values.dtype for name, values in levels.items() if name.endswith("act_zero_point")}
-    assert types == {np.dtype(config.activations)}
+    assert types == {np.dtype(job.config.activations)}
     session = load_engine("onnxruntime").load(tmp_path / "int8.onnx", contract, threads=1)
     expected = run_all(model, tensors[:1])["cls"]
     assert relative_error(expected, session.run(tensors[:1])["cls"]) < 0.12
@@ -158,14 +159,18 @@ def test_weights_have_a_scale_per_channel(
 
 
 def test_a_dark_head_stays_in_float(
-    graph_of: Graphs, contract_of: Contracts, tensors: Tensors, tmp_path: Path
+    graph_of: Graphs,
+    contract_of: Contracts,
+    tensors: Tensors,
+    job_of: Callable[..., Job],
+    tmp_path: Path,
 ) -> None:
     onnx.save(graph_of("heatmap"), tmp_path / "float32.onnx")
     contract = contract_of("heatmap")
     dark = dataclasses.replace(contract, head=dataclasses.replace(contract.head, decode="dark"))
     target = tmp_path / "int8.onnx"
     source = tmp_path / "float32.onnx"
-    notes = quantize(Job(source, source, target, tensors, dark, QuantizeConfig()))
+    notes = quantize(job_of(source, target, tensors, dark))
     assert notes["float layers"] == "heatmaps, up"
     maker = {name: n.op_type for n in onnx.load(target).graph.node for name in n.output}
     assert maker["heatmaps"] == "Conv"

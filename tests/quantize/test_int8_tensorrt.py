@@ -13,10 +13,9 @@ from landmint.export.graphs import Wiring, gates
 from landmint.export.lint import Finding, lint
 from landmint.export.lint.tensorrt import is_too_small
 from landmint.export.to_tensorrt import to_float16
-from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.int8_tensorrt import add_pairs, check_pairs, quantize
 from landmint.quantize.job import Job
-from landmint.quantize.ranges import observe, run_all, settle
+from landmint.quantize.ranges import observe, outermost, run_all
 from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError
 
@@ -30,7 +29,7 @@ def paired_of(graph_of: Graphs, tensors: Tensors) -> Graphs:
 
     def make(kind: str) -> onnx.ModelProto:
         model = graph_of(kind)
-        ranges = {name: settle(seen, 1.0) for name, seen in observe(model, tensors).items()}
+        ranges = {name: outermost(seen) for name, seen in observe(model, tensors).items()}
         return add_pairs(model, ranges, gates(model.graph))
 
     return make
@@ -290,6 +289,7 @@ def test_quantize_writes_a_typed_graph(
     graph_of: Graphs,
     contract_of: Callable[[str], Contract],
     tensors: Tensors,
+    job_of: Callable[..., Job],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -300,7 +300,7 @@ def test_quantize_writes_a_typed_graph(
     onnx.save(model, tmp_path / "float32.onnx")
     target = tmp_path / "int8.onnx"
     source = tmp_path / "float32.onnx"
-    notes = quantize(Job(source, source, target, tensors, contract, QuantizeConfig()))
+    notes = quantize(job_of(source, target, tensors, contract))
     typed = onnx.load(target)
     assert broken(typed) == []
     assert notes["engine"] == "not built: no TensorRT"

@@ -8,7 +8,6 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.explanation import Layer
 from landmint.quantize.int8_onnx import quantize
 from landmint.quantize.job import Job
@@ -48,12 +47,13 @@ def twins(
     graph_of: Callable[[str], onnx.ModelProto],
     contract_of: Callable[[str], Contract],
     tensors: Tensors,
+    job_of: Callable[..., Job],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[onnx.ModelProto, onnx.ModelProto]:
     folder = tmp_path_factory.mktemp("twins")
     source, target = folder / "float32.onnx", folder / "int8.onnx"
     onnx.save(spoilt(graph_of("coordinates")), source)
-    quantize(Job(source, source, target, tensors, contract_of("coordinates"), QuantizeConfig()))
+    quantize(job_of(source, target, tensors, contract_of("coordinates")))
     return onnx.load(source), onnx.load(target)
 
 

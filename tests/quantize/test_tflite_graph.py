@@ -118,10 +118,11 @@ def run(content: bytes) -> NDArray[np.float32]:
 def test_same_result_without_hard_swish(behind: str, kinds: str) -> None:
     content = network(behind)
     graph = Flatbuffer(content)
-    gates = plain_hard_swish(graph)
+    plain = plain_hard_swish(graph)
     assert [graph.kind(operator) for operator in graph.operators] == kinds.split()
-    assert len(gates) == (2 if behind == "two swishes" else 1)
-    assert gates[0] == ("first", "swish_clipped")
+    assert "swish_clipped" in plain.clipped
+    assert len(plain.clipped) == (2 if behind == "two swishes" else 1)
+    assert ("swish" in plain.sixfold) != ("swish_gate" in plain.gates)
     np.testing.assert_allclose(run(graph.pack()), run(content), rtol=1e-4, atol=1e-5)
 
 

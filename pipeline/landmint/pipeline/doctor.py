@@ -72,7 +72,6 @@ NEEDS: tuple[Need, ...] = (
     Need("converter", "OpenVINO", ("openvino",), "openvino", _EXPORT, "to OpenVINO"),
     Need("converter", "onnx2tf", ("onnx2tf", "tf_keras"), "onnx2tf", _EXPORT, "to TFLite"),
     Need("converter", "TensorFlow", ("tensorflow",), "tensorflow", _EXPORT, "to TFLite"),
-    Need("converter", "NNCF", ("nncf",), "nncf", _EXPORT, "INT8 of OpenVINO"),
     Need("converter", "TensorRT", ("tensorrt",), "tensorrt", _NVIDIA, "builds TensorRT engines"),
     Need("converter", "trtexec", (), "trtexec", "it comes with TensorRT", "builds them too"),
 )

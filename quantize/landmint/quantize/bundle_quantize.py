@@ -5,28 +5,35 @@ Not a quantiser: the files beside this one are. Not a judge: what INT8 cost is m
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
+import onnx
+from numpy.typing import NDArray
 
 from landmint.export.isolated import missing_packages, run_isolated
 from landmint.quantize.calibration import Calibration, calibrate
 from landmint.quantize.config import Format, QuantizeConfig
+from landmint.quantize.decision import RANGES
+from landmint.quantize.features import features_of
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
-from landmint.runtime.contract import Layout
+from landmint.runtime.contract import Contract, Layout
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import read_json
 from landmint.runtime.machine import installed
-from landmint.train.faces.face import FaceSet
+from landmint.train.faces.face import Face, FaceSet
 
 PRECISION = "int8"
 
 _GRAPH = "onnx/float32"
+_DECIDER = ("onnx", "onnxruntime")
 _WORKER = "landmint.quantize.worker"
-_TOOLS = ("onnx", "onnxruntime", "nncf", "openvino", "ai-edge-quantizer", "tensorrt")
+_TOOLS = ("onnx", "onnxruntime", "openvino", "ai-edge-quantizer", "tensorrt")
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class _Way:
     engine: str
     """What runs the result."""
     packages: tuple[str, ...]
-    """What the quantiser imports."""
+    """What the quantiser imports beside what decides the ranges."""
     suffixes: tuple[str, ...]
     """Of the files that may come of it, what the engine opens first."""
     target: str
@@ -50,14 +57,14 @@ _WAYS: Mapping[Format, _Way] = MappingProxyType(
         "onnx": _Way(
             source="onnx/float32",
             engine="onnxruntime",
-            packages=("onnx", "onnxruntime"),
+            packages=(),
             suffixes=(".onnx",),
             target=".onnx",
         ),
         "openvino": _Way(
             source="openvino/float32",
             engine="openvino",
-            packages=("openvino", "nncf"),
+            packages=("openvino",),
             suffixes=(".xml", ".bin"),
             target=".xml",
         ),
@@ -71,7 +78,7 @@ _WAYS: Mapping[Format, _Way] = MappingProxyType(
         "tensorrt": _Way(
             source="onnx/float32",
             engine="tensorrt",
-            packages=("onnx", "onnxruntime"),
+            packages=(),
             suffixes=(".engine", ".onnx"),
             target=".onnx",
         ),
@@ -106,13 +113,15 @@ def quantize_bundle(
             evaluation set; or a converter failed, or made a variant that does not run.
     """
     progress("choose calibration faces and compare them with the evaluation set")
-    chosen = calibrate(calibration, evaluation, bundle.manifest.contract, config)
+    contract = bundle.manifest.contract
+    features = partial(_features, bundle) if config.strategy == "features" else None
+    chosen = calibrate(calibration, evaluation, contract, config, features)
 
     def build(folder: Path) -> Manifest:
         variants = _copy_float(bundle, folder)
-        for format_ in dict.fromkeys(config.formats):
-            progress(f"quantise to {format_} and run it")
-            variants.append(_quantise(bundle, folder, format_, chosen, config))
+        with tempfile.TemporaryDirectory(prefix="landmint-") as scratch:
+            work = _Work(bundle, folder, Path(scratch), config)
+            variants += work.quantise(chosen, progress)
         return replace(
             bundle.manifest,
             variants=tuple(variants),
@@ -123,54 +132,93 @@ def quantize_bundle(
     return write_bundle(final, build)
 
 
+def _features(bundle: Bundle, faces: Sequence[Face]) -> NDArray[np.float32]:
+    """What the float network makes of faces."""
+    model = onnx.load(bundle.entry(bundle.variant(_GRAPH)))
+    return features_of(model, bundle.manifest.contract, faces)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One bundle's INT8 variants in the making."""
+
+    bundle: Bundle
+    folder: Path
+    scratch: Path
+    config: QuantizeConfig
+
+    def quantise(self, chosen: Calibration, progress: Callable[[str], None]) -> list[Variant]:
+        """Decide once, then make every format from the decision.
+
+        Raises:
+            LandmintError: a range could not be decided, a quantiser failed, or a variant does not
+                run.
+        """
+        formats = list(dict.fromkeys(self.config.formats))
+        reasons = {format_: self._missing(_WAYS[format_]) for format_ in formats}
+        if not all(reasons.values()):
+            progress("decide the range of every tensor")
+            np.save(self.scratch / "crops.npy", chosen.crops)
+            self._decide([image["name"] for image in chosen.record["images"]])
+        variants = []
+        for format_ in formats:
+            progress(f"quantise to {format_} and run it")
+            variants.append(self._variant(format_, reasons[format_]))
+        return variants
+
+    def _missing(self, way: _Way) -> str:
+        """Why a format cannot be made here; empty when it can."""
+        return (
+            missing_packages(*_DECIDER, *way.packages)
+            or _no_source(self.bundle, way.source)
+            or _no_source(self.bundle, _GRAPH)
+        )
+
+    def _request(self, task: str, contract: Contract) -> dict[str, Any]:
+        return {
+            "task": task,
+            "graph": str(self.bundle.entry(self.bundle.variant(_GRAPH)).absolute()),
+            "crops": str(self.scratch / "crops.npy"),
+            "contract": contract.to_json(),
+            "config": self.config.model_dump(mode="json")
+            | {"ranges": self.config.ranges and str(self.config.ranges.absolute())},
+            "ranges": str((self.folder / RANGES).absolute()),
+        }
+
+    def _decide(self, faces: list[str]) -> None:
+        request = self._request("decide", self.bundle.manifest.contract) | {"faces": faces}
+        run_isolated(_WORKER, request, fact=f"no ranges could be drawn for {_GRAPH}")
+
+    def _variant(self, format_: Format, reason: str) -> Variant:
+        """Make one INT8 variant and run it on a few faces, in a process of its own."""
+        way, name = _WAYS[format_], f"{format_}/{PRECISION}"
+        if reason:
+            return Variant(name, way.engine, layout=_layout_of(format_), reason=reason)
+        source = self.bundle.variant(way.source)
+        notes = self.scratch / f"{format_}.json"
+        request = self._request("quantise", self.bundle.contract_of(source)) | {
+            "module": f"landmint.quantize.int8_{format_}",
+            "source": str(self.bundle.entry(source).absolute()),
+            "source_engine": source.engine,
+            "target": str((self.folder / f"{name}{way.target}").absolute()),
+            "engine": way.engine,
+            "notes": str(notes),
+        }
+        run_isolated(_WORKER, request, fact=f"{source.name} could not be quantised to {name}")
+        files = (f"{name}{suffix}" for suffix in way.suffixes)
+        there = tuple(file for file in files if (self.folder / file).is_file())
+        return Variant(name, way.engine, there, source.layout, notes=read_json(notes))
+
+
 def _copy_float(bundle: Bundle, folder: Path) -> list[Variant]:
-    """Copy all files that are not of INT8 variants; the variants that were copied."""
+    """Copy all files that are not of INT8; the variants that were copied."""
     old = [variant for variant in bundle.manifest.variants if variant.precision == PRECISION]
-    dropped = {name for variant in old for name in variant.files}
+    dropped = {RANGES, *(name for variant in old for name in variant.files)}
     for name in bundle.manifest.files:
         if name not in dropped:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(bundle.path / name, folder / name)
     return [variant for variant in bundle.manifest.variants if variant not in old]
-
-
-def _quantise(
-    bundle: Bundle, folder: Path, format_: Format, chosen: Calibration, config: QuantizeConfig
-) -> Variant:
-    """Make one INT8 variant and run it on a few faces, in a process of its own.
-
-    Raises:
-        LandmintError: the quantiser failed, or the variant does not run.
-    """
-    way, name = _WAYS[format_], f"{format_}/{PRECISION}"
-    reason = (
-        missing_packages(*way.packages)
-        or _no_source(bundle, way.source)
-        or _no_source(bundle, _GRAPH)
-    )
-    if reason:
-        return Variant(name, way.engine, layout=_layout_of(format_), reason=reason)
-    source = bundle.variant(way.source)
-    with tempfile.TemporaryDirectory(prefix="landmint-") as work:
-        crops, notes = Path(work) / "crops.npy", Path(work) / "notes.json"
-        np.save(crops, chosen.crops)
-        request = {
-            "module": f"landmint.quantize.int8_{format_}",
-            "source": str(bundle.entry(source).absolute()),
-            "source_engine": source.engine,
-            "graph": str(bundle.entry(bundle.variant(_GRAPH)).absolute()),
-            "target": str((folder / f"{name}{way.target}").absolute()),
-            "engine": way.engine,
-            "crops": str(crops),
-            "contract": bundle.contract_of(source).to_json(),
-            "config": config.model_dump(mode="json"),
-            "notes": str(notes),
-        }
-        run_isolated(_WORKER, request, fact=f"{source.name} could not be quantised to {name}")
-        made = read_json(notes)
-    files = (f"{name}{suffix}" for suffix in way.suffixes)
-    there = tuple(file for file in files if (folder / file).is_file())
-    return Variant(name, way.engine, there, source.layout, notes=made)
 
 
 def _layout_of(format_: Format) -> Layout:

@@ -4,7 +4,6 @@ They may share no image and no person with the faces that the result is measured
 loader: crops are cut as the device cuts them, without augmentation.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,26 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landmint.quantize.config import QuantizeConfig
-from landmint.runtime.contract import Contract, CropRule
-from landmint.runtime.crop import (
-    Floats,
-    apply_affine,
-    crop_matrix,
-    invert_affine,
-    normalise,
-    warp,
-)
+from landmint.quantize.strategies import Features, choose
+from landmint.runtime.contract import Contract
+from landmint.runtime.crop import crop_matrix, normalise, warp
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.markup import get_markup
 from landmint.train.faces.face import Face, FaceSet, image_digest, read_image
-from landmint.train.faces.pose import euler_angles
-
-PITCH_EDGES_DEG = (-15.0, 15.0)
-YAW_EDGES_DEG = (-45.0, -15.0, 15.0, 45.0)
-ROLL_EDGES_DEG = (-15.0, 15.0)
 
 _NAMED = 3
-_POSE_CROP = CropRule(1.2, square=True)  # angles want a crop that is not stretched
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +38,11 @@ class Calibration:
 
 
 def calibrate(
-    faces: FaceSet, evaluation: FaceSet, contract: Contract, config: QuantizeConfig
+    faces: FaceSet,
+    evaluation: FaceSet,
+    contract: Contract,
+    config: QuantizeConfig,
+    features: Features | None = None,
 ) -> Calibration:
     """Choose calibration faces and cut their crops.
 
@@ -61,6 +51,7 @@ def calibrate(
         evaluation: what the quantised model will be measured on.
         contract: of the model; says how to crop.
         config: strategy, size and seed.
+        features: what the strategy "features" tells faces apart by.
 
     Raises:
         LandmintError: the sets are of another markup than the model, too few faces, a coordinate
@@ -69,7 +60,7 @@ def calibrate(
     _check_markup(faces, contract)
     _check_markup(evaluation, contract)
     _check_sound(faces.faces)
-    chosen = choose(faces, config)
+    chosen = choose(faces, config, features)
     digests = check_apart(chosen, evaluation.faces)
     images = [{"name": face.name, "sha256": digests[face.image]} for face in chosen]
     record = {
@@ -79,54 +70,7 @@ def calibrate(
         "fingerprint": faces.fingerprint,
         "images": images,
     }
-    return Calibration(_crops(chosen, contract), record)
-
-
-def choose(faces: FaceSet, config: QuantizeConfig) -> tuple[Face, ...]:
-    """`config.size` faces by the configured strategy, in the order of their names.
-
-    Raises:
-        LandmintError: there are fewer faces.
-    """
-    count = len(faces.faces)
-    if count < config.size:
-        raise LandmintError(
-            f"{config.size} calibration faces were asked for, {faces.source} has {count}",
-            remedy="lower quantize.size, or calibrate on a larger split",
-        )
-    rng = np.random.default_rng(config.seed)
-    if config.strategy == "random":
-        picked = rng.permutation(count)[: config.size]
-    else:
-        picked = _evenly(strata(faces), config.size, rng)
-    return tuple(faces.faces[i] for i in sorted(picked))
-
-
-def strata(faces: FaceSet) -> NDArray[np.int64]:
-    """(N, 3): the bins of pitch, yaw and roll that each face falls into."""
-    markup = get_markup(faces.markup)
-    angles = [euler_angles(_square_points(face), markup) for face in faces.faces]
-    degrees = np.rad2deg(np.array(angles).reshape(-1, 3))
-    edges = (PITCH_EDGES_DEG, YAW_EDGES_DEG, ROLL_EDGES_DEG)
-    return np.stack([np.digitize(degrees[:, i], edges[i]) for i in range(3)], axis=1)
-
-
-def _square_points(face: Face) -> Floats:
-    """Landmarks (L, 2) in a square crop, divided by its side."""
-    to_crop = invert_affine(crop_matrix(face.box, _POSE_CROP, size=1))
-    return apply_affine(to_crop, face.points) + 0.5
-
-
-def _evenly(bins: NDArray[np.int64], size: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Indices taken from every stratum in turn, until there are enough."""
-    order = rng.permutation(len(bins))
-    taken = Counter[bytes]()
-    turns = []
-    for i in order:
-        stratum = bins[i].tobytes()
-        turns.append(taken[stratum])
-        taken[stratum] += 1
-    return order[np.argsort(turns, kind="stable")][:size]
+    return Calibration(crops_of(chosen, contract), record)
 
 
 def check_apart(chosen: Sequence[Face], evaluation: Sequence[Face]) -> dict[Path, str]:
@@ -188,7 +132,12 @@ def _check_sound(faces: Sequence[Face]) -> None:
             )
 
 
-def _crops(chosen: Sequence[Face], contract: Contract) -> NDArray[np.uint8]:
+def crops_of(chosen: Sequence[Face], contract: Contract) -> NDArray[np.uint8]:
+    """(N, S, S, 3) RGB, cut by the contract.
+
+    Raises:
+        LandmintError: an image is unreadable.
+    """
     size = contract.input_size
     return np.stack(
         [

@@ -3,12 +3,14 @@
 Not a quantiser: this file imports no engine, so that a recipe is checked in a moment.
 """
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Format = Literal["onnx", "openvino", "tflite", "tensorrt"]
-Strategy = Literal["random", "pose"]
+Strategy = Literal["random", "pose", "light", "occlusion", "features"]
+Calibrator = Literal["min_max", "percentile", "entropy", "mse"]
 
 
 class QuantizeConfig(BaseModel):
@@ -19,14 +21,22 @@ class QuantizeConfig(BaseModel):
     formats: tuple[Format, ...] = ("onnx", "openvino", "tflite", "tensorrt")
     """Forms to make."""
     strategy: Strategy = "pose"
-    """How calibration faces are chosen: "random", or "pose", evenly over yaw, pitch and roll."""
+    """How calibration faces are chosen: "random"; evenly over "pose" (yaw, pitch and roll), "light"
+    (brightness, contrast, lit side) or "occlusion" (share of landmarks annotated as hidden); or by
+    "features", as far apart as the network to be quantised sees them."""
     size: int = Field(default=64, gt=0)
     """Number of calibration faces."""
     seed: int = Field(default=0, ge=0)
     """Equal seeds choose equal faces."""
+    calibrator: Calibrator = "percentile"
+    """How an activation's range is drawn: "min_max", the outermost values of all faces;
+    "percentile", of a share of them; "entropy", least divergence; "mse", least square error."""
     coverage: float = Field(default=0.9, gt=0.5, le=1)
-    """An activation's range spans the extremes of this share of the calibration faces; the rest
-    saturates. 1 takes the outermost value of all faces. OpenVINO keeps a rule of its own."""
+    """Percentile: the share of the faces whose extremes are spanned; the rest saturates."""
+    bias_correction: bool = False
+    """Add to each layer's bias what rounding its weights took from its mean output."""
+    ranges: Path | None = None
+    """A file of ranges to use instead of deciding: a bundle's ranges.json, or one like it."""
     float_layers: tuple[str, ...] = ()
     """Layers that stay in float in every format, by the names of their nodes in onnx/float32."""
     activations: Literal["uint8", "int8"] = "uint8"
@@ -34,5 +44,3 @@ class QuantizeConfig(BaseModel):
     times as long there); ARM runs both."""
     reduce_range: bool = False
     """ONNX Runtime: weights of 7 bits, for x86 processors without VNNI, where 8 bits overflow."""
-    bias_correction: Literal["full", "fast", "none"] = "full"
-    """OpenVINO: how NNCF makes up for the shift of each layer's mean output."""

@@ -12,7 +12,6 @@ from pathlib import Path
 import onnx
 
 from landmint.export.graphs import ending_at
-from landmint.quantize.calibration import choose
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.divergence import Probe, Values, first_divergence
 from landmint.quantize.explanation import Divergence, Explanation
@@ -20,6 +19,7 @@ from landmint.quantize.probes import LiteRtProbe, OnnxRuntimeProbe, OpenVinoProb
 from landmint.quantize.ranges import Optimise, run_all
 from landmint.quantize.sensitivity import Examination, Progress, layer_sensitivities
 from landmint.quantize.simulation import Simulation
+from landmint.quantize.strategies import choose
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError
 from landmint.train.faces.face import FaceSet

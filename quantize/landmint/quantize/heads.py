@@ -7,6 +7,10 @@ landmark is the mean of some eleven votes: there 8 bits cost less than 0.1 point
 are two fifths of the network.
 """
 
+import onnx
+
+from landmint.export.graphs import chosen_layers, last_layers
+from landmint.quantize.config import QuantizeConfig
 from landmint.runtime.contract import Contract
 
 _NEEDS_SLOPES = ("quarter", "dark")
@@ -17,3 +21,15 @@ def float_outputs(contract: Contract) -> frozenset[str]:
     head = contract.head
     spoilt = head.kind == "coordinates" or head.decode in _NEEDS_SLOPES
     return frozenset(output.name for output in contract.outputs if spoilt)
+
+
+def layers_in_float(
+    graph: onnx.GraphProto, contract: Contract, config: QuantizeConfig
+) -> frozenset[str]:
+    """Names of the layers that no format quantises: asked for, or last before a spoilt output.
+
+    Raises:
+        LandmintError: `config.float_layers` names a layer that the graph has not.
+    """
+    asked = chosen_layers(graph, config.float_layers)
+    return asked | last_layers(graph, float_outputs(contract))

@@ -22,11 +22,12 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from landmint.export.graphs import Wiring, chosen_layers, last_layers, replace_nodes
-from landmint.quantize.heads import float_outputs
-from landmint.quantize.integer_friendly import bounded, fold_sixths, make_friendly
+from landmint.export.graphs import Wiring, replace_nodes
+from landmint.quantize.decision import prepared
+from landmint.quantize.heads import layers_in_float
+from landmint.quantize.integer_friendly import fold_sixths, gate_ranges, make_friendly
 from landmint.quantize.job import Job
-from landmint.quantize.ranges import Range, observe, settle_all
+from landmint.quantize.ranges import Range
 
 _LOWEST = "landmint_lowest"
 _ACTIVATIONS = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
@@ -36,17 +37,15 @@ def quantize(job: Job) -> dict[str, str]:
     """Write the INT8 twin of a float32 ONNX file.
 
     Args:
-        job: from `landmint.export.to_onnx` to .onnx; reads the settings coverage, float_layers,
+        job: from `landmint.export.to_onnx` to .onnx; reads the settings float_layers,
             activations and reduce_range.
 
     Returns:
         notes for the manifest.
     """
-    friendly, gates = make_friendly(onnx.load(job.source))
-    ranges = settle_all(observe(friendly, job.tensors), job.config.coverage)
-    ranges = bounded(ranges, gates, friendly.graph)
-    in_float = chosen_layers(friendly.graph, job.config.float_layers)
-    in_float |= last_layers(friendly.graph, float_outputs(job.contract)) | _without_kernel(friendly)
+    friendly, gates = make_friendly(prepared(job.graph, job.decision))
+    ranges = {**job.decision.activations, **gate_ranges(gates)}
+    in_float = layers_in_float(friendly.graph, job.contract, job.config) | _without_kernel(friendly)
     with tempfile.TemporaryDirectory() as work:
         plain, ready = Path(work) / "plain.onnx", Path(work) / "ready.onnx"
         onnx.save(friendly, plain)

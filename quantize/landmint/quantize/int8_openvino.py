@@ -1,82 +1,73 @@
-"""OpenVINO IR to INT8 IR by NNCF: preset MIXED, with bias correction.
+"""The decision as Q/DQ pairs in the ONNX graph, read by OpenVINO into an INT8 IR.
 
-Not accuracy-aware quantisation: no layer is put back to float for its effect on NME.
+The plugin's own transformations turn the pairs into integer layers and fuse activations into them:
+hard-swish stays one operator, and nothing stands between a convolution and its activation.
 """
 
-import logging
-
-import nncf
 import onnx
 import openvino
-from openvino.passes import ConstantFolding, Manager
 
-from landmint.export.graphs import chosen_layers, last_layers
-from landmint.quantize.heads import float_outputs
+from landmint.export.graphs import Wiring, replace_nodes
+from landmint.quantize.decision import Decision, layers_of, prepared
+from landmint.quantize.heads import layers_in_float
 from landmint.quantize.job import Job
+from landmint.quantize.pairs import Levels, Pairs
+from landmint.quantize.ranges import unsupported
 
-_WEIGHTED = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul")
-# NNCF takes the mean of the faces' extremes, beyond which about half of the faces saturate. On a
-# PFLD over MobileNetV3-Small that trebled the drift (2.2 % of the inter-ocular distance, not 0.7).
-_OUTERMOST = nncf.quantization.range_estimator.RangeEstimatorParametersSet.MINMAX
+_LEVELS = Levels(symmetric=False)
+_POOLS = ("ReduceMean", "GlobalAveragePool", "AveragePool")
 
 
 def quantize(job: Job) -> dict[str, str]:
-    """Write the INT8 twin of a float32 IR.
+    """Write the INT8 IR.
 
     Args:
-        job: from `landmint.export.to_openvino` to .xml, whose .bin stands beside it; reads the
-            settings float_layers and bias_correction.
+        job: to .xml, whose .bin stands beside it; reads the setting float_layers.
 
     Returns:
         notes for the manifest.
+
+    Raises:
+        LandmintError: OpenVINO has no such operator.
     """
-    nncf.set_log_level(logging.ERROR)
-    model = openvino.Core().read_model(job.source)
-    _fold(model)
-    graph = onnx.load(job.graph).graph
-    layers = chosen_layers(graph, job.config.float_layers)
-    layers |= last_layers(graph, float_outputs(job.contract))
-    in_float = sorted(_twin(model, node) for node in graph.node if node.name in layers)
-    quantised = nncf.quantize(
-        model,
-        nncf.Dataset([face[None] for face in job.tensors]),
-        subset_size=len(job.tensors),
-        preset=nncf.QuantizationPreset.MIXED,
-        fast_bias_correction=job.config.bias_correction != "full",
-        ignored_scope=nncf.IgnoredScope(names=in_float) if in_float else None,
-        advanced_parameters=nncf.AdvancedQuantizationParameters(
-            disable_bias_correction=job.config.bias_correction == "none",
-            activations_range_estimator_params=_OUTERMOST,
-        ),
-    )
-    openvino.save_model(quantised, job.target, compress_to_fp16=False)
-    return {
-        "bias correction": job.config.bias_correction,
-        "float layers": ", ".join(in_float) or "none",
-    }
+    in_float = layers_in_float(job.graph.graph, job.contract, job.config)
+    paired = add_pairs(prepared(job.graph, job.decision), job.decision, in_float)
+    try:
+        read = openvino.Core().read_model(paired.SerializeToString())
+    except RuntimeError as error:
+        raise unsupported(paired, "openvino", error) from None
+    openvino.save_model(read, job.target, compress_to_fp16=False)
+    return {"float layers": ", ".join(sorted(in_float)) or "none"}
 
 
-def _fold(model: openvino.Model) -> None:
-    """Make constants of what is constant.
+def add_pairs(
+    model: onnx.ModelProto, decision: Decision, in_float: frozenset[str]
+) -> onnx.ModelProto:
+    """A copy of a float32 graph with Q/DQ pairs where the CPU plugin wants them.
 
-    An IR read from ONNX reshapes each bias by the shape of its convolution; NNCF then finds no
-    bias, and corrects none, without a word.
+    Before each weighted layer; before each pool; before the other input of an Add that fuses into
+    a convolution. A product reads what a pool or a layer beside it reads: a gated map is loaded
+    once.
+
+    Args:
+        model: prepared.
+        decision: its ranges.
+        in_float: names of layers to leave alone.
     """
-    manager = Manager()
-    manager.register_pass(ConstantFolding())
-    manager.run_passes(model)
-
-
-def _twin(model: openvino.Model, layer: onnx.NodeProto) -> str:
-    """The name of a layer's weighted node; the IR keeps the names of ONNX's tensors."""
-    (output,) = (
-        output
-        for node in model.get_ordered_ops()
-        for output in node.outputs()
-        if layer.output[0] in output.get_names()
-    )
-    node = output.get_node()
-    while node.get_type_name() not in _WEIGHTED:
-        node = node.input_value(0).get_node()
-    name: str = node.get_friendly_name()
-    return name
+    paired = onnx.ModelProto()
+    paired.CopyFrom(model)
+    graph = paired.graph
+    wiring, pairs = Wiring(graph), Pairs(graph, decision.activations, _LEVELS)
+    layers = [node for node in layers_of(graph) if node.name not in in_float]
+    pools = [node for node in graph.node if node.op_type in _POOLS]
+    read = {node.input[0] for node in (*layers, *pools)}
+    pairs.layers(layers)
+    for node in pools:
+        node.input[0] = pairs.activation(node.input[0])
+    for node in graph.node:
+        if node.op_type == "Add":
+            pairs.residual(node, wiring, {layer.output[0] for layer in layers})
+        elif node.op_type == "Mul":
+            node.input[:] = [pairs.activation(n) if n in read else n for n in node.input]
+    replace_nodes(graph, pairs.in_order())
+    return paired

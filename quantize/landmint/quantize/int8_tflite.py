@@ -1,26 +1,26 @@
 """TFLite to full-integer TFLite by AI Edge Quantizer: INT8 from input to output.
 
-It starts from the float32 flatbuffer, so TensorFlow is not needed, and the scales are ours. An
-output that 8 bits would spoil comes in float32 from a float layer; `heads` says which.
+It starts from the float32 flatbuffer, so TensorFlow is not needed, and the scales are those of the
+decision. An output that 8 bits would spoil comes in float32 from a float layer; `heads` says which.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import onnx
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from ai_edge_quantizer import quantizer, recipe
 from ai_edge_quantizer.algorithm_manager import AlgorithmName
 from ai_edge_quantizer.qtyping import TFLOperationName
-from numpy.typing import NDArray
 
-from landmint.export.graphs import chosen_layers, last_layers
-from landmint.quantize.heads import float_outputs
+from landmint.export.graphs import ending_at
+from landmint.quantize.decision import prepared
+from landmint.quantize.heads import float_outputs, layers_in_float
+from landmint.quantize.integer_friendly import gate_ranges, make_friendly
 from landmint.quantize.job import Job
-from landmint.quantize.ranges import settle_all
+from landmint.quantize.ranges import Range, run_all
 from landmint.quantize.tflite_graph import Flatbuffer, plain_hard_swish
-from landmint.quantize.tflite_layers import layers_by_weight
+from landmint.quantize.tflite_layers import carry_constants, layers_by_weight, tensors_by_value
 
 _SIGNATURE = "serving_default"
 
@@ -29,28 +29,25 @@ def quantize(job: Job) -> dict[str, str]:
     """Write the full-integer twin of a float32 TFLite file.
 
     Args:
-        job: from `landmint.export.to_tflite` to .tflite; reads the
-            settings coverage and float_layers.
+        job: from `landmint.export.to_tflite` to .tflite; reads the setting float_layers.
 
     Returns:
         notes for the manifest.
+
+    Raises:
+        LandmintError: a layer of the ONNX graph is not found again.
     """
     graph = Flatbuffer(job.source.read_bytes())
-    onnx_graph = onnx.load(job.graph).graph
-    layers = layers_by_weight(graph, onnx_graph)
-    in_float = chosen_layers(onnx_graph, job.config.float_layers)
-    spoilt = float_outputs(job.contract)
-    in_float |= last_layers(onnx_graph, spoilt)
-    gates = plain_hard_swish(graph)
+    layers = layers_by_weight(graph, job.graph.graph)
+    in_float = layers_in_float(job.graph.graph, job.contract, job.config)
+    ends = graph.outputs_of(_SIGNATURE)
+    float_tensors = {ends[name] for name in float_outputs(job.contract)}
+    float_tensors |= {layers[name].outputs[0] for name in in_float}
+    ranges = _ranges(job, graph, layers)
     model = graph.pack()
-    ranges = settle_all(_observe(model, job.tensors), job.config.coverage)
-    for name, clipped in gates:
-        low, high = ranges[name]
-        ranges[name], ranges[clipped] = (max(low, -3.0), high), (0.0, 6.0)
 
     work = quantizer.Quantizer(bytearray(model), recipe.static_wi8_ai8())
-    ends = graph.outputs_of(_SIGNATURE)
-    for tensor in {ends[name] for name in spoilt} | {layers[name].outputs[0] for name in in_float}:
+    for tensor in float_tensors:
         work.update_quantization_recipe(
             regex=f"^{re.escape(graph.name(tensor))};",
             operation_name=TFLOperationName.ALL_SUPPORTED,
@@ -58,32 +55,29 @@ def quantize(job: Job) -> dict[str, str]:
         )
     # One face gives the quantizer's records their form; the figures in them are replaced.
     records = work.calibrate({_SIGNATURE: [{job.contract.input_name: job.tensors[:1]}]})
-    for name, record in records.items():
-        if name in ranges:
-            low, high = ranges[name]
-            record["min"] = np.full_like(record["min"], low)
-            record["max"] = np.full_like(record["max"], high)
+    for name, (low, high) in ranges.items():
+        if name in records:
+            records[name]["min"] = np.full_like(records[name]["min"], low)
+            records[name]["max"] = np.full_like(records[name]["max"], high)
     job.target.write_bytes(work.quantize(records).quantized_model)
     return {"float layers": ", ".join(sorted(in_float)) or "none"}
 
 
-def _observe(model: bytes, tensors: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
-    """Per float tensor by name (N, 2): least and greatest value for each face."""
-    interpreter = Interpreter(
-        model_content=model,
-        experimental_preserve_all_tensors=True,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
-    interpreter.allocate_tensors()
-    (entrance,) = interpreter.get_input_details()
-    watched: list[dict[str, Any]] = [
-        detail for detail in interpreter.get_tensor_details() if detail["dtype"] is np.float32
-    ]
-    found: dict[str, list[tuple[float, float]]] = {detail["name"]: [] for detail in watched}
-    for face in tensors:
-        interpreter.set_tensor(entrance["index"], face[None])
-        interpreter.invoke()
-        for detail in watched:
-            values = interpreter.get_tensor(detail["index"])
-            found[detail["name"]].append((values.min(), values.max()))
-    return {name: np.array(pairs, dtype=np.float64) for name, pairs in found.items()}
+def _ranges(job: Job, graph: Flatbuffer, layers: Mapping[str, Any]) -> dict[str, Range]:
+    """Make the flatbuffer what the decision says, in place; the range of each of its tensors."""
+    after = prepared(job.graph, job.decision)
+    carry_constants(graph, layers, job.graph.graph, after.graph)
+    friendly, gates = make_friendly(after)
+    face = job.tensors[:1]
+    names = [name for node in friendly.graph.node for name in node.output]
+    image = face.transpose(0, 3, 1, 2)
+    known = {**run_all(ending_at(friendly, names), image), job.contract.input_name: image}
+    twins = tensors_by_value(graph.pack(), face, known)
+    plain = plain_hard_swish(graph)
+    decided = {**job.decision.activations, **gate_ranges(gates)}
+    ranges = {name: decided[twin] for name, twin in twins.items() if twin in decided}
+    for name in plain.sixfold & set(ranges):
+        low, high = ranges[name]
+        ranges[name] = 6 * low, 6 * high
+    ranges |= dict.fromkeys(plain.clipped, (0.0, 6.0))
+    return ranges | dict.fromkeys(plain.gates, (0.0, 1.0))

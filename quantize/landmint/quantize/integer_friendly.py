@@ -5,7 +5,7 @@ conversions; as ADD, a clip that quantisation makes superfluous, and MUL they st
 division by six costs nothing: levels of [0, 6] are read with a sixth of their scale.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +42,7 @@ def make_friendly(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[HardGat
     gates: list[HardGate] = []
     nodes: list[NodeProto] = []
     for node in graph.node:
-        if node.op_type == "HardSwish" or _is_usual_hard_sigmoid(node):
+        if _is_hard_gate(node):
             gates.append(_gate_of(node))
             nodes += _plain(node, gates[-1])
         elif node.op_type == "ReduceMean" and is_global_pool(node, wiring):
@@ -83,22 +83,39 @@ def _plain(node: NodeProto, gate: HardGate) -> list[NodeProto]:
     return nodes
 
 
-def bounded(
-    ranges: Mapping[str, Range], gates: list[HardGate], graph: onnx.GraphProto
-) -> dict[str, Range]:
+def bounded(ranges: Mapping[str, Range], graph: onnx.GraphProto) -> dict[str, Range]:
     """Ranges without the part that a gate makes meaningless: no level is spent on it.
 
-    Below -3 hard-swish and hard-sigmoid are zero, above 3 hard-sigmoid is one.
+    Below -3 hard-swish and hard-sigmoid are zero, above 3 hard-sigmoid is one; it makes [0, 1].
+
+    Args:
+        ranges: by tensor.
+        graph: float, as the exporter wrote it.
     """
     wiring = Wiring(graph)
     found = dict(ranges)
-    for gate in gates:
-        readers = wiring.readers(gate.source)
-        if len(readers) == 1 + gate.swish:
-            low, high = found[gate.source]
-            found[gate.source] = (max(low, -3.0), high if gate.swish else min(high, 3.0))
-        found[gate.clipped], found[gate.gate] = (0.0, 6.0), (0.0, 1.0)
+    for node in graph.node:
+        if not _is_hard_gate(node):
+            continue
+        if node.op_type == "HardSigmoid":
+            found[node.output[0]] = 0.0, 1.0
+        if len(wiring.readers(node.input[0])) > 1:
+            continue
+        low, high = found[node.input[0]]
+        low = max(low, -3.0)
+        high = high if node.op_type == "HardSwish" else min(high, 3.0)
+        found[node.input[0]] = low, high
     return found
+
+
+def gate_ranges(gates: Iterable[HardGate]) -> dict[str, Range]:
+    """Of the tensors that `make_friendly` adds: known, whatever the faces."""
+    clipped = {gate.clipped: (0.0, 6.0) for gate in gates}
+    return clipped | {gate.gate: (0.0, 1.0) for gate in gates}
+
+
+def _is_hard_gate(node: NodeProto) -> bool:
+    return node.op_type == "HardSwish" or _is_usual_hard_sigmoid(node)
 
 
 def fold_sixths(model: onnx.ModelProto, gates: list[HardGate]) -> None:

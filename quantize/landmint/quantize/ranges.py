@@ -1,9 +1,10 @@
-"""The range of every activation over the calibration faces, and which part of it gets levels.
+"""What every tensor holds over the calibration faces, and how a range becomes levels.
 
-Not a quantiser: it knows no scales and no types.
+Not a quantiser: it knows no types and no graph of a target. Which part of what is seen becomes the
+range is `calibrators.py`'s to say.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -11,37 +12,94 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-Extremes = Mapping[str, NDArray[np.float64]]
-"""Tensor name to (N, 2): the least and the greatest value for each of N faces."""
+from landmint.export.graphs import ending_at
+from landmint.runtime.errors import LandmintError
+
 Range = tuple[float, float]
+"""Least and greatest value that has a level of its own; zero lies between them."""
 Optimise = Literal["all", "float", "none"]
 """What ONNX Runtime may make of a graph: integer kernels of Q/DQ pairs, or float kernels alone, or
 nothing."""
+Doubles = NDArray[np.float64]
+
+BINS = 2048
+"""Of a histogram."""
+LEVELS = 256
+"""Of an activation."""
+_TOP = 127
+_LEAST_SPAN = 1e-6
 
 
-def observe(model: onnx.ModelProto, tensors: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
-    """Run a float graph and watch its input, its outputs and everything between.
+def observe(
+    model: onnx.ModelProto, tensors: NDArray[np.float32], faces: Sequence[str] = ()
+) -> dict[str, Doubles]:
+    """Least and greatest value (N, 2) on each face, of a float graph's input and every tensor.
 
     Args:
         model: of batch 1.
         tensors: (N, 3, S, S) normalised crops.
+        faces: their names, for messages.
+
+    Raises:
+        LandmintError: a tensor holds a number that is not finite, or ONNX Runtime cannot run an
+            operator.
     """
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    outputs = {value.name for value in watched.graph.output}
-    inner = [name for node in watched.graph.node for name in node.output if name]
-    watched.graph.output.extend(
-        onnx.ValueInfoProto(name=name) for name in inner if name not in outputs
-    )
-    session = open_session(watched)
+    found: dict[str, list[tuple[float, float]]] = {}
+    for i, values in enumerate(_runs(model, tensors)):
+        for name, value in values.items():
+            low, high = float(value.min()), float(value.max())
+            if not np.isfinite([low, high]).all():
+                raise _not_finite(name, faces[i] if faces else str(i))
+            found.setdefault(name, []).append((low, high))
+    return {name: np.array(pairs, dtype=np.float64) for name, pairs in found.items()}
+
+
+def histograms(
+    model: onnx.ModelProto, tensors: NDArray[np.float32], extremes: Mapping[str, Doubles]
+) -> dict[str, Doubles]:
+    """How many values of each tensor fall into each of 2048 equal bins of its `outermost` range.
+
+    Args:
+        model: of batch 1.
+        tensors: (N, 3, S, S) normalised crops.
+        extremes: of `observe` on the same.
+    """
+    counts = {name: np.zeros(BINS) for name in extremes}
+    for values in _runs(model, tensors):
+        for name, value in values.items():
+            if not is_dead(bounds := outermost(extremes[name])):
+                counts[name] += np.histogram(value, BINS, bounds)[0]
+    return counts
+
+
+def _runs(
+    model: onnx.ModelProto, tensors: NDArray[np.float32]
+) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """For each face every tensor by name, the input among them."""
+    names = [name for node in model.graph.node for name in node.output if name]
+    session = open_session(ending_at(model, names))
     (entrance,) = session.get_inputs()
-    names = [output.name for output in session.get_outputs()]
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in (entrance.name, *names)}
     for face in tensors:
         values = session.run(names, {entrance.name: face[None]})
-        for name, value in zip((entrance.name, *names), (face, *values), strict=True):
-            found[name].append((value.min(), value.max()))
-    return {name: np.array(pairs, dtype=np.float64) for name, pairs in found.items()}
+        yield {entrance.name: face, **dict(zip(names, values, strict=True))}
+
+
+def outermost(extremes: Doubles) -> Range:
+    """The least and the greatest value of all faces, zero included."""
+    return min(float(extremes[:, 0].min()), 0.0), max(float(extremes[:, 1].max()), 0.0)
+
+
+def is_dead(found: Range) -> bool:
+    """Whether a tensor was zero wherever it was looked at."""
+    return found[1] - found[0] < _LEAST_SPAN
+
+
+def _not_finite(tensor: str, face: str) -> LandmintError:
+    return LandmintError(
+        f"tensor '{tensor}' of the float32 graph is not finite on calibration face {face}",
+        reason="no range can be drawn around it",
+        remedy="look at that picture and at the network's weights; train again if it diverged",
+    )
 
 
 def run_all(
@@ -65,25 +123,35 @@ def open_session(
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.disable_quant_qdq", str(int(optimise != "all")))
     providers = ["CPUExecutionProvider"]
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=providers)
+    try:
+        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=providers)
+    except Exception as error:
+        raise unsupported(model, "onnxruntime", error) from None
 
 
-def settle(extremes: NDArray[np.float64], coverage: float) -> Range:
-    """The range that spans the extremes of a share of the faces, zero included.
-
-    A few faces drive some activations far beyond where all others stay; giving them levels makes
-    the levels coarse for everybody. On a PIPNet and a PFLD over MobileNetV3-Small (128 px, 64
-    faces) the outermost values cost a fifth more drift than those of nine faces in ten.
-
-    Args:
-        extremes: (N, 2) least and greatest value per face.
-        coverage: share of the faces whose extremes are spanned, each end by itself.
-    """
-    low = float(np.quantile(extremes[:, 0], 1 - coverage))
-    high = float(np.quantile(extremes[:, 1], coverage))
-    return min(low, 0.0), max(high, 0.0)
+def unsupported(model: onnx.ModelProto, target: str, error: Exception) -> LandmintError:
+    """What to say when a target refuses a graph: the operators that its message names."""
+    said = str(error)
+    blamed = [
+        f"{n.name} ({n.op_type})" for n in model.graph.node if n.op_type in said.split("\n")[0]
+    ]
+    return LandmintError(
+        f"{target} cannot run the graph" + (f": node {', '.join(blamed[:3])}" if blamed else ""),
+        reason=said.strip().splitlines()[0] if said.strip() else type(error).__name__,
+        remedy="build the network from operators that the target has, or leave the format out of "
+        "quantize.formats",
+    )
 
 
-def settle_all(extremes: Extremes, coverage: float) -> dict[str, Range]:
-    """`settle` for every tensor."""
-    return {name: settle(found, coverage) for name, found in extremes.items()}
+def zero_point(found: Range) -> int:
+    """The uint8 level of zero; that of int8 is 128 less."""
+    low, high = found
+    return int(np.clip(np.rint(-low * (LEVELS - 1) / (high - low)), 0, LEVELS - 1))
+
+
+def weight_scales(values: NDArray[np.float32], axis: int) -> Doubles:
+    """Per output channel the step of symmetric levels -127..127; 1 for a channel of zeros."""
+    others = tuple(i for i in range(values.ndim) if i != axis)
+    magnitude = np.abs(values.astype(np.float64)).max(axis=others)
+    scales: Doubles = np.where(magnitude > 0, magnitude / _TOP, 1.0)
+    return scales

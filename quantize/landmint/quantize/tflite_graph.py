@@ -5,6 +5,7 @@ slower than in float. Not a converter: operators, shapes and results stay what t
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import flatbuffers
@@ -19,12 +20,12 @@ _KINDS: dict[int, str] = {
 }
 _OPTIONS = {"ADD": schema.AddOptionsT, "MUL": schema.MulOptionsT}
 LINEAR = {
-    "CONV_2D": (0, 1),
-    "DEPTHWISE_CONV_2D": (0, 1),
-    "FULLY_CONNECTED": (0, 1),
-    "TRANSPOSE_CONV": (2, 1),
+    "CONV_2D": (0, 1, 2),
+    "DEPTHWISE_CONV_2D": (0, 1, 2),
+    "FULLY_CONNECTED": (0, 1, 2),
+    "TRANSPOSE_CONV": (2, 1, 3),
 }
-"""Where an operator that is linear in its data takes data and weight."""
+"""Where an operator that is linear in its data takes data, weight and bias."""
 _PASS_ON = ("PAD", "MEAN", "RESHAPE")
 
 
@@ -95,15 +96,14 @@ class Flatbuffer:
             return None
         return np.frombuffer(np.asarray(data, dtype=np.uint8).tobytes(), dtype=np.float32)
 
-    def scale_constant(self, tensor: int, factor: float) -> None:
-        """Multiply a float32 constant; other tensors of the same buffer keep their values."""
+    def set_constant(self, tensor: int, values: NDArray[np.float32]) -> None:
+        """Replace a float32 constant; other tensors of the same buffer keep their values."""
         mine = self._graph.tensors[tensor]
-        old = np.asarray(self._model.buffers[mine.buffer].data, dtype=np.uint8)
-        values = np.frombuffer(old.tobytes(), dtype=np.float32) * np.float32(factor)
         if any(t.buffer == mine.buffer for t in self._graph.tensors if t is not mine):
             self._model.buffers.append(schema.BufferT())
             mine.buffer = len(self._model.buffers) - 1
-        self._model.buffers[mine.buffer].data = np.frombuffer(values.tobytes(), dtype=np.uint8)
+        content = np.ascontiguousarray(values, dtype=np.float32).tobytes()
+        self._model.buffers[mine.buffer].data = np.frombuffer(content, dtype=np.uint8)
 
     def operator(self, kind: str, inputs: list[int], output: int, activation: int = _NONE) -> Any:
         """An ADD or MUL, to be put among the operators."""
@@ -133,38 +133,62 @@ class Flatbuffer:
         return bytes(builder.Output())
 
 
-def plain_hard_swish(model: Flatbuffer) -> list[tuple[str, str]]:
+@dataclass(frozen=True)
+class PlainGates:
+    """What `plain_hard_swish` did to tensors, by their names."""
+
+    clipped: frozenset[str]
+    """New: relu6(x + 3)."""
+    gates: frozenset[str]
+    """New: a sixth of that."""
+    sixfold: frozenset[str]
+    """Old, with six times the values."""
+
+
+def plain_hard_swish(model: Flatbuffer) -> PlainGates:
     """Replace every HARD_SWISH by ADD with RELU6 and MUL, in place.
 
     x relu6(x + 3) / 6: where all that reads the product is linear in it, the sixth goes into the
     weights behind and costs nothing; else one more MUL does it.
-
-    Returns:
-        for each, the names of the tensors x and relu6(x + 3).
     """
     three = sixth = -1
-    gates = []
+    clips, gates, sixfold = set(), set(), set[str]()
     for swish in [o for o in model.operators if model.kind(o) == "HARD_SWISH"]:
         if three < 0:
             three, sixth = model.add_number("three", 3.0), model.add_number("sixth", 1 / 6)
         source, product = int(swish.inputs[0]), int(swish.outputs[0])
         clipped = model.add_tensor(f"{model.name(product)}_clipped", like=source)
         plain = [model.operator("ADD", [source, three], clipped, _RELU6)]
-        weights = _linear_weights(model, product)
+        linear = _linear_weights(model, product)
         gate = clipped
-        if weights is None:
+        if linear is None:
             gate = model.add_tensor(f"{model.name(product)}_gate", like=source)
             plain.append(model.operator("MUL", [clipped, sixth], gate))
-        for weight in weights or ():
-            model.scale_constant(weight, 1 / 6)
+            gates.add(model.name(gate))
+        else:
+            for weight in linear.weights:
+                values = model.constant(weight)
+                assert values is not None
+                model.set_constant(weight, values / np.float32(6))
+            sixfold |= {model.name(tensor) for tensor in linear.scaled}
         plain.append(model.operator("MUL", [source, gate], product))
         place = next(i for i, o in enumerate(model.operators) if o is swish)
         model.operators[place : place + 1] = plain
-        gates.append((model.name(source), model.name(clipped)))
-    return gates
+        clips.add(model.name(clipped))
+    return PlainGates(frozenset(clips), frozenset(gates), frozenset(sixfold))
 
 
-def _linear_weights(model: Flatbuffer, tensor: int) -> list[int] | None:
+@dataclass(frozen=True)
+class _Linear:
+    """Where a scaling of a tensor ends, when all that reads it is linear."""
+
+    weights: list[int]
+    """Whose scaling undoes it."""
+    scaled: set[int]
+    """Tensors that are scaled with it."""
+
+
+def _linear_weights(model: Flatbuffer, tensor: int) -> _Linear | None:
     """The weights whose scaling undoes a scaling of a tensor; None when there are no such."""
     weights: list[int] = []
     scaled, waiting = {tensor}, [tensor]
@@ -182,7 +206,7 @@ def _linear_weights(model: Flatbuffer, tensor: int) -> list[int] | None:
             else:
                 return None
     once = all(len(model.readers(weight)) == 1 for weight in weights)
-    return weights if once else None
+    return _Linear(weights, scaled) if once else None
 
 
 def _is_plain_product(model: Flatbuffer, reader: Any, scaled: Iterable[int]) -> bool:

@@ -1,18 +1,24 @@
-"""Which operator of a TFLite graph is which layer of the ONNX graph that it was made from.
+"""Which operator and which tensor of a TFLite graph is which of the ONNX graph behind it.
 
-The converter renames every tensor, and keeps every weight: a layer is known by its weight's bytes.
+The converter renames everything, and changes neither weights nor values: a layer is known by its
+weight's bytes, a tensor by what it holds on a face.
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import onnx
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
 from landmint.export.graphs import WEIGHTED, Wiring, attribute
 from landmint.quantize.tflite_graph import LINEAR, Flatbuffer
 from landmint.runtime.errors import LandmintError
+
+_SAME = 1e-3
+_LEAST = 1e-6
 
 
 def layers_by_weight(model: Flatbuffer, graph: onnx.GraphProto) -> dict[str, Any]:
@@ -63,3 +69,84 @@ def channels_last(node: onnx.NodeProto, weight: NDArray[np.float32]) -> NDArray[
         return np.ascontiguousarray(weight.transpose(1, 2, 3, 0))
     depthwise = attribute(node, "group", 1) > 1 and weight.shape[1] == 1
     return np.ascontiguousarray(weight.transpose((1, 2, 3, 0) if depthwise else (0, 2, 3, 1)))
+
+
+def carry_constants(
+    model: Flatbuffer,
+    layers: Mapping[str, Any],
+    before: onnx.GraphProto,
+    after: onnx.GraphProto,
+) -> None:
+    """Change weights and biases as they were changed in the ONNX graph, in place.
+
+    A bias may hold more here than there, such as the shift of a gate: it is the change that counts.
+
+    Args:
+        model: whose operators are `layers`.
+        layers: of `layers_by_weight`.
+        before: what the flatbuffer was converted from.
+        after: the same nodes with other constants.
+    """
+    old, new = Wiring(before), Wiring(after)
+    for node in before.node:
+        if node.name not in layers:
+            continue
+        operator = layers[node.name]
+        weight, bias = LINEAR[model.kind(operator)][1:]
+        was, now = old.array(node.input[1]), new.array(node.input[1])
+        assert was is not None and now is not None
+        if not np.array_equal(was, now):
+            model.set_constant(int(operator.inputs[weight]), channels_last(node, now))
+        if len(node.input) < 3:
+            continue
+        was, now = old.array(node.input[2]), new.array(node.input[2])
+        assert was is not None and now is not None
+        here = model.constant(int(operator.inputs[bias])) if len(operator.inputs) > bias else None
+        if here is not None:
+            model.set_constant(int(operator.inputs[bias]), here + (now - was))
+
+
+def tensors_by_value(
+    model: bytes, face: NDArray[np.float32], known: Mapping[str, NDArray[np.float32]]
+) -> dict[str, str]:
+    """The ONNX tensor that holds what a TFLite tensor holds, by the latter's name.
+
+    Equal tensors have equal ranges, so that it does not matter which of two is taken. Padded
+    tensors and others that are of the converter's making have no twin.
+
+    Args:
+        model: float32 flatbuffer.
+        face: (1, S, S, 3).
+        known: ONNX tensors on that face, batch and channels first.
+    """
+    by_size: dict[int, list[tuple[str, NDArray[np.float32]]]] = defaultdict(list)
+    for name, values in known.items():
+        last = np.moveaxis(values, 1, -1) if values.ndim == 4 else values
+        by_size[values.size].append((name, last.ravel()))
+    found = {}
+    for name, values in _run(model, face).items():
+        flat = values.ravel()
+        near = _SAME * max(float(np.abs(flat).max(initial=0.0)), _LEAST)
+        gaps = [(float(np.abs(flat - v).max(initial=0.0)), n) for n, v in by_size[flat.size]]
+        gap, twin = min(gaps, default=(np.inf, ""))
+        if gap <= near:
+            found[name] = twin
+    return found
+
+
+def _run(model: bytes, face: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """Every float tensor by name on one face."""
+    interpreter = Interpreter(
+        model_content=model,
+        experimental_preserve_all_tensors=True,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    interpreter.allocate_tensors()
+    (entrance,) = interpreter.get_input_details()
+    interpreter.set_tensor(entrance["index"], face)
+    interpreter.invoke()
+    return {
+        detail["name"]: interpreter.get_tensor(detail["index"])
+        for detail in interpreter.get_tensor_details()
+        if detail["dtype"] is np.float32
+    }

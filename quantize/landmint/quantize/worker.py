@@ -1,4 +1,4 @@
-"""The process behind `quantize_bundle`: one INT8 variant, made and tried.
+"""The process behind `quantize_bundle`: ranges decided, or one INT8 variant made and tried.
 
 Quantisers and engines talk too much, and a broken artefact may take the process down with it. Run
 as `python -m landmint.quantize.worker REQUEST`. Nothing else imports it.
@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 from landmint.export.embed import write_contract
 from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.decision import decide, read_decision, write_decision
 from landmint.quantize.drift import describe, landmarks
 from landmint.quantize.job import Job
 from landmint.runtime.contract import Contract
@@ -27,27 +29,36 @@ _TRIED_FACES = 8
 
 
 def main(request: Mapping[str, Any]) -> None:
-    """Quantise request["source"] into request["target"], embed the contract, run both.
+    """Do what request["task"] says.
 
     Args:
-        request: "module" whose `quantize` does it; "source" and "target" files with the engine
-            of each, "source_engine" and "engine"; "graph", the float32 ONNX file; "crops", an
-            .npy of (N, S, S, 3) uint8; the "contract" in the artefacts' layout; "config"; the
-            file for the "notes".
+        request: for both tasks the float32 ONNX "graph"; "crops", an .npy of (N, S, S, 3) uint8;
+            the "contract" in the artefacts' layout; "config"; the file of the "ranges". "decide"
+            writes that and takes the "faces", names of the crops. "quantise" reads it and takes
+            the "module" whose `quantize` does the work; "source" and "target" files with the
+            engine of each, "source_engine" and "engine"; the file for the "notes".
     """
+    graph = onnx.load(request["graph"])
     contract = Contract.from_json(request["contract"])
-    job = Job(
-        Path(request["source"]),
-        Path(request["graph"]),
-        Path(request["target"]),
-        normalise(np.load(request["crops"]), contract),
-        contract,
-        QuantizeConfig(**request["config"]),
-    )
+    tensors = normalise(np.load(request["crops"]), contract)
+    config = QuantizeConfig(**request["config"])
+    ranges = Path(request["ranges"])
+    if request["task"] == "decide":
+        if config.ranges:
+            decision = read_decision(config.ranges, graph.graph)
+        else:
+            decision = decide(graph, tensors, config, request["faces"])
+        write_decision(ranges, decision)
+        return
+    source, target = Path(request["source"]), Path(request["target"])
+    decision = read_decision(ranges, graph.graph)
+    job = Job(source, target, graph, decision, tensors, contract, config)
     job.target.parent.mkdir(parents=True, exist_ok=True)
     notes = importlib.import_module(request["module"]).quantize(job)
     write_contract(job.target, contract)
     notes["drift"] = _drift(job, request["source_engine"], request["engine"])
+    if decision.dead:
+        notes["dead on every calibration face"] = ", ".join(decision.dead)
     write_json(Path(request["notes"]), notes)
 
 

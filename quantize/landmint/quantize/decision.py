@@ -1,0 +1,296 @@
+"""What INT8 makes of each tensor: decided once, on the float32 ONNX graph, for every format.
+
+Written into the bundle as `ranges.json`, and read from such a file. Not a quantiser: the int8
+files beside it say where a target wants its levels, this one which levels.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import NodeProto, helper, numpy_helper
+
+from landmint.export.graphs import WEIGHTED, Wiring, output_axis
+from landmint.quantize.calibrators import COUNTING, Seen, settle
+from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.integer_friendly import bounded
+from landmint.quantize.ranges import (
+    Range,
+    histograms,
+    is_dead,
+    observe,
+    outermost,
+    run_all,
+    weight_scales,
+    zero_point,
+)
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.files import read_json, write_json
+
+SCHEMA = 1
+RANGES = "ranges.json"
+"""Path of the decision in a bundle."""
+
+_TOP = 127
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Ranges and corrections, by the names of the float32 ONNX graph."""
+
+    activations: Mapping[str, Range]
+    """Tensor to the least and greatest value that has a level."""
+    weights: Mapping[str, tuple[float, ...]]
+    """Constant to the greatest magnitude that has a level, per output channel."""
+    bias_shifts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Layer to what is added to its bias, per output channel."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """How it was decided."""
+    dead: tuple[str, ...] = ()
+    """Tensors that were zero on every face, and weights with a channel of zeros."""
+
+    def to_json(self) -> dict[str, Any]:
+        """With scale and zero point beside the ends, for whoever reads the file."""
+        return {
+            "schema": SCHEMA,
+            "about": dict(self.about),
+            "dead": list(self.dead),
+            "activations": {name: _told(found) for name, found in self.activations.items()},
+            "weights": {
+                name: {
+                    "min": [-top for top in tops],
+                    "max": list(tops),
+                    "scale": [top / _TOP if top else 1.0 for top in tops],
+                    "zero_point": 0,
+                }
+                for name, tops in self.weights.items()
+            },
+            "bias_shifts": {name: list(shift) for name, shift in self.bias_shifts.items()},
+        }
+
+
+def _told(found: Range) -> dict[str, float | int]:
+    low, high = found
+    scale = (high - low) / 255
+    return {"min": low, "max": high, "scale": scale, "zero_point": zero_point(found)}
+
+
+def decide(
+    model: onnx.ModelProto,
+    tensors: NDArray[np.float32],
+    config: QuantizeConfig,
+    faces: Sequence[str] = (),
+) -> Decision:
+    """Observe a float graph on the calibration faces and decide.
+
+    Args:
+        model: float32, of batch 1.
+        tensors: (N, 3, S, S) normalised crops.
+        config: calibrator and corrections.
+        faces: names of the crops, for messages.
+
+    Raises:
+        LandmintError: a weight or an activation is not finite.
+    """
+    weights = _weights(model.graph)
+    extremes = observe(model, tensors, faces)
+    counts = histograms(model, tensors, extremes) if config.calibrator in COUNTING else {}
+    activations = {
+        name: settle(Seen(ends, counts.get(name, np.empty(0))), config.calibrator, config.coverage)
+        for name, ends in extremes.items()
+    }
+    dead = [name for name, ends in extremes.items() if is_dead(outermost(ends))]
+    dead += [name for name, tops in weights.items() if 0.0 in tops]
+    return Decision(
+        bounded(activations, model.graph),
+        weights,
+        bias_shifts(model, tensors) if config.bias_correction else {},
+        {
+            "calibrator": config.calibrator,
+            **({"coverage": config.coverage} if config.calibrator == "percentile" else {}),
+            "bias_correction": config.bias_correction,
+            "faces": len(tensors),
+        },
+        tuple(dead),
+    )
+
+
+def layers_of(graph: onnx.GraphProto) -> list[NodeProto]:
+    """The weighted nodes whose weight is a constant."""
+    constants = {tensor.name for tensor in graph.initializer}
+    return [n for n in graph.node if n.op_type in WEIGHTED and n.input[1] in constants]
+
+
+def _weights(graph: onnx.GraphProto) -> dict[str, tuple[float, ...]]:
+    """Greatest magnitude per output channel of each layer's weight.
+
+    Raises:
+        LandmintError: a weight is not finite.
+    """
+    wiring = Wiring(graph)
+    found = {}
+    for node in layers_of(graph):
+        values = wiring.array(node.input[1])
+        assert values is not None
+        if not np.isfinite(values).all():
+            raise LandmintError(
+                f"weight '{node.input[1]}' of layer '{node.name}' is not finite",
+                remedy="train the network again; its training diverged",
+            )
+        scales = weight_scales(values, output_axis(node))
+        flat = np.moveaxis(values, output_axis(node), 0).reshape(len(scales), -1)
+        alive = flat.any(axis=1)
+        found[node.input[1]] = tuple((scales * _TOP * alive).tolist())
+    return found
+
+
+def bias_shifts(
+    model: onnx.ModelProto, tensors: NDArray[np.float32]
+) -> dict[str, tuple[float, ...]]:
+    """What rounding its weights adds to the mean of each layer's output, with the sign turned.
+
+    Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (ICCV
+    2019), equation 17, with the mean taken over the calibration faces: every layer's rounding
+    error is run as a layer beside it. Layers without a bias are left as they are.
+
+    Args:
+        model: float32, of batch 1.
+        tensors: (N, 3, S, S) normalised crops.
+    """
+    beside = onnx.ModelProto()
+    beside.CopyFrom(model)
+    graph, wiring = beside.graph, Wiring(model.graph)
+    del graph.output[:]
+    means = {}
+    for node in layers_of(model.graph):
+        if len(node.input) < 3:
+            continue
+        values = wiring.array(node.input[1])
+        assert values is not None
+        axis = output_axis(node)
+        shape = [-1 if i == axis else 1 for i in range(values.ndim)]
+        step = weight_scales(values, axis).reshape(shape)
+        error = (np.rint(values / step) * step - values).astype(np.float32)
+        twin = NodeProto()
+        twin.CopyFrom(node)
+        weight, output, mean = (f"{node.name}_error_{part}" for part in ("weight", "out", "mean"))
+        twin = NodeProto()
+        twin.CopyFrom(node)
+        twin.name, twin.input[:], twin.output[:] = output, [node.input[0], weight], [output]
+        graph.initializer.append(numpy_helper.from_array(error, weight))
+        flat = node.op_type in ("Gemm", "MatMul")
+        reduce = "Identity" if flat else "GlobalAveragePool"
+        graph.node.extend([twin, helper.make_node(reduce, [output], [mean], mean)])
+        graph.output.append(onnx.ValueInfoProto(name=mean))
+        means[mean] = node.name
+    found = run_all(beside, tensors)
+    return {
+        layer: tuple((-found[mean].mean(axis=0).ravel()).tolist()) for mean, layer in means.items()
+    }
+
+
+def prepared(model: onnx.ModelProto, decision: Decision) -> onnx.ModelProto:
+    """A copy of the float graph with weights inside their ranges and biases corrected."""
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    wiring = Wiring(made.graph)
+    for node in layers_of(made.graph):
+        axis = output_axis(node)
+        tops = np.array(decision.weights[node.input[1]], dtype=np.float32)
+        values = wiring.array(node.input[1])
+        assert values is not None
+        top = tops.reshape([-1 if i == axis else 1 for i in range(values.ndim)])
+        _replace(wiring, node.input[1], np.clip(values, -top, top))
+        shift = decision.bias_shifts.get(node.name)
+        bias = wiring.array(node.input[2]) if shift and len(node.input) > 2 else None
+        if bias is not None:
+            _replace(wiring, node.input[2], bias + np.array(shift, dtype=np.float32))
+    return made
+
+
+def _replace(wiring: Wiring, name: str, values: NDArray[np.float32]) -> None:
+    fresh = numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.float32), name)
+    wiring.constants[name].CopyFrom(fresh)
+
+
+def write_decision(path: Path, decision: Decision) -> None:
+    """Write it as a readable file."""
+    write_json(path, decision.to_json())
+
+
+def read_decision(path: Path, graph: onnx.GraphProto) -> Decision:
+    """Read a decision for a graph; scales and zero points follow from the ends.
+
+    Args:
+        path: of a file as `write_decision` writes it.
+        graph: float32, whose tensors it must name.
+
+    Raises:
+        LandmintError: it is no such file, does not fit the graph, or holds a range without levels.
+    """
+    content = read_json(path)
+    try:
+        if content["schema"] != SCHEMA:
+            raise KeyError("schema")
+        found = Decision(
+            {
+                name: (float(a["min"]), float(a["max"]))
+                for name, a in content["activations"].items()
+            },
+            {name: tuple(map(float, w["max"])) for name, w in content["weights"].items()},
+            {name: tuple(map(float, s)) for name, s in content.get("bias_shifts", {}).items()},
+            content.get("about", {}),
+            tuple(content.get("dead", ())),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise LandmintError(
+            f"{path} is no file of ranges",
+            reason=f"{type(error).__name__}: {error}",
+            remedy=f"give the {RANGES} of a bundle that `landmint quantize` wrote, or one like it",
+        ) from None
+    _check_fits(found, graph, path)
+    _check_sound(found, path)
+    return found
+
+
+def _check_fits(found: Decision, graph: onnx.GraphProto, path: Path) -> None:
+    """Refuse ranges of another network."""
+    wiring = Wiring(graph)
+    layers = layers_of(graph)
+    channels = {n.name: int(wiring.constants[n.input[1]].dims[output_axis(n)]) for n in layers}
+    tensors = (*(value.name for value in graph.input), *wiring.maker)
+    wanted = dict.fromkeys(tensors, 1) | {n.input[1]: channels[n.name] for n in layers}
+    given = dict.fromkeys(found.activations, 1)
+    given |= {name: len(tops) for name, tops in found.weights.items()}
+    wrong = sorted(n for n in wanted.keys() | given.keys() if wanted.get(n) != given.get(n))
+    wrong += [n for n, shift in found.bias_shifts.items() if channels.get(n) != len(shift)]
+    if wrong:
+        raise LandmintError(
+            f"{path} does not fit the graph: {', '.join(wrong[:_NAMED])}",
+            reason=f"{len(wrong)} tensors stand in only one of the two, or differ in channels",
+            remedy="use the ranges that were made from this very network",
+        )
+
+
+def _check_sound(found: Decision, path: Path) -> None:
+    """Refuse ranges that have no levels, and numbers that are none."""
+    for name, ends in found.activations.items():
+        low, high = ends
+        if not (np.isfinite(ends).all() and low <= 0 <= high and not is_dead(ends)):
+            raise LandmintError(
+                f"{path}: tensor '{name}' has the range [{low}, {high}]",
+                reason="a range has finite ends, the least first, and zero between them",
+                remedy="correct the file, or let `landmint quantize` decide",
+            )
+    for kind, group in (("weight", found.weights), ("bias shift", found.bias_shifts)):
+        for name, values in group.items():
+            if not np.isfinite(values).all() or (kind == "weight" and min(values) < 0):
+                raise LandmintError(
+                    f"{path}: {kind} '{name}' holds a number that is negative or not finite",
+                    remedy="correct the file, or let `landmint quantize` decide",
+                )

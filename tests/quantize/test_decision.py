@@ -1,0 +1,166 @@
+"""One decision: written, read back, refused where it fits no graph, and applied to constants."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.decision import (
+    Decision,
+    bias_shifts,
+    decide,
+    layers_of,
+    prepared,
+    read_decision,
+    write_decision,
+)
+from landmint.quantize.ranges import run_all
+from landmint.runtime.errors import LandmintError
+
+Graphs = Callable[[str], onnx.ModelProto]
+Tensors = NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def decision(graph_of: Graphs, tensors: Tensors) -> Decision:
+    return decide(graph_of("pip"), tensors, QuantizeConfig())
+
+
+def constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
+    return {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+
+
+def replace(model: onnx.ModelProto, name: str, values: NDArray[np.float32]) -> None:
+    tensor = next(t for t in model.graph.initializer if t.name == name)
+    tensor.CopyFrom(numpy_helper.from_array(values, name))
+
+
+def test_a_decision_survives_the_file(decision: Decision, graph_of: Graphs, tmp_path: Path) -> None:
+    graph = graph_of("pip").graph
+    write_decision(tmp_path / "ranges.json", decision)
+    assert read_decision(tmp_path / "ranges.json", graph) == decision
+    told = json.loads((tmp_path / "ranges.json").read_text())
+    stem = told["activations"]["stem"]
+    assert stem["scale"] == pytest.approx((stem["max"] - stem["min"]) / 255)
+    assert stem["zero_point"] == round(-stem["min"] / stem["scale"])
+    assert len(told["weights"]["deep_w"]["scale"]) == 16
+    assert stem["min"] >= -3  # hard-swish reads it alone
+
+
+def test_it_names_every_tensor_and_every_weight(decision: Decision, graph_of: Graphs) -> None:
+    graph = graph_of("pip").graph
+    assert set(decision.activations) == {"image", *(n.output[0] for n in graph.node)}
+    assert set(decision.weights) == {node.input[1] for node in layers_of(graph)}
+    assert decision.dead == ()
+
+
+@pytest.mark.parametrize(
+    ("where", "change", "message"),
+    [
+        ("activations", {"stem": None}, "does not fit the graph: stem"),
+        ("activations", {"other": {"min": 0, "max": 1}}, "does not fit the graph: other"),
+        ("activations", {"stem": {"min": 2, "max": 1}}, r"'stem' has the range \[2.0, 1.0\]"),
+        ("activations", {"stem": {"min": -1, "max": float("nan")}}, "'stem' has the range"),
+        ("activations", {"stem": {"min": 0, "max": 0}}, "'stem' has the range"),
+        ("activations", {"stem": 3}, "is no file of ranges"),
+        ("weights", {"deep_w": {"max": [1.0]}}, "does not fit the graph: deep_w"),
+        ("weights", {"deep_w": {"max": [-1.0] * 16}}, "weight 'deep_w' holds a number"),
+        ("bias_shifts", {"stem": [0.0]}, "does not fit the graph: stem"),
+        ("bias_shifts", {"stem": [float("inf")] * 16}, "bias shift 'stem' holds a number"),
+    ],
+)
+def test_a_wrong_file_is_one_clear_error(
+    decision: Decision,
+    graph_of: Graphs,
+    tmp_path: Path,
+    where: str,
+    change: dict[str, Any],
+    message: str,
+) -> None:
+    content = decision.to_json()
+    for name, value in change.items():
+        content[where][name] = value
+        if value is None:
+            del content[where][name]
+    path = tmp_path / "ranges.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(LandmintError, match=message):
+        read_decision(path, graph_of("pip").graph)
+
+
+def test_a_tensor_that_is_not_finite_is_named_with_its_face(
+    graph_of: Graphs, tensors: Tensors
+) -> None:
+    spoilt = tensors.copy()
+    spoilt[2, 0, 5, 5] = np.nan
+    with pytest.raises(LandmintError, match="tensor 'image' .* on calibration face c"):
+        decide(graph_of("pip"), spoilt, QuantizeConfig(), [*"abcdefghijkl"])
+    model = graph_of("pip")
+    weight = constants(model)["deep_w"].copy()
+    weight[3] = np.inf
+    replace(model, "deep_w", weight)
+    with pytest.raises(LandmintError, match="weight 'deep_w' of layer 'deep' is not finite"):
+        decide(model, tensors, QuantizeConfig())
+
+
+def test_an_operator_that_nobody_has_is_named(graph_of: Graphs, tensors: Tensors) -> None:
+    model = graph_of("pip")
+    next(node for node in model.graph.node if node.name == "deep_act").op_type = "Frobnicate"
+    with pytest.raises(LandmintError, match=r"onnxruntime cannot run .* deep_act \(Frobnicate\)"):
+        decide(model, tensors, QuantizeConfig())
+
+
+def test_what_is_dead_keeps_positive_scales_and_is_named(
+    graph_of: Graphs, tensors: Tensors
+) -> None:
+    model = graph_of("pip")
+    values = constants(model)
+    weight, bias = values["se1_w"].copy(), values["se1_b"].copy()
+    weight[:], bias[:] = 0, 0
+    replace(model, "se1_w", weight)
+    replace(model, "se1_b", bias)
+    found = decide(model, tensors, QuantizeConfig())
+    assert {"se1", "se_r", "se1_w"} <= set(found.dead)
+    told = found.to_json()
+    scales = [a["scale"] for a in told["activations"].values()]
+    scales += [scale for w in told["weights"].values() for scale in w["scale"]]
+    assert min(scales) > 0
+
+
+def test_weights_are_clipped_and_biases_shifted(decision: Decision, graph_of: Graphs) -> None:
+    model = graph_of("pip")
+    before = constants(model)
+    tops = tuple(top / 2 for top in decision.weights["deep_w"])
+    changed = Decision(
+        decision.activations,
+        {**decision.weights, "deep_w": tops},
+        {"stem": tuple(range(16))},
+    )
+    after = constants(prepared(model, changed))
+    assert np.abs(after["deep_w"]).max(axis=(1, 2, 3)) == pytest.approx(np.array(tops))
+    np.testing.assert_allclose(after["stem_b"], before["stem_b"] + np.arange(16))
+    same = set(before) - {"deep_w", "stem_b"}
+    assert all(np.array_equal(before[name], after[name]) for name in same)
+
+
+def test_bias_shifts_undo_the_mean_error_of_rounded_weights(
+    graph_of: Graphs, tensors: Tensors
+) -> None:
+    model = graph_of("pip")
+    shift = bias_shifts(model, tensors)["stem"]
+    values = constants(model)
+    weight = values["stem_w"]
+    step = np.abs(weight).max(axis=(1, 2, 3), keepdims=True) / 127
+    replace(model, "stem_w", (np.rint(weight / step) * step).astype(np.float32))
+    model.graph.output.append(onnx.ValueInfoProto(name="stem"))
+    rounded = run_all(model, tensors)["stem"].mean(axis=(0, 2, 3))
+    replace(model, "stem_w", weight)
+    plain = run_all(model, tensors)["stem"].mean(axis=(0, 2, 3))
+    np.testing.assert_allclose(rounded + np.array(shift), plain, atol=1e-5)
