@@ -1,98 +1,137 @@
 """One contract for every reader, and the settings that choose it."""
 
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-import cv2
+import h5py
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
-from landmint.train.faces.face import ATTRIBUTES
-from landmint.train.faces.pts300w import write_pts
-from landmint.train.faces.readers import READERS, FacesConfig, find_reader, load_faces
+from landmint.train.faces.face import ATTRIBUTES, read_image
+from landmint.train.faces.readers import READERS, FacesConfig, find_reader, find_rows, load_faces
+
+Writers = Mapping[str, Callable[[Path], FacesConfig]]
+every_kind = pytest.mark.parametrize("kind", READERS)
 
 
-def write_image(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), np.full((40, 50, 3), len(path.stem), dtype=np.uint8))
-
-
-def write_300w(root: Path) -> FacesConfig:
-    for name in ("b_1", "a_2", "a_1", "c_1"):
-        write_image(root / "train" / f"{name}.jpg")
-        write_pts(root / "train" / f"{name}.pts", np.random.default_rng(0).uniform(5, 35, (68, 2)))
-    return FacesConfig(kind="300w", root=root, person_pattern=r"^(\w)_")
-
-
-def write_wflw(root: Path) -> FacesConfig:
-    rng, lines = np.random.default_rng(0), []
-    for name in ("a/b_1.jpg", "a/a_2.jpg", "a/a 1.jpg", "a/a 1.jpg"):
-        write_image(root / "images" / name)
-        numbers = [*rng.uniform(5, 35, 196), 5, 6, 35, 37, 0, 1, 0, 0, 1, 0]
-        lines.append(" ".join(f"{value:g}" for value in numbers) + f" {name}\n")
-    (root / "list.txt").write_text("".join(lines))
-    return FacesConfig(kind="wflw", root=root, markup="98", images="images", train=("list.txt",))
-
-
-def write_drawn(root: Path) -> FacesConfig:
-    from landmint.train.faces.synthetic import write_synthetic
-
-    write_synthetic(root, {"train": 4}, get_markup("98"), 48, seed=0)
-    return FacesConfig(kind="synthetic", root=root, markup="98")
-
-
-WRITERS = {"300w": write_300w, "wflw": write_wflw, "synthetic": write_drawn}
-
-
-def test_every_reader_is_tested() -> None:
-    assert set(WRITERS) == set(READERS)
-
-
-@pytest.mark.parametrize("kind", WRITERS)
-def test_contract(kind: str, tmp_path: Path) -> None:
-    config = WRITERS[kind](tmp_path)
+@every_kind
+def test_contract(kind: str, writers: Writers, tmp_path: Path) -> None:
+    config = writers[kind](tmp_path)
     faces = load_faces(config, "train", tmp_path)
     count = get_markup(config.markup).points
-    assert len(faces.faces) == 4
-    assert len({face.name for face in faces.faces}) == 4
+    names = [face.name for face in faces.faces]
+    assert len(names) == 4 and sorted(set(names)) == names
     assert faces.markup == config.markup
     assert kind in faces.source
     assert len(faces.fingerprint) == 64
     for face in faces.faces:
-        assert face.image.is_file()
+        height, width = read_image(face.image).shape[:2]
         assert face.points.shape == (count, 2) and face.points.dtype == np.float64
-        assert face.visible.shape == (count,)
+        assert np.all(face.points > (-width, -height)) and np.all(
+            face.points < (2 * width, 2 * height)
+        )
+        assert face.visible.shape == (count,) and face.visible.dtype == np.bool_
         assert face.box.w > 0 and face.box.h > 0
         assert face.person
         assert set(face.attributes) in (set(), set(ATTRIBUTES))
-    assert load_faces(config, "train", tmp_path).fingerprint == faces.fingerprint
 
 
-@pytest.mark.parametrize("kind", WRITERS)
+@every_kind
+def test_fingerprint_is_independent_of_the_place(
+    kind: str, writers: Writers, tmp_path: Path
+) -> None:
+    config = writers[kind](tmp_path / "here")
+    here = load_faces(config, "train", tmp_path)
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    there = load_faces(config.model_copy(update={"root": Path("there")}), "train", tmp_path)
+    assert there.fingerprint == here.fingerprint
+
+
+SPOILT: Mapping[str, tuple[str, Any, Any, str]] = {
+    "synthetic": ("train/p000000_1.pts", b"{", b"", "p000000_1.pts:1"),
+    "300w": ("train/a_2.pts", b"{", b"", "a_2.pts:1"),
+    "wflw": ("list.txt", b"a/a_2.jpg", b"a/none.jpg", "list.txt:2: image .*none.jpg does not"),
+    "cofw": ("COFW_train_color.mat", "bboxesTr", 2, "COFW_train_color.mat: face 2: malformed"),
+    "cofw68": ("COFW68_Data/test_annotations/2_points.mat", b"MATLAB", b"", "2_points.mat"),
+    "aflw": ("images/2/b.jpg", None, None, "AFLWinfo_release.mat: face 2: image .*b.jpg does not"),
+    "imglab": ("faces.xml", b'name="07"', b'name="08"', "faces.xml: image 'b.jpg', box 0: malf"),
+    "coco": (
+        "faces.json",
+        b'"image_id": 0',
+        b'"image_id": 9',
+        r"faces.json: annotations\[1\]: malf",
+    ),
+}
+
+
+@every_kind
+def test_one_broken_row_is_named_and_the_others_are_read(
+    kind: str, writers: Writers, tmp_path: Path
+) -> None:
+    config = writers[kind](tmp_path)
+    name, old, new, said = SPOILT[kind]
+    path = tmp_path / name
+    if old is None:
+        path.unlink()
+    elif isinstance(old, str):
+        with h5py.File(path, "r+") as file:
+            file[old][new, 1] = 0
+    else:
+        path.write_bytes(path.read_bytes().replace(old, new, 1))
+    with pytest.raises(LandmintError, match=said) as caught:
+        load_faces(config, "train", tmp_path)
+    assert caught.value.reason or caught.value.remedy
+    whole, broken = [], []
+    for row in find_rows(config, "train", tmp_path):
+        try:
+            whole.append(row())
+        except LandmintError as error:
+            broken.append(error.fact)
+    assert (len(whole), broken) == (3, [caught.value.fact])
+
+
+@every_kind
+def test_a_missing_file_or_folder_is_named(kind: str, writers: Writers, tmp_path: Path) -> None:
+    config = writers[kind](tmp_path).model_copy(update={"train": ("none",)})
+    with pytest.raises(LandmintError, match="none") as caught:
+        load_faces(config, "train", tmp_path)
+    assert caught.value.reason or caught.value.remedy or caught.value.choices
+
+
+@every_kind
 def test_missing_root(kind: str, tmp_path: Path) -> None:
     with pytest.raises(LandmintError, match="nowhere does not exist"):
         load_faces(FacesConfig(kind=kind, root=Path("nowhere")), "train", tmp_path)
 
 
-def test_relative_root_starts_at_the_base(tmp_path: Path) -> None:
-    write_300w(tmp_path / "data")
+def test_relative_root_starts_at_the_base(writers: Writers, tmp_path: Path) -> None:
+    writers["300w"](tmp_path / "data")
     faces = load_faces(FacesConfig(kind="300w", root=Path("data")), "train", tmp_path)
     assert faces.source == "300w:data/train"
 
 
-def test_limit_spreads_over_the_names(tmp_path: Path) -> None:
-    config = write_300w(tmp_path).model_copy(update={"limits": {"train": 2}})
+def test_limit_spreads_over_the_names(writers: Writers, tmp_path: Path) -> None:
+    config = writers["300w"](tmp_path).model_copy(update={"limits": {"train": 2}})
     names = [face.name for face in load_faces(config, "train", tmp_path).faces]
     assert names == ["train/a_1", "train/b_1"]
 
 
+def test_a_name_that_stands_twice(writers: Writers, tmp_path: Path) -> None:
+    config = writers["300w"](tmp_path).model_copy(update={"train": ("train", "train")})
+    with pytest.raises(LandmintError, match="two faces are called 'train/a_1'"):
+        load_faces(config, "train", tmp_path)
+
+
 def test_unknown_kind() -> None:
-    with pytest.raises(ValidationError, match="unknown kind of faces 'cofw'; choices: synthetic"):
-        FacesConfig(kind="cofw")
-    with pytest.raises(LandmintError, match="unknown kind of faces 'cofw'") as caught:
-        find_reader("cofw")
+    with pytest.raises(ValidationError, match="unknown kind of faces 'lfw'; choices: synthetic"):
+        FacesConfig(kind="lfw")
+    with pytest.raises(LandmintError, match="unknown kind of faces 'lfw'") as caught:
+        find_reader("lfw")
     assert caught.value.choices == tuple(READERS)
 
 

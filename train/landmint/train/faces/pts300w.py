@@ -5,37 +5,37 @@ there is one, gives the flags of `ATTRIBUTES` by name; 300W itself has none.
 """
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from landmint.runtime.crop import Box, Floats, box_of
+from landmint.runtime.crop import Floats, box_of
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
 from landmint.train.faces.face import ATTRIBUTES, Face
 from landmint.train.faces.readers import FacesConfig, Split, missing_folder, person_of
+from landmint.train.faces.row import Row, all_visible, sound_box
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 ATTRIBUTES_FILE = "attributes.csv"
 
 
-def read_faces(config: FacesConfig, split: Split, root: Path) -> list[Face]:
+def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
     """All faces in the folders of a split and below them; boxes are those of the landmarks.
 
     Raises:
-        LandmintError: a folder or image is missing, or an annotation is malformed.
+        LandmintError: a folder is missing or empty.
     """
-    faces: list[Face] = []
     for name in config.names_of(split):
         folder = root / name
         if not folder.is_dir():
             raise missing_folder(folder, f"it holds the {split} faces")
-        faces += _read_folder(config, root, folder)
-    return faces
+        yield from _read_folder(config, root, folder)
 
 
-def _read_folder(config: FacesConfig, root: Path, folder: Path) -> list[Face]:
+def _read_folder(config: FacesConfig, root: Path, folder: Path) -> Iterator[Row]:
     files = sorted(path for path in folder.rglob("*") if not path.name.startswith("."))
     images = {path.with_suffix(""): path for path in files if path.suffix.lower() in SUFFIXES}
     annotations = [path for path in files if path.suffix.lower() == ".pts"]
@@ -45,32 +45,34 @@ def _read_folder(config: FacesConfig, root: Path, folder: Path) -> list[Face]:
             remedy="a 300W folder has NAME.jpg or NAME.png beside NAME.pts",
         )
     attributes = read_attributes(folder / ATTRIBUTES_FILE)
-    count = get_markup(config.markup).points
-    faces = []
     for path in annotations:
-        image = images.get(path.with_suffix(""))
-        if image is None:
-            raise LandmintError(
-                f"{path} has no image beside it",
-                reason=f"expected {path.stem} with one of {', '.join(SUFFIXES)}",
-                remedy="add the image, or remove the .pts file",
-            )
-        points = read_pts(path, count)
-        name = path.relative_to(root).with_suffix("").as_posix()
-        # LFPW numbers its images anew in each split: without a pattern, the path tells them apart.
-        known = config.person_pattern != ""
-        faces.append(
-            Face(
-                name=name,
-                image=image,
-                points=points,
-                box=_box(points, path),
-                person=person_of(config.person_pattern, path.stem, path) if known else name,
-                visible=np.ones(count, dtype=np.bool_),
-                attributes=attributes.get(path.relative_to(folder).with_suffix("").as_posix(), {}),
-            )
+        flags = attributes.get(path.relative_to(folder).with_suffix("").as_posix(), {})
+        yield partial(_face, config, root, path, images.get(path.with_suffix("")), flags)
+
+
+def _face(
+    config: FacesConfig, root: Path, path: Path, image: Path | None, flags: Mapping[str, int]
+) -> Face:
+    if image is None:
+        raise LandmintError(
+            f"{path} has no image beside it",
+            reason=f"expected {path.stem} with one of {', '.join(SUFFIXES)}",
+            remedy="add the image, or remove the .pts file",
         )
-    return faces
+    count = get_markup(config.markup).points
+    points = read_pts(path, count)
+    name = path.relative_to(root).with_suffix("").as_posix()
+    # LFPW numbers its images anew in each split: without a pattern, the path tells them apart.
+    known = config.person_pattern != ""
+    return Face(
+        name=name,
+        image=image,
+        points=points,
+        box=sound_box(box_of(points), str(path)),
+        person=person_of(config.person_pattern, path.stem, path) if known else name,
+        visible=all_visible(count),
+        attributes=flags,
+    )
 
 
 def read_pts(path: Path, count: int) -> Floats:
@@ -135,17 +137,6 @@ def _malformed(path: Path, line: int, reason: str) -> LandmintError:
         reason=reason,
         remedy="correct or remove the file, or choose the markup that it has",
     )
-
-
-def _box(points: Floats, path: Path) -> Box:
-    box = box_of(points)
-    if box.w <= 0 or box.h <= 0:
-        raise LandmintError(
-            f"{path}: the landmarks span a box of {box.w:g} x {box.h:g} px",
-            reason="a face box needs a width and a height",
-            remedy="correct or remove the file",
-        )
-    return box
 
 
 def read_attributes(path: Path) -> Mapping[str, Mapping[str, int]]:

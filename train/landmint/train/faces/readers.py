@@ -1,12 +1,13 @@
 """Which reader reads which data set, and the settings that choose it.
 
-A reader is a function (config, folders or lists, root) -> faces; `READERS` names them. Not a
-downloader: data sets are folders that the user has.
+A reader is a function (config, split, root) -> rows, each of which gives one face; `READERS` names
+them. Not a downloader: data sets are folders that the user has.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
@@ -15,11 +16,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt,
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
 from landmint.train.faces.face import Face, FaceSet, face_set
+from landmint.train.faces.row import Row
 
 READERS: Mapping[str, str] = {
-    "synthetic": "landmint.train.faces.synthetic:read_faces",
-    "300w": "landmint.train.faces.pts300w:read_faces",
-    "wflw": "landmint.train.faces.wflw:read_faces",
+    "synthetic": "landmint.train.faces.synthetic:read_rows",
+    "300w": "landmint.train.faces.pts300w:read_rows",
+    "wflw": "landmint.train.faces.wflw:read_rows",
+    "cofw": "landmint.train.faces.cofw:read_rows",
+    "cofw68": "landmint.train.faces.cofw:read_rows_68",
+    "aflw": "landmint.train.faces.aflw:read_rows",
+    "imglab": "landmint.train.faces.imglab:read_rows",
+    "coco": "landmint.train.faces.coco:read_rows",
 }
 
 Split = Literal["train", "val", "test"]
@@ -64,19 +71,22 @@ class FacesConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     kind: str = "synthetic"
-    """The reader: synthetic, 300w or wflw."""
+    """The reader: synthetic, 300w, wflw, cofw, cofw68, aflw, imglab or coco."""
     root: Path = Path("faces")
     """Folder of the data set; a relative path starts at the recipe."""
     markup: str = "68"
-    """Landmark scheme of the annotations: 68 or 98."""
+    """Landmark scheme of the annotations: 68, 98, 29, 19 or 106."""
     train: Names = ("train",)
-    """Folders (300w) or list files (wflw) of the training faces, under the root."""
+    """What holds the training faces, under the root: folders (300w, cofw68), files (wflw lists,
+    cofw .mat, imglab XML, coco JSON), or parts of AFLW."""
     val: Names = ("val",)
     """The same, for choosing among checkpoints."""
     test: Names = ("test",)
     """The same, for reporting."""
-    images: str = "WFLW_images"
-    """Folder under the root to which the image paths of a wflw list refer."""
+    images: str = ""
+    """Folder under the root to which the image paths of wflw, aflw, imglab and coco refer; for
+    cofw68 the .mat file with the pictures. Empty: WFLW_images for wflw, COFW_test_color.mat for
+    cofw68, else the root itself."""
     person_pattern: str = ""
     """Regular expression searched in an image's stem; its first group, else the whole match, is
     the person. Empty: every image is a person of its own."""
@@ -115,13 +125,13 @@ class FacesConfig(BaseModel):
 
 
 class Reader(Protocol):
-    """Turns the annotations of one split into faces."""
+    """Finds the annotations of one split."""
 
-    def __call__(self, config: FacesConfig, split: Split, root: Path) -> Sequence[Face]:
-        """All faces of the split under `root`, in the order of their names.
+    def __call__(self, config: FacesConfig, split: Split, root: Path) -> Iterable[Row]:
+        """A row for each face of the split under `root`, in any order.
 
         Raises:
-            LandmintError: something is missing or malformed; with the file and line.
+            LandmintError: where the rows should be, nothing is, or something else.
         """
         ...
 
@@ -139,20 +149,42 @@ def find_reader(kind: str) -> Reader:
     return reader
 
 
-def load_faces(config: FacesConfig, split: Split, base: Path) -> FaceSet:
-    """Read one split; a relative `config.root` starts at `base`.
+def find_rows(config: FacesConfig, split: Split, base: Path) -> Iterable[Row]:
+    """The annotations of one split, none of them parsed; a relative `config.root` starts at `base`.
 
     Raises:
-        LandmintError: the data set is missing or malformed; with the file and line.
+        LandmintError: the data set is missing.
     """
     root = base / config.root
     if not root.is_dir():
         raise missing_folder(root, f"the {config.kind} data set is expected there")
-    faces = find_reader(config.kind)(config, split, root)
+    return find_reader(config.kind)(config, split, root)
+
+
+def load_faces(config: FacesConfig, split: Split, base: Path) -> FaceSet:
+    """Read one split; a relative `config.root` starts at `base`.
+
+    Raises:
+        LandmintError: the data set is missing, malformed or names a face twice; with the file
+            and line.
+    """
+    faces = sorted((row() for row in find_rows(config, split, base)), key=lambda face: face.name)
+    for one, other in pairwise(faces):
+        if one.name == other.name:
+            raise named_twice(one)
     limit = config.limits.get(split, len(faces))
     if limit < len(faces):
         faces = [faces[i * len(faces) // limit] for i in range(limit)]
     return face_set(config.markup, faces, f"{config.kind}:{config.root.as_posix()}/{split}")
+
+
+def named_twice(face: Face) -> LandmintError:
+    """The error for a second face of the same name."""
+    return LandmintError(
+        f"two faces are called '{face.name}'",
+        reason="a face's name is unique in its data set",
+        remedy="remove one, or name each folder or list of the split only once",
+    )
 
 
 def person_of(pattern: str, stem: str, where: Path) -> str:

@@ -20,10 +20,11 @@ from landmint.runtime.crop import Floats, Image
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path, read_json, write_json
 from landmint.runtime.markup import Markup
-from landmint.train.faces.face import ATTRIBUTES, Face
+from landmint.train.faces.face import ATTRIBUTES
 from landmint.train.faces.pts300w import ATTRIBUTES_FILE, read_attributes, write_pts
-from landmint.train.faces.pts300w import read_faces as read_pts_faces
+from landmint.train.faces.pts300w import read_rows as read_pts_rows
 from landmint.train.faces.readers import SPLITS, FacesConfig, Split
+from landmint.train.faces.row import Row
 from landmint.train.faces.synthetic_camera import Film, Light, Pose, View, develop, render_face
 from landmint.train.faces.synthetic_looks import Looks, sample_looks
 from landmint.train.faces.synthetic_markup import landmarks
@@ -303,11 +304,11 @@ def _write_flags(path: Path, flags: Mapping[str, Mapping[str, int]]) -> None:
         writer.writerows({"name": name, **values} for name, values in flags.items())
 
 
-def read_faces(config: FacesConfig, split: Split, root: Path) -> list[Face]:
+def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
     """All faces of a split, as written by `write_synthetic`; the name tells the person.
 
     Raises:
-        LandmintError: a folder or image is missing, or an annotation is malformed.
+        LandmintError: a folder is missing or empty.
     """
     named = config.model_copy(update={"person_pattern": PERSON_PATTERN})
-    return read_pts_faces(named, split, root)
+    return read_pts_rows(named, split, root)

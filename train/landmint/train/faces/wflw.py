@@ -4,91 +4,79 @@ Columns 0-195 are x y of 98 points, 196-199 the box as x1 y1 x2 y2, 200-205 the 
 `ATTRIBUTES`, 206 the path of the image. Coordinates are taken as 0-based pixels.
 """
 
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from landmint.runtime.crop import Box
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.markup import get_markup
 from landmint.train.faces.face import ATTRIBUTES, Face
 from landmint.train.faces.readers import FacesConfig, Split, missing_folder, person_of
+from landmint.train.faces.row import (
+    Row,
+    all_visible,
+    found_image,
+    malformed,
+    require_markup,
+    sound_box,
+    unreadable,
+)
 
 _POINTS = 98
+_IMAGES = "WFLW_images"
 _COLUMNS = 2 * _POINTS + 4 + len(ATTRIBUTES) + 1
 
 
-def read_faces(config: FacesConfig, split: Split, root: Path) -> list[Face]:
+def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
     """All faces in the lists of a split, with the boxes of the list.
 
     Raises:
-        LandmintError: a list, the folder of images or an image is missing, or a line is malformed.
+        LandmintError: a list or the folder of images is missing.
     """
-    if get_markup(config.markup).points != _POINTS:
-        raise LandmintError(
-            f"markup '{config.markup}' does not fit a WFLW list",
-            reason=f"its faces have {_POINTS} points",
-            remedy='set markup = "98"',
-        )
-    images = root / config.images
+    require_markup(config.markup, "98", "a WFLW list")
+    images = root / (config.images or _IMAGES)
     if not images.is_dir():
         raise missing_folder(images, "the image paths of a WFLW list refer to it")
-    faces: list[Face] = []
     for name in config.names_of(split):
-        faces += _read_list(config, root / name, images)
-    return faces
+        yield from _read_list(config, root / name, images)
 
 
-def _read_list(config: FacesConfig, path: Path, images: Path) -> list[Face]:
+def _read_list(config: FacesConfig, path: Path, images: Path) -> Iterator[Row]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise LandmintError(
-            f"cannot read the WFLW list {path}",
-            reason=str(error),
-            remedy="correct its name in the recipe",
-        ) from None
+        raise unreadable(path, "the WFLW list", str(error)) from None
     numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
     if not numbered:
         raise LandmintError(f"the WFLW list {path} is empty", remedy="download it again")
-    return [_parse_face(config, path, number, line, images) for number, line in numbered]
+    for number, line in numbered:
+        yield partial(_parse_face, config, f"{path}:{number}", number, line, images)
 
 
-def _parse_face(config: FacesConfig, path: Path, number: int, line: str, images: Path) -> Face:
+def _parse_face(config: FacesConfig, place: str, number: int, line: str, images: Path) -> Face:
     words = line.split(maxsplit=_COLUMNS - 1)  # an image path may contain spaces
     if len(words) != _COLUMNS:
-        raise _malformed(path, number, f"{len(words)} columns where a WFLW list has {_COLUMNS}")
+        raise malformed(place, f"{len(words)} columns where a WFLW list has {_COLUMNS}")
     try:
         values = np.array(words[:-1], dtype=np.float64)
     except ValueError:
-        raise _malformed(path, number, "a column before the image path is not a number") from None
+        raise malformed(place, "a column before the image path is not a number") from None
     if not np.isfinite(values).all():
         column = int(np.argmin(np.isfinite(values)))
-        raise _malformed(path, number, f"column {column}, '{words[column]}', is not finite")
+        raise malformed(place, f"column {column}, '{words[column]}', is not finite")
     left, top, right, bottom = values[196:200].tolist()
-    if right <= left or bottom <= top:
-        raise _malformed(path, number, f"the box has {right - left:g} x {bottom - top:g} px")
     flags = values[200:206]
     if not np.isin(flags, (0, 1)).all():
-        raise _malformed(path, number, "columns 200-205 are flags, each 0 or 1")
-    image = images / words[-1]
-    if not image.is_file():
-        raise LandmintError(
-            f"{path}:{number}: image {image} does not exist",
-            remedy="correct the images folder in the recipe, or remove the line",
-        )
+        raise malformed(place, "columns 200-205 are flags, each 0 or 1")
+    image = found_image(images / words[-1], place)
     return Face(
         name=f"{Path(words[-1]).with_suffix('').as_posix()}#{number}",
         image=image,
         points=values[:196].reshape(_POINTS, 2),
-        box=Box(left, top, right - left, bottom - top),
-        person=person_of(config.person_pattern, image.stem, path),
-        visible=np.ones(_POINTS, dtype=np.bool_),
+        box=sound_box(Box(left, top, right - left, bottom - top), place),
+        person=person_of(config.person_pattern, image.stem, image),
+        visible=all_visible(_POINTS),
         attributes=dict(zip(ATTRIBUTES, flags.astype(int).tolist(), strict=True)),
-    )
-
-
-def _malformed(path: Path, line: int, reason: str) -> LandmintError:
-    return LandmintError(
-        f"{path}:{line}: malformed face", reason=reason, remedy="correct or remove the line"
     )

@@ -1,0 +1,107 @@
+"""Reader of COCO-style JSON, as mmpose has it for faces: images, and annotations with keypoints.
+
+Keypoints are x, y, v for each landmark, 0-based pixels; v is 0 for not labelled, 1 for hidden, 2
+for visible. A file that never says 2 knows no occlusion: there 1 is visible.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from landmint.runtime.crop import Box, box_of
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.markup import get_markup
+from landmint.train.faces.face import Face
+from landmint.train.faces.readers import FacesConfig, Split, person_of
+from landmint.train.faces.row import (
+    Row,
+    found_image,
+    malformed,
+    sound_box,
+    sound_points,
+    unreadable,
+)
+
+
+class _Annotation(BaseModel):
+    """One face; other keys are left alone."""
+
+    id: int
+    image_id: int
+    keypoints: list[float]
+    bbox: tuple[float, float, float, float] | None = None
+
+
+def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
+    """All faces in the JSON files of a split; without a bbox the box is that of the landmarks.
+
+    Raises:
+        LandmintError: a file is missing, or is not such JSON.
+    """
+    for name in config.names_of(split):
+        yield from _rows_of(config, root / name, root / config.images)
+
+
+def _rows_of(config: FacesConfig, path: Path, images: Path) -> Iterator[Row]:
+    content = _read(path)
+    files = {image.get("id"): image.get("file_name") for image in content["images"]}
+    flags = (flag for one in content["annotations"] for flag in one.get("keypoints", ())[2::3])
+    least_visible = 2 if 2 in flags else 1
+    for number, entry in enumerate(content["annotations"]):
+        place = f"{path}: annotations[{number}]"
+        yield partial(_face, config, place, entry, files, images, least_visible)
+
+
+def _read(path: Path) -> dict[str, list[dict[str, Any]]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise LandmintError(f"{path}:{error.lineno}: not valid JSON", reason=error.msg) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(path, "the COCO-style annotations", str(error)) from None
+    for key in ("images", "annotations"):
+        entries = content.get(key) if isinstance(content, dict) else None
+        if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
+            raise unreadable(path, "the COCO-style annotations", f'no list of entries "{key}"')
+    found: dict[str, list[dict[str, Any]]] = content
+    return found
+
+
+def _face(
+    config: FacesConfig,
+    place: str,
+    entry: Mapping[str, Any],
+    files: Mapping[Any, Any],
+    images: Path,
+    least_visible: int,
+) -> Face:
+    try:
+        said = _Annotation.model_validate(entry)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise malformed(place, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    file_name = files.get(said.image_id)
+    if not isinstance(file_name, str):
+        raise malformed(place, f"image_id {said.image_id} is not among the images")
+    if len(said.keypoints) % 3:
+        raise malformed(place, f"{len(said.keypoints)} keypoint values are no triples x, y, v")
+    count = get_markup(config.markup).points
+    values = np.array(said.keypoints).reshape(-1, 3)
+    points = sound_points(values[:, :2], count, place)
+    if not values[:, 2].all():
+        raise malformed(place, f"landmark {int(values[:, 2].argmin())} is not labelled (v is 0)")
+    image = found_image(images / file_name, place)
+    return Face(
+        name=f"{Path(file_name).with_suffix('').as_posix()}#{said.id}",
+        image=image,
+        points=points,
+        box=sound_box(Box(*said.bbox) if said.bbox else box_of(points), place),
+        person=person_of(config.person_pattern, image.stem, image),
+        visible=values[:, 2] >= least_visible,
+        attributes={},
+    )

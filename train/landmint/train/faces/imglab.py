@@ -1,0 +1,96 @@
+"""Reader of dlib's imglab XML: images with boxes, each box with its landmarks as named parts.
+
+Parts are named by their landmark, "00" or "0" and on; coordinates are 0-based pixels. A box with
+`ignore` is no face to learn from and is passed over, as dlib does.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from xml.etree import ElementTree
+
+from landmint.runtime.crop import Box
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.markup import get_markup
+from landmint.train.faces.face import Face
+from landmint.train.faces.readers import FacesConfig, Split, person_of
+from landmint.train.faces.row import (
+    Row,
+    all_visible,
+    found_image,
+    malformed,
+    sound_box,
+    sound_points,
+    unreadable,
+)
+
+
+def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
+    """All faces in the XML files of a split, with the boxes that they give.
+
+    Raises:
+        LandmintError: a file is missing, or is not such XML.
+    """
+    for name in config.names_of(split):
+        path = root / name
+        try:
+            images = ElementTree.parse(path).findall("images/image")
+        except ElementTree.ParseError as error:
+            raise LandmintError(
+                f"{path}:{error.position[0]}: not valid XML", reason=str(error)
+            ) from None
+        except OSError as error:
+            raise unreadable(path, "the imglab file", error.strerror or str(error)) from None
+        if not images:
+            raise unreadable(path, "the imglab file", "no <image> below <dataset><images>")
+        for image in images:
+            boxes = [box for box in image.findall("box") if box.get("ignore", "0") == "0"]
+            for number, box in enumerate(boxes):
+                yield partial(_face, config, path, root, image.get("file", ""), number, box)
+
+
+def _face(
+    config: FacesConfig, path: Path, root: Path, file: str, number: int, box: ElementTree.Element
+) -> Face:
+    place = f"{path}: image '{file}', box {number}"
+    count = get_markup(config.markup).points
+    parts = [(part.get("name", ""), part) for part in box.findall("part")]
+    by_index = {int(name): part for name, part in parts if name.isdecimal()}
+    strange = [name for name, _ in parts if not name.isdecimal() or int(name) >= count]
+    if strange:
+        raise malformed(place, f"parts {_some(strange)} are not of 0 to {count - 1}")
+    missing = [str(index) for index in range(count) if index not in by_index]
+    if missing:
+        raise malformed(place, f"no parts {_some(missing)}; the markup has 0 to {count - 1}")
+    if len(by_index) < len(parts):
+        raise malformed(place, "two parts have the same name")
+    points = [
+        (_number(by_index[i], "x", place), _number(by_index[i], "y", place)) for i in range(count)
+    ]
+    left, top, width, height = (
+        _number(box, key, place) for key in ("left", "top", "width", "height")
+    )
+    image = found_image(root / config.images / file, place)
+    return Face(
+        name=f"{Path(file).with_suffix('').as_posix()}#{number}",
+        image=image,
+        points=sound_points(points, count, place),
+        box=sound_box(Box(left, top, width, height), place),
+        person=person_of(config.person_pattern, image.stem, image),
+        visible=all_visible(count),
+        attributes={},
+    )
+
+
+def _number(element: ElementTree.Element, key: str, place: str) -> float:
+    said = element.get(key, "")
+    try:
+        return float(said)
+    except ValueError:
+        raise malformed(place, f"{key}='{said}' of a {element.tag} is not a number") from None
+
+
+def _some(names: list[str]) -> str:
+    """The first few of many names."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more

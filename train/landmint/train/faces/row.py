@@ -1,0 +1,92 @@
+"""What the readers share: the row that is parsed later, and the checks of every annotation.
+
+A reader gives rows, not faces, so that whoever asks decides what a broken one means: `load_faces`
+stops at the first, `check_data` reports them all.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from landmint.runtime.crop import Box, Floats
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.markup import get_markup
+from landmint.train.faces.face import Face
+
+Row = Callable[[], Face]
+"""One annotation: gives its face, or raises a LandmintError that names the file and the place."""
+
+
+def malformed(place: str, reason: str) -> LandmintError:
+    """The error for an annotation at `place`, such as "list.txt:7", that makes no face."""
+    return LandmintError(
+        f"{place}: malformed face", reason=reason, remedy="correct or remove the annotation"
+    )
+
+
+def unreadable(path: Path, what: str, reason: str) -> LandmintError:
+    """The error for a file that is missing or is not what its name says."""
+    return LandmintError(
+        f"cannot read {what} {path}", reason=reason, remedy="correct its name, or get it again"
+    )
+
+
+def require_markup(markup: str, needed: str, what: str) -> None:
+    """Refuse the settings of a format that has one markup only.
+
+    Raises:
+        LandmintError: another markup is set.
+    """
+    if markup != needed:
+        raise LandmintError(
+            f"markup '{markup}' does not fit {what}",
+            reason=f"its faces have {get_markup(needed).points} points",
+            remedy=f'set markup = "{needed}"',
+        )
+
+
+def sound_points(values: ArrayLike, count: int, place: str) -> Floats:
+    """Landmarks (count, 2) as float64.
+
+    Raises:
+        LandmintError: there are more or fewer, or one is not finite.
+    """
+    points = np.asarray(values, dtype=np.float64)
+    if points.shape != (count, 2):
+        raise malformed(place, f"{len(points)} points where the markup has {count}")
+    if not np.isfinite(points).all():
+        worst = int(np.argmin(np.isfinite(points).all(axis=1)))
+        raise malformed(place, f"landmark {worst} is not finite")
+    return points
+
+
+def sound_box(box: Box, place: str) -> Box:
+    """The box itself.
+
+    Raises:
+        LandmintError: it has no area, or a value is not finite.
+    """
+    if not (np.isfinite(box).all() and box.w > 0 and box.h > 0):
+        raise malformed(place, f"the box has {box.w:g} x {box.h:g} px")
+    return box
+
+
+def found_image(path: Path, place: str) -> Path:
+    """The path itself.
+
+    Raises:
+        LandmintError: there is no such file.
+    """
+    if not path.is_file():
+        raise LandmintError(
+            f"{place}: image {path} does not exist",
+            remedy="correct the images folder in the recipe, or remove the annotation",
+        )
+    return path
+
+
+def all_visible(count: int) -> NDArray[np.bool_]:
+    """What a format without occlusion says of its landmarks: (count,) True."""
+    return np.ones(count, dtype=np.bool_)
