@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from landmint.export import to_onnx, to_openvino, to_tensorrt, to_tflite
+from landmint.export.bundle_decoded import decoded_twins
 from landmint.export.config import LINT_FILE, ExportConfig, Format
+from landmint.export.fused_decode import decoder_for
 from landmint.export.lint import EVERY, lint
 from landmint.export.lint.finding import write_findings
 from landmint.export.parity import (
@@ -75,8 +77,11 @@ def export_bundle(
     bundle, and a form that cannot be made of it becomes a variant with the reason.
 
     Raises:
-        LandmintError: a converter failed, or a float32 variant is not in parity.
+        LandmintError: a converter failed, a float32 variant is not in parity, or the decode cannot
+            be fused where that was asked for.
     """
+    if config.fuse_decode:
+        decoder_for(model.contract)  # refuse at once what cannot be fused
     crops = crops_for_parity(faces, model.contract, config.parity_faces)
     check = _Check(model, config, crops, torch_outputs(model, crops))
 
@@ -91,6 +96,9 @@ def export_bundle(
             progress(f"export to {name} and compare with the torch network")
             made = _EXPORTS[name](folder, refusals.get(name, ""))
             variants += [check(folder, variant) for variant in made]
+        if config.fuse_decode:
+            progress("put the decode into the graphs and compare with numpy's")
+            variants += decoded_twins(folder, model.contract, variants, crops)
         return Manifest(
             name=_name(model),
             contract=model.contract,

@@ -20,6 +20,10 @@ class ExportConfig(BaseModel):
 
     formats: tuple[Format, ...] = ("onnx", "openvino", "tflite", "tensorrt")
     """Forms to make. ONNX is made in any case: the others come from it."""
+    fuse_decode: bool = False
+    """Make each float32 ONNX, OpenVINO and TFLite variant once more with the decode in its graph,
+    as onnx-decoded/float32 and so on: it returns coordinates and confidence, for devices without
+    numpy."""
     parity_faces: int = Field(default=16, gt=0)
     """Number of real crops on which each variant is compared with the torch network."""
     mean_px: float = Field(default=0.05, gt=0)

@@ -7,7 +7,7 @@ import copy
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,22 +49,25 @@ def to_onnx(model: LandmarkModel, path: Path) -> None:
     Raises:
         LandmintError: the graph is not static, or an output has another shape than the contract.
     """
-    import onnx
-    import onnxsim
+    contract = model.contract
+    wrapped = _Ordered(copy.deepcopy(model).cpu().float()).eval()
+    graph = trace_onnx(wrapped, {contract.input_name: contract.input_shape}, wrapped.names)
+    save_onnx(graph, contract, path)
 
-    raw = _trace(model)
-    simplified, same = onnxsim.simplify(raw)
-    if not same:
-        raise LandmintError(
-            "onnxsim changed what the network computes",
-            remedy="report the network; another version of onnxsim may help",
-        )
-    _strip(simplified)
-    props = {ONNX_KEY: json.dumps(model.contract.to_json(), separators=(",", ":"))}
-    onnx.helper.set_model_props(simplified, props)
-    fit = onnx.shape_inference.infer_shapes(simplified, strict_mode=True, data_prop=True)
+
+def save_onnx(model: "onnx.ModelProto", contract: Contract, path: Path) -> None:
+    """Check a graph, put its contract inside, and write it.
+
+    Raises:
+        LandmintError: the graph is not static, or an output has another shape than the contract.
+    """
+    import onnx
+
+    props = {ONNX_KEY: json.dumps(contract.to_json(), separators=(",", ":"))}
+    onnx.helper.set_model_props(model, props)
+    fit = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     onnx.checker.check_model(fit, full_check=True)
-    check_fit(fit, model.contract)
+    check_fit(fit, contract)
     with atomic_path(path) as fresh:
         onnx.save(fit, fresh)
 
@@ -82,15 +85,27 @@ class _Ordered(nn.Module):
         return tuple(outputs[name] for name in self.names)
 
 
-def _trace(model: LandmarkModel) -> "onnx.ModelProto":
-    contract = model.contract
-    wrapped = _Ordered(copy.deepcopy(model).cpu().float()).eval()
+def trace_onnx(
+    module: nn.Module, inputs: Mapping[str, tuple[int, ...]], outputs: Sequence[str]
+) -> "onnx.ModelProto":
+    """A module as a simplified ONNX graph.
+
+    Args:
+        module: in eval mode; it returns a tensor for each of `outputs`.
+        inputs: name and shape of each input, in the module's order.
+        outputs: name of each output, in the module's order.
+
+    Raises:
+        LandmintError: it could not be exported, or not be simplified.
+    """
+    import onnxsim
+
     with torch.no_grad(), _silence():
         program = torch.onnx.export(
-            wrapped,
-            (torch.zeros(contract.input_shape),),
-            input_names=[contract.input_name],
-            output_names=wrapped.names,
+            module,
+            tuple(torch.zeros(shape) for shape in inputs.values()),
+            input_names=list(inputs),
+            output_names=list(outputs),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
@@ -98,7 +113,15 @@ def _trace(model: LandmarkModel) -> "onnx.ModelProto":
         )
     if program is None:
         raise LandmintError("torch exported nothing", remedy="report the network")
-    return program.model_proto
+    simplified: onnx.ModelProto
+    simplified, same = onnxsim.simplify(program.model_proto)
+    if not same:
+        raise LandmintError(
+            "onnxsim changed what the network computes",
+            remedy="report the network; another version of onnxsim may help",
+        )
+    _strip(simplified)
+    return simplified
 
 
 @contextmanager

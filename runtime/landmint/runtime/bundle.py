@@ -34,6 +34,9 @@ class Variant:
     notes: Mapping[str, str] = field(default_factory=dict)
     """What is worth knowing of how it was made, such as its parity with the reference."""
 
+    decoded: bool = False
+    """Whether the decode stands in its graph."""
+
     @property
     def format(self) -> str:
         """The part of the name before the slash."""
@@ -171,8 +174,9 @@ class Bundle:
         return self.path / variant.files[0]
 
     def contract_of(self, variant: Variant) -> Contract:
-        """The contract in the variant's axis order."""
-        return self.manifest.contract.with_layout(variant.layout)
+        """The contract in the variant's axis order; that of landmarks where it decodes itself."""
+        contract = self.manifest.contract
+        return (contract.decoded() if variant.decoded else contract).with_layout(variant.layout)
 
     def size_bytes(self, variant: Variant) -> int:
         """Size of the variant's files on disk, in bytes."""

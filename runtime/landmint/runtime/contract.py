@@ -42,7 +42,7 @@ class Head:
     """How outputs become landmarks."""
 
     kind: HeadKind
-    """Family of the head; it fixes the outputs."""
+    """Family of the head; it fixes the outputs. Coordinates may come with a confidence."""
     decode: Decode = ""
     """Heatmap decoding; empty for the other heads."""
     sigma: float = 0.0
@@ -106,6 +106,12 @@ class Contract:
     def with_layout(self, layout: Layout) -> "Contract":
         """The same contract for an artefact of another axis order."""
         return dataclasses.replace(self, layout=layout)
+
+    def decoded(self) -> "Contract":
+        """The contract of the same network with its decode in the graph."""
+        points = self.landmarks.points
+        outputs = (Output("coordinates", (2 * points,)), Output("confidence", (points,)))
+        return dataclasses.replace(self, head=Head("coordinates"), outputs=outputs)
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionaries and lists, with the schema version."""

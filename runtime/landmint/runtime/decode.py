@@ -14,10 +14,11 @@ from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 Tensors = Mapping[str, NDArray[np.float32]]
 
-_SOFT_ARGMAX_TAU = 10.0
-_SOFT_ARGMAX_RADIUS = 2
+SOFT_ARGMAX_TAU = 10.0
+SOFT_ARGMAX_RADIUS = 2
 _LOG_FLOOR = 1e-10
 
 
@@ -67,7 +68,7 @@ def _canonical(contract: Contract, outputs: Tensors, index: int) -> Floats:
 def _decode_coordinates(contract: Contract, tensors: Mapping[str, Floats]) -> tuple[Floats, Floats]:
     coordinates = tensors["coordinates"]
     points = coordinates.reshape(len(coordinates), -1, 2)
-    return points, np.ones(points.shape[:2])
+    return points, tensors.get("confidence", np.ones(points.shape[:2]))
 
 
 def _decode_heatmap(contract: Contract, tensors: Mapping[str, Floats]) -> tuple[Floats, Floats]:
@@ -103,26 +104,34 @@ _HEADS: Mapping[str, Callable[[Contract, Mapping[str, Floats]], tuple[Floats, Fl
 )
 
 
-def pip_matrix(neighbours: tuple[tuple[int, ...], ...]) -> Floats:
-    """The constant matrix (L, L (1 + K)) that averages each landmark's own and others' votes.
+def pip_votes(neighbours: tuple[tuple[int, ...], ...]) -> Ints:
+    """The votes (L, V) whose mean each landmark is, by index.
 
     Vote i (1 + K) is landmark i's own, vote i (1 + K) + 1 + k its guess of neighbours[i][k].
-    PIPNet pads each landmark's list of votes cyclically to the longest list before it takes the
-    mean, which weights votes unequally; the same weights stand here.
+    PIPNet pads each landmark's list of others' votes cyclically to the longest list before it
+    takes the mean, which weights votes unequally; the same repetitions stand here.
     """
-    count, width = len(neighbours), 1 + len(neighbours[0])
-    received: list[list[int]] = [[] for _ in range(count)]
+    width = 1 + len(neighbours[0])
+    received: list[list[int]] = [[] for _ in neighbours]
     for i, row in enumerate(neighbours):
         for k, target in enumerate(row):
             received[target].append(i * width + 1 + k)
     longest = max(len(votes) for votes in received)
-    matrix = np.zeros((count, count * width))
-    for i, votes in enumerate(received):
-        matrix[i, i * width] = 1
-        for turn in range(longest if votes else 0):
-            matrix[i, votes[turn % len(votes)]] += 1
-    weights: Floats = matrix / matrix.sum(axis=1, keepdims=True)
-    return weights
+    return np.array(
+        [
+            [i * width, *(np.resize(votes or [i * width], longest))]
+            for i, votes in enumerate(received)
+        ],
+        dtype=np.int64,
+    )
+
+
+def pip_matrix(neighbours: tuple[tuple[int, ...], ...]) -> Floats:
+    """The constant matrix (L, L (1 + K)) that takes the mean of `pip_votes`."""
+    votes = pip_votes(neighbours)
+    matrix = np.zeros((len(votes), len(votes) * (1 + len(neighbours[0]))))
+    np.add.at(matrix, (np.arange(len(votes))[:, None], votes), 1 / votes.shape[1])
+    return matrix
 
 
 def decode_heatmaps(heatmaps: Floats, method: str, sigma: float) -> tuple[Floats, Floats]:
@@ -145,9 +154,6 @@ def decode_heatmaps(heatmaps: Floats, method: str, sigma: float) -> tuple[Floats
     shift = _REFINEMENTS[method](maps, x, y, sigma)
     points = np.stack([x, y], axis=-1) + shift
     return points.reshape(count, landmarks, 2), value.reshape(count, landmarks)
-
-
-Ints = NDArray[np.int64]
 
 
 def _patches(maps: Floats, x: Ints, y: Ints, radius: int, fill: float) -> Floats:
@@ -210,9 +216,9 @@ def _blur_kernel(sigma: float) -> Floats:
 
 
 def _local_soft_argmax(maps: Floats, x: Ints, y: Ints, sigma: float) -> Floats:
-    radius = _SOFT_ARGMAX_RADIUS
+    radius = SOFT_ARGMAX_RADIUS
     patch = _patches(maps, x, y, radius, -np.inf)
-    weights = np.exp(_SOFT_ARGMAX_TAU * (patch - patch.max(axis=(1, 2), keepdims=True)))
+    weights = np.exp(SOFT_ARGMAX_TAU * (patch - patch.max(axis=(1, 2), keepdims=True)))
     weights /= weights.sum(axis=(1, 2), keepdims=True)
     steps = np.arange(-radius, radius + 1)
     return np.stack([weights.sum(axis=1) @ steps, weights.sum(axis=2) @ steps], axis=-1)

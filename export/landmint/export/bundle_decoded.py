@@ -1,0 +1,114 @@
+"""The float32 variants of a bundle once more, with their decode in the graph.
+
+Not the decode itself: `fused_decode` is. What is compared here is the decode alone: each twin
+with the variant that it comes from, on the same engine, decoded by numpy.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from landmint.export.fused_decode import fuse_decode
+from landmint.export.parity import Crops, engine_outputs
+from landmint.export.to_openvino import to_openvino
+from landmint.export.to_tflite import to_tflite
+from landmint.runtime.bundle import Variant
+from landmint.runtime.contract import Contract
+from landmint.runtime.crop import Floats
+from landmint.runtime.decode import decode
+from landmint.runtime.engines import load_engine
+from landmint.runtime.errors import LandmintError, NotMeasuredError
+
+NEAR_PX = 0.01
+"""A graph's own landmarks may differ by this much from numpy's, in crop pixels."""
+
+
+def decoded_twins(
+    folder: Path, contract: Contract, variants: Sequence[Variant], crops: Crops
+) -> list[Variant]:
+    """A twin of each float32 variant, checked.
+
+    Args:
+        folder: of the bundle that is being made.
+        contract: of the network without the decode.
+        variants: those made so far.
+        crops: (N, S, S, 3), to compare the decodes on.
+
+    Raises:
+        LandmintError: the decode cannot be fused, or a graph decodes otherwise than numpy.
+    """
+    made = []
+    for variant in variants:
+        if variant.format not in _TWINS or variant.precision != "float32":
+            continue
+        twin = decoded_name(variant)
+        if variant.files:
+            twin = _TWINS[variant.format](folder, twin)
+            twin = replace(twin, notes={"decode": _compare(folder, contract, variant, twin, crops)})
+        made.append(twin)
+    return made
+
+
+def decoded_name(variant: Variant) -> Variant:
+    """The twin of a variant before it is made: "onnx-decoded/float32" of "onnx/float32"."""
+    name = f"{variant.format}-decoded/{variant.precision}"
+    return replace(variant, name=name, files=(), notes={}, decoded=True)
+
+
+def _onnx(folder: Path, twin: Variant) -> Variant:
+    source, file = folder / "onnx/float32.onnx", f"{twin.name}.onnx"
+    fuse_decode(source, folder / file)
+    return replace(twin, files=(file,))
+
+
+def _openvino(folder: Path, twin: Variant) -> Variant:
+    made = to_openvino(folder / "onnx-decoded/float32.onnx", folder / f"{twin.name}.xml")
+    return replace(twin, files=tuple(str(file.relative_to(folder)) for file in made))
+
+
+def _tflite(folder: Path, twin: Variant) -> Variant:
+    target = (folder / twin.name).parent
+    made = to_tflite(folder / "onnx-decoded/float32.onnx", target, ("float32",))
+    return replace(twin, files=(str(made["float32"].relative_to(folder)),))
+
+
+_TWINS: Mapping[str, Callable[[Path, Variant], Variant]] = MappingProxyType(
+    {"onnx": _onnx, "openvino": _openvino, "tflite": _tflite}
+)
+
+
+def _compare(
+    folder: Path, contract: Contract, variant: Variant, twin: Variant, crops: Crops
+) -> str:
+    """How far a graph's own landmarks are from numpy's, for the manifest.
+
+    Raises:
+        LandmintError: further than `NEAR_PX`.
+    """
+    try:
+        expected, _ = _landmarks(folder, variant, contract, crops)
+        found, precision = _landmarks(folder, twin, contract.decoded(), crops)
+    except NotMeasuredError as error:
+        return f"not measured: {error.fact}"
+    apart = float(np.nan_to_num(np.linalg.norm(found - expected, axis=2), nan=np.inf).max())
+    if apart > NEAR_PX:
+        raise LandmintError(
+            f"{twin.name} decodes otherwise than numpy",
+            reason=f"a landmark differs by {apart:.3g} px, {NEAR_PX} are allowed",
+            remedy="report the network and the engine's version; set export.fuse_decode = false "
+            "to go on without it",
+        )
+    return f"within {apart:.2g} px of numpy's over {len(crops)} crops ({twin.engine}, {precision})"
+
+
+def _landmarks(
+    folder: Path, variant: Variant, contract: Contract, crops: Crops
+) -> tuple[Floats, str]:
+    """Landmarks (N, L, 2) of a variant in crop pixels, and the precision that ran."""
+    own = contract.with_layout(variant.layout)
+    session = load_engine(variant.engine).load(folder / variant.files[0], own, threads=1)
+    points, _ = decode(contract, engine_outputs(session, own, crops))
+    return points, session.executed_precision
