@@ -207,8 +207,10 @@ def test_each_verb_works_alone(copy: Path) -> None:
     assert done.exit_code == 0, done.stderr
     done = _landmint(copy, "export", "s/model.safetensors", *recipe, "--out", "float")
     assert done.exit_code == 0, done.stderr
-    done = _landmint(copy, "quantize", "float", *recipe, "--out", "int8")
+    done = _landmint(copy, "quantize", "float", *recipe, "--out", "int8", "--explain")
     assert done.exit_code == 0, done.stderr
+    assert "What each layer costs" in done.stdout
+    assert (copy / "int8" / "explain.json").is_file()
     done = _landmint(copy, "measure", "int8", *recipe, "--variant", "onnx/int8", "--out", "m")
     assert done.exit_code == 0, done.stderr
     assert "onnx/int8" in done.stdout and "torch/float32" in done.stdout

@@ -14,6 +14,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.decision import decide
+from landmint.quantize.int8_onnx import quantize
 from landmint.quantize.job import Job
 from landmint.runtime.contract import Contract, CropRule, Head, Output
 from landmint.runtime.crop import box_of
@@ -166,6 +167,38 @@ def job_of() -> Callable[..., Job]:
         return Job(source, target, graph, decision, tensors, contract, config)
 
     return make
+
+
+def _spoilt(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Weights of the layer "thin" that 8 bits cannot hold, and that float does not notice.
+
+    One input channel is dead, and all the large weights are on it.
+    """
+    for tensor in model.graph.initializer:
+        if tensor.name in ("deep_b", "thin_w"):
+            values = numpy_helper.to_array(tensor).copy()
+            if tensor.name == "deep_b":
+                values[0] = -1000.0
+            else:
+                values[:, 0] = 1000.0
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    return model
+
+
+@pytest.fixture(scope="session")
+def twins(
+    graph_of: Callable[[str], onnx.ModelProto],
+    contract_of: Callable[[str], Contract],
+    tensors: NDArray[np.float32],
+    job_of: Callable[..., Job],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """A float graph with one layer that 8 bits spoil, and its INT8 twin."""
+    folder = tmp_path_factory.mktemp("twins")
+    source, target = folder / "float32.onnx", folder / "int8.onnx"
+    onnx.save(_spoilt(graph_of("coordinates")), source)
+    quantize(job_of(source, target, tensors, contract_of("coordinates")))
+    return onnx.load(source), onnx.load(target)
 
 
 @pytest.fixture

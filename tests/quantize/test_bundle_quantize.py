@@ -168,3 +168,14 @@ def test_a_failing_quantiser_is_one_clear_error(
         )  # fmt: skip
     assert not (tmp_path / "int8").exists()
     assert capfd.readouterr() == ("", "")
+
+
+def test_nothing_is_explained_without_onnx(
+    bundle: Bundle, make_faces: Make, tmp_path: Path
+) -> None:
+    config = settings("openvino").model_copy(update={"explain": True})
+    with pytest.raises(LandmintError, match="nothing to explain without onnx"):
+        quantize_bundle(
+            bundle, make_faces("train", 4), make_faces("test", 2), config, tmp_path / "int8"
+        )
+    assert not (tmp_path / "int8").exists()

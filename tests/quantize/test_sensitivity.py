@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from landmint.quantize.explanation import Layer
-from landmint.quantize.int8_onnx import quantize
-from landmint.quantize.job import Job
 from landmint.quantize.sensitivity import (
     NO_NOISE_DB,
     Examination,
@@ -24,37 +22,6 @@ from landmint.train.faces.face import FaceSet
 
 Tensors = NDArray[np.float32]
 STEP = 0.25
-
-
-def spoilt(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Weights of the layer "thin" that 8 bits cannot hold, and that float does not notice.
-
-    One input channel is dead, and all the large weights are on it.
-    """
-    for tensor in model.graph.initializer:
-        if tensor.name in ("deep_b", "thin_w"):
-            values = numpy_helper.to_array(tensor).copy()
-            if tensor.name == "deep_b":
-                values[0] = -1000.0
-            else:
-                values[:, 0] = 1000.0
-            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-    return model
-
-
-@pytest.fixture(scope="module")
-def twins(
-    graph_of: Callable[[str], onnx.ModelProto],
-    contract_of: Callable[[str], Contract],
-    tensors: Tensors,
-    job_of: Callable[..., Job],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[onnx.ModelProto, onnx.ModelProto]:
-    folder = tmp_path_factory.mktemp("twins")
-    source, target = folder / "float32.onnx", folder / "int8.onnx"
-    onnx.save(spoilt(graph_of("coordinates")), source)
-    quantize(job_of(source, target, tensors, contract_of("coordinates")))
-    return onnx.load(source), onnx.load(target)
 
 
 @pytest.fixture(scope="module")

@@ -199,17 +199,36 @@ def quantize(
     out: Annotated[Path, typer.Option(help="The new bundle's folder.")],
     recipe: RecipeOption = None,
     faces: FacesOption = None,
-) -> None:
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Tell what each layer loses to INT8 and where engines part, on validation faces; "
+            "writes explain.json into the bundle. Takes minutes.",
+        ),
+    ] = False,
+    fallback_budget: Annotated[
+        float | None,
+        typer.Option(
+            metavar="POINTS",
+            min=0.0,
+            help="Search for layers to keep in float, measured on the target, until NME rises by "
+            "at most so many points over the float student; explains as well.",
+        ),
+    ] = None,
+) -> int:
     """Add INT8 forms to a bundle, calibrated on training faces.
 
     The calibration set may share no image and no person with the test faces.
 
     Examples:
         landmint quantize bundle --recipe recipes/demo.toml --out int8-bundle
+        landmint quantize bundle --faces /data/my-300w --out int8-bundle --explain
+        landmint quantize bundle --recipe r.toml --out int8-bundle --fallback-budget 0.05
     """
     from landmint.pipeline import verbs
 
-    verbs.quantize(bundle, out, recipe, faces)
+    return verbs.quantize(bundle, out, recipe, faces, explain, fallback_budget)
 
 
 @_verb

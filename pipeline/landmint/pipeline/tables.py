@@ -1,13 +1,17 @@
-"""Measurements as a table on the terminal. The report has more."""
+"""Measurements, and where INT8 loses, as tables on the terminal. The report has more."""
 
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from landmint.pipeline.report import blocks
+from landmint.pipeline.report.losses import engines_table, in_words, layers_table
 from landmint.pipeline.report.summary import VariantSummary, summarise_run
 from landmint.pipeline.report.text import mebibytes, milliseconds, percent
 from landmint.pipeline.truth import TRUTH_FILE, read_truth
+from landmint.quantize.explanation import Explanation
 from landmint.runtime.markup import get_markup
 from landmint.runtime.measurement import read_measurements
 
@@ -17,7 +21,10 @@ _COLUMNS = (
 )
 
 
-_WIDE = 132
+_WIDE = 160
+
+
+_WORST = 12
 
 
 def print_measurements(folder: Path) -> None:
@@ -26,10 +33,34 @@ def print_measurements(folder: Path) -> None:
     Raises:
         LandmintError: measurements or labels are missing or truncated.
     """
-    console = Console()
+    print_tables(measurement_table(folder))
+
+
+def print_explanation(explanation: Explanation) -> None:
+    """Print the layers that cost most, and where engines part, to the standard output."""
+    tables = layers_table(explanation, _WORST), engines_table(explanation)
+    print_tables(in_words(explanation), *map(as_rich, tables))
+
+
+def print_tables(*tables: Table | str) -> None:
+    """Print tables and sentences, unsqueezed where the standard output is no terminal."""
+    console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _WIDE
-    console.print(measurement_table(folder))
+    for table in tables:
+        console.print(table)
+
+
+def as_rich(table: blocks.Table) -> Table:
+    """A table of the report for the terminal."""
+    shown = Table(title=table.caption)
+    for number, column in enumerate(table.columns):
+        heading = f"{column.title}, {column.unit}" if column.unit else column.title
+        words = number == 0 or column.words
+        shown.add_column(escape(heading), justify="left" if words else "right", no_wrap=number == 0)
+    for row in table.rows:
+        shown.add_row(escape(row.head), *(escape(f"{c.text} {c.sub}".rstrip()) for c in row.cells))
+    return shown
 
 
 def measurement_table(folder: Path) -> Table:

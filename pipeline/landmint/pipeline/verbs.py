@@ -188,8 +188,18 @@ def export(
     print(out)
 
 
-def quantize(path: Path, out: Path, recipe_path: Path | None, faces: Path | None) -> None:
-    """Add INT8 forms to a bundle.
+def quantize(
+    path: Path,
+    out: Path,
+    recipe_path: Path | None,
+    faces: Path | None,
+    explained: bool,
+    fallback_budget: float | None,
+) -> int:
+    """Add INT8 forms to a bundle; tell where they lose and search for layers to keep in float.
+
+    Returns:
+        0, or 5 when a fallback was searched for and some format has none within the budget.
 
     Raises:
         LandmintError: the bundle is broken, or calibration and test faces overlap.
@@ -197,12 +207,31 @@ def quantize(path: Path, out: Path, recipe_path: Path | None, faces: Path | None
     bundle = Bundle.open(path)
     from landmint.quantize.bundle_quantize import quantize_bundle
 
-    markup = bundle.manifest.contract.markup
-    recipe, sets = _faces(recipe_path, faces, markup, ("train", "test"))
-    config = recipe.quantize if recipe else QuantizeConfig()
+    config = load_recipe(recipe_path).quantize if recipe_path else QuantizeConfig()
+    explained = explained or config.explain or fallback_budget is not None
+    config = config.model_copy(update={"explain": explained})
+    splits: tuple[Split, ...] = ("train", "test", "val") if explained else ("train", "test")
+    recipe, sets = _faces(recipe_path, faces, bundle.manifest.contract.markup, splits)
     with Screen().bar("quantize") as bar:
         quantize_bundle(bundle, sets["train"], sets["test"], config, out, bar.step)
+    code = 0
+    if explained:
+        from landmint.pipeline.explaining import explain_into
+        from landmint.pipeline.fallback import fall_back, quantize_with
+        from landmint.pipeline.tables import print_explanation
+
+        with Screen().bar("explain") as bar:
+            explanation = explain_into(out, sets["val"], bar)
+        print_explanation(explanation)
+        if fallback_budget is not None:
+            build = quantize_with(bundle, sets["train"], sets["test"], config)
+            measuring = recipe.measure if recipe else MeasureConfig()
+            kept = fall_back(
+                out, explanation, fallback_budget, build, sets["val"], measuring, config
+            )
+            code = 0 if kept else 5
     print(out)
+    return code
 
 
 def measure(

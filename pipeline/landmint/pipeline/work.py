@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from landmint.export.bundle_export import export_bundle
+from landmint.pipeline.explaining import explain_into
 from landmint.pipeline.measuring import measure_into
 from landmint.pipeline.progress import Bar
 from landmint.pipeline.recipe import NetworkRecipe
@@ -189,6 +190,8 @@ def make_bundle(run: Run, place: Path, bar: Bar) -> None:
         place,
         bar.step,
     )
+    if run.recipe.quantize.explain:
+        explain_into(place, run.faces("val"), bar)
 
 
 def make_measurements(run: Run, place: Path, bar: Bar) -> None:

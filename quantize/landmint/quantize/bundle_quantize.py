@@ -109,9 +109,16 @@ def quantize_bundle(
         progress: told of each step before it starts.
 
     Raises:
-        LandmintError: the calibration set is too small, unsound or shares a face with the
+        LandmintError: `config` wants an explanation of a bundle without ONNX; the calibration
+            set is too small, unsound or shares a face with the
             evaluation set; or a converter failed, or made a variant that does not run.
     """
+    if config.explain and "onnx" not in config.formats:
+        raise LandmintError(
+            "there is nothing to explain without onnx",
+            reason="layers are looked at in the ONNX INT8 graph",
+            remedy='add "onnx" to quantize.formats, or explain nothing',
+        )
     progress("choose calibration faces and compare them with the evaluation set")
     contract = bundle.manifest.contract
     features = partial(_features, bundle) if config.strategy == "features" else None

@@ -39,6 +39,8 @@ class QuantizeConfig(BaseModel):
     """A file of ranges to use instead of deciding: a bundle's ranges.json, or one like it."""
     float_layers: tuple[str, ...] = ()
     """Layers that stay in float in every format, by the names of their nodes in onnx/float32."""
+    explain: bool = False
+    """Whether to tell where INT8 loses, layer by layer and engine by engine. It takes minutes."""
     activations: Literal["uint8", "int8"] = "uint8"
     """ONNX Runtime: type of activations. On x86 its kernels want uint8 (int8 takes three to five
     times as long there); ARM runs both."""

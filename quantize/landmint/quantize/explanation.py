@@ -44,13 +44,18 @@ class Layer:
     quantised: bool
     """False for a layer that the INT8 graph keeps in float."""
     snr_db: float
-    """Signal to noise of its activations in the INT8 graph as built."""
+    """Signal to noise of its activations in the INT8 graph as built; median over the faces."""
     cosine: float
-    """Cosine between its activations in the INT8 graph as built and in the float graph."""
+    """Cosine between its activations in the INT8 graph as built and in the float graph; median."""
     alone: Cost | None = None
     """When it alone is quantised; None for a float layer."""
     all_but: Cost | None = None
     """When all but it is quantised; None for a float layer."""
+
+    @property
+    def place(self) -> str:
+        """Where in the network it stands, for people."""
+        return self.weight.removeprefix("model.").removesuffix(".weight")
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,10 @@ class Explanation:
     """In order of execution."""
     divergences: tuple[Divergence, ...] = ()
     """Pairs of engines."""
+
+    def saved_px(self, layer: Layer) -> float:
+        """How much drift a layer takes back when it alone is left in float."""
+        return self.simulated.drift_px - layer.all_but.drift_px if layer.all_but else 0.0
 
     def worst_first(self) -> list[Layer]:
         """Quantised layers by what they cost alone, then the float ones."""

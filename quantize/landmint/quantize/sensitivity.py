@@ -5,7 +5,6 @@ layer is quantised at a time, and all but one. Faces are labelled and none of th
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -113,40 +112,13 @@ def layer_sensitivities(
     return tuple(found)
 
 
-@dataclass
-class _Sums:
-    """Of two signals, over all faces."""
-
-    signal: float = 0.0
-    other: float = 0.0
-    product: float = 0.0
-    noise: float = 0.0
-
-    def add(self, signal: Tensors, other: Tensors) -> None:
-        x, y = signal.astype(np.float64).ravel(), other.astype(np.float64).ravel()
-        self.signal += float(x @ x)
-        self.other += float(y @ y)
-        self.product += float(x @ y)
-        self.noise += float((x - y) @ (x - y))
-
-    @property
-    def snr_db(self) -> float:
-        if self.noise <= self.signal * 10 ** (-NO_NOISE_DB / 10):
-            return NO_NOISE_DB
-        if self.signal <= self.noise * 10 ** (-NO_NOISE_DB / 10):
-            return -NO_NOISE_DB
-        return float(10 * np.log10(self.signal / self.noise))
-
-    @property
-    def cosine(self) -> float:
-        size = float(np.sqrt(self.signal * self.other))
-        return self.product / size if size > 0 else float(self.signal == self.other)
-
-
 def fidelities(
     simulation: Simulation, twin: onnx.ModelProto, tensors: Tensors
 ) -> dict[str, tuple[float, float]]:
     """SNR in dB and cosine of each layer's activations, by name of the layer.
+
+    Each is the median over faces: a face that drives activations beyond their levels has so much
+    noise that nothing else would be seen in a sum.
 
     Args:
         simulation: says which tensors belong together.
@@ -157,13 +129,26 @@ def fidelities(
     plain = open_session(ending_at(simulation.plain, activations))
     levels = open_session(ending_at(twin, [simulation.dequantised(name) for name in activations]))
     (entrance,) = plain.get_inputs()
-    sums = [_Sums() for _ in activations]
+    found = []
     for face in tensors:
-        runs = (session.run(None, {entrance.name: face[None]}) for session in (plain, levels))
-        for one, signal, other in zip(sums, *runs, strict=True):
-            one.add(signal, other)
+        runs = [session.run(None, {entrance.name: face[None]}) for session in (plain, levels)]
+        found.append([_fidelity(*pair) for pair in zip(*runs, strict=True)])
+    medians = np.median(np.array(found), axis=0)
     names = [layer.name for layer in simulation.layers]
-    return {name: (one.snr_db, one.cosine) for name, one in zip(names, sums, strict=True)}
+    return {name: (float(m[0]), float(m[1])) for name, m in zip(names, medians, strict=True)}
+
+
+def _fidelity(signal: Tensors, found: Tensors) -> tuple[float, float]:
+    """SNR in dB, within the two limits, and cosine."""
+    x, y = signal.astype(np.float64).ravel(), found.astype(np.float64).ravel()
+    power, noise = float(x @ x), float((x - y) @ (x - y))
+    least = 10 ** (-NO_NOISE_DB / 10)
+    if noise <= power * least:
+        return NO_NOISE_DB, 1.0
+    if power <= noise * least:
+        return -NO_NOISE_DB, 0.0
+    size = float(np.sqrt(power * (y @ y)))
+    return 10 * float(np.log10(power / noise)), float(x @ y) / size if size > 0 else 0.0
 
 
 def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:

@@ -14,6 +14,14 @@ from landmint.pipeline.report.advice import advise_folder
 from landmint.pipeline.stages import RECORDS
 from landmint.pipeline.truth import TRUTH_FILE, write_truth
 from landmint.pipeline.verdicts import judge_folder, write_verdicts
+from landmint.quantize.explanation import (
+    EXPLANATION,
+    Cost,
+    Divergence,
+    Explanation,
+    Layer,
+    write_explanation,
+)
 from landmint.runtime.accuracy import Truth
 from landmint.runtime.bundle import Manifest, Variant, write_bundle
 from landmint.runtime.files import write_json, write_text
@@ -70,6 +78,7 @@ def make_fake_run(run: Path) -> Path:
     truth = _faces(run)
     _networks(run)
     _bundle(run)
+    write_explanation(run / "bundle" / EXPLANATION, invented_losses())
     _measurements(run, truth)
     limits = Limits(drift_percent={"*/int8": 0.5}, latency_ratio={"*/int8": 1.0}, size_mib={"*": 8})
     limits = dataclasses.replace(limits, optional=("tensorrt/*",))
@@ -86,6 +95,35 @@ def make_fake_run(run: Path) -> Path:
         record = {"schema": 1, "stage": name, "digest": "0" * 64, "outcome": "1" * 64}
         write_json(run / RECORDS / f"{name}.json", record | {"inputs": inputs, "seconds": seconds})
     return run
+
+
+def invented_losses() -> Explanation:
+    """Twenty layers, of which the fifth is bad and the last stays in float."""
+    layers = [
+        Layer(
+            name=f"node_{i}",
+            weight=f"model.trunk.blocks.{i}.conv.weight",
+            kind="Conv",
+            shape=(8, 8, 3, 3),
+            macs=1000,
+            quantised=i < 19,
+            snr_db=30.0 - i / 2,
+            cosine=0.999,
+            alone=Cost(0.0001 * i, 1.0 if i == 4 else 0.01 * i) if i < 19 else None,
+            all_but=Cost(0.0005, 0.2 if i == 4 else 1.1) if i < 19 else None,
+        )
+        for i in range(20)
+    ]
+    agree = Divergence("onnx/float32 in onnxruntime", "openvino/float32", 1e-3, 90, 5, 1e-6)
+    part = Divergence(
+        *("onnx/int8 in onnxruntime", "tflite/int8 in litert", 0.3, 80, 9, 0.6),
+        *("node_4 (HardSwish)", "hardswish_4", (1.0, 2.0), (1.2, 2.4)),
+    )
+    absent = dataclasses.replace(agree, right="tflite/float32", reason="it was not built")
+    cost = Cost(0.001, 1.1)
+    return Explanation(
+        *("fake", 64, HOSTILE, 0.05, cost, cost, tuple(layers), (agree, part, absent))
+    )
 
 
 def _faces(run: Path) -> Truth:

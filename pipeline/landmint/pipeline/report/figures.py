@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from landmint.pipeline.report.palette import INK, MUTED, SURFACE, look_of
 from landmint.pipeline.report.svg import drawing, grid, inline
+from landmint.quantize.explanation import Explanation
 
 Floats = NDArray[np.float64]
 
@@ -276,3 +277,44 @@ def training(loss: Sequence[Curve], error: Sequence[Curve], name: str) -> str:
             left.yaxis.set_minor_locator(NullLocator())
         last = ", ".join(f"{c.label} ends at {c.values[-1]:.3g}" for c in (*loss, *error))
         return inline(figure, f"training-{name}", f"Training of the {name}: {last}")
+
+
+_NAMED_LAYERS = 3
+
+
+def layer_losses(explanation: Explanation) -> str:
+    """Drift of each layer quantised alone (above) and SNR of its activations (below), in order."""
+    layers = explanation.layers
+    color = look_of("onnx/int8").color
+    with drawing(7.4, 4.6) as figure:
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+        drifts = [layer.alone.drift_px if layer.alone else 0.0 for layer in layers]
+        upper.bar(range(len(layers)), drifts, color=color, width=0.8)
+        for place in np.argsort(drifts)[::-1][:_NAMED_LAYERS]:
+            upper.annotate(
+                layers[place].place,
+                (place, drifts[place]),
+                xytext=(4, -3),
+                textcoords="offset points",
+                fontsize=9,
+                color=INK,
+                rotation=35,
+            )
+        upper.set_ylim(0, max([*drifts, 1e-6]) * 1.5)
+        upper.set_ylabel("alone, px moved")
+        noise = [layer.snr_db for layer in layers]
+        lower.plot(range(len(layers)), noise, color=color, linewidth=1.4)
+        for place, layer in enumerate(layers):
+            if not layer.quantised:
+                lower.plot([place], [layer.snr_db], "o", color=MUTED, ms=4)
+        lower.set_ylabel("SNR, dB")
+        lower.set_xlabel("weighted layer, in order of execution")
+        lower.xaxis.set_major_locator(MaxNLocator(integer=True))
+        for axes in (upper, lower):
+            grid(axes, "y")
+        worst = ", ".join(
+            f"{layer.place} {layer.alone.drift_px:.3f} px"
+            for layer in explanation.worst_first()[:_NAMED_LAYERS]
+            if layer.alone
+        )
+        return inline(figure, "losses", f"What each layer costs. Worst: {worst}")

@@ -22,6 +22,7 @@ from landmint.pipeline.run import RUN_FILE
 from landmint.pipeline.stages import RECORDS
 from landmint.pipeline.summaries import FACES_FILE, HISTORY_FILE, VERDICT_FILE
 from landmint.pipeline.truth import TRUTH_FILE, read_truth
+from landmint.quantize.explanation import EXPLANATION, read_explanation
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.files import read_json
 from landmint.runtime.gate import Verdict
@@ -47,6 +48,7 @@ def gather(run_dir: Path) -> RunRecord:
     asked = _optional_json(run_dir / RUN_FILE)
     told = _optional_json(run_dir / "faces" / FACES_FILE)
     judged = _optional_json(run_dir / "verdict" / VERDICT_FILE)
+    told_losses = run_dir / "bundle" / EXPLANATION
     networks = (_network(role, run_dir / role, provenance) for role in ("teacher", "student"))
     return RunRecord(
         name=str(asked.get("name") or provenance.get("recipe") or manifest.name),
@@ -63,6 +65,7 @@ def gather(run_dir: Path) -> RunRecord:
         faces=_faces(told, provenance),
         stages=tuple(_stages(run_dir)),
         findings=read_findings(run_dir / "bundle" / LINT_FILE),
+        explanation=read_explanation(told_losses) if told_losses.is_file() else None,
     )
 
 

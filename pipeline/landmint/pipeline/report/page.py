@@ -6,6 +6,7 @@ from pathlib import Path
 from landmint.pipeline.report import sections, words
 from landmint.pipeline.report.blocks import Page, Section
 from landmint.pipeline.report.gather import gather
+from landmint.pipeline.report.losses import losses
 from landmint.pipeline.report.record import RunRecord
 from landmint.pipeline.report.text import thousands
 
@@ -14,6 +15,7 @@ _SECTIONS: tuple[Callable[[RunRecord], Section | None], ...] = (
     sections.speed,
     sections.accuracy,
     sections.drift,
+    losses,
     sections.worst_faces,
     sections.training,
     sections.built,

@@ -8,6 +8,7 @@ from typing import Any
 from landmint.export.lint.finding import Finding
 from landmint.pipeline.report.figures import Curve
 from landmint.pipeline.report.summary import REFERENCE, VariantSummary
+from landmint.quantize.explanation import Explanation
 from landmint.runtime.accuracy import Truth
 from landmint.runtime.bundle import Manifest
 from landmint.runtime.gate import Verdict
@@ -76,6 +77,8 @@ class RunRecord:
     """The stages that have a record."""
     findings: tuple[Finding, ...] = ()
     """What the linter said of the float graph."""
+    explanation: Explanation | None = None
+    """Where INT8 loses; None when nobody asked."""
 
     @property
     def markup(self) -> Markup:

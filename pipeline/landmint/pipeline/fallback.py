@@ -1,0 +1,263 @@
+"""The search for layers that stay in float: candidates built, measured on the target, one chosen.
+
+Each format chooses for itself: what is worth float32 on one engine may slow another.
+"""
+
+import dataclasses
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.markup import escape
+
+from landmint.pipeline.measure_config import MeasureConfig
+from landmint.pipeline.measuring import measure_into
+from landmint.pipeline.progress import Bar, Screen
+from landmint.pipeline.report.blocks import Cell, Column, Row, Table
+from landmint.pipeline.report.summary import VariantSummary, summarise_run
+from landmint.pipeline.report.text import NONE, milliseconds, percent_interval, times
+from landmint.pipeline.tables import as_rich, print_tables
+from landmint.pipeline.truth import TRUTH_FILE, read_truth
+from landmint.quantize.bundle_quantize import PRECISION, quantize_bundle
+from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.explanation import EXPLANATION, Explanation, write_explanation
+from landmint.quantize.fallback import Trial, candidates, choose_trial, front
+from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
+from landmint.runtime.measurement import read_measurements
+from landmint.train.faces.face import FaceSet
+
+Build = Callable[[tuple[str, ...], Path], Bundle]
+"""From the layers that stay in float and a folder to the bundle made there."""
+Measure = Callable[[Bundle, Sequence[str]], Sequence[VariantSummary]]
+"""From a bundle and names of its variants to what they did in one visit."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was tried for one format, and what was chosen."""
+
+    format: str
+    """Which."""
+    trials: tuple[Trial, ...]
+    """Every candidate that ran, the one without float layers first."""
+    chosen: Trial | None
+    """The quickest within the budget; None when there is none."""
+    reason: str = ""
+    """Why nothing was tried; empty when something was."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One variant on its way into another bundle."""
+
+    bundle: Bundle
+    variant: Variant
+    name: str
+    """Its name there."""
+
+
+def search_fallbacks(
+    final: Path,
+    explanation: Explanation,
+    budget: float,
+    build: Build,
+    measure: Measure,
+    step: Callable[[str], None] = lambda note: None,
+) -> list[Search]:
+    """Try candidates for every INT8 variant of a bundle, and keep the best within the budget.
+
+    The bundle's INT8 variants are replaced by those that were chosen; where nothing keeps the
+    budget, plain INT8 stays.
+
+    Args:
+        final: folder of the INT8 bundle; made by `build` without float layers.
+        explanation: of that bundle.
+        budget: most rise of NME over the float student, a share.
+        build: makes a candidate.
+        measure: measures several variants in turns.
+        step: told of each step before it starts.
+
+    Raises:
+        LandmintError: a candidate cannot be built.
+    """
+    plain = Bundle.open(final, verify=False)
+    with tempfile.TemporaryDirectory(prefix="landmint-") as scratch:
+        bundles: dict[tuple[str, ...], Bundle] = {(): plain}
+        sets = candidates(explanation)
+        for number, layers in enumerate(sets[1:], start=1):
+            step(f"build candidate {number} of {len(sets) - 1}: {len(layers)} layers in float")
+            bundles[layers] = build(layers, Path(scratch) / str(number))
+        step("measure the candidates")
+        searches = []
+        for variant in plain.manifest.variants:
+            if variant.precision == PRECISION:
+                found = _try(variant, bundles, Path(scratch) / variant.format, measure)
+                chosen = choose_trial(found.trials, budget)
+                searches.append(dataclasses.replace(found, chosen=chosen))
+        best = {one.format: bundles[one.chosen.float_layers] for one in searches if one.chosen}
+        parts = []
+        for variant in plain.manifest.variants:
+            source = best.get(variant.format, plain) if variant.precision == PRECISION else plain
+            parts.append(_Part(source, source.variant(variant.name), variant.name))
+        _assemble(plain, parts, final)
+    return searches
+
+
+def _try(
+    variant: Variant, bundles: Mapping[tuple[str, ...], Bundle], folder: Path, measure: Measure
+) -> Search:
+    """Measure one format's candidates beside its float32 variant."""
+    plain = bundles[()]
+    reference = f"{variant.format}/float32"
+    if all(known.name != reference for known in plain.manifest.variants):
+        return Search(variant.format, (), None, f"there is no {reference} to compare with")
+    names = {f"{variant.name}-{i}": layers for i, layers in enumerate(bundles)}
+    parts = [_Part(plain, plain.variant(name), name) for name in ("torch/float32", reference)]
+    parts += [
+        _Part(bundle, bundle.variant(variant.name), name)
+        for name, bundle in zip(names, bundles.values(), strict=True)
+    ]
+    missing = [part for part in parts if not part.variant.files]
+    if missing:
+        return Search(variant.format, (), None, missing[0].variant.reason)
+    together = _assemble(plain, parts, folder)
+    summaries = measure(together, [reference, *names])
+    trials = [
+        Trial(names[one.name], one.drift.nme_rise, one.latency.warm_ms, one.speedup)
+        for one in sorted(summaries, key=lambda one: one.name)
+        if one.name in names and one.drift and one.latency and one.speedup
+    ]
+    failures = [one.measurement.reason for one in summaries if one.measurement.reason]
+    return Search(variant.format, tuple(trials), None, "" if trials else "; ".join(failures))
+
+
+def _assemble(base: Bundle, parts: Sequence[_Part], final: Path) -> Bundle:
+    """A bundle of variants from several, with whatever else `base` has."""
+    manifest = base.manifest
+    of_variants = {name for variant in manifest.variants for name in variant.files}
+
+    def build(folder: Path) -> Manifest:
+        variants = []
+        for name in manifest.files.keys() - of_variants:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(base.path / name, folder / name)
+        for part in parts:
+            files = []
+            for name in part.variant.files:
+                place = name.replace(part.variant.name, part.name, 1)
+                (folder / place).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(part.bundle.path / name, folder / place)
+                files.append(place)
+            variants.append(dataclasses.replace(part.variant, name=part.name, files=tuple(files)))
+        return dataclasses.replace(manifest, variants=tuple(variants))
+
+    return write_bundle(final, build)
+
+
+def measure_together(faces: FaceSet, config: MeasureConfig, bar: Bar) -> Measure:
+    """Measuring on faces, as `landmint measure` does it."""
+
+    def measure(bundle: Bundle, names: Sequence[str]) -> Sequence[VariantSummary]:
+        with tempfile.TemporaryDirectory(prefix="landmint-") as folder:
+            measure_into(Path(folder), bundle, faces, config, names, bar)
+            truth = read_truth(Path(folder) / TRUTH_FILE)
+            return summarise_run(read_measurements(Path(folder)), truth)
+
+    return measure
+
+
+def quantize_with(
+    bundle: Bundle, calibration: FaceSet, evaluation: FaceSet, config: QuantizeConfig
+) -> Build:
+    """Building candidates from a float bundle; layers add to those that the config has."""
+
+    def build(layers: tuple[str, ...], folder: Path) -> Bundle:
+        wanted = {"float_layers": (*config.float_layers, *layers), "explain": False}
+        return quantize_bundle(
+            bundle, calibration, evaluation, config.model_copy(update=wanted), folder
+        )
+
+    return build
+
+
+def fall_back(
+    final: Path,
+    explanation: Explanation,
+    budget_points: float,
+    build: Build,
+    faces: FaceSet,
+    config: MeasureConfig,
+    quantize: QuantizeConfig,
+) -> bool:
+    """Search, replace the bundle's INT8 variants, and print what was tried and chosen.
+
+    Args:
+        final: folder of the INT8 bundle.
+        explanation: of that bundle; it stays beside it.
+        budget_points: most rise of NME over the float student, in points of per cent.
+        build: makes a candidate.
+        faces: to measure the candidates on; neither calibrated nor judged on.
+        config: where and how long to measure.
+        quantize: with the layers that were in float from the start.
+
+    Returns:
+        whether every format that could be measured keeps the budget.
+
+    Raises:
+        LandmintError: a candidate cannot be built, or the faces do not fit.
+    """
+    with Screen().bar("fallback") as bar:
+        measure = measure_together(faces, config, bar)
+        searches = search_fallbacks(
+            final, explanation, budget_points / 100, build, measure, bar.step
+        )
+    write_explanation(final / EXPLANATION, explanation)
+    tried = [as_rich(search_table(one)) for one in searches if one.trials]
+    print_tables(*tried, escape(as_toml(searches, quantize)))
+    return all(one.chosen is not None or not one.trials for one in searches)
+
+
+def search_table(search: Search) -> Table:
+    """What was tried for one format, quickest of the front marked."""
+    columns = (
+        Column("layers in float"),
+        Column("NME rise", "points, 95 % interval"),
+        Column("latency", "ms"),
+        Column("against float32", "95 % interval"),
+        Column("", words=True),
+    )
+    best = front(search.trials)
+    rows = []
+    for trial in search.trials:
+        said = trial.refused and f"refused: {trial.refused}"
+        said = said or ("chosen" if trial == search.chosen else "front" if trial in best else NONE)
+        cells = [
+            Cell(*percent_interval(trial.nme_rise, 3)),
+            Cell(milliseconds(trial.latency_ms)),
+            Cell(*times(trial.speedup)),
+            Cell(said, css="words"),
+        ]
+        rows.append(Row(str(len(trial.float_layers)), cells))
+    return Table(f"{search.format}: layers in float, measured in turns", columns, rows)
+
+
+def as_toml(searches: Sequence[Search], config: QuantizeConfig) -> str:
+    """The choices, to be pasted into a recipe; formats that disagree need a recipe each."""
+    choices = {
+        one.format: ", ".join(f'"{n}"' for n in (*config.float_layers, *one.chosen.float_layers))
+        for one in searches
+        if one.chosen is not None
+    }
+    lines = ["[quantize]"]
+    if len(set(choices.values())) == 1:
+        lines.append(f"float_layers = [{next(iter(choices.values()))}]")
+    else:
+        lines += [f"# {format_}: float_layers = [{one}]" for format_, one in choices.items()]
+    for one in searches:
+        if one.chosen is None:
+            lines.append(
+                f"# {one.format}: {one.reason or 'nothing that was tried fits the budget'}"
+            )
+    return "\n".join(lines)

@@ -1,0 +1,118 @@
+"""Candidates are built, measured together and chosen for each format; latencies are planted."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from landmint.pipeline.fallback import Search, as_toml, search_fallbacks, search_table
+from landmint.pipeline.report.summary import VariantSummary
+from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.explanation import Cost, Explanation, Layer
+from landmint.runtime.accuracy import Drift
+from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
+from landmint.runtime.contract import Contract, CropRule, Head, Output
+from landmint.runtime.latency import Latency
+from landmint.runtime.measurement import Measurement
+from landmint.runtime.stats import Interval
+
+ENGINES = {"torch": "torch", "onnx": "onnxruntime", "tflite": "litert", "tensorrt": "tensorrt"}
+# Times as fast as float32 by format and number of float layers: LiteRT pays for each border.
+SPEEDUP = {"onnx": (2.0, 1.8, 1.5), "tflite": (2.5, 0.9, 0.8)}
+RISE = (0.004, 0.001, 0.0005)
+
+
+def bundle_of(folder: Path, layers: Sequence[str]) -> Bundle:
+    """Files that say which layers they were made with."""
+
+    def build(place: Path) -> Manifest:
+        variants = []
+        (place / "lint.json").write_text("{}")
+        names = ("torch/float32", "onnx/float32", "tflite/float32", "onnx/int8", "tflite/int8")
+        for name in (*names, "tensorrt/int8"):
+            (place / name).parent.mkdir(exist_ok=True)
+            (place / f"{name}.bin").write_text(f"{name} {' '.join(layers)}")
+            engine = ENGINES[name.split("/")[0]]
+            variants.append(Variant(name, engine, (f"{name}.bin",)))
+        outputs, unit = (Output("coordinates", (136,)),), (1.0, 1.0, 1.0)
+        head, rule = Head("coordinates"), CropRule(1.2, True)
+        contract = Contract("68", 32, rule, unit, unit, head, outputs)
+        return Manifest("tiny", contract, tuple(variants))
+
+    return write_bundle(folder, build)
+
+
+def surely(value: float) -> Interval:
+    return Interval(value, value, value, 0.0)
+
+
+def planted(bundle: Bundle, names: Sequence[str]) -> list[VariantSummary]:
+    """What each variant did; the number of float layers is read from its file."""
+    found = []
+    for name in names:
+        variant = bundle.variant(name)
+        layers = len(bundle.entry(variant).read_text().split()) - 1
+        faster = 1.0 if "float32" in name else SPEEDUP[variant.format][layers]
+        time = Latency(1, 1, 1 / faster, None, 1, None, None, 99, 0, ())
+        none = np.zeros(1)
+        drift = Drift(surely(0), surely(RISE[layers]), none, none, none)
+        one = Measurement("tiny", name, variant.engine, "measured")
+        found.append(VariantSummary(one, None, drift, time, surely(faster)))
+    return found
+
+
+@pytest.fixture
+def explanation() -> Explanation:
+    """Two layers are worth a try, "bad" more than "poor"."""
+    cost = Cost(0.0, 1.0)
+    layers = tuple(
+        Layer(name, name, "Conv", (1,), 10, True, 20.0, 1.0, cost, Cost(0.0, all_but))
+        for name, all_but in (("poor", 0.8), ("good", 1.0), ("bad", 0.2))
+    )
+    return Explanation("tiny", 4, "val", 0.05, cost, cost, layers)
+
+
+def search(folder: Path, explanation: Explanation, budget: float) -> dict[str, Search]:
+    bundle_of(folder, ())
+
+    def build(layers: tuple[str, ...], place: Path) -> Bundle:
+        return bundle_of(place, layers)
+
+    searches = search_fallbacks(folder, explanation, budget, build, planted)
+    return {one.format: one for one in searches}
+
+
+def test_each_format_chooses_for_itself(tmp_path: Path, explanation: Explanation) -> None:
+    found = search(tmp_path / "int8", explanation, budget=0.002)
+    assert list(found) == ["onnx", "tflite", "tensorrt"]
+    tried = [one.float_layers for one in found["onnx"].trials]
+    assert tried == [(), ("bad",), ("bad", "poor")]
+    chosen = found["onnx"].chosen
+    assert chosen is not None and chosen.float_layers == ("bad",)
+    assert found["tflite"].chosen is None
+    assert found["tensorrt"].reason == "there is no tensorrt/float32 to compare with"
+    made = Bundle.open(tmp_path / "int8")
+    texts = {v.name: made.entry(v).read_text() for v in made.manifest.variants}
+    assert texts["onnx/int8"] == "onnx/int8 bad"
+    assert texts["tflite/int8"] == "tflite/int8 "
+    assert (made.path / "lint.json").is_file()
+    assert texts["onnx/float32"] == "onnx/float32 "
+
+
+def test_refusals_say_why(tmp_path: Path, explanation: Explanation) -> None:
+    found = search(tmp_path / "int8", explanation, budget=0.002)
+    said = [row.cells[-1].text for row in search_table(found["tflite"]).rows]
+    assert said[0] == "front"
+    assert said[1] == "refused: slower than float32 (0.90 times as fast)"
+    said = [row.cells[-1].text for row in search_table(found["onnx"]).rows]
+    assert said == ["front", "chosen", "front"]
+
+
+def test_the_choice_can_be_pasted_into_a_recipe(tmp_path: Path, explanation: Explanation) -> None:
+    found = list(search(tmp_path / "int8", explanation, budget=0.002).values())
+    lines = as_toml(found, QuantizeConfig(float_layers=("first",))).splitlines()
+    assert lines[:2] == ["[quantize]", 'float_layers = ["first", "bad"]']
+    assert lines[2] == "# tflite: nothing that was tried fits the budget"
+    found = list(search(tmp_path / "int8", explanation, budget=0.0045).values())
+    assert as_toml(found[:2], QuantizeConfig()).splitlines() == ["[quantize]", "float_layers = []"]
