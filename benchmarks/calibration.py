@@ -126,6 +126,7 @@ def rows_of(bench: Bench, draws: int, sizes: Sequence[int]) -> Iterator[Sequence
         name = "ranges by " + calibrator.replace("_", "-")
         settings.append((name, {"calibrator": calibrator, "size": some}))
     settings.append(("biases corrected", {"bias_correction": True, "size": some}))
+    settings.append(("layers equalised", {"equalise": True, "size": some}))
     for size in sizes:
         if size <= len(bench.faces.faces):
             settings.append((f"{size} faces", {"size": size}))

@@ -35,6 +35,8 @@ class QuantizeConfig(BaseModel):
     """Percentile: the share of the faces whose extremes are spanned; the rest saturates."""
     bias_correction: bool = False
     """Add to each layer's bias what rounding its weights took from its mean output."""
+    equalise: bool = False
+    """Bring the channels between two convolutions with a ReLU between them to one scale."""
     ranges: Path | None = None
     """A file of ranges to use instead of deciding: a bundle's ranges.json, or one like it."""
     float_layers: tuple[str, ...] = ()

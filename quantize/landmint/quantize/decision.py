@@ -17,6 +17,7 @@ from onnx import NodeProto, helper, numpy_helper
 from landmint.export.graphs import WEIGHTED, Wiring, output_axis
 from landmint.quantize.calibrators import COUNTING, Seen, settle
 from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.equalise import Factors, equalise, equalising
 from landmint.quantize.integer_friendly import bounded
 from landmint.quantize.ranges import (
     Range,
@@ -49,6 +50,8 @@ class Decision:
     """Constant to the greatest magnitude that has a level, per output channel."""
     bias_shifts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Layer to what is added to its bias, per output channel."""
+    equalised: Factors = field(default_factory=dict)
+    """Layer to what its output channels are divided by, before anything else."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """How it was decided."""
     dead: tuple[str, ...] = ()
@@ -70,6 +73,7 @@ class Decision:
                 }
                 for name, tops in self.weights.items()
             },
+            "equalised": {name: list(factors) for name, factors in self.equalised.items()},
             "bias_shifts": {name: list(shift) for name, shift in self.bias_shifts.items()},
         }
 
@@ -97,6 +101,8 @@ def decide(
     Raises:
         LandmintError: a weight or an activation is not finite.
     """
+    factors = equalising(model) if config.equalise else {}
+    model = _equalised(model, factors)
     weights = _weights(model.graph)
     extremes = observe(model, tensors, faces)
     counts = histograms(model, tensors, extremes) if config.calibrator in COUNTING else {}
@@ -110,10 +116,12 @@ def decide(
         bounded(activations, model.graph),
         weights,
         bias_shifts(model, tensors) if config.bias_correction else {},
+        factors,
         {
             "calibrator": config.calibrator,
             **({"coverage": config.coverage} if config.calibrator == "percentile" else {}),
             "bias_correction": config.bias_correction,
+            "equalise": config.equalise,
             "faces": len(tensors),
         },
         tuple(dead),
@@ -195,9 +203,8 @@ def bias_shifts(
 
 
 def prepared(model: onnx.ModelProto, decision: Decision) -> onnx.ModelProto:
-    """A copy of the float graph with weights inside their ranges and biases corrected."""
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
+    """A copy of the float graph: equalised, weights inside their ranges, biases corrected."""
+    made = _equalised(model, decision.equalised)
     wiring = Wiring(made.graph)
     for node in layers_of(made.graph):
         axis = output_axis(node)
@@ -210,6 +217,13 @@ def prepared(model: onnx.ModelProto, decision: Decision) -> onnx.ModelProto:
         bias = wiring.array(node.input[2]) if shift and len(node.input) > 2 else None
         if bias is not None:
             _replace(wiring, node.input[2], bias + np.array(shift, dtype=np.float32))
+    return made
+
+
+def _equalised(model: onnx.ModelProto, factors: Factors) -> onnx.ModelProto:
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    equalise(made, factors)
     return made
 
 
@@ -244,6 +258,7 @@ def read_decision(path: Path, graph: onnx.GraphProto) -> Decision:
             },
             {name: tuple(map(float, w["max"])) for name, w in content["weights"].items()},
             {name: tuple(map(float, s)) for name, s in content.get("bias_shifts", {}).items()},
+            {n: tuple(map(float, f)) for n, f in content.get("equalised", {}).items()},
             content.get("about", {}),
             tuple(content.get("dead", ())),
         )
@@ -268,7 +283,8 @@ def _check_fits(found: Decision, graph: onnx.GraphProto, path: Path) -> None:
     given = dict.fromkeys(found.activations, 1)
     given |= {name: len(tops) for name, tops in found.weights.items()}
     wrong = sorted(n for n in wanted.keys() | given.keys() if wanted.get(n) != given.get(n))
-    wrong += [n for n, shift in found.bias_shifts.items() if channels.get(n) != len(shift)]
+    by_layer = (*found.bias_shifts.items(), *found.equalised.items())
+    wrong += [name for name, values in by_layer if channels.get(name) != len(values)]
     if wrong:
         raise LandmintError(
             f"{path} does not fit the graph: {', '.join(wrong[:_NAMED])}",
@@ -287,10 +303,15 @@ def _check_sound(found: Decision, path: Path) -> None:
                 reason="a range has finite ends, the least first, and zero between them",
                 remedy="correct the file, or let `landmint quantize` decide",
             )
-    for kind, group in (("weight", found.weights), ("bias shift", found.bias_shifts)):
+    groups = (
+        ("weight", found.weights, 0.0),
+        ("bias shift", found.bias_shifts, -np.inf),
+        ("factors of layer", found.equalised, np.finfo(np.float32).tiny),
+    )
+    for kind, group, least in groups:
         for name, values in group.items():
-            if not np.isfinite(values).all() or (kind == "weight" and min(values) < 0):
+            if not np.isfinite(values).all() or min(values) < least:
                 raise LandmintError(
-                    f"{path}: {kind} '{name}' holds a number that is negative or not finite",
+                    f"{path}: {kind} '{name}' holds a number that is too small or not finite",
                     remedy="correct the file, or let `landmint quantize` decide",
                 )
