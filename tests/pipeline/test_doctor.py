@@ -58,3 +58,8 @@ def test_the_verb_succeeds_whatever_is_missing() -> None:
 def test_every_need_says_how_to_get_it() -> None:
     for need in NEEDS:
         assert need.remedy and need.use and need.distribution
+
+
+def test_what_int8_tflite_needs_is_looked_for() -> None:
+    modules = {module for need in NEEDS for module in need.modules}
+    assert {"ai_edge_quantizer", "flatbuffers"} <= modules

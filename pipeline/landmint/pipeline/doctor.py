@@ -72,6 +72,15 @@ NEEDS: tuple[Need, ...] = (
     Need("converter", "OpenVINO", ("openvino",), "openvino", _EXPORT, "to OpenVINO"),
     Need("converter", "onnx2tf", ("onnx2tf", "tf_keras"), "onnx2tf", _EXPORT, "to TFLite"),
     Need("converter", "TensorFlow", ("tensorflow",), "tensorflow", _EXPORT, "to TFLite"),
+    Need(
+        part="converter",
+        name="AI Edge Quantizer",
+        modules=("ai_edge_quantizer",),
+        distribution="ai-edge-quantizer",
+        remedy=_EXPORT,
+        use="INT8 of TFLite",
+    ),
+    Need("converter", "FlatBuffers", ("flatbuffers",), "flatbuffers", _EXPORT, "INT8 of TFLite"),
     Need("converter", "TensorRT", ("tensorrt",), "tensorrt", _NVIDIA, "builds TensorRT engines"),
     Need("converter", "trtexec", (), "trtexec", "it comes with TensorRT", "builds them too"),
 )
