@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from landmint.export.lint import RULES
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
@@ -35,3 +37,10 @@ def test_relative_links_lead_somewhere(document: Path) -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8"))
     missing = [link for link in links if not (document.parent / link).exists()]
     assert not missing, f"{document.name} links to {missing}"
+
+
+def test_every_lint_rule_is_explained() -> None:
+    told = (ROOT / "docs/linting.md").read_text(encoding="utf-8")
+    numbered = "tensorrt-1-symmetric tensorrt-10-half".split()
+    rules = [rule for rule in RULES if not re.match(r"tensorrt-\d", rule)]
+    assert [rule for rule in (*rules, *numbered) if f"`{rule}`" not in told] == []
