@@ -17,21 +17,33 @@ from landmint.export.lint.rule import Breach, Subject
 
 Precision = Literal["float32", "int8"]
 
-_SHAPING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout")
+_SHAPING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout")
 _COMMON = frozenset(
-    (*_SHAPING, "Conv", "Gemm", "MatMul", "Relu", "Clip", "Sigmoid", "LeakyRelu", "HardSwish")
-    + ("Add", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "Concat")
-    + ("Split", "Slice", "Gather", "DepthToSpace", "Resize")
+    ("Conv", "Gemm", "MatMul", "Relu", "Clip", "Sigmoid", "LeakyRelu", "HardSwish", "Add", "Mul")
+    + ("AveragePool", "GlobalAveragePool", "ReduceMean", *_SHAPING)
 )
 _INTEGER: Mapping[Format, frozenset[str]] = {
-    "onnx": _COMMON | {"HardSigmoid", "Softmax", "ArgMax"},
+    "onnx": _COMMON
+    | {"HardSigmoid", "Softmax", "ArgMax", "MaxPool", "Resize", "DepthToSpace"}
+    | {"Transpose", "Concat", "Split", "Slice", "Gather"},
     "openvino": _COMMON
-    | {"Pad", "Sub", "Div", "Neg", "Abs", "Tanh", "Elu", "PRelu", "ReduceSum", "ReduceMax"},
+    | {"Tanh", "Elu", "PRelu", "Abs", "Neg", "Sub", "Div", "Sqrt", "BatchNormalization"},
 }
-"""Operators with an integer form, or fused into one; `_NOT_SO` has the exceptions."""
+"""Operators with an integer form, or fused into a layer that has one. Reshapes count as such: where
+they stand, behind a pool, there is next to nothing to convert."""
 
 _XNNPACK = frozenset(
-    (*_SHAPING, "Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "Pad", "Resize")
+    (
+        *_SHAPING,
+        "Transpose",
+        "Conv",
+        "ConvTranspose",
+        "Gemm",
+        "MatMul",
+        "BatchNormalization",
+        "Pad",
+        "Resize",
+    )
     + ("Relu", "Clip", "LeakyRelu", "PRelu", "Elu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh")
     + ("Softplus", "Softmax", "Exp", "Log", "Abs", "Neg", "Sqrt", "Add", "Sub", "Mul", "Div", "Max")
     + ("Min", "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum", "ReduceMax")
@@ -68,11 +80,7 @@ def _is_exception(target: Format, node: NodeProto, wiring: Wiring) -> bool:
     """Whether an operator with an integer form has none with these settings."""
     if node.op_type == "Resize":
         return _text(node, "mode", "nearest") != "nearest"
-    if node.op_type == "Pad":
-        return _pads_values(node, wiring)
-    if node.op_type == "ReduceMean" and target == "onnx":
-        return not is_global_pool(node, wiring)
-    return False
+    return target == "onnx" and node.op_type == "ReduceMean" and not is_global_pool(node, wiring)
 
 
 def outside_xnnpack(subject: Subject, precision: Precision) -> list[NodeProto]:

@@ -63,11 +63,6 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "OpenVINO's CPU plugin runs it in f32 between INT8 layers",
             "replace the operator in the network, if the advice after measuring says it costs",
         ),
-        "openvino-gate": Rule(
-            "openvino", "warning", "float", tensorrt.float_gates,
-            "NNCF leaves squeeze-and-excitation in float",
-            "train the student without these gates",
-        ),
         "openvino-opset": Rule(
             "openvino", "warning", "any", layout.old_opset,
             "before opset 13 a weight has one scale; per channel is what saves depthwise layers",
