@@ -44,10 +44,18 @@ FacesOption = Annotated[
         "layout with train/, val/ and test/.",
     ),
 ]
+SplitOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Folder or file of this split; may be given again."),
+]
 _debug = False
 
 
-def _verb(function: Callable[..., int | None]) -> Callable[..., None]:
+data = typer.Typer(help="Look at a data set before training on it.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+
+def _verb(function: Callable[..., int | None], group: typer.Typer = app) -> Callable[..., None]:
     """Register a verb that returns its exit code; whatever it raises becomes one message."""
 
     @functools.wraps(function)
@@ -61,7 +69,7 @@ def _verb(function: Callable[..., int | None]) -> Callable[..., None]:
     text, _, examples = inspect.cleandoc(function.__doc__ or "").partition("Examples:")
     lines = [f"[cyan]{line.strip()}[/cyan]" for line in examples.splitlines() if line.strip()]
     paragraphs = "\n\n".join(part.replace("\n", " ") for part in text.strip().split("\n\n"))
-    app.command(help=paragraphs, epilog="\n\n".join(["[bold]Examples[/bold]", *lines]))(guarded)
+    group.command(help=paragraphs, epilog="\n\n".join(["[bold]Examples[/bold]", *lines]))(guarded)
     return guarded
 
 
@@ -116,6 +124,56 @@ def run(
     from landmint.pipeline import verbs
 
     return verbs.run(recipe, out, faces, until)
+
+
+@functools.partial(_verb, group=data)
+def check(
+    root: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="The data set's folder.")
+    ] = None,
+    recipe: RecipeOption = None,
+    kind: Annotated[
+        str | None, typer.Option(help="The reader, 300w by default; see docs/adding-a-dataset.md.")
+    ] = None,
+    markup: Annotated[
+        str | None, typer.Option(help="Landmark scheme, 68 by default: 68, 98, 29, 19 or 106.")
+    ] = None,
+    train: SplitOption = None,
+    val: SplitOption = None,
+    test: SplitOption = None,
+    images: Annotated[
+        str | None, typer.Option(help="Folder under DIR to which image paths refer.")
+    ] = None,
+    person_pattern: Annotated[
+        str | None, typer.Option(metavar="REGEX", help="Finds the person in an image's name.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="The contact sheet: strange faces, then a random sample.")
+    ] = Path("data-check.jpg"),
+) -> int:
+    """Read a whole data set; report counts, broken rows, leaks between splits, strange faces.
+
+    The options mean what their keys in a recipe's [faces] mean. Exit code 2 where something is
+    broken: a row, an image, left and right, a person or a picture in two splits.
+
+    Examples:
+        landmint data check /data/my-300w --person-pattern '^(.+)_'
+        landmint data check /data/cofw --kind cofw --markup 29 --test COFW_test_color.mat
+        landmint data check --recipe recipes/pfld-ytf68.toml
+    """
+    from landmint.pipeline import verbs
+
+    settings = {
+        "kind": kind,
+        "markup": markup,
+        "train": tuple(train or ()),
+        "val": tuple(val or ()),
+        "test": tuple(test or ()),
+        "images": images,
+        "person_pattern": person_pattern,
+    }
+    given = {key: value for key, value in settings.items() if value not in (None, ())}
+    return verbs.data_check(root, recipe, given, out)
 
 
 @_verb

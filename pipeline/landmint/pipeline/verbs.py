@@ -7,7 +7,7 @@ inside the verbs, since a run that is up to date needs none of them.
 import json
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from landmint.export.config import ExportConfig
@@ -21,7 +21,7 @@ from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path, read_json, sha256_file
 from landmint.train.faces.face import FaceSet
-from landmint.train.faces.readers import FacesConfig, Split, load_faces
+from landmint.train.faces.readers import SPLITS, FacesConfig, Split, load_faces
 from landmint.train.models import load_model
 
 RUNS = Path("runs")
@@ -157,6 +157,29 @@ def lint(path: Path, recipe_path: Path | None) -> int:
     found = lint_path(path, config.formats)
     print_findings(found)
     return 2 * any(one.severity == "error" for findings in found.values() for one in findings)
+
+
+def data_check(
+    root: Path | None, recipe_path: Path | None, given: Mapping[str, object], out: Path
+) -> int:
+    """Examine a data set: a folder, or that of a recipe, with settings given instead of its own.
+
+    Returns:
+        0 where it is sound, else 2.
+
+    Raises:
+        LandmintError: neither is given, or a setting makes no sense.
+    """
+    if root is None and recipe_path is None:
+        raise LandmintError("no data set is given", remedy="add its folder, or --recipe RECIPE")
+    from landmint.pipeline.data_check import check_faces, settings, splits_there
+
+    recipe = None if recipe_path is None else _recipe(recipe_path, root)
+    folder = {} if root is None else {"root": root}
+    config = settings(recipe.faces if recipe else None, {**folder, **given})
+    named = [split for split in SPLITS if split in given]
+    splits = named or (splits_there(config) if recipe is None else SPLITS)
+    return check_faces(config, splits, out)
 
 
 def export(

@@ -111,7 +111,11 @@ def image_digest(path: Path) -> str:
     Raises:
         LandmintError: the file is missing or is no readable image.
     """
-    image = read_image(path)
+    return pixel_digest(read_image(path))
+
+
+def pixel_digest(image: Image) -> str:
+    """The same of an image (H, W, 3) that is already read."""
     shape = "x".join(map(str, image.shape))
     return hashlib.sha256(shape.encode() + image.tobytes()).hexdigest()
 

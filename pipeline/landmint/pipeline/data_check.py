@@ -1,0 +1,127 @@
+"""What `landmint data check` says of a data set, and the picture that it writes."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from landmint.pipeline.draw import write_image
+from landmint.pipeline.progress import Screen
+from landmint.runtime.errors import LandmintError
+from landmint.train.faces.check import DataCheck, Finding, check_data
+from landmint.train.faces.face import Face
+from landmint.train.faces.readers import SPLITS, FacesConfig, Split
+from landmint.train.faces.sheet import contact_sheet
+
+BROKEN = 2
+"""Exit code where something is broken: that of bad input."""
+_COLUMNS, _TILES = 8, 24
+_MOST_HINTS = 10
+
+
+def check_faces(config: FacesConfig, splits: Sequence[Split], sheet: Path) -> int:
+    """Examine a data set, print what is found, write the contact sheet.
+
+    Args:
+        config: which data set; a relative root starts at the working directory.
+        splits: what to read.
+        sheet: where the picture goes, in the format of its suffix.
+
+    Returns:
+        0 where it is sound, else 2.
+
+    Raises:
+        LandmintError: the picture cannot be written.
+    """
+    screen = Screen()
+    with screen.bar("reading images") as bar:
+        found = check_data(config, splits, Path(), bar.at)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(_counts(found))
+    for line in told(found):
+        console.print(escape(line))
+    worst, sample = _shown(found)
+    if sample:
+        rows = [contact_sheet(faces, _COLUMNS) for faces in (worst, sample) if faces]
+        write_image(sheet, np.concatenate(rows))
+        console.print(f"{sheet}: the {len(worst)} strangest, then {len(sample)} at random")
+    print("sound" if found.sound else "broken")
+    return 0 if found.sound else BROKEN
+
+
+def settings(base: FacesConfig | None, given: dict[str, object]) -> FacesConfig:
+    """The settings of the recipe, or of 300W layout, with what is given instead.
+
+    Raises:
+        LandmintError: a value makes no sense.
+    """
+    known = {"kind": "300w"} if base is None else base.model_dump()
+    try:
+        return FacesConfig.model_validate(known | given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        raise LandmintError(f"{key}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def splits_there(config: FacesConfig) -> list[Split]:
+    """The splits of which something lies under the root.
+
+    Raises:
+        LandmintError: there is none.
+    """
+    found = [
+        split
+        for split in SPLITS
+        if any((config.root / name).exists() for name in config.names_of(split))
+    ]
+    if not found:
+        named = ", ".join(name for split in SPLITS for name in config.names_of(split))
+        raise LandmintError(
+            f"{config.root} has no split",
+            reason=f"there is no {named}",
+            remedy="name a folder or file of the faces: --train NAME, --val NAME or --test NAME",
+        )
+    return found
+
+
+def _counts(found: DataCheck) -> Table:
+    table = Table(caption=f"markup {found.markup}")
+    for title in ("split", "faces", "images", "persons", "broken rows"):
+        table.add_column(title, justify="left" if title == "split" else "right")
+    for part in found.splits:
+        images = {face.image for face in part.faces}
+        persons = {face.person for face in part.faces}
+        counts = (len(part.faces), len(images), len(persons), len(part.broken))
+        table.add_row(part.split, *map(str, counts))
+    return table
+
+
+def told(found: DataCheck) -> Iterator[str]:
+    """Lines for people: every fault, and the first few of each kind of hint."""
+    kinds = groupby(found.findings, key=lambda finding: (finding.fault, finding.title))
+    for (fault, title), same in kinds:
+        findings = list(same)
+        yield f"{'broken' if fault else 'look at'}: {title}: {len(findings)}"
+        kept = findings if fault else findings[:_MOST_HINTS]
+        yield from (f"  {_line(finding)}" for finding in kept)
+        if len(findings) > len(kept):
+            yield f"  and {len(findings) - len(kept)} more"
+
+
+def _line(finding: Finding) -> str:
+    return f"{finding.where}: {finding.detail}" if finding.detail else finding.where
+
+
+def _shown(found: DataCheck) -> tuple[list[Face], list[Face]]:
+    """The strangest faces, and a random sample; of those whose pictures can be read."""
+    everyone = [face for part in found.splits for face in part.faces]
+    order = np.random.default_rng(0).permutation(len(everyone)).tolist()
+    worst = [face for face in found.strangest if face.image in found.readable]
+    sample = [everyone[i] for i in order if everyone[i].image in found.readable]
+    return worst[:_TILES], sample[:_TILES]

@@ -1,0 +1,89 @@
+"""`landmint data check`: what is printed, what is written, what it exits with."""
+
+import re
+import shutil
+from pathlib import Path
+
+import cv2
+import pytest
+from typer.testing import CliRunner, Result
+
+from landmint.pipeline import cli
+from landmint.runtime.markup import get_markup
+from landmint.train.faces.synthetic import PERSON_PATTERN, write_synthetic
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("faces")
+    write_synthetic(root, {"train": 16, "val": 4, "test": 4}, get_markup("68"), 64, seed=3)
+    return root
+
+
+def ask(*words: str | Path) -> Result:
+    return CliRunner().invoke(cli.app, ["data", "check", *map(str, words)])
+
+
+def test_help_has_examples() -> None:
+    result = ask("--help")
+    assert result.exit_code == 0
+    assert "landmint data check" in re.sub(r"\x1b\[[0-9;]*m", "", result.output)
+
+
+def test_sound(faces: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    result = ask(faces, "--person-pattern", PERSON_PATTERN, "--out", sheet)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"train\W+16\W+16\W+4\W+0\b", result.stdout)
+    assert result.stdout.splitlines()[-1] == "sound"
+    picture = cv2.imread(str(sheet))
+    assert picture is not None and picture.shape == (6 * 160, 8 * 160, 3)
+
+
+def test_broken(faces: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(faces, tmp_path / "faces"))
+    (copy / "val" / "p800000_1.pts").write_text("{\n1 1\n")
+    (copy / "val" / "p800000_2.pts").write_text("")
+    result = ask(copy, "--out", tmp_path / "sheet.jpg")
+    assert result.exit_code == 2
+    assert "broken: broken rows: 2" in result.stdout
+    assert f"val: {copy}/val/p800000_1.pts:2: malformed landmarks: no closing" in result.stdout
+    assert f"val: {copy}/val/p800000_2.pts:1: malformed landmarks: no line" in result.stdout
+    assert result.stdout.splitlines()[-1] == "broken"
+    assert (tmp_path / "sheet.jpg").is_file()
+
+
+def test_splits_by_name(faces: Path, tmp_path: Path) -> None:
+    result = ask(faces, "--test", "val", "--out", tmp_path / "sheet.jpg")
+    assert "test" in result.stdout and "train" not in result.stdout
+
+
+def test_faces_of_a_recipe(faces: Path, tmp_path: Path) -> None:
+    recipe = Path(__file__).parents[2] / "recipes" / "demo.toml"
+    sheet = tmp_path / "sheet.jpg"
+    result = ask(faces, "--recipe", recipe, "--person-pattern", PERSON_PATTERN, "--out", sheet)
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "no data set is given"),
+        (("nowhere",), "nowhere has no split"),
+        (("nowhere", "--kind", "lfw"), "unknown kind of faces 'lfw'"),
+        (("nowhere", "--markup", "67"), "unknown markup '67'"),
+        (("nowhere", "--person-pattern", "("), "not a regular expression"),
+        (("--recipe", "nowhere.toml"), "cannot read the recipe"),
+    ],
+)
+def test_mistakes(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    result = ask(*words, "--out", tmp_path / "sheet.jpg")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("landmint: ") and said in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sheet_of_no_format(faces: Path, tmp_path: Path) -> None:
+    result = ask(faces, "--out", tmp_path / "sheet.xyz")
+    assert result.exit_code == 2
+    assert "no image format '.xyz'" in result.stderr
