@@ -7,6 +7,8 @@ import pytest
 from landmint.pipeline.failures import explain
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 
+TOO_LARGE = "a file would be larger than this system allows"
+
 
 def _raised_from(cause: BaseException) -> RuntimeError:
     try:
@@ -24,6 +26,8 @@ def _raised_from(cause: BaseException) -> RuntimeError:
         (OSError(errno.ENOSPC, "No space left on device", "a/b"), "the disk is full", 3),
         (_raised_from(OSError(errno.EDQUOT, "quota", "a/b")), "the disk is full", 3),
         (RuntimeError("write: No space left on device (os error 28)"), "the disk is full", 3),
+        (OSError(errno.EFBIG, "File too large", "a/b"), TOO_LARGE, 3),
+        (RuntimeError("I/O error: File too large (os error 27)"), TOO_LARGE, 3),
         (PermissionError(errno.EACCES, "Permission denied", "a/b"), "a/b: Permission denied", 2),
         (MemoryError(), "out of memory", 3),
         (RuntimeError("CUDA out of memory. Tried to allocate"), "out of memory", 3),

@@ -24,6 +24,7 @@ from landmint.runtime.engines import ENGINES, load_engine
 from landmint.runtime.engines.engine import EngineSession, describe_precision, match_outputs
 from landmint.runtime.engines.litert_engine import _outside
 from landmint.runtime.engines.null_engine import encode, plain_face
+from landmint.runtime.engines.onnxruntime_engine import _read_trace
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.markup import get_markup
 
@@ -211,6 +212,13 @@ def test_tells_what_an_inference_consists_of(loaded: Loaded) -> None:
     timed = loaded.case.engine != "litert"
     assert all((one.ms is not None and one.ms >= 0) == timed for one in operators)
     assert not any(one.place for one in operators)
+
+
+def test_a_trace_that_is_cut_short_is_named(tmp_path: Path) -> None:
+    (tmp_path / "trace.json").write_text('[{"cat": "Node", "na')
+    with pytest.raises(LandmintError, match="trace is cut short") as caught:
+        _read_trace(tmp_path / "trace.json")
+    assert "TMPDIR" in caught.value.remedy
 
 
 def test_operators_between_two_partitions_are_outside() -> None:

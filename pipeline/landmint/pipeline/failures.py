@@ -4,13 +4,14 @@ Exit codes: 2 usage or bad input, 3 what this machine or the moment refuses. Not
 """
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # Libraries that write for us raise types of their own, and the system's words within.
 _FULL_WORDS = ("No space left on device", "Disk quota exceeded", "os error 28")
+_TOO_LARGE, _TOO_LARGE_WORDS = (errno.EFBIG,), ("File too large",)
 
 
 def explain(error: BaseException) -> LandmintError:
@@ -21,11 +22,17 @@ def explain(error: BaseException) -> LandmintError:
             behind them.
     """
     causes = tuple(_causes(error))
-    if any(map(_is_full, causes)):
+    if any(_is(one, _FULL, _FULL_WORDS) for one in causes):
         return NotMeasuredError(
             "the disk is full",
             reason=_where(causes) or "a file could not be written",
             remedy="free some space and run the same command again; what was finished is whole",
+        )
+    if any(_is(one, _TOO_LARGE, _TOO_LARGE_WORDS) for one in causes):
+        return NotMeasuredError(
+            "a file would be larger than this system allows",
+            reason=_where(causes) or "a file could not be written",
+            remedy="raise the limit (see `ulimit -f`) and run the same command again",
         )
     if isinstance(error, LandmintError):
         return error
@@ -63,10 +70,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def _is_full(error: BaseException) -> bool:
-    if isinstance(error, OSError) and error.errno in _FULL:
+def _is(error: BaseException, numbers: Sequence[int], words: Sequence[str]) -> bool:
+    """Whether the system said one of these, by number or within a library's own message."""
+    if isinstance(error, OSError) and error.errno in numbers:
         return True
-    return any(words in str(error) for words in _FULL_WORDS)
+    return any(word in str(error) for word in words)
 
 
 def _where(causes: tuple[BaseException, ...]) -> str:

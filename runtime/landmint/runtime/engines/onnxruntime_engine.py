@@ -23,6 +23,7 @@ from landmint.runtime.engines.engine import (
     loading,
     match_outputs,
 )
+from landmint.runtime.errors import LandmintError
 
 _PROFILED_RUNS = 5
 _PROVIDERS = ["CPUExecutionProvider"]
@@ -66,7 +67,11 @@ class OnnxRuntimeEngine:
         return options
 
     def profile(self, entry: Path, feed: Mapping[str, Tensor]) -> list[dict[str, Any]]:
-        """The nodes of an inference with median times, as the library's own trace tells them."""
+        """The nodes of an inference with median times, as the library's own trace tells them.
+
+        Raises:
+            LandmintError: the temporary folder has no room for the trace.
+        """
         with tempfile.TemporaryDirectory() as folder:
             options = self._options(threads=1)
             options.enable_profiling = True
@@ -74,13 +79,30 @@ class OnnxRuntimeEngine:
             session = self._open(entry, options)
             for _ in range(_PROFILED_RUNS):
                 session.run(None, feed)
-            trace = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+            trace = _read_trace(Path(session.end_profiling()))
         events = [event for event in trace if event.get("cat") == "Node"]
         count = len(events) // _PROFILED_RUNS  # nodes run in one order, run after run
         return [
             {**event, "dur": median(one["dur"] for one in events[place::count])}
             for place, event in enumerate(events[:count])
         ]
+
+
+def _read_trace(path: Path) -> list[dict[str, Any]]:
+    """The events of a trace.
+
+    Raises:
+        LandmintError: it is cut short.
+    """
+    try:
+        events: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise LandmintError(
+            "onnxruntime's trace is cut short",
+            reason=f"{path.parent} has no room for it: {error.msg}",
+            remedy="free some space there, or set TMPDIR to another folder",
+        ) from None
+    return events
 
 
 class _OnnxRuntimeSession:
