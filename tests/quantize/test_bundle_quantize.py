@@ -1,5 +1,6 @@
 """A bundle gets its INT8 variants, or one clear error and nothing on disk."""
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -154,6 +155,24 @@ def test_onnx_for_real(
     assert "simulated drift" in graph.notes
     assert Bundle.open(made.path) == made
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+def test_int8_with_its_decode_in_the_graph(
+    bundle: Bundle, make_faces: Make, tmp_path: Path
+) -> None:
+    float_twin = Variant("onnx-decoded/float32", "onnxruntime", reason="x", decoded=True)
+    manifest = bundle.manifest
+    asked = Bundle(
+        bundle.path, dataclasses.replace(manifest, variants=(*manifest.variants, float_twin))
+    )
+    made = quantize_bundle(
+        asked, make_faces("train", 6), make_faces("test", 2), settings("onnx"), tmp_path / "int8"
+    )
+    twin = made.variant("onnx-decoded/int8")
+    assert read_contract(made.entry(twin)) == manifest.contract.decoded()
+    assert "(onnxruntime, u8 11, f32 5)" in twin.notes["decode"], "the decode has five products"
+    assert twin.notes["decode"].startswith("within")
 
 
 @pytest.mark.slow

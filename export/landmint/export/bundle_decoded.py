@@ -1,4 +1,4 @@
-"""The float32 variants of a bundle once more, with their decode in the graph.
+"""The variants of a bundle once more, with their decode in the graph.
 
 Not the decode itself: `fused_decode` is. What is compared here is the decode alone: each twin
 with the variant that it comes from, on the same engine, decoded by numpy.
@@ -29,7 +29,7 @@ NEAR_PX = 0.01
 def decoded_twins(
     folder: Path, contract: Contract, variants: Sequence[Variant], crops: Crops
 ) -> list[Variant]:
-    """A twin of each float32 variant, checked.
+    """A twin of each float32 variant, and of INT8 ONNX, checked.
 
     Args:
         folder: of the bundle that is being made.
@@ -42,42 +42,46 @@ def decoded_twins(
     """
     made = []
     for variant in variants:
-        if variant.format not in _TWINS or variant.precision != "float32":
+        if variant.name not in _TWINS:
             continue
-        twin = decoded_name(variant)
+        name = f"{variant.format}-decoded/{variant.precision}"
+        twin = replace(variant, name=name, files=(), notes={}, decoded=True)
         if variant.files:
-            twin = _TWINS[variant.format](folder, twin)
+            files = _TWINS[variant.name](folder / variant.files[0], folder / name)
+            twin = replace(twin, files=tuple(str(file.relative_to(folder)) for file in files))
             twin = replace(twin, notes={"decode": _compare(folder, contract, variant, twin, crops)})
         made.append(twin)
     return made
 
 
-def decoded_name(variant: Variant) -> Variant:
-    """The twin of a variant before it is made: "onnx-decoded/float32" of "onnx/float32"."""
-    name = f"{variant.format}-decoded/{variant.precision}"
-    return replace(variant, name=name, files=(), notes={}, decoded=True)
+def _onnx(source: Path, target: Path) -> tuple[Path, ...]:
+    made = target.with_suffix(".onnx")
+    fuse_decode(source, made)
+    return (made,)
 
 
-def _onnx(folder: Path, twin: Variant) -> Variant:
-    source, file = folder / "onnx/float32.onnx", f"{twin.name}.onnx"
-    fuse_decode(source, folder / file)
-    return replace(twin, files=(file,))
+def _openvino(source: Path, target: Path) -> tuple[Path, ...]:
+    return to_openvino(_fused(target), target.with_suffix(".xml"))
 
 
-def _openvino(folder: Path, twin: Variant) -> Variant:
-    made = to_openvino(folder / "onnx-decoded/float32.onnx", folder / f"{twin.name}.xml")
-    return replace(twin, files=tuple(str(file.relative_to(folder)) for file in made))
+def _tflite(source: Path, target: Path) -> tuple[Path, ...]:
+    return tuple(to_tflite(_fused(target), target.parent, ("float32",)).values())
 
 
-def _tflite(folder: Path, twin: Variant) -> Variant:
-    target = (folder / twin.name).parent
-    made = to_tflite(folder / "onnx-decoded/float32.onnx", target, ("float32",))
-    return replace(twin, files=(str(made["float32"].relative_to(folder)),))
+def _fused(target: Path) -> Path:
+    """The ONNX twin, which is made first."""
+    return target.parents[1] / "onnx-decoded" / "float32.onnx"
 
 
-_TWINS: Mapping[str, Callable[[Path, Variant], Variant]] = MappingProxyType(
-    {"onnx": _onnx, "openvino": _openvino, "tflite": _tflite}
+_TWINS: Mapping[str, Callable[[Path, Path], tuple[Path, ...]]] = MappingProxyType(
+    {
+        "onnx/float32": _onnx,
+        "onnx/int8": _onnx,
+        "openvino/float32": _openvino,
+        "tflite/float32": _tflite,
+    }
 )
+"""From the variant's file, and the path of its twin without suffix, to the twin's files."""
 
 
 def _compare(

@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from landmint.export.bundle_decoded import decoded_twins
 from landmint.export.isolated import missing_packages, run_isolated
 from landmint.quantize.calibration import Calibration, calibrate
 from landmint.quantize.config import Format, QuantizeConfig
@@ -33,6 +34,7 @@ PRECISION = "int8"
 _GRAPH = "onnx/float32"
 _DECIDER = ("onnx", "onnxruntime")
 _WORKER = "landmint.quantize.worker"
+_TRIED_FACES = 8  # on which a fused decode is compared with numpy's
 _TOOLS = ("onnx", "onnxruntime", "openvino", "ai-edge-quantizer", "tensorrt")
 
 
@@ -97,7 +99,8 @@ def quantize_bundle(
     """Write a bundle with every variant of `bundle` and the INT8 variants of `config.formats`.
 
     INT8 variants that `bundle` already had are left out. A variant whose library or float source
-    is missing stands in the manifest with the reason.
+    is missing stands in the manifest with the reason. Where `bundle` has variants with the decode
+    in the graph, so has INT8 ONNX; only the network is INT8 there.
 
     Args:
         bundle: of `landmint.export`.
@@ -128,7 +131,10 @@ def quantize_bundle(
         variants = _copy_float(bundle, folder)
         with tempfile.TemporaryDirectory(prefix="landmint-") as scratch:
             work = _Work(bundle, folder, Path(scratch), config)
-            variants += work.quantise(chosen, progress)
+            made = work.quantise(chosen, progress)
+        if any(variant.decoded for variant in variants):
+            made += decoded_twins(folder, contract, made, chosen.crops[:_TRIED_FACES])
+        variants += made
         return replace(
             bundle.manifest,
             variants=tuple(variants),
