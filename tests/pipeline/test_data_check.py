@@ -65,6 +65,21 @@ def test_faces_of_a_recipe(faces: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
 
 
+def test_a_recipe_finds_its_own_folder(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(faces, tmp_path / "data")
+    demo = (Path(__file__).parents[2] / "recipes" / "demo.toml").read_text()
+    _, _, networks = demo.partition("[teacher.model]")
+    table = f"[faces]\nkind = '300w'\nroot = '../data'\nperson_pattern = '{PERSON_PATTERN}'\n"
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "own.toml").write_text(f"{table}[teacher.model]{networks}")
+    monkeypatch.chdir(tmp_path)
+    result = ask("--recipe", "recipes/own.toml")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "data-check.jpg").is_file()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

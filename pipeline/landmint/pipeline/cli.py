@@ -153,7 +153,7 @@ def check(
 ) -> int:
     """Read a whole data set; report counts, broken rows, leaks between splits, strange faces.
 
-    The options mean what their keys in a recipe's [faces] mean. Exit code 2 where something is
+    The options mean what their keys mean in a recipe's faces table. Exit code 2 where something is
     broken: a row, an image, left and right, a person or a picture in two splits.
 
     Examples:
@@ -318,9 +318,7 @@ def gate(
     measurements: Annotated[
         Path, typer.Argument(metavar="MEASUREMENTS", help="A folder of measurements.")
     ],
-    recipe: Annotated[
-        Path, typer.Option(metavar="RECIPE", help="Its [gate] section has the limits.")
-    ],
+    recipe: Annotated[Path, typer.Option(metavar="RECIPE", help="Its gate table has the limits.")],
     out: Annotated[
         Path | None, typer.Option(help="Folder for verdict.md and junit.xml; none by default.")
     ] = None,

@@ -1,6 +1,6 @@
 """What `landmint data check` says of a data set, and the picture that it writes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -54,15 +54,14 @@ def check_faces(config: FacesConfig, splits: Sequence[Split], sheet: Path) -> in
     return 0 if found.sound else BROKEN
 
 
-def settings(base: FacesConfig | None, given: dict[str, object]) -> FacesConfig:
-    """The settings of the recipe, or of 300W layout, with what is given instead.
+def settings(base: FacesConfig, given: Mapping[str, object]) -> FacesConfig:
+    """Settings of a data set with what is given instead.
 
     Raises:
         LandmintError: a value makes no sense.
     """
-    known = {"kind": "300w"} if base is None else base.model_dump()
     try:
-        return FacesConfig.model_validate(known | given)
+        return FacesConfig.model_validate({**base.model_dump(), **given})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))

@@ -114,10 +114,15 @@ def _train(recipe: Recipe, network: NetworkRecipe, out: Path, teacher: Path | No
 
 def _faces_of(recipe: Recipe, split: Split, screen: Screen) -> FaceSet:
     """Faces of a recipe; synthetic ones are drawn where `landmint run` would have them."""
+    return _with_faces(recipe, screen).faces(split)
+
+
+def _with_faces(recipe: Recipe, screen: Screen) -> Run:
+    """The run of a recipe, its synthetic faces drawn."""
     made = Run(recipe, RUNS / recipe.name)
     if recipe.faces.kind == "synthetic":
         made.bring_up_to_date(screen, "the same command", until="faces")
-    return made.faces(split)
+    return made
 
 
 def _faces(
@@ -174,12 +179,12 @@ def data_check(
         raise LandmintError("no data set is given", remedy="add its folder, or --recipe RECIPE")
     from landmint.pipeline.data_check import check_faces, settings, splits_there
 
-    recipe = None if recipe_path is None else _recipe(recipe_path, root)
-    folder = {} if root is None else {"root": root}
-    config = settings(recipe.faces if recipe else None, {**folder, **given})
     named = [split for split in SPLITS if split in given]
-    splits = named or (splits_there(config) if recipe is None else SPLITS)
-    return check_faces(config, splits, out)
+    if recipe_path is not None:
+        run = _with_faces(_recipe(recipe_path, root), Screen())
+        return check_faces(settings(run.faces_config, given), named or SPLITS, out)
+    config = settings(FacesConfig(kind="300w", root=root or Path()), given)
+    return check_faces(config, named or splits_there(config), out)
 
 
 def export(
