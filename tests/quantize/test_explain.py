@@ -9,6 +9,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
+from landmint.quantize.decision import RANGES, write_decision
 from landmint.quantize.explain import explain
 from landmint.quantize.explanation import Explanation, read_explanation, write_explanation
 from landmint.quantize.int8_onnx import quantize
@@ -28,29 +29,31 @@ def explained(
     tmp_path_factory: pytest.TempPathFactory,
     job_of: Callable[..., Job],
 ) -> tuple[Explanation, list[str]]:
-    """A bundle of ONNX alone."""
+    """A bundle of ONNX alone, whose INT8 graph has other weights than the float one."""
     contract, steps = contract_of("coordinates"), list[str]()
 
     def build(folder: Path) -> Manifest:
         (folder / "onnx").mkdir()
         source, target = folder / "onnx/float32.onnx", folder / "onnx/int8.onnx"
         onnx.save(graph_of("coordinates"), source)
-        quantize(job_of(source, target, tensors, contract))
+        job = job_of(source, target, tensors, contract, equalise=True)
+        quantize(job)
+        write_decision(folder / RANGES, job.decision)
         names = ("onnx/float32", "onnx/int8")
         variants = tuple(Variant(name, "onnxruntime", (f"{name}.onnx",)) for name in names)
         return Manifest("tiny", contract, variants)
 
     bundle = write_bundle(tmp_path_factory.mktemp("explain") / "bundle", build)
-    faces = module_faces("val", 3)
+    faces = module_faces("val", 12)
     found = explain(bundle, faces, lambda done, total, what: steps.append(f"{done}/{total} {what}"))
     return found, steps
 
 
 def test_built_and_simulated_agree(explained: tuple[Explanation, list[str]]) -> None:
     found, _ = explained
-    assert (found.model, found.faces, found.split) == ("tiny", 3, "val")
+    assert (found.model, found.faces, found.split) == ("tiny", 12, "val")
     assert found.built.drift_px > 0
-    assert found.simulated.drift_px == pytest.approx(found.built.drift_px, rel=0.1)
+    assert found.simulated.drift_px == pytest.approx(found.built.drift_px, rel=0.3)
 
 
 def test_steps_are_told(explained: tuple[Explanation, list[str]]) -> None:

@@ -13,7 +13,9 @@ import onnx
 
 from landmint.export.graphs import ending_at
 from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.decision import RANGES, read_decision
 from landmint.quantize.divergence import Probe, Values, first_divergence
+from landmint.quantize.equalise import equalise
 from landmint.quantize.explanation import Divergence, Explanation
 from landmint.quantize.probes import LiteRtProbe, OnnxRuntimeProbe, OpenVinoProbe
 from landmint.quantize.ranges import Optimise, run_all
@@ -49,6 +51,9 @@ def explain(
     """
     contract = bundle.manifest.contract
     model, twin = (_graph(bundle, name) for name in ("onnx/float32", "onnx/int8"))
+    ranges = bundle.path / RANGES
+    if ranges.is_file():  # the twin's channels may have been brought to one scale
+        equalise(model, read_decision(ranges, model.graph).equalised)
     simulation = Simulation(model, twin)
     some = choose(faces, QuantizeConfig(strategy="pose", size=min(FACES, len(faces.faces))))
     exam = Examination(dataclasses.replace(faces, faces=some), contract)
@@ -58,7 +63,7 @@ def explain(
     return Explanation(
         model=bundle.manifest.name,
         faces=len(some),
-        split=faces.source,
+        split=Path(faces.source).name,
         float_nme=exam.nme(reference),
         built=exam.cost(exam.points(twin), reference),
         simulated=exam.simulated_cost(simulation.whole(), reference),

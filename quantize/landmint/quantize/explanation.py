@@ -24,7 +24,10 @@ class Cost:
     nme_rise: float
     """Inter-ocular NME less that of the float graph; a share."""
     drift_px: float
-    """Mean distance from the float graph's landmarks, in pixels of the crop."""
+    """Mean distance from the float graph's landmarks on the median face, in pixels of the crop.
+
+    The median, since a face that the network does not understand jumps by half a crop at the least
+    change, and would hide the layers from each other. NME counts such faces."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class Explanation:
     faces: int
     """Labelled faces that everything was computed on."""
     split: str
-    """Where the faces come from."""
+    """Name of the split that they are from."""
     float_nme: float
     """Inter-ocular NME of the float32 ONNX graph on them; a share."""
     built: Cost

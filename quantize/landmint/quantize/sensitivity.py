@@ -66,8 +66,8 @@ class Examination:
 
     def cost(self, points: Points, reference: Points) -> Cost:
         """What landmarks lose against the float graph's."""
-        moved = np.linalg.norm(points - reference, axis=2)
-        return Cost(self.nme(points) - self.nme(reference), float(moved.mean()))
+        moved = np.linalg.norm(points - reference, axis=2).mean(axis=1)
+        return Cost(self.nme(points) - self.nme(reference), float(np.median(moved)))
 
 
 def layer_sensitivities(

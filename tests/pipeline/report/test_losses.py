@@ -36,7 +36,7 @@ def test_engines_that_part_are_named_with_their_values(fake_run: Path) -> None:
     ]
     first = section.blocks[0]
     assert isinstance(first, Text)
-    assert "INT8 adds 0.100 points and moves landmarks by 1.10 px" in first.text
+    assert "INT8 adds 0.100 points and moves landmarks by 1.100 px" in first.text
 
 
 def test_without_an_explanation_there_is_no_section(fake_run: Path) -> None:

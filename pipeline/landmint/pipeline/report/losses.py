@@ -50,11 +50,11 @@ def in_words(explanation: Explanation) -> str:
     """The whole in a few sentences."""
     built, simulated = explanation.built, explanation.simulated
     return (
-        f"On {thousands(explanation.faces)} faces of {explanation.split}, the float32 ONNX graph "
+        f"On {thousands(explanation.faces)} faces ({explanation.split}), the float32 ONNX graph "
         f"has an NME of {percent(explanation.float_nme)} %. INT8 adds "
-        f"{percent(built.nme_rise, 3)} points and moves landmarks by {number(built.drift_px)} px "
-        f"of the crop; the simulation that the layers are told apart with moves them by "
-        f"{number(simulated.drift_px)} px."
+        f"{percent(built.nme_rise, 3)} points and moves landmarks by {number(built.drift_px, 3)} "
+        f"px of the crop on the median face; the simulation that the layers are told apart with "
+        f"moves them by {number(simulated.drift_px, 3)} px."
     )
 
 
