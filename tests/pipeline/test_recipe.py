@@ -109,7 +109,7 @@ def test_the_markup_of_the_faces_is_that_of_the_networks(tmp_path: Path) -> None
         ("epochs = 3", "epochs = 0", "14: teacher.fit.epochs: should be greater than or equal"),
         ("epochs = 3", 'precision = "fp8"', '14: teacher.fit.precision: unknown value "fp8"'),
         ('markup = "68"', 'markup = "67"', "6: faces.markup: unknown markup '67'; choices: 68, 98"),
-        ('"300w"', '"cofw"', "4: faces.kind: unknown kind of faces 'cofw'; choices: synthetic"),
+        ('"300w"', '"menpo"', "4: faces.kind: unknown kind of faces 'menpo'; choices: synthetic"),
         ('"pipnet"', '"pipnt"', "17: student.model.name: unknown model 'pipnt'; did you mean 'pip"),
         ("stride = 16", 'markup = "98"', "20: student.model.markup: is 98, but the faces have"),
         ("stride = 16", "crop_scale = 2", "20: student.model.crop_scale: is 2.0, but the teacher"),
