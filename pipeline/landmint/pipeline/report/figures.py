@@ -290,17 +290,12 @@ def layer_losses(explanation: Explanation) -> str:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
         drifts = [layer.alone.drift_px if layer.alone else 0.0 for layer in layers]
         upper.bar(range(len(layers)), drifts, color=color, width=0.8)
-        for place in np.argsort(drifts)[::-1][:_NAMED_LAYERS]:
-            upper.annotate(
-                layers[place].place,
-                (place, drifts[place]),
-                xytext=(4, -3),
-                textcoords="offset points",
-                fontsize=9,
-                color=INK,
-                rotation=35,
-            )
-        upper.set_ylim(0, max([*drifts, 1e-6]) * 1.5)
+        names = []
+        for rank, place in enumerate(np.argsort(drifts)[::-1][:_NAMED_LAYERS], start=1):
+            upper.text(place, drifts[place], str(rank), ha="center", va="bottom", fontsize=10)
+            names.append(f"{rank}  {layers[place].place}")
+        upper.text(1, 1, "\n".join(names), ha="right", va="top", transform=upper.transAxes)
+        upper.set_ylim(0, max([*drifts, 1e-6]) * 1.35)
         upper.set_ylabel("alone, px moved")
         noise = [layer.snr_db for layer in layers]
         lower.plot(range(len(layers)), noise, color=color, linewidth=1.4)
