@@ -21,6 +21,7 @@ from landmint.pipeline import cli
 from landmint.pipeline.recipe import load_recipe
 from landmint.pipeline.run import Run, training_settings
 from landmint.runtime.bundle import Bundle
+from landmint.runtime.files import sha256_file
 
 pytestmark = pytest.mark.slow
 
@@ -227,6 +228,35 @@ def test_each_verb_works_alone(copy: Path) -> None:
     done = _landmint(copy, "predict", face, "--bundle", "int8", "--box", "16,16,32,32")
     assert done.exit_code == 0, done.stderr
     assert (copy / "predictions" / f"{face.stem}.json").is_file()
+
+
+def test_qat_stands_between_student_and_int8(copy: Path) -> None:
+    text = RECIPE + "\n[qat]\nepochs = 1\n"
+    (copy / "tiny.toml").write_text(text, encoding="utf-8")
+    done = _landmint(copy, "run", "tiny.toml", "--until", "bundle")
+    assert done.exit_code == 0, done.stderr
+    again = {"qat": False, "bundle": False}
+    ready = dict.fromkeys(("faces", "teacher", "student", "float-bundle"), True)
+    assert _current(done.stderr) == ready | again
+    run = copy / "runs" / "tiny"
+    bundle, before = (Bundle.open(run / name) for name in ("bundle", "float-bundle"))
+    about = bundle.manifest.provenance["qat"]
+    assert about["settings"]["epochs"] == 1
+    assert about["sha256"] == sha256_file(run / "qat" / "model.safetensors")
+    assert about["sha256"] != bundle.manifest.provenance["student"]["sha256"]
+    kept = "onnx/float32.onnx"
+    assert bundle.manifest.files[kept] == before.manifest.files[kept]
+    ranges = json.loads((run / "bundle" / "ranges.json").read_text(encoding="utf-8"))
+    assert ranges["about"]["weights from"] == "quantisation-aware training"
+    student = "runs/tiny/student/model.safetensors"
+    done = _landmint(copy, "qat", student, "--recipe", "tiny.toml", "--out", "q")
+    assert done.exit_code == 0, done.stderr
+    weights, recipe = done.stdout.strip(), ("--recipe", "tiny.toml")
+    done = _landmint(
+        copy, "quantize", "runs/tiny/float-bundle", *recipe, "--adapted", weights, "--out", "b"
+    )
+    assert done.exit_code == 0, done.stderr
+    assert "qat" in Bundle.open(copy / "b").manifest.provenance
 
 
 def test_verbs_that_need_faces_say_so(made: Path) -> None:

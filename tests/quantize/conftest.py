@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+import torch
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
+from torch import Tensor, nn
 
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.decision import decide
@@ -21,6 +23,8 @@ from landmint.runtime.crop import box_of
 from landmint.runtime.markup import get_markup
 from landmint.train.faces.face import Face, FaceSet, face_set
 from landmint.train.faces.pose import POSE_MODEL
+from landmint.train.models import ModelConfig
+from landmint.train.models.base import LandmarkModel, conv_bn_relu
 
 SIZE, GRID, POINTS = 32, 8, 68
 NEIGHBOURS = tuple(tuple((i + step) % POINTS for step in (1, 2)) for i in range(POINTS))
@@ -199,6 +203,53 @@ def twins(
     onnx.save(_spoilt(graph_of("coordinates")), source)
     quantize(job_of(source, target, tensors, contract_of("coordinates")))
     return onnx.load(source), onnx.load(target)
+
+
+class TinyNetwork(LandmarkModel):
+    """The same difficulties in torch: batch norms, a gate, a residual; coordinates."""
+
+    def __init__(self) -> None:
+        """Seeded weights, and statistics that are no defaults."""
+        config = ModelConfig(name="pfld", input_size=SIZE)
+        super().__init__(config, _contract("coordinates"))
+        torch.manual_seed(3)
+        self.stem = nn.Conv2d(3, 16, 3, 2, 1, bias=False)
+        self.stem_norm = nn.BatchNorm2d(16)
+        self.deep = conv_bn_relu(16, 16, 3, padding=1, groups=16)
+        self.squeeze, self.expand = nn.Conv2d(16, 8, 1), nn.Conv2d(8, 16, 1)
+        self.thin = nn.Conv2d(16, 16, 1)
+        self.wide = conv_bn_relu(16, 32, 3, stride=2, padding=1)
+        self.coordinates = nn.Linear(32, 2 * POINTS)
+        nn.init.constant_(self.coordinates.bias, 0.5)
+        for norm in self.modules():
+            if isinstance(norm, nn.BatchNorm2d) and norm.running_var is not None:
+                nn.init.uniform_(norm.weight, -1.5, 1.5)
+                nn.init.normal_(norm.bias, 0.3, 0.3)
+                nn.init.uniform_(norm.running_var, 0.1, 0.5)
+
+    def features(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The stem's map and the last one."""
+        stem = nn.functional.hardswish(self.stem_norm(self.stem(images)))
+        deep = self.deep(stem)
+        squeezed = self.squeeze(deep.mean((2, 3), keepdim=True)).relu_()
+        gated = deep * nn.functional.hardsigmoid(self.expand(squeezed))
+        return stem, self.wide(stem + self.thin(gated))
+
+    def head(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Coordinates (B, 2L)."""
+        return {"coordinates": self.coordinates(features[-1].mean((2, 3)))}
+
+
+@pytest.fixture(scope="session")
+def make_tiny() -> Callable[[], LandmarkModel]:
+    """Makes the same small network each time, in eval mode."""
+    return lambda: TinyNetwork().eval()
+
+
+@pytest.fixture
+def tiny_network(make_tiny: Callable[[], LandmarkModel]) -> LandmarkModel:
+    """A small network, in eval mode."""
+    return make_tiny()
 
 
 @pytest.fixture

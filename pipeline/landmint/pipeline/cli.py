@@ -218,6 +218,35 @@ def distill(
 
 
 @_verb
+def qat(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="The student's model.safetensors.")
+    ],
+    recipe: Annotated[
+        Path,
+        typer.Option("--recipe", metavar="RECIPE", help="Of the student; \\[qat] says how."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for weights, checkpoints and logs.")],
+    teacher: Annotated[
+        Path | None,
+        typer.Option(metavar="CHECKPOINT", help="The teacher's, to learn from it as well."),
+    ] = None,
+    faces: FacesOption = None,
+) -> None:
+    """Quantisation-aware training: let a trained student learn to bear INT8.
+
+    It is rounded as its INT8 form will be and guided by what it said before. Give the weights that
+    come out to `landmint quantize --adapted`.
+
+    Examples:
+        landmint qat runs/demo/student/model.safetensors --recipe recipes/demo.toml --out q
+    """
+    from landmint.pipeline import verbs
+
+    verbs.qat(checkpoint, recipe, out, teacher, faces)
+
+
+@_verb
 def export(
     checkpoint: Annotated[
         Path, typer.Argument(metavar="CHECKPOINT", help="A network's model.safetensors.")
@@ -257,6 +286,10 @@ def quantize(
     out: Annotated[Path, typer.Option(help="The new bundle's folder.")],
     recipe: RecipeOption = None,
     faces: FacesOption = None,
+    adapted: Annotated[
+        Path | None,
+        typer.Option(metavar="CHECKPOINT", help="Make them of these weights, of `landmint qat`."),
+    ] = None,
     explain: Annotated[
         bool,
         typer.Option(
@@ -281,12 +314,13 @@ def quantize(
 
     Examples:
         landmint quantize bundle --recipe recipes/demo.toml --out int8-bundle
+        landmint quantize bundle --recipe recipes/demo.toml --adapted q/model.safetensors --out b
         landmint quantize bundle --faces /data/my-300w --out int8-bundle --explain
         landmint quantize bundle --recipe r.toml --out int8-bundle --fallback-budget 0.05
     """
     from landmint.pipeline import verbs
 
-    return verbs.quantize(bundle, out, recipe, faces, explain, fallback_budget)
+    return verbs.quantize(bundle, out, recipe, faces, adapted, explain, fallback_budget)
 
 
 @_verb

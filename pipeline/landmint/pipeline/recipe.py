@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 from landmint.export.config import ExportConfig
 from landmint.pipeline.measure_config import GateConfig, MeasureConfig
 from landmint.pipeline.toml_lines import Key, key_lines, line_of
-from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.config import QatConfig, QuantizeConfig
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import MARKUPS
 from landmint.train.config import DistillConfig, LossConfig
@@ -61,6 +61,8 @@ class Recipe(BaseModel):
     """The network that is deployed."""
     distill: DistillConfig = DistillConfig()
     """What the student learns from the teacher."""
+    qat: QatConfig | None = None
+    """How the trained student learns to bear INT8. Without it, INT8 is made of the student."""
     export: ExportConfig = ExportConfig()
     """The float forms."""
     quantize: QuantizeConfig = QuantizeConfig()

@@ -15,6 +15,7 @@ from landmint.pipeline.progress import Bar, Screen
 from landmint.pipeline.recipe import NetworkRecipe, Recipe
 from landmint.pipeline.stages import Stage, files_digest, run_stages, tree_signature
 from landmint.pipeline.summaries import FACES_FILE, SUMMARIES
+from landmint.quantize.config import QatConfig
 from landmint.runtime.bundle import MANIFEST, Bundle
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import digest, read_json, sha256_file, write_json
@@ -40,6 +41,7 @@ REVISIONS: Mapping[str, int] = {
     "faces": 1,
     "teacher": 1,
     "student": 1,
+    "qat": 1,
     "float-bundle": 2,
     "bundle": 1,
     "measurements": 2,
@@ -131,13 +133,14 @@ class Run:
     def stages(self) -> tuple[Stage, ...]:
         """All stages in their order."""
         recipe = self.recipe
-        said = recipe.model_dump(mode="json", exclude={"teacher", "student"})
+        said = recipe.model_dump(mode="json", exclude={"teacher", "student", "qat"})
         lesson = {"distill": said["distill"] if recipe.teacher else None}
         taught = ("teacher",) if recipe.teacher else ()
         converters, quantizers = installed(_CONVERTERS), installed(_QUANTIZERS)
         # As text: a later pattern counts for less than an earlier one, and digests sort keys.
         limits = json.dumps(said["gate"])
-        everything = ("faces", *taught, "student", "bundle", "measurements", "verdict")
+        adapted = ("qat",) if recipe.qat else ()
+        everything = ("faces", *taught, "student", *adapted, "bundle", "measurements", "verdict")
         return (
             self._stage("faces", (), self._faces_settings(), self._faces_outcome, resumes=True),
             *(self._teacher_stage(network) for network in [recipe.teacher] if network),
@@ -148,6 +151,7 @@ class Run:
                 _weights_outcome,
                 resumes=True,
             ),
+            *(self._qat_stage(qat, taught, lesson) for qat in [recipe.qat] if qat),
             self._stage(
                 "float-bundle",
                 ("faces", "student"),
@@ -156,7 +160,7 @@ class Run:
             ),
             self._stage(
                 "bundle",
-                ("faces", "float-bundle"),
+                ("faces", "float-bundle", *adapted),
                 {"quantize": said["quantize"], "tools": quantizers},
                 _bundle_outcome,
             ),
@@ -203,6 +207,19 @@ class Run:
         return self._stage(
             "teacher", ("faces",), settings, _weights_outcome, self._teacher_place, resumes=True
         )
+
+    def _qat_stage(
+        self, config: QatConfig, taught: tuple[str, ...], lesson: Mapping[str, Any]
+    ) -> Stage:
+        settings = {
+            "qat": config.model_dump(mode="json"),
+            "quantize": self.recipe.quantize.model_dump(mode="json"),
+            "tools": installed(_QUANTIZERS),
+            **training_settings(self.recipe.student),
+            **lesson,
+        }
+        needs = ("faces", *taught, "student")
+        return self._stage("qat", needs, settings, _weights_outcome, resumes=True)
 
     def _teacher_place(self, key: str) -> Path:
         """Where the teacher stands; a link in the run's folder leads there."""

@@ -7,6 +7,7 @@ inside the verbs, since a run that is up to date needs none of them.
 import json
 import os
 import shlex
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -97,6 +98,26 @@ def distill(recipe_path: Path, teacher: Path, out: Path, faces: Path | None) -> 
             f"{teacher} does not exist", remedy="give the model.safetensors of `landmint train`"
         )
     _train(recipe, recipe.student, out, teacher)
+
+
+def qat(
+    student: Path, recipe_path: Path, out: Path, teacher: Path | None, root: Path | None
+) -> None:
+    """Let a trained student learn to bear INT8.
+
+    Raises:
+        LandmintError: a file is missing, networks do not fit, or the training failed.
+    """
+    recipe = _recipe(recipe_path, root)
+    load_model(student)  # before the faces, which take longer
+    screen = Screen()
+    sets = {split: _faces_of(recipe, split, screen) for split in ("train", "val")}
+    from landmint.pipeline.work import adapt_network
+
+    with screen.bar("quantisation-aware training") as bar:
+        weights = adapt_network(recipe, student, sets["train"], sets["val"], out, bar, teacher)
+    screen.line(SUMMARIES["qat"](out))
+    print(weights)
 
 
 def _train(recipe: Recipe, network: NetworkRecipe, out: Path, teacher: Path | None) -> None:
@@ -221,16 +242,18 @@ def quantize(
     out: Path,
     recipe_path: Path | None,
     faces: Path | None,
+    weights: Path | None,
     explained: bool,
     fallback_budget: float | None,
 ) -> int:
-    """Add INT8 forms to a bundle; tell where they lose and search for layers to keep in float.
+    """Add INT8 forms to a bundle, of other weights if some are given; tell where they lose and search for layers to keep in float.
 
     Returns:
         0, or 5 when a fallback was searched for and some format has none within the budget.
 
     Raises:
-        LandmintError: the bundle is broken, or calibration and test faces overlap.
+        LandmintError: the bundle is broken, calibration and test faces overlap, or the weights are
+            those of another network.
     """
     bundle = Bundle.open(path)
     from landmint.quantize.bundle_quantize import quantize_bundle
@@ -238,10 +261,23 @@ def quantize(
     config = load_recipe(recipe_path).quantize if recipe_path else QuantizeConfig()
     explained = explained or config.explain or fallback_budget is not None
     config = config.model_copy(update={"explain": explained})
-    splits: tuple[Split, ...] = ("train", "test", "val") if explained else ("train", "test")
+    if weights is not None and fallback_budget is not None:
+        raise LandmintError(
+            "no fallback is searched for with adapted weights",
+            reason="they were trained with the layers rounded that the recipe rounds",
+            remedy="leave --fallback-budget away, or set quantize.float_layers and train again",
+        )
+    splits: tuple[Split, ...] = ("train", "test")
+    splits += ("val",) if explained or weights else ()
     recipe, sets = _faces(recipe_path, faces, bundle.manifest.contract.markup, splits)
-    with Screen().bar("quantize") as bar:
-        quantize_bundle(bundle, sets["train"], sets["test"], config, out, bar.step)
+    with Screen().bar("quantize") as bar, tempfile.TemporaryDirectory() as work:
+        adapted = None
+        if weights is not None:
+            from landmint.pipeline.work import adapted_config, export_adapted
+
+            config = adapted_config(config, weights)
+            adapted = export_adapted(weights, recipe, sets["val"], Path(work) / "adapted", bar)
+        quantize_bundle(bundle, sets["train"], sets["test"], config, out, bar.step, adapted)
     code = 0
     if explained:
         from landmint.pipeline.explaining import explain_into

@@ -4,6 +4,7 @@ Everything heavy is imported here and in what this imports; nothing else of the 
 this file before a stage has to run. The verbs that work alone call the same functions.
 """
 
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,28 @@ from typing import Any
 import torch
 
 from landmint.export.bundle_export import export_bundle
+from landmint.export.config import ExportConfig
 from landmint.pipeline.explaining import explain_into
 from landmint.pipeline.measuring import measure_into
 from landmint.pipeline.progress import Bar
-from landmint.pipeline.recipe import NetworkRecipe
+from landmint.pipeline.recipe import NetworkRecipe, Recipe
 from landmint.pipeline.report import write_report
 from landmint.pipeline.report.advice import advise_folder
 from landmint.pipeline.run import WEIGHTS, Run, faces_signature, training_settings
 from landmint.pipeline.summaries import FACES_FILE, training_figures
 from landmint.pipeline.verdicts import judge_folder, write_verdicts
 from landmint.quantize.bundle_quantize import quantize_bundle
+from landmint.quantize.config import QatConfig, QuantizeConfig
+from landmint.quantize.decision import RANGES, decide, write_decision
+from landmint.quantize.qat import (
+    QatTask,
+    calibration_crops,
+    carried,
+    fit_config,
+    float_graph,
+    simulate,
+    truth_task,
+)
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.contract import CropRule
 from landmint.runtime.files import sha256_file, write_json
@@ -131,6 +144,68 @@ def train_network(
     )
 
 
+def make_qat(run: Run, place: Path, bar: Bar) -> None:
+    """Let the trained student learn to bear INT8."""
+    teacher = run.place("teacher") / WEIGHTS if run.recipe.teacher else None
+    train, val = run.faces("train"), run.faces("val")
+    adapt_network(run.recipe, run.place("student") / WEIGHTS, train, val, place, bar, teacher)
+
+
+def adapt_network(
+    recipe: Recipe,
+    student: Path,
+    train: FaceSet,
+    val: FaceSet,
+    place: Path,
+    bar: Bar,
+    teacher: Path | None = None,
+) -> Path:
+    """Train a recipe's trained student on, rounded as it will be deployed.
+
+    Args:
+        recipe: how the student was trained, how it is quantised, and how it adapts.
+        student: its weights.
+        train: faces to learn from; some of them set the ranges.
+        val: faces to choose the weights on.
+        place: folder for weights, checkpoint and logs.
+        bar: told of every step.
+        teacher: weights of a trained network to learn from as well.
+
+    Returns:
+        the path of the adapted weights.
+
+    Raises:
+        LandmintError: a library is missing, faces, networks and settings do not fit, or the
+            training diverged.
+    """
+    bar.step("rounding the network as its INT8 graph does")
+    network, config, settings = load_model(student), recipe.qat or QatConfig(), recipe.student
+    # What corrects the weights of a network that was not trained for it would correct twice here.
+    int8 = recipe.quantize.model_copy(update={"equalise": False, "bias_correction": False})
+    graph = float_graph(network)
+    crops = calibration_crops(network.contract, graph, train, int8)
+    decision = decide(graph, crops, int8)
+    simulated = simulate(network, graph, decision, crops, int8)
+    truth = truth_task(network, settings.loss, train)
+    teaches = None if teacher is None else load_model(teacher)
+    files = {"student": student, "teacher": teacher}
+    identity = {role: sha256_file(file) for role, file in files.items() if file}
+    said = recipe.model_dump(mode="json", include={"qat", "quantize", "distill"})
+    weights = fit(
+        simulated,
+        QatTask(truth, network, config, teaches, recipe.distill),
+        train,
+        val,
+        settings.augment,
+        fit_config(settings.fit, config),
+        place,
+        lambda progress: _tell(bar, progress),
+        identity | said | {"loss": settings.loss.model_dump(mode="json")},
+    )
+    write_decision(place / RANGES, carried(decision, load_model(weights)))
+    return weights
+
+
 def _tell(bar: Bar, progress: Progress) -> None:
     metrics = progress.metrics
     note = f"epoch {min(progress.epoch + 1, progress.epochs)}/{progress.epochs}"
@@ -182,16 +257,48 @@ def provenance_of(run: Run) -> dict[str, Any]:
 
 def make_bundle(run: Run, place: Path, bar: Bar) -> None:
     """Add the INT8 forms, calibrated on training faces."""
-    quantize_bundle(
-        Bundle.open(run.place("float-bundle")),
-        run.faces("train"),
-        run.faces("test"),
-        run.recipe.quantize,
-        place,
-        bar.step,
-    )
+    with tempfile.TemporaryDirectory(prefix="landmint-") as work:
+        adapted, weights = None, run.place("qat") / WEIGHTS
+        if run.recipe.qat:
+            folder = Path(work) / "adapted"
+            adapted = export_adapted(weights, run.recipe, run.faces("val"), folder, bar)
+        quantize_bundle(
+            Bundle.open(run.place("float-bundle")),
+            run.faces("train"),
+            run.faces("test"),
+            adapted_config(run.recipe.quantize, weights) if adapted else run.recipe.quantize,
+            place,
+            bar.step,
+            adapted,
+        )
     if run.recipe.quantize.explain:
         explain_into(place, run.faces("val"), bar)
+
+
+def adapted_config(config: QuantizeConfig, weights: Path) -> QuantizeConfig:
+    """The same settings, in the ranges that the weights were trained in."""
+    return config.model_copy(update={"ranges": weights.parent / RANGES})
+
+
+def export_adapted(
+    weights: Path, recipe: Recipe | None, faces: FaceSet, folder: Path, bar: Bar
+) -> Bundle:
+    """The float forms of weights from quantisation-aware training, for `quantize_bundle`.
+
+    Args:
+        weights: of `adapt_network`.
+        recipe: what was used for that, if it is known.
+        faces: for the crops of the parity check.
+        folder: of the bundle.
+        bar: told of each step.
+    """
+    about = {
+        "settings": recipe.qat.model_dump(mode="json") if recipe and recipe.qat else {},
+        "figures": training_figures(weights.parent),
+        "sha256": sha256_file(weights),
+    }
+    config = recipe.export if recipe else ExportConfig()
+    return export_bundle(load_model(weights), faces, config, folder, about, bar.step)
 
 
 def make_measurements(run: Run, place: Path, bar: Bar) -> None:
@@ -218,6 +325,7 @@ WORK: Mapping[str, Callable[[Run, Path, Bar], None]] = {
     "faces": make_faces,
     "teacher": make_teacher,
     "student": make_student,
+    "qat": make_qat,
     "float-bundle": make_float_bundle,
     "bundle": make_bundle,
     "measurements": make_measurements,

@@ -95,6 +95,7 @@ def quantize_bundle(
     config: QuantizeConfig,
     final: Path,
     progress: Callable[[str], None] = lambda step: None,
+    adapted: Bundle | None = None,
 ) -> Bundle:
     """Write a bundle with every variant of `bundle` and the INT8 variants of `config.formats`.
 
@@ -110,11 +111,13 @@ def quantize_bundle(
         config: formats and calibration.
         final: folder of the new bundle.
         progress: told of each step before it starts.
+        adapted: float forms of the same network with the weights that INT8 is made of, where
+            quantisation-aware training made others.
 
     Raises:
         LandmintError: `config` wants an explanation of a bundle without ONNX; the calibration
-            set is too small, unsound or shares a face with the
-            evaluation set; or a converter failed, or made a variant that does not run.
+            set is too small, unsound or shares a face with the evaluation set; `adapted` is
+            another network; or a converter failed, or made a variant that does not run.
     """
     if config.explain and "onnx" not in config.formats:
         raise LandmintError(
@@ -126,11 +129,15 @@ def quantize_bundle(
     contract = bundle.manifest.contract
     features = partial(_features, bundle) if config.strategy == "features" else None
     chosen = calibrate(calibration, evaluation, contract, config, features)
+    provenance = dict(bundle.manifest.provenance)
+    if adapted is not None:
+        _check_same(bundle, adapted)
+        provenance["qat"] = dict(adapted.manifest.provenance)
 
     def build(folder: Path) -> Manifest:
         variants = _copy_float(bundle, folder)
         with tempfile.TemporaryDirectory(prefix="landmint-") as scratch:
-            work = _Work(bundle, folder, Path(scratch), config)
+            work = _Work(adapted or bundle, folder, Path(scratch), config)
             made = work.quantise(chosen, progress)
         if any(variant.decoded for variant in variants):
             made += decoded_twins(folder, contract, made, chosen.crops[:_TRIED_FACES])
@@ -138,6 +145,7 @@ def quantize_bundle(
         return replace(
             bundle.manifest,
             variants=tuple(variants),
+            provenance=provenance,
             tools={**bundle.manifest.tools, **installed(_TOOLS)},
             calibration=chosen.record,
         )
@@ -221,6 +229,15 @@ class _Work:
         files = (f"{name}{suffix}" for suffix in way.suffixes)
         there = tuple(file for file in files if (self.folder / file).is_file())
         return Variant(name, way.engine, there, source.layout, notes=read_json(notes))
+
+
+def _check_same(bundle: Bundle, adapted: Bundle) -> None:
+    if adapted.manifest.contract != bundle.manifest.contract:
+        raise LandmintError(
+            f"the adapted weights are not those of the network in {bundle.path}",
+            reason="their contracts differ",
+            remedy="give weights that `landmint qat` made of this bundle's network",
+        )
 
 
 def _copy_float(bundle: Bundle, folder: Path) -> list[Variant]:

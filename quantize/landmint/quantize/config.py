@@ -49,3 +49,18 @@ class QuantizeConfig(BaseModel):
     times as long there); ARM runs both."""
     reduce_range: bool = False
     """ONNX Runtime: weights of 7 bits, for x86 processors without VNNI, where 8 bits overflow."""
+
+
+class QatConfig(BaseModel):
+    """How a trained student learns to bear INT8."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    epochs: int = Field(default=4, ge=1)
+    """Passes over the training faces."""
+    learning_rate: float = Field(default=1e-4, gt=0)
+    """Highest learning rate; it falls from there as the student's schedule says."""
+    alpha: float = Field(default=0.5, ge=0, le=1)
+    """Share of the student's own float copy: loss = (1 - alpha) task + alpha copy."""
+    feature_weight: float = Field(default=0.1, ge=0)
+    """Weight, within the copy's part, of imitating its features."""

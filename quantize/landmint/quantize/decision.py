@@ -103,7 +103,7 @@ def decide(
     """
     factors = equalising(model) if config.equalise else {}
     model = _equalised(model, factors)
-    weights = _weights(model.graph)
+    weights = weight_tops(model.graph)
     extremes = observe(model, tensors, faces)
     counts = histograms(model, tensors, extremes) if config.calibrator in COUNTING else {}
     activations = {
@@ -134,7 +134,7 @@ def layers_of(graph: onnx.GraphProto) -> list[NodeProto]:
     return [n for n in graph.node if n.op_type in WEIGHTED and n.input[1] in constants]
 
 
-def _weights(graph: onnx.GraphProto) -> dict[str, tuple[float, ...]]:
+def weight_tops(graph: onnx.GraphProto) -> dict[str, tuple[float, ...]]:
     """Greatest magnitude per output channel of each layer's weight.
 
     Raises:

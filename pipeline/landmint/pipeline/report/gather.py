@@ -31,8 +31,13 @@ from landmint.train.models import load_model
 from landmint.train.models.complexity import complexity
 
 WEIGHTS = "model.safetensors"
-STAGES = (*("faces", "teacher", "student", "float-bundle", "bundle", "measurements", "verdict"),)
+STAGES = (
+    *("faces", "teacher", "student", "qat", "float-bundle", "bundle", "measurements", "verdict"),
+)
 """In the order of the work; the report itself is not among them."""
+
+ROLES = {"teacher": "teacher", "student": "student", "qat": "adapted student"}
+"""What is trained, as the page calls it, by the name of its stage."""
 
 
 def gather(run_dir: Path) -> RunRecord:
@@ -49,7 +54,7 @@ def gather(run_dir: Path) -> RunRecord:
     told = _optional_json(run_dir / "faces" / FACES_FILE)
     judged = _optional_json(run_dir / "verdict" / VERDICT_FILE)
     told_losses = run_dir / "bundle" / EXPLANATION
-    networks = (_network(role, run_dir / role, provenance) for role in ("teacher", "student"))
+    networks = (_network(name, run_dir / name, provenance) for name in ROLES)
     return RunRecord(
         name=str(asked.get("name") or provenance.get("recipe") or manifest.name),
         about=str(asked.get("about") or provenance.get("about", "")),
@@ -94,7 +99,7 @@ def _faces(told: Mapping[str, Any], provenance: Mapping[str, Any]) -> tuple[tupl
     return tuple(facts)
 
 
-def _network(role: str, folder: Path, provenance: Mapping[str, Any]) -> Network | None:
+def _network(stage: str, folder: Path, provenance: Mapping[str, Any]) -> Network | None:
     weights = folder / WEIGHTS
     if not weights.is_file():
         return None
@@ -111,13 +116,13 @@ def _network(role: str, folder: Path, provenance: Mapping[str, Any]) -> Network 
         ("multiply-accumulates", f"{size.macs / 1e9:.3f} billion a face"),
     ]
     rows = _history(folder / HISTORY_FILE)
-    known = provenance.get(role) or {}
+    known = provenance.get(stage) or {}
     if rows:
         facts += _training_facts(rows)
     if "sha256" in known:
         facts.append(("weights, sha256", str(known["sha256"])))
     return Network(
-        role=role,
+        role=ROLES[stage],
         facts=tuple(facts),
         loss=_curves(rows, {"loss": "loss"}),
         error=_curves(rows, {"val_nme": "validation NME, %"}, scale=100),

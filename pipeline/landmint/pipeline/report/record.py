@@ -20,7 +20,7 @@ class Network:
     """One trained network."""
 
     role: str
-    """"teacher" or "student"."""
+    """"teacher", "student", or "adapted student": the student after quantisation-aware training."""
     facts: tuple[tuple[str, str], ...]
     """Name and value, to be read."""
     loss: tuple[Curve, ...] = ()

@@ -1,0 +1,209 @@
+"""Quantisation-aware training: a trained network goes on learning while it is rounded as deployed.
+
+What comes out is a float network of the same architecture, whose weights bear rounding better, and
+the ranges that it was trained in; both are exported and quantised like any other. Not a second way
+to INT8.
+"""
+
+import copy
+import dataclasses
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from landmint.export.graphs import ending_at
+from landmint.export.to_onnx import to_onnx
+from landmint.quantize import int8_onnx
+from landmint.quantize.config import QatConfig, QuantizeConfig
+from landmint.quantize.decision import Decision, weight_tops
+from landmint.quantize.fake_quant import FakeQuantised
+from landmint.quantize.features import features_of
+from landmint.quantize.integer_friendly import make_friendly
+from landmint.quantize.job import Job
+from landmint.quantize.placement import placement_of
+from landmint.quantize.ranges import run_all
+from landmint.quantize.strategies import choose
+from landmint.runtime.contract import Contract
+from landmint.runtime.crop import normalise
+from landmint.runtime.decode import decode
+from landmint.train import losses
+from landmint.train.config import DistillConfig, LossConfig
+from landmint.train.distill import DistillTask
+from landmint.train.evaluate import crop_faces
+from landmint.train.faces.face import FaceSet
+from landmint.train.fit_config import FitConfig
+from landmint.train.models.base import LandmarkModel
+from landmint.train.tasks import Batch, Lesson, Parts, Task, task_for
+
+TRAINED = "quantisation-aware training"
+"""What a file of ranges says of weights that came of it."""
+
+
+def float_graph(network: LandmarkModel) -> onnx.ModelProto:
+    """The float32 ONNX graph of a network, as a bundle has it."""
+    with tempfile.TemporaryDirectory(prefix="landmint-") as work:
+        to_onnx(network, Path(work) / "float32.onnx")
+        return onnx.load(Path(work) / "float32.onnx")
+
+
+def calibration_crops(
+    contract: Contract, graph: onnx.ModelProto, faces: FaceSet, config: QuantizeConfig
+) -> NDArray[np.float32]:
+    """The crops (N, 3, S, S) that INT8 of a float graph is calibrated on, chosen from these faces.
+
+    Raises:
+        LandmintError: there are too few faces, or an image cannot be read.
+    """
+    chosen = choose(faces, config, partial(features_of, graph, contract))
+    return normalise(crop_faces(chosen, contract).crops, contract)
+
+
+def int8_graph(
+    contract: Contract,
+    graph: onnx.ModelProto,
+    decision: Decision,
+    tensors: NDArray[np.float32],
+    config: QuantizeConfig,
+) -> onnx.ModelProto:
+    """The INT8 twin of a float graph, for ONNX Runtime."""
+    with tempfile.TemporaryDirectory(prefix="landmint-") as work:
+        source, target = Path(work) / "float32.onnx", Path(work) / "int8.onnx"
+        int8_onnx.quantize(Job(source, target, graph, decision, tensors, contract, config))
+        return onnx.load(target)
+
+
+def simulate(
+    network: LandmarkModel,
+    graph: onnx.ModelProto,
+    decision: Decision,
+    tensors: NDArray[np.float32],
+    config: QuantizeConfig,
+) -> FakeQuantised:
+    """A copy of a network that rounds as its INT8 graph for ONNX Runtime does.
+
+    Args:
+        network: trained.
+        graph: of `float_graph`.
+        decision: the ranges.
+        tensors: (N, 3, S, S) calibration crops; the first one tells which tensor is which.
+        config: how INT8 is made.
+
+    Raises:
+        LandmintError: the INT8 graph rounds what the network does not compute.
+    """
+    placement = placement_of(int8_graph(network.contract, graph, decision, tensors, config))
+    friendly, _ = make_friendly(graph)
+    crop = tensors[:1]
+    inner = [name for node in friendly.graph.node for name in node.output]
+    values = {network.contract.input_name: crop, **run_all(ending_at(friendly, inner), crop)}
+    return FakeQuantised(copy.deepcopy(network), placement, values)
+
+
+def carried(decision: Decision, network: LandmarkModel) -> Decision:
+    """The ranges that a network was trained in, with the ends of the weights that came of it.
+
+    To observe activations anew would move the levels that the weights have settled on, and to
+    correct biases would correct twice.
+    """
+    about = {**decision.about, "bias_correction": False, "weights from": TRAINED}
+    weights = weight_tops(float_graph(network).graph)
+    return dataclasses.replace(decision, weights=weights, bias_shifts={}, about=about)
+
+
+def truth_task(network: LandmarkModel, config: LossConfig, faces: FaceSet) -> Task:
+    """The task on the true landmarks: the student's own, but that PFLD's gives way to Wing.
+
+    PFLD's loss wants a pose net that is trained with the student and not kept with its weights.
+    """
+    if network.contract.head.kind == "coordinates":
+        config = config.model_copy(update={"kind": "wing"})
+    return task_for(network, config, faces)
+
+
+def fit_config(student: FitConfig, config: QatConfig) -> FitConfig:
+    """The student's training loop, shorter, slower, and in 32 bits."""
+    changed = {
+        "epochs": config.epochs,
+        "learning_rate": config.learning_rate,
+        "warmup_epochs": 0.0,
+        "frozen_norms": 1.0,  # in the deployed graph they are folded
+        "precision": "32",  # half precision would round before the levels do
+    }
+    return student.model_copy(update=changed)
+
+
+class QatTask(Task):
+    """A network's own task, mixed with what it said before it was rounded.
+
+    Loss = (1 - alpha) truth + alpha copy, and within (1 - alpha) the teacher has the share that it
+    had in distillation. Of the teacher's features nothing is imitated: that goes through
+    convolutions which are not kept with the student's weights. The copy's own stand in.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        network: LandmarkModel,
+        config: QatConfig,
+        teacher: LandmarkModel | None = None,
+        distill: DistillConfig | None = None,
+    ) -> None:
+        """Keep a frozen copy of the float network.
+
+        Args:
+            task: on the true landmarks.
+            network: trained, and not rounded.
+            config: weights.
+            teacher: a trained heatmap network, if there is one.
+            distill: what the teacher counts; its precision.
+
+        Raises:
+            LandmintError: teacher and student do not fit each other.
+        """
+        super().__init__()
+        self.own = task
+        self.truth = task
+        if teacher is not None:
+            settings = (distill or DistillConfig()).model_copy(update={"feature_weight": 0.0})
+            self.truth = DistillTask(task, network, teacher, settings)
+        self.config = config
+        self.before = FloatCopy(network)
+
+    def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
+        """The task's own parts times 1 - alpha; the copy's, named "copy_...", times alpha."""
+        alpha, weight = self.config.alpha, self.config.feature_weight
+        maps, lesson = self.before.explain(batch["images"])
+        unlike = [losses.relative_mse(own, tap) for own, tap in zip(features, maps, strict=True)]
+        copied = self.own.lesson_parts(outputs, lesson)
+        copied["features"] = weight * torch.stack(unlike).mean()
+        truth = self.truth.parts(features, outputs, batch)
+        return {name: (1 - alpha) * part for name, part in truth.items()} | {
+            f"copy_{name}": alpha * part for name, part in copied.items()
+        }
+
+
+class FloatCopy:
+    """A frozen copy of a network. Not a module, lest it be trained and saved."""
+
+    def __init__(self, network: LandmarkModel) -> None:
+        """Copy and freeze."""
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def explain(self, images: Tensor) -> tuple[tuple[Tensor, ...], Lesson]:
+        """Its features, and what it says, of crops (B, 3, S, S)."""
+        self.network.to(images.device)
+        contract = self.network.contract
+        features = self.network.features(images)
+        outputs = self.network.head(features)
+        points, _ = decode(contract, {name: maps.cpu().numpy() for name, maps in outputs.items()})
+        where = torch.from_numpy((points + 0.5) / contract.input_size).to(features[-1])
+        heatmaps = outputs.get("heatmaps", outputs.get("cls", features[-1]))
+        sure = torch.ones_like(where[..., 0])
+        return features, Lesson(heatmaps, where, sure, features[-1])
