@@ -246,7 +246,9 @@ def quantize(
     explained: bool,
     fallback_budget: float | None,
 ) -> int:
-    """Add INT8 forms to a bundle, of other weights if some are given; tell where they lose and search for layers to keep in float.
+    """Add INT8 forms to a bundle, of its own weights or of adapted ones.
+
+    It may tell where they lose, and search for layers to keep in float.
 
     Returns:
         0, or 5 when a fallback was searched for and some format has none within the budget.
