@@ -261,6 +261,7 @@ def test_pretrained_weights_that_cannot_be_had_are_an_error_with_a_remedy(
 def test_every_model_says_which_taps_imitate_the_teacher() -> None:
     assert {name: len(model_class(name).IMITATES) for name in MODELS} == {
         "hrnet": 1,
+        "fan": 1,
         "pipnet": 1,
         "pfld": 0,
         "mobilefan": 3,
