@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import openvino
 import pytest
 import torch
 from ai_edge_litert.interpreter import Interpreter
@@ -193,6 +194,31 @@ def test_int8_is_smaller_and_says_what_it_cost(bundle: Bundle, made: Bundle) -> 
         before = bundle.size_bytes(bundle.variant(f"{format_}/float32"))
         assert made.size_bytes(variant) < 0.6 * before
         assert re.match(r"mean \d+\.\d+ px, p95 \d+\.\d+ px", variant.notes["drift"])
+
+
+def test_nncf_draws_ranges_of_its_own_and_corrects_biases(
+    bundle: Bundle, module_faces: Callable[..., FaceSet]
+) -> None:
+    """An IR read from ONNX hides its biases from NNCF, which then corrects none in silence."""
+    graph = onnx.load(bundle.entry(bundle.variant("onnx/float32"))).graph
+    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    before = [constants[name] for node in graph.node for name in node.input[2:]]
+    chosen = next(node.name for node in graph.node if node.op_type == "Conv")
+    config = QuantizeConfig(size=4, formats=("openvino",), nncf=True, float_layers=(chosen,))
+    faces, test = module_faces("nncf", 4), module_faces("nobody", 1)
+    made = quantize_bundle(bundle, faces, test, config, bundle.path.with_name("nncf"))
+    variant = made.variant("openvino/int8")
+    assert variant.notes["ranges"] == "NNCF's own" and variant.notes["float layers"] == chosen
+    session = load_engine("openvino").load(
+        made.entry(variant), made.contract_of(variant), threads=1
+    )
+    assert re.fullmatch(r"[iu]8 \d+, f32 1", session.executed_precision)
+    model = openvino.Core().read_model(made.entry(variant))
+    adds = [node for node in model.get_ordered_ops() if node.get_type_name() == "Add"]
+    behind = [node.input_value(1).get_node() for node in adds]
+    after = [c.get_data().ravel() for c in behind if c.get_type_name() == "Constant"]
+    changed = [not any(np.array_equal(new, old) for old in before) for new in after]
+    assert sum(changed) > len(before) / 2
 
 
 def test_openvino_leaves_a_coordinates_head_in_float(

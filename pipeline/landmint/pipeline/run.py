@@ -54,7 +54,7 @@ _CONVERTERS = (
     *("torch", "timm", "onnx", "onnxscript", "onnxsim", "onnx2tf", "tensorflow"),
     *("openvino", "tensorrt"),
 )
-_QUANTIZERS = (*_CONVERTERS, "onnxruntime", "ai-edge-litert", "ai-edge-quantizer")
+_QUANTIZERS = (*_CONVERTERS, "onnxruntime", "nncf", "ai-edge-litert", "ai-edge-quantizer")
 
 
 class Run:

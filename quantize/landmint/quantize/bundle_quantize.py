@@ -35,7 +35,7 @@ _GRAPH = "onnx/float32"
 _DECIDER = ("onnx", "onnxruntime")
 _WORKER = "landmint.quantize.worker"
 _TRIED_FACES = 8  # on which a fused decode is compared with numpy's
-_TOOLS = ("onnx", "onnxruntime", "openvino", "ai-edge-quantizer", "tensorrt")
+_TOOLS = ("onnx", "onnxruntime", "openvino", "nncf", "ai-edge-quantizer", "tensorrt")
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ class _Way:
     """Of the files that may come of it, what the engine opens first."""
     target: str
     """Suffix of the file that the quantiser writes."""
+    module: str
+    """Of this room, whose `quantize` does it."""
 
 
 _WAYS: Mapping[Format, _Way] = MappingProxyType(
@@ -62,6 +64,7 @@ _WAYS: Mapping[Format, _Way] = MappingProxyType(
             packages=(),
             suffixes=(".onnx",),
             target=".onnx",
+            module="int8_onnx",
         ),
         "openvino": _Way(
             source="openvino/float32",
@@ -69,6 +72,7 @@ _WAYS: Mapping[Format, _Way] = MappingProxyType(
             packages=("openvino",),
             suffixes=(".xml", ".bin"),
             target=".xml",
+            module="int8_openvino",
         ),
         "tflite": _Way(
             source="tflite/float32",
@@ -76,6 +80,7 @@ _WAYS: Mapping[Format, _Way] = MappingProxyType(
             packages=("ai_edge_litert", "ai_edge_quantizer", "flatbuffers"),
             suffixes=(".tflite",),
             target=".tflite",
+            module="int8_tflite",
         ),
         "tensorrt": _Way(
             source="onnx/float32",
@@ -83,9 +88,11 @@ _WAYS: Mapping[Format, _Way] = MappingProxyType(
             packages=(),
             suffixes=(".engine", ".onnx"),
             target=".onnx",
+            module="int8_tensorrt",
         ),
     }
 )
+_NNCF_WAY = replace(_WAYS["openvino"], packages=("openvino", "nncf"), module="int8_openvino_nncf")
 
 
 def quantize_bundle(
@@ -176,7 +183,7 @@ class _Work:
                 run.
         """
         formats = list(dict.fromkeys(self.config.formats))
-        reasons = {format_: self._missing(_WAYS[format_]) for format_ in formats}
+        reasons = {format_: self._missing(self._way(format_)) for format_ in formats}
         if not all(reasons.values()):
             progress("decide the range of every tensor")
             np.save(self.scratch / "crops.npy", chosen.crops)
@@ -186,6 +193,9 @@ class _Work:
             progress(f"quantise to {format_} and run it")
             variants.append(self._variant(format_, reasons[format_]))
         return variants
+
+    def _way(self, format_: Format) -> _Way:
+        return _NNCF_WAY if format_ == "openvino" and self.config.nncf else _WAYS[format_]
 
     def _missing(self, way: _Way) -> str:
         """Why a format cannot be made here; empty when it can."""
@@ -212,13 +222,13 @@ class _Work:
 
     def _variant(self, format_: Format, reason: str) -> Variant:
         """Make one INT8 variant and run it on a few faces, in a process of its own."""
-        way, name = _WAYS[format_], f"{format_}/{PRECISION}"
+        way, name = self._way(format_), f"{format_}/{PRECISION}"
         if reason:
             return Variant(name, way.engine, layout=_layout_of(format_), reason=reason)
         source = self.bundle.variant(way.source)
         notes = self.scratch / f"{format_}.json"
         request = self._request("quantise", self.bundle.contract_of(source)) | {
-            "module": f"landmint.quantize.int8_{format_}",
+            "module": f"landmint.quantize.{way.module}",
             "source": str(self.bundle.entry(source).absolute()),
             "source_engine": source.engine,
             "target": str((self.folder / f"{name}{way.target}").absolute()),

@@ -44,6 +44,9 @@ class QuantizeConfig(BaseModel):
     """Layers that stay in float in every format, by the names of their nodes in onnx/float32."""
     explain: bool = False
     """Whether to tell where INT8 loses, layer by layer and engine by engine. It takes minutes."""
+    nncf: bool = False
+    """OpenVINO: let NNCF draw ranges of its own and correct all biases, instead of the decision
+    that the formats share. Landmarks then agree less with those of the other formats."""
     activations: Literal["uint8", "int8"] = "uint8"
     """ONNX Runtime: type of activations. On x86 its kernels want uint8 (int8 takes three to five
     times as long there); ARM runs both."""
