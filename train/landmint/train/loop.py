@@ -364,7 +364,7 @@ class Loop:
 
 @contextlib.contextmanager
 def _workers_end_too(stop: StopSignal) -> Iterator[None]:
-    """A signal to the whole process group ends the loader's processes, and torch tells that first.
+    """A signal to the whole group ends loader processes that just start; torch tells that first.
 
     It does so in the midst of a step: the last checkpoint stands, but none can be written.
     """

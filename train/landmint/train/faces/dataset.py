@@ -4,6 +4,7 @@ So batches are the same whatever the number of workers, and a run that was inter
 the batch that it would have seen. Not an evaluation: that crops as the device does, see evaluate.
 """
 
+import os
 import signal
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -290,8 +291,13 @@ def _collate(items: list[dict[str, Tensor]] | LandmintError) -> dict[str, Tensor
 
 
 def _start_worker(worker: int) -> None:
-    """One thread for each process; signals are left to the process that trains."""
+    """One thread for each process; signals are left to the process that trains.
+
+    What is sent to its whole group, as by Ctrl-C or a job's end, would kill this process too, and
+    torch would tell of that death wherever the other one then is.
+    """
     cv2.setNumThreads(0)
+    os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
