@@ -126,12 +126,7 @@ def quantize_bundle(
             set is too small, unsound or shares a face with the evaluation set; `adapted` is
             another network; or a converter failed, or made a variant that does not run.
     """
-    if config.explain and "onnx" not in config.formats:
-        raise LandmintError(
-            "there is nothing to explain without onnx",
-            reason="layers are looked at in the ONNX INT8 graph",
-            remedy='add "onnx" to quantize.formats, or explain nothing',
-        )
+    _refuse_to_explain_nothing(config)
     progress("choose calibration faces and compare them with the evaluation set")
     contract = bundle.manifest.contract
     features = partial(_features, bundle) if config.strategy == "features" else None
@@ -158,6 +153,15 @@ def quantize_bundle(
         )
 
     return write_bundle(final, build)
+
+
+def _refuse_to_explain_nothing(config: QuantizeConfig) -> None:
+    if config.explain and "onnx" not in config.formats:
+        raise LandmintError(
+            "there is nothing to explain without onnx",
+            reason="layers are looked at in the ONNX INT8 graph",
+            remedy='add "onnx" to quantize.formats, or explain nothing',
+        )
 
 
 def _features(bundle: Bundle, faces: Sequence[Face]) -> NDArray[np.float32]:
