@@ -130,11 +130,11 @@ def overview(results: Sequence[RunResult]) -> str:
     if not real:
         return "No run on real faces has been measured yet."
     rows = [
-        ["" if number_in_run else result.manifest.name, summary.name, *_figures(summary)]
+        ["" if number_in_run else result.name, summary.name, *_figures(summary)]
         for result in real
         for number_in_run, summary in enumerate(_measured(result))
     ]
-    parts = [markdown_table(("student", "variant", *_FIGURES), rows), *_footnotes(real)]
+    parts = [markdown_table(("recipe", "variant", *_FIGURES), rows), *_footnotes(real)]
     return "\n\n".join(parts)
 
 

@@ -48,8 +48,9 @@ def test_drawn_faces_are_no_real_faces(
 ) -> None:
     results.main(["--runs", str(fake_run.parent), "--root", str(documents)])
     readme = (documents / "README.md").read_text(encoding="utf-8")
-    assert "openvino/int8 |" not in readme
-    assert "No run on real faces" in readme
+    written = readme[readme.index(results.BEGIN) : readme.index(results.END)]
+    assert "openvino/int8 |" not in written
+    assert "No run on real faces" in written
 
 
 def test_a_document_without_markers_is_left_alone(results: ModuleType, tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ def test_real_faces_fill_the_readme(results: ModuleType, fake_run: Path) -> None
     text = results.overview([dataclasses.replace(run, manifest=manifest)])
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 2 + 8
-    assert text.count("pfld-own-112") == 1
+    assert text.count("| fake |") == 1
     assert len({row.count("|") for row in rows}) == 1
     assert "Not measured here: tensorrt/int8." in text
     assert "Imaginary CPU (2 cores, one thread a model)" in text
