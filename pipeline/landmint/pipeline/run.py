@@ -43,7 +43,7 @@ REVISIONS: Mapping[str, int] = {
     "student": 1,
     "qat": 1,
     "float-bundle": 2,
-    "bundle": 1,
+    "bundle": 2,
     "measurements": 2,
     "verdict": 2,
     "report": 2,

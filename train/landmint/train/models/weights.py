@@ -46,7 +46,7 @@ def read_model(path: Path) -> LandmarkModel:
     try:
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
         config = ModelConfig.model_validate_json(about["config"])
         contract = Contract.from_json(json.loads(about["contract"]))
     except (SafetensorError, KeyError, ValidationError, json.JSONDecodeError) as error:
