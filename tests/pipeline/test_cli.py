@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from landmint.pipeline import cli
 
 VERBS = (
-    *("run", "train", "distill", "export", "quantize", "measure", "gate", "report"),
+    *("run", "train", "distill", "label", "export", "quantize", "measure", "gate", "report"),
     *("predict", "doctor"),
 )
 

@@ -10,6 +10,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -49,6 +50,14 @@ SplitOption = Annotated[
     typer.Option(metavar="NAME", help="Folder or file of this split; may be given again."),
 ]
 _debug = False
+
+
+class Accelerator(StrEnum):
+    """Where a network runs."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
 
 
 data = typer.Typer(help="Look at a data set before training on it.", no_args_is_help=True)
@@ -215,6 +224,81 @@ def distill(
     from landmint.pipeline import verbs
 
     verbs.distill(recipe, teacher, out, faces)
+
+
+@_verb
+def label(
+    images: Annotated[
+        Path, typer.Argument(metavar="IMAGES", help="A folder of images, looked through below.")
+    ],
+    model: Annotated[
+        Path, typer.Option(metavar="CHECKPOINT", help="A network's model.safetensors.")
+    ],
+    out: Annotated[Path, typer.Option(help="The COCO-style JSON that is written.")],
+    boxes: Annotated[
+        str,
+        typer.Option(
+            metavar="WHERE",
+            help="found: faces are looked for; whole: each image is a face; or a data set that "
+            "knows the boxes, its folder or file; COCO-style JSON needs no landmarks for that.",
+        ),
+    ] = "found",
+    margin: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=0.49, help="whole: share of each side that is no face, at each edge."
+        ),
+    ] = 0.1,
+    kind: Annotated[
+        str | None, typer.Option(help="The data set's reader; see docs/adding-a-dataset.md.")
+    ] = None,
+    markup: Annotated[
+        str | None, typer.Option(help="The data set's landmark scheme, if not the network's.")
+    ] = None,
+    split: SplitOption = None,
+    min_confidence: Annotated[
+        float | None, typer.Option(help="Leave out faces whose mean confidence is lower.")
+    ] = None,
+    flip_test: Annotated[
+        bool,
+        typer.Option("--flip-test", help="Heatmaps: mean with the mirrored crop; twice the work."),
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Faces together in the network.")] = 32,
+    processes: Annotated[
+        int | None,
+        typer.Option(min=1, help="On each machine; one for each GPU, else core, by default."),
+    ] = None,
+    nodes: Annotated[
+        int, typer.Option(min=1, help="Machines; start the command on each with torchrun or Slurm.")
+    ] = 1,
+    accelerator: Annotated[
+        Accelerator, typer.Option(help="Where to run; auto takes the GPUs if there are any.")
+    ] = Accelerator.auto,
+) -> int:
+    """Let a trained network label any images, to train on: teacher or student, any head.
+
+    Run it again to go on where it was interrupted. Images that cannot be read are listed at the
+    end. Exit code 3 when no face was found at all.
+
+    Examples:
+        landmint label photographs --model runs/demo/teacher/model.safetensors --out labels.json
+        landmint label crops --model model.safetensors --out labels.json --boxes whole --margin 0.05
+        landmint label images --model model.safetensors --out labels.json --boxes boxes.json
+        landmint label images --model model.safetensors --out labels.json --min-confidence 0.4
+    """
+    from landmint.pipeline.labelling import BoxOptions, label_folder
+    from landmint.train.label import LabelConfig
+
+    where = BoxOptions(boxes, margin, kind, markup, tuple(split or ()))
+    config = LabelConfig(
+        flip_test=flip_test,
+        min_confidence=min_confidence,
+        batch_size=batch_size,
+        processes=processes,
+        nodes=nodes,
+        accelerator=accelerator.value,
+    )
+    return label_folder(images, model, out, where, config)
 
 
 @_verb

@@ -4,6 +4,7 @@ The cascade is bundled with OpenCV, so nothing is downloaded. It finds upright, 
 faces. Not a part of any measurement: those use the boxes of the data set.
 """
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,13 +35,7 @@ def find_faces(image: Image) -> list[Box]:
     Raises:
         NotMeasuredError: this OpenCV comes without its cascades.
     """
-    cascade = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / _CASCADE))
-    if cascade.empty():
-        raise NotMeasuredError(
-            f"this OpenCV has no {_CASCADE}",
-            reason="a face is looked for with OpenCV's bundled cascade",
-            remedy="pip install opencv-python-headless, or give the face with --box x,y,w,h",
-        )
+    cascade = _cascade()
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     shrink = min(1.0, _LONGEST_PX / max(gray.shape))
     if shrink < 1:
@@ -50,6 +45,19 @@ def find_faces(image: Image) -> list[Box]:
     )
     found = sorted(np.asarray(squares, dtype=np.float64).reshape(-1, 4).tolist(), key=_area)
     return [_landmark_box(square, shrink) for square in reversed(found)]
+
+
+@functools.cache
+def _cascade() -> cv2.CascadeClassifier:
+    """Read once: that takes as long as a small picture."""
+    cascade = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / _CASCADE))
+    if cascade.empty():
+        raise NotMeasuredError(
+            f"this OpenCV has no {_CASCADE}",
+            reason="a face is looked for with OpenCV's bundled cascade",
+            remedy="pip install opencv-python-headless, or say where the face is",
+        )
+    return cascade
 
 
 def _area(square: Sequence[float]) -> float:

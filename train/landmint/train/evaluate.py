@@ -178,7 +178,7 @@ def evaluate(
             if crops is None
             else FaceCrops(crops.crops[window], crops.matrices[window])
         )
-        parts.append(_predict(running, contract, some))
+        parts.append(predict_batch(running, contract, some))
     points = np.concatenate([part for part, _ in parts])
     sizes = face_sizes(truth)
     return Evaluation(
@@ -189,7 +189,9 @@ def evaluate(
     )
 
 
-def _predict(session: TorchSession, contract: Contract, some: FaceCrops) -> tuple[Floats, Floats]:
+def predict_batch(
+    session: TorchSession, contract: Contract, some: FaceCrops
+) -> tuple[Floats, Floats]:
     """Landmarks (N, L, 2) in image pixels and confidence (N, L), in one batch."""
     points, confidence = decode(contract, session.run(normalise(some.crops, contract)))
     return apply_affine(some.matrices, points), confidence

@@ -139,8 +139,14 @@ def workers_of(config: FitConfig) -> int:
     """Loader processes of each training process."""
     if config.workers is not None:
         return config.workers
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(8, max(1, (cores or 1) // config.devices - 1))
+    return min(8, max(1, cores_here() // config.devices - 1))
+
+
+def cores_here() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def strategy_of(config: FitConfig) -> str:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
@@ -28,13 +28,39 @@ from landmint.train.faces.row import (
 )
 
 
-class _Annotation(BaseModel):
-    """One face; other keys are left alone."""
+class _Boxed(BaseModel):
+    """A face that may have no landmarks; other keys are left alone."""
 
     id: int
     image_id: int
-    keypoints: list[float]
     bbox: tuple[float, float, float, float] | None = None
+
+
+class _Annotation(_Boxed):
+    """A face with landmarks."""
+
+    keypoints: list[float]
+
+
+_Said = TypeVar("_Said", bound=_Boxed)
+
+
+def read_boxes(config: FacesConfig, split: Split, root: Path) -> Iterator[tuple[Path, Box]]:
+    """Image and bbox of every annotation in the JSON files of a split, with landmarks or without.
+
+    Raises:
+        LandmintError: a file is missing, is not such JSON, or has an annotation without a bbox.
+    """
+    for name in config.names_of(split):
+        content = _read(root / name)
+        files = _files(content)
+        for number, entry in enumerate(content["annotations"]):
+            place = f"{root / name}: annotations[{number}]"
+            said = _said(_Boxed, entry, place)
+            if said.bbox is None:
+                raise malformed(place, "it has no bbox")
+            image = _image(said, files, root / config.images, place)
+            yield image, sound_box(Box(*said.bbox), place)
 
 
 def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
@@ -49,7 +75,7 @@ def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
 
 def _rows_of(config: FacesConfig, path: Path, images: Path) -> Iterator[Row]:
     content = _read(path)
-    files = {image.get("id"): image.get("file_name") for image in content["images"]}
+    files = _files(content)
     flags = (flag for one in content["annotations"] for flag in one.get("keypoints", ())[2::3])
     least_visible = 2 if 2 in flags else 1
     for number, entry in enumerate(content["annotations"]):
@@ -80,14 +106,8 @@ def _face(
     images: Path,
     least_visible: int,
 ) -> Face:
-    try:
-        said = _Annotation.model_validate(entry)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise malformed(place, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    file_name = files.get(said.image_id)
-    if not isinstance(file_name, str):
-        raise malformed(place, f"image_id {said.image_id} is not among the images")
+    said = _said(_Annotation, entry, place)
+    image = _image(said, files, images, place)
     if len(said.keypoints) % 3:
         raise malformed(place, f"{len(said.keypoints)} keypoint values are no triples x, y, v")
     count = get_markup(config.markup).points
@@ -95,9 +115,8 @@ def _face(
     points = sound_points(values[:, :2], count, place)
     if not values[:, 2].all():
         raise malformed(place, f"landmark {int(values[:, 2].argmin())} is not labelled (v is 0)")
-    image = found_image(images / file_name, place)
     return Face(
-        name=f"{Path(file_name).with_suffix('').as_posix()}#{said.id}",
+        name=f"{Path(files[said.image_id]).with_suffix('').as_posix()}#{said.id}",
         image=image,
         points=points,
         box=sound_box(Box(*said.bbox) if said.bbox else box_of(points), place),
@@ -105,3 +124,23 @@ def _face(
         visible=values[:, 2] >= least_visible,
         attributes={},
     )
+
+
+def _files(content: Mapping[str, list[dict[str, Any]]]) -> dict[Any, Any]:
+    """File name by image id."""
+    return {image.get("id"): image.get("file_name") for image in content["images"]}
+
+
+def _said(kind: type[_Said], entry: Mapping[str, Any], place: str) -> _Said:
+    try:
+        return kind.model_validate(entry)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise malformed(place, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def _image(said: _Boxed, files: Mapping[Any, Any], images: Path, place: str) -> Path:
+    file_name = files.get(said.image_id)
+    if not isinstance(file_name, str):
+        raise malformed(place, f"image_id {said.image_id} is not among the images")
+    return found_image(images / file_name, place)

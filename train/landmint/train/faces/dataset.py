@@ -263,7 +263,7 @@ def load_batches(
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=pin_memory,
-        worker_init_fn=_start_worker,
+        worker_init_fn=start_worker,
     )
     for batch in loader:
         if isinstance(batch, LandmintError):
@@ -290,7 +290,7 @@ def _collate(items: list[dict[str, Tensor]] | LandmintError) -> dict[str, Tensor
     return {name: torch.stack([item[name] for item in items]) for name in items[0]}
 
 
-def _start_worker(worker: int) -> None:
+def start_worker(worker: int) -> None:
     """One thread for each process; signals are left to the process that trains.
 
     What is sent to its whole group, as by Ctrl-C or a job's end, would kill this process too, and

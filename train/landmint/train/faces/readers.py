@@ -5,11 +5,11 @@ them. Not a downloader: data sets are folders that the user has.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, field_validator
 
@@ -29,6 +29,7 @@ READERS: Mapping[str, str] = {
     "coco": "landmint.train.faces.coco:read_rows",
 }
 
+_Item = TypeVar("_Item")
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
@@ -172,10 +173,15 @@ def load_faces(config: FacesConfig, split: Split, base: Path) -> FaceSet:
     for one, other in pairwise(faces):
         if one.name == other.name:
             raise named_twice(one)
-    limit = config.limits.get(split, len(faces))
-    if limit < len(faces):
-        faces = [faces[i * len(faces) // limit] for i in range(limit)]
-    return face_set(config.markup, faces, f"{config.kind}:{config.root.as_posix()}/{split}")
+    chosen = spread(faces, config.limits.get(split))
+    return face_set(config.markup, chosen, f"{config.kind}:{config.root.as_posix()}/{split}")
+
+
+def spread(items: Sequence[_Item], limit: int | None) -> Sequence[_Item]:
+    """At most `limit` of the items, evenly over their order; None takes all."""
+    if limit is None or limit >= len(items):
+        return items
+    return [items[i * len(items) // limit] for i in range(limit)]
 
 
 def named_twice(face: Face) -> LandmintError:

@@ -1,0 +1,392 @@
+"""A trained network labels the faces of many images: pseudo-labels for training on.
+
+Images are dealt in shards to the processes of a run, and each shard is written when it is
+finished, so an interrupted run goes on where it stopped. What a shard says depends on nothing but
+its images, so neither an interruption nor the number of processes changes the result. Not an
+evaluation: there is nothing to compare with.
+"""
+
+import contextlib
+import itertools
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from torch.utils.data import DataLoader, Dataset
+
+from landmint.runtime.contract import Contract
+from landmint.runtime.crop import Floats, crop_matrix, warp
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.files import digest, read_json, sha256_file, write_json
+from landmint.train.evaluate import FaceCrops, FlipTestSession, TorchSession, predict_batch
+from landmint.train.faces.dataset import start_worker
+from landmint.train.faces.face import read_image
+from landmint.train.faces.unlabelled import BoxSource
+from landmint.train.fit_config import FitConfig
+from landmint.train.interruption import StopSignal
+from landmint.train.label_file import Labelled, read_summary, write_labels
+from landmint.train.launch import cores_here, device_of, fabric_for, launch, workers_of
+from landmint.train.models import load_model
+
+SHARD_IMAGES = 32
+PARTS_SUFFIX = ".parts"
+"""What the folder of finished shards is called, after the file that they will become."""
+_JOB_FILE = "job.json"
+_POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """How images are labelled."""
+
+    flip_test: bool = False
+    """Heatmap networks: the mean over each crop and its mirror image, at twice the work."""
+    min_confidence: float | None = None
+    """Faces below it are left out; a face's confidence is the mean over its landmarks."""
+    batch_size: int = 32
+    """Faces that go through the network together."""
+    processes: int | None = None
+    """Processes on each machine, one for each GPU; None for as many as there are GPUs, else
+    cores."""
+    nodes: int = 1
+    """Machines; start the same command on each with torchrun or under Slurm."""
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to run; auto takes the GPUs if there are any."""
+
+
+@dataclass(frozen=True)
+class LabelProgress:
+    """How far a run is."""
+
+    done: int
+    """Images that are finished, those before an interruption included."""
+    total: int
+    """Images of the whole run."""
+    faces: int
+    """Faces in the finished images."""
+    faces_per_s: float
+    """Since this call began, over all processes."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What every process of a run needs to know."""
+
+    weights: Path
+    contract: Contract
+    images: Path
+    names: tuple[str, ...]
+    boxes: BoxSource
+    flip_test: bool
+    batch_size: int
+    workers: int
+    parts: Path
+
+    @property
+    def shards(self) -> int:
+        return -(-len(self.names) // SHARD_IMAGES)
+
+    def names_of(self, shard: int) -> tuple[str, ...]:
+        return self.names[shard * SHARD_IMAGES : (shard + 1) * SHARD_IMAGES]
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A shard whose faces are cut out."""
+
+    number: int
+    entries: list[dict[str, Any]]
+    """What is known of each image: its size and boxes, or why it cannot be read."""
+    faces: FaceCrops
+
+
+Report = Callable[[LabelProgress], None]
+
+
+def label_images(
+    weights: Path,
+    images: Path,
+    names: Sequence[str],
+    boxes: BoxSource,
+    config: LabelConfig,
+    out: Path,
+    progress: Report | None = None,
+) -> Labelled:
+    """Label images, or go on where an earlier call with the same arguments was stopped.
+
+    Finished shards stand in `OUT.parts`, which must be one folder that all processes see; it is
+    removed when `out` is written. Processes started by torchrun or Slurm end here, but for the
+    first.
+
+    Args:
+        weights: a model.safetensors.
+        images: folder of the images.
+        names: paths of the images under it.
+        boxes: where their faces are.
+        config: how.
+        out: COCO-style JSON, see `label_file`.
+        progress: called after every shard of the first process, and once before.
+
+    Returns:
+        what was labelled; at once, where `out` is already the result of this very call.
+
+    Raises:
+        LandmintError: the weights cannot be read or do not fit an option; `out` or its parts are
+            the result of other settings; the machine lacks what the config asks for.
+        KeyboardInterrupt: SIGINT or SIGTERM came; finished shards stay.
+    """
+    contract = _contract_of(weights, config)
+    identity = _identity_of(weights, images, names, boxes, config)
+    told = identity | {"min_confidence": config.min_confidence}
+    if out.exists():
+        return read_summary(out, digest(told))
+    fit = _processes_of(config, len(names))
+    parts = out.with_name(out.name + PARTS_SUFFIX)
+    _claim(parts, identity)
+    job = _Job(
+        weights=weights,
+        contract=contract,
+        images=images,
+        names=tuple(names),
+        boxes=boxes,
+        flip_test=config.flip_test,
+        batch_size=config.batch_size,
+        workers=workers_of(fit) if device_of(fit) == "cuda" else 0,
+        parts=parts,
+    )
+    fabric = fabric_for(fit)
+    launch(fabric, fit, partial(_work, job), progress or _ignore)
+    if fabric.global_rank != 0:
+        raise SystemExit(0)
+    files = [path for _, path in sorted(_finished(parts).items())]
+    states = states_confidence(contract)
+    summary = write_labels(out, files, contract, states, config.min_confidence, digest(told))
+    shutil.rmtree(parts)
+    return summary
+
+
+def _contract_of(weights: Path, config: LabelConfig) -> Contract:
+    """The contract of the weights, after a look whether the options fit it."""
+    model = load_model(weights)
+    if config.flip_test:
+        FlipTestSession(model)
+    if config.min_confidence is not None and not states_confidence(model.contract):
+        raise LandmintError(
+            "no least confidence can be asked of this network",
+            reason=f"{model.config.name} states none",
+            remedy="leave it out, or label with a network that draws heatmaps or scores",
+        )
+    return model.contract
+
+
+def states_confidence(contract: Contract) -> bool:
+    """Whether a network says how sure it is; decoding gives 1 where it does not."""
+    return contract.head.kind != "coordinates" or any(
+        output.name == "confidence" for output in contract.outputs
+    )
+
+
+def _identity_of(
+    weights: Path, images: Path, names: Sequence[str], boxes: BoxSource, config: LabelConfig
+) -> dict[str, Any]:
+    """What the shards depend on, as plain values by name."""
+    sizes = [(name, (images / name).stat().st_size) for name in names]
+    return {
+        "schema": 1,
+        "weights": sha256_file(weights),
+        "images": digest(sizes),
+        "boxes": boxes.identity(),
+        "flip_test": config.flip_test,
+        "batch_size": config.batch_size,
+        "shard_images": SHARD_IMAGES,
+    }
+
+
+def _processes_of(config: LabelConfig, images: int) -> FitConfig:
+    """Processes, in the words of `launch`. On CPUs each has one thread.
+
+    Products that several threads share may be summed in another order, and the result would depend
+    on the number of processes.
+    """
+    fit = FitConfig(accelerator=config.accelerator, nodes=config.nodes, precision="32", threads=1)
+    there = torch.cuda.device_count() if device_of(fit) == "cuda" else cores_here()
+    useful = min(there, -(-images // SHARD_IMAGES))
+    return fit.model_copy(update={"devices": config.processes or max(1, useful)})
+
+
+def _claim(parts: Path, identity: Mapping[str, Any]) -> None:
+    """Begin the folder of shards, or see that it is of this very run."""
+    place = parts / _JOB_FILE
+    if not place.exists():
+        write_json(place, identity)
+        return
+    found = read_json(place)
+    other = sorted(k for k in found.keys() | identity.keys() if found.get(k) != identity.get(k))
+    if other:
+        raise LandmintError(
+            f"{parts} belongs to another labelling",
+            reason=f"not the same: {', '.join(other)}",
+            remedy="restore the settings to go on, or delete the folder to start anew",
+        )
+
+
+def _finished(parts: Path) -> dict[int, Path]:
+    """The files of finished shards. Their names tell number and faces, which spares reading."""
+    return {int(path.name.split(".")[0]): path for path in parts.glob("[0-9]*.json")}
+
+
+def _work(job: _Job, fabric: Fabric, report: Report) -> None:
+    """One process's part of a run."""
+    with contextlib.ExitStack() as stack:
+        if fabric.device.type == "cpu":
+            stack.callback(torch.set_num_threads, torch.get_num_threads())
+            torch.set_num_threads(1)
+        stack.callback(cv2.setNumThreads, cv2.getNumThreads())
+        cv2.setNumThreads(0)  # detectors find equal faces in any order when threads race
+        first = fabric.is_global_zero
+        teller = _Teller(job, report) if first else None
+        there = _finished(job.parts)
+        mine = range(fabric.global_rank, job.shards, fabric.world_size)
+        left = [number for number in mine if number not in there]
+        model = load_model(job.weights).to(fabric.device)
+        session = FlipTestSession(model) if job.flip_test else TorchSession(model)
+        stop = stack.enter_context(StopSignal())
+        for prepared in _load(job, left):
+            _write_shard(job, prepared, session)
+            if teller:
+                teller.tell()
+            _check(stop)
+        while teller and teller.tell() < job.shards:  # the other processes' part
+            _check(stop)
+            time.sleep(_POLL_S)
+
+
+class _Teller:
+    """Counts what is finished, by all processes, from what stands on disk."""
+
+    def __init__(self, job: _Job, report: Report) -> None:
+        self._job, self._report = job, report
+        self._began, self._before = time.monotonic(), self._count()[1]
+
+    def tell(self) -> int:
+        """Report; returns the number of finished shards."""
+        images, faces, shards = self._count()
+        speed = (faces - self._before) / max(time.monotonic() - self._began, 1e-9)
+        self._report(LabelProgress(images, len(self._job.names), faces, speed))
+        return shards
+
+    def _count(self) -> tuple[int, int, int]:
+        there = _finished(self._job.parts)
+        images = sum(len(self._job.names_of(number)) for number in there)
+        faces = sum(int(path.name.split(".")[1]) for path in there.values())
+        return images, faces, len(there)
+
+
+def _check(stop: StopSignal) -> None:
+    if stop.received:
+        raise KeyboardInterrupt(f"labelling stopped by {stop.received}; finished images are kept")
+
+
+def _load(job: _Job, numbers: Sequence[int]) -> Iterator[_Prepared]:
+    loader = DataLoader(
+        _Shards(job, numbers),
+        batch_size=None,
+        num_workers=job.workers,
+        collate_fn=_as_it_is,
+        worker_init_fn=start_worker,
+    )
+    for prepared in loader:
+        if isinstance(prepared, LandmintError):
+            raise prepared
+        yield prepared
+
+
+def _as_it_is(prepared: Any) -> Any:
+    return prepared
+
+
+class _Shards(Dataset[Any]):
+    """Shards by their place in a list; errors are handed on as values, as in `load_batches`."""
+
+    def __init__(self, job: _Job, numbers: Sequence[int]) -> None:
+        self._job, self._numbers = job, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: int) -> _Prepared | LandmintError:
+        try:
+            return _prepare(self._job, self._numbers[index])
+        except LandmintError as error:
+            return error
+
+
+def _prepare(job: _Job, number: int) -> _Prepared:
+    """Read a shard's images and cut out their faces.
+
+    Raises:
+        LandmintError: faces cannot be looked for here. An image that cannot be read raises none.
+    """
+    size, rule = job.contract.input_size, job.contract.crop
+    entries: list[dict[str, Any]] = []
+    crops, matrices = [], []
+    for name in job.names_of(number):
+        try:
+            image = read_image(job.images / name)
+        except (LandmintError, cv2.error) as error:
+            reason = error.reason if isinstance(error, LandmintError) else str(error)
+            entries.append({"file_name": name, "error": " ".join(reason.split())})
+            continue
+        boxes = job.boxes(name, image)
+        height, width = image.shape[:2]
+        listed = [list(box) for box in boxes]
+        entries.append({"file_name": name, "width": width, "height": height, "boxes": listed})
+        for box in boxes:
+            matrices.append(crop_matrix(box, rule, size))
+            crops.append(warp(image, matrices[-1], size))
+    faces = FaceCrops(
+        np.array(crops, dtype=np.uint8).reshape(-1, size, size, 3),
+        np.array(matrices, dtype=np.float64).reshape(-1, 2, 3),
+    )
+    return _Prepared(number, entries, faces)
+
+
+def _write_shard(job: _Job, prepared: _Prepared, session: TorchSession) -> None:
+    """Label the faces of a shard and write it, whole or not at all."""
+    crops, matrices = prepared.faces.crops, prepared.faces.matrices
+    found: list[dict[str, Any]] = []
+    for i in range(0, len(crops), job.batch_size):
+        window = slice(i, i + job.batch_size)
+        some = FaceCrops(crops[window], matrices[window])
+        points, confidence = predict_batch(session, job.contract, some)
+        found += [_face(*face) for face in zip(points, confidence, strict=True)]
+    faces = iter(found)
+    images = []
+    for entry in prepared.entries:
+        boxes = entry.pop("boxes", [])
+        entry["faces"] = [
+            {"box": [round(float(v), 3) for v in box], **face}
+            for box, face in zip(boxes, itertools.islice(faces, len(boxes)), strict=True)
+        ]
+        images.append(entry)
+    write_json(job.parts / f"{prepared.number:07d}.{len(found)}.json", images)
+
+
+def _face(points: Floats, confidence: Floats) -> dict[str, Any]:
+    """One face as JSON; without landmarks where one is no finite number."""
+    if not (np.isfinite(points).all() and np.isfinite(confidence).all()):
+        return {}
+    points, confidence = points.round(3) + 0.0, confidence.round(4) + 0.0  # no negative zeros
+    return {"points": points.tolist(), "confidence": confidence.tolist()}
+
+
+def _ignore(progress: LabelProgress) -> None:
+    """Nobody watches."""
