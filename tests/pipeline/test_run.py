@@ -56,6 +56,9 @@ workers = 0
 threads = 1
 checkpoint_every_steps = 1
 
+[student.augment]
+views = 1 # so that the second epoch asks the teacher nothing
+
 [export]
 formats = ["onnx"]
 parity_faces = 2
@@ -115,6 +118,7 @@ def test_everything_stands_in_the_run(made: Path) -> None:
     bundle = Bundle.open(run / "bundle")
     names = {variant.name for variant in bundle.manifest.variants if variant.files}
     assert names == {"torch/float32", "onnx/float32", "onnx/int8"}
+    assert not (run / "student" / "lessons").exists()
     assert bundle.manifest.provenance["recipe"] == "tiny"
     assert bundle.manifest.provenance["teacher"]["figures"]["epoch"] == 2
     assert str(made) not in (run / "bundle" / "manifest.json").read_text(encoding="utf-8")
@@ -298,4 +302,5 @@ def test_settings_that_change_no_weight_start_no_training(tmp_path: Path) -> Non
     path.write_text(RECIPE.replace("workers = 0", "workers = 3"), encoding="utf-8")
     assert training_settings(load_recipe(path).student) == before
     assert "activation" not in before["model"], "it came later, and is not set"
+    assert "seed" not in before["augment"] and before["augment"]["views"] == 1
     assert Run(load_recipe(path), tmp_path / "run").place("report").name == "report.html"

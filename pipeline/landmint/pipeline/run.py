@@ -34,7 +34,10 @@ RUN_FILE = "run.json"
 """In the run's folder: name, about, recipe (its text) and command (what makes it again)."""
 WEIGHTS = "model.safetensors"
 
-_LATER: Mapping[str, Any] = {"activation": "", "squeeze_excite": True, "decoder": ""}
+_LATER: Mapping[str, Mapping[str, Any]] = {
+    "model": {"activation": "", "squeeze_excite": True, "decoder": ""},
+    "augment": {"views": 0, "seed": None},
+}
 """Settings of a network that came after the first, and what they were before they could be set: at
 that they do not count, so that what was trained without them stays up to date."""
 REVISIONS: Mapping[str, int] = {
@@ -254,9 +257,10 @@ class Run:
 
 def training_settings(network: NetworkRecipe) -> dict[str, Any]:
     """What decides the weights of a network."""
-    model = network.model
-    absent = {name for name, default in _LATER.items() if getattr(model, name) == default}
-    exclude: dict[str, Any] = {"fit": set(INDIFFERENT), "model": absent}
+    exclude: dict[str, Any] = {"fit": set(INDIFFERENT)}
+    for part, later in _LATER.items():
+        settings = getattr(network, part)
+        exclude[part] = {name for name, was in later.items() if getattr(settings, name) == was}
     return network.model_dump(mode="json", exclude=exclude)
 
 

@@ -4,6 +4,7 @@ Everything heavy is imported here and in what this imports; nothing else of the 
 this file before a stage has to run. The verbs that work alone call the same functions.
 """
 
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -36,7 +37,7 @@ from landmint.quantize.qat import (
 )
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.contract import CropRule
-from landmint.runtime.files import sha256_file, write_json
+from landmint.runtime.files import digest, sha256_file, write_json
 from landmint.runtime.markup import get_markup
 from landmint.train.config import DistillConfig
 from landmint.train.distill import DistillTask
@@ -45,8 +46,12 @@ from landmint.train.faces.face import FaceSet
 from landmint.train.faces.readers import SPLITS
 from landmint.train.faces.synthetic import write_synthetic
 from landmint.train.fit import Progress, fit
+from landmint.train.lessons import LessonBook
 from landmint.train.models import create_model, load_model
 from landmint.train.tasks import Task, task_for
+
+LESSONS = "lessons"
+"""Folder, within a training's, of what the teacher said."""
 
 
 def make_faces(run: Run, place: Path, bar: Bar) -> None:
@@ -103,6 +108,7 @@ def train_network(
     bar: Bar,
     teacher: Path | None = None,
     distill: DistillConfig | None = None,
+    lessons: Path | None = None,
 ) -> Path:
     """Train one network, or go on where an earlier call was stopped.
 
@@ -114,6 +120,8 @@ def train_network(
         bar: told of every step.
         teacher: weights of a trained network to learn from as well.
         distill: how.
+        lessons: folder that keeps what the teacher says, for trainings that share crops. Absent,
+            it is kept in `place` if the crops come again, and deleted in the end.
 
     Returns:
         the path of the weights.
@@ -129,9 +137,10 @@ def train_network(
     identity: dict[str, Any] = {"loss": network.loss.model_dump(mode="json")}
     if teacher is not None:
         distill = distill or DistillConfig()
-        task = DistillTask(task, model, load_model(teacher), distill)
+        book = _book_for(network, train, teacher, lessons or place / LESSONS, bool(lessons))
+        task = DistillTask(task, model, load_model(teacher), distill, book)
         identity |= {"teacher": sha256_file(teacher), "distill": distill.model_dump(mode="json")}
-    return fit(
+    weights = fit(
         model,
         task,
         train,
@@ -141,6 +150,27 @@ def train_network(
         place,
         lambda progress: _tell(bar, progress),
         identity,
+    )
+    shutil.rmtree(place / LESSONS, ignore_errors=True)
+    return weights
+
+
+def _book_for(
+    network: NetworkRecipe, train: FaceSet, teacher: Path, folder: Path, shared: bool
+) -> LessonBook | None:
+    """What keeps the teacher's answers, if it would be asked about a crop twice."""
+    augment = network.augment
+    if not (shared or augment.views):
+        return None
+    crops = {
+        "augment": augment.model_dump(mode="json"),
+        "seed": network.fit.seed if augment.seed is None else augment.seed,
+        "faces": train.fingerprint,
+        "model": network.model.model_dump(mode="json"),
+        "teacher": sha256_file(teacher),
+    }
+    return LessonBook(
+        folder / digest(crops)[:12], len(train.faces) * (augment.views or network.fit.epochs)
     )
 
 

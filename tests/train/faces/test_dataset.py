@@ -89,6 +89,28 @@ def test_a_face_varies_with_epoch_and_seed_alone(disk_faces: MakeFaces) -> None:
     )
 
 
+def test_a_face_of_few_views_shows_them_over_and_over(disk_faces: MakeFaces) -> None:
+    dataset = FaceDataset(disk_faces(2, 96), CONTRACT, AugmentConfig(views=3), 0)
+    items = [dataset[epoch, 1] for epoch in range(7)]
+    assert all(same(items[i], items[i % 3]) for i in range(7))
+    assert [int(item["row"]) for item in items] == [1, 3, 5, 1, 3, 5, 1]
+    assert not torch.equal(items[0]["crop"], items[1]["crop"])
+
+
+def test_equal_rows_are_equal_crops_whatever_the_order_of_faces(disk_faces: MakeFaces) -> None:
+    faces = disk_faces(3, 96)
+    fresh, still = (FaceDataset(faces, CONTRACT, a, 0) for a in (AugmentConfig(), None))
+    assert [int(fresh[epoch, 2]["row"]) for epoch in range(3)] == [2, 5, 8]
+    assert [int(still[epoch, 2]["row"]) for epoch in range(3)] == [2, 2, 2]
+
+
+def test_crops_may_have_a_seed_of_their_own(disk_faces: MakeFaces) -> None:
+    faces = disk_faces(2, 96)
+    own = [FaceDataset(faces, CONTRACT, AugmentConfig(seed=5), seed)[0, 1] for seed in (0, 1)]
+    assert same(*own)
+    assert same(own[0], FaceDataset(faces, CONTRACT, AugmentConfig(), 5)[0, 1])
+
+
 def test_a_run_that_goes_on_sees_the_batches_that_are_left(disk_faces: MakeFaces) -> None:
     faces = disk_faces(9, 64)
     dataset = FaceDataset(faces, CONTRACT, AugmentConfig(), 0)

@@ -10,6 +10,7 @@ estimation", CVPR 2019, equation 5), and the teacher's part holds, by the studen
 """
 
 import copy
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from landmint.runtime.decode import Floats, decode
 from landmint.runtime.errors import LandmintError
 from landmint.train import losses
 from landmint.train.config import DistillConfig
+from landmint.train.lessons import LessonBook
 from landmint.train.models.base import LandmarkModel, tap_shapes
 from landmint.train.tasks import Batch, Lesson, Parts, Task, resize
 
@@ -32,7 +34,12 @@ class DistillTask(Task):
     """
 
     def __init__(
-        self, task: Task, student: LandmarkModel, teacher: LandmarkModel, config: DistillConfig
+        self,
+        task: Task,
+        student: LandmarkModel,
+        teacher: LandmarkModel,
+        config: DistillConfig,
+        book: LessonBook | None = None,
     ) -> None:
         """Pair student and teacher.
 
@@ -41,6 +48,7 @@ class DistillTask(Task):
             student: the network that will be trained.
             teacher: a trained heatmap network; copied, so the caller's stays as it is.
             config: weights.
+            book: keeps what the teacher says; absent, it is asked at every step.
 
         Raises:
             LandmintError: teacher and student do not fit each other.
@@ -48,6 +56,7 @@ class DistillTask(Task):
         super().__init__()
         _check_pair(student, teacher)
         self.task = task
+        self.book = book
         self.config = config
         self.teacher = Teacher(teacher, student, config)
         self.imitation = Imitation(student, teacher, config)
@@ -56,11 +65,22 @@ class DistillTask(Task):
         """The task's own parts times 1 - alpha; the teacher's, named "teacher_...", times alpha."""
         alpha = self.config.alpha
         truth = self.task.parts(features, outputs, batch)
-        lesson = self.teacher.explain(batch["images"])
+        lesson = self._lesson(batch)
         taught = self.task.lesson_parts(outputs, lesson) | self.imitation(features, lesson)
         return {name: (1 - alpha) * part for name, part in truth.items()} | {
             f"teacher_{name}": alpha * part for name, part in taught.items()
         }
+
+    def _lesson(self, batch: Batch) -> Lesson:
+        images = batch["images"]
+        if self.book is None:
+            return self.teacher.explain(images)
+
+        def ask(places: Tensor) -> Lesson:
+            lesson = self.teacher.explain(images[places])
+            return replace(lesson, features=self.imitation.heard(lesson.features))
+
+        return self.book.look_up(batch["row"], ask)
 
 
 class Teacher:
@@ -141,9 +161,19 @@ class Imitation(nn.Module):
         heatmaps = student.contract.head.kind == "heatmap"
         self.compares_places = config.patch_weight > 0 and heatmaps and bool(self.taps)
         self.adapters = nn.ModuleList()
+        shapes = [tap_shapes(student)[i] for i in self.taps]
+        self.finest = max(((rows, columns) for _, rows, columns in shapes), default=None)
         if config.feature_weight > 0:
-            channels, target = tap_shapes(student), tap_shapes(teacher)[-1][0]
-            self.adapters.extend(nn.Conv2d(channels[i][0], target, 1) for i in self.taps)
+            target = tap_shapes(teacher)[-1][0]
+            self.adapters.extend(nn.Conv2d(shape[0], target, 1) for shape in shapes)
+
+    def heard(self, features: Tensor) -> Tensor:
+        """The teacher's map (B, C, H, W), no finer than the finest tap; empty where none is."""
+        if self.finest is None:
+            return features[:, :0]
+        rows, columns = self.finest
+        coarser = features.shape[2] >= rows and features.shape[3] >= columns
+        return resize(features, self.finest) if coarser else features
 
     def forward(self, features: tuple[Tensor, ...], lesson: Lesson) -> Parts:
         """FA as "features", PS as "patches", means over taps; without taps or weight, neither."""

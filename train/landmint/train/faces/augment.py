@@ -51,6 +51,11 @@ class AugmentConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    views: int = Field(default=0, ge=0)
+    """How many crops of a face there are, seen over and over; a teacher is asked about each once.
+    0 draws a new one every epoch."""
+    seed: int | None = Field(default=None, ge=0)
+    """Of the crops; empty for the training loop's."""
     scale: ScaleRange = (0.85, 1.2)
     """Size of the face box over the true one: detectors draw boxes of other sizes."""
     shift: Share = 0.08

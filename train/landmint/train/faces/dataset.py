@@ -54,8 +54,9 @@ class Portrait:
 class FaceDataset(Dataset[dict[str, Tensor]]):
     """Augmented crops by (epoch, index).
 
-    An item has "crop" (S, S, 3) uint8 RGB, "points" (L, 2) in [0, 1], "euler_rad" (3,) and
-    "attributes" (6,) flags in the order of `ATTRIBUTES`, zeros where the data set has none.
+    An item has "crop" (S, S, 3) uint8 RGB, "points" (L, 2) in [0, 1], "euler_rad" (3,),
+    "attributes" (6,) flags in the order of `ATTRIBUTES`, zeros where the data set has none, and
+    "row" (), which is equal for equal crops alone.
     `finish_batch` makes of a batch of them what a task eats. Crops travel from worker to trainer
     as bytes: a quarter of the shared memory that normalised images would take.
     """
@@ -74,7 +75,7 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
             faces: labelled faces.
             contract: crop rule, size and markup of the crops.
             augmentation: how they vary; None for the device's own crop, the same every epoch.
-            seed: of everything drawn.
+            seed: of everything drawn, unless the augmentation has its own.
             cache_mib: how much of this process's memory may keep decoded faces; 0 reads each
                 face from disk every time.
 
@@ -90,7 +91,8 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
         self._contract = contract
         self._markup = get_markup(contract.markup)
         self._augmentation = augmentation
-        self._seed = seed
+        own = augmentation.seed if augmentation else None
+        self._seed = seed if own is None else own
         self._cache: dict[int, Portrait] = {}
         self._cache_left = cache_mib * 2**20
 
@@ -105,7 +107,9 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
             LandmintError: its image cannot be read.
         """
         epoch, index = key
-        crop, points = self._crop(self._portrait(index), epoch, index)
+        views = self._augmentation.views if self._augmentation else 1
+        view = epoch % views if views else epoch
+        crop, points = self._crop(self._portrait(index), view, index)
         normalised = (points + 0.5) / self._contract.input_size
         flags = [self._faces[index].attributes.get(name, 0) for name in ATTRIBUTES]
         return {
@@ -115,15 +119,16 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
                 euler_angles(normalised, self._markup).astype(np.float32)
             ),
             "attributes": torch.tensor(flags, dtype=torch.float32),
+            "row": torch.tensor(view * len(self._faces) + index),
         }
 
-    def _crop(self, portrait: Portrait, epoch: int, index: int) -> tuple[Image, Floats]:
+    def _crop(self, portrait: Portrait, view: int, index: int) -> tuple[Image, Floats]:
         rule, size = self._contract.crop, self._contract.input_size
         image, points, box = portrait.image, portrait.points, portrait.box
         if self._augmentation is None:
             matrix = crop_matrix(box, rule, size)
             return warp(image, matrix, size), apply_affine(invert_affine(matrix), points)
-        rng = np.random.default_rng((self._seed, _CROP_STREAM, epoch, index))
+        rng = np.random.default_rng((self._seed, _CROP_STREAM, view, index))
         return augment(image, points, box, rule, size, self._markup, self._augmentation, rng)
 
     def _portrait(self, index: int) -> Portrait:

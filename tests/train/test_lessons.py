@@ -1,0 +1,112 @@
+"""A book answers as the teacher did, asks once, and survives interruption."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from landmint.runtime.errors import LandmintError
+from landmint.train.config import DistillConfig, LossConfig
+from landmint.train.distill import DistillTask
+from landmint.train.faces.face import FaceSet
+from landmint.train.lessons import LessonBook
+from landmint.train.models.base import LandmarkModel
+from landmint.train.tasks import Lesson, task_for
+
+MakeModel = Callable[..., LandmarkModel]
+MakeFaces = Callable[..., FaceSet]
+MakeBatch = Callable[[int, int], dict[str, Tensor]]
+
+
+class Oracle:
+    """Says the row's number everywhere, and counts what it was asked."""
+
+    def __init__(self, rows: Tensor) -> None:
+        self.rows = rows
+        self.asked: list[int] = []
+
+    def __call__(self, places: Tensor) -> Lesson:
+        told = self.rows[places]
+        self.asked += told.tolist()
+
+        def filled(*shape: int) -> Tensor:
+            return told.float().reshape(-1, *[1] * len(shape)).expand(-1, *shape)
+
+        return Lesson(filled(2, 4, 4), filled(2, 2), filled(2), filled(3, 2, 2))
+
+
+def look_up(book: LessonBook, *rows: int) -> tuple[list[float], list[int]]:
+    """What the book says, one number a row, and which rows it had to ask about."""
+    oracle = Oracle(torch.tensor(rows))
+    lesson = book.look_up(oracle.rows, oracle)
+    for values in vars(lesson).values():
+        assert values.dtype == torch.float32
+        assert (values.flatten(1) == values.flatten(1)[:, :1]).all()
+    said = {tuple(values.flatten(1)[:, 0].tolist()) for values in vars(lesson).values()}
+    assert len(said) == 1  # the fields agree
+    return list(said.pop()), oracle.asked
+
+
+def test_each_row_is_asked_once(tmp_path: Path) -> None:
+    book = LessonBook(tmp_path / "book", 10)
+    assert look_up(book, 3, 7) == ([3, 7], [3, 7])
+    assert look_up(book, 7, 1, 3) == ([7, 1, 3], [1])
+    assert look_up(book, 1, 7) == ([1, 7], [])
+
+
+def test_another_process_finds_what_was_said(tmp_path: Path) -> None:
+    look_up(LessonBook(tmp_path / "book", 10), 3, 7)
+    again = LessonBook(tmp_path / "book", 10)
+    assert look_up(again, 9, 3) == ([9, 3], [9])
+    assert look_up(pickle.loads(pickle.dumps(again)), 3, 7, 9) == ([3, 7, 9], [])
+
+
+def test_a_number_beyond_half_precision_is_held_at_its_end(tmp_path: Path) -> None:
+    book = LessonBook(tmp_path / "book", 1)
+    huge = torch.full((1, 1, 1, 1), 1e9)
+    lesson = book.look_up(
+        torch.tensor([0]), lambda _: Lesson(huge, torch.zeros(1, 1, 2), torch.ones(1, 1), -huge)
+    )
+    assert lesson.heatmaps.item() == 65504 and lesson.features.item() == -65504
+
+
+def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(LandmintError, match="lower augment.views"):
+        look_up(LessonBook(tmp_path / "book", 2**50), 3)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("mobilefan", {}),
+        ("pipnet", {"backbone": "mobilenetv3_small_100", "stride": 16}),
+        ("pfld", {"width": 0.25}),
+    ],
+)
+def test_a_student_hears_the_same_from_a_book(
+    name: str,
+    settings: dict[str, object],
+    make_model: MakeModel,
+    make_faces: MakeFaces,
+    batch: MakeBatch,
+    tmp_path: Path,
+) -> None:
+    teacher = make_model("hrnet", input_size=64, backbone="hrnet_w18_small").eval()
+    student = make_model(name, input_size=64, **settings)
+    examples = batch(3, 64) | {"row": torch.tensor([4, 0, 2])}
+    losses = []
+    for book in (None, LessonBook(tmp_path, 5)):
+        torch.manual_seed(0)
+        task = DistillTask(
+            task_for(student, LossConfig(), make_faces({})), student, teacher, DistillConfig(), book
+        )
+        student.eval()
+        task.eval()
+        losses.append({k: float(v.detach()) for k, v in task(student, examples).items()})
+    assert losses[1] == pytest.approx(losses[0], rel=2e-3)
+    task.teacher.explain = None  # type: ignore[assignment, method-assign]  # not asked again
+    assert {k: float(v.detach()) for k, v in task(student, examples).items()} == losses[1]

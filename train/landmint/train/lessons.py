@@ -1,0 +1,128 @@
+"""What a teacher said of crops that come again: kept on disk, so that it is asked once.
+
+A crop is a pure function of its row (see `faces.dataset`), so a lesson can be looked up by that. A
+teacher is several times as slow as its student; students that learn from the same crops, or one
+that sees a face in a few fixed views over and over, then pay for the student alone (Wu et al.,
+"TinyViT", ECCV 2022, section 3.1, keeps a teacher's answers for the same reason).
+"""
+
+import dataclasses
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from landmint.runtime.errors import LandmintError
+from landmint.train.tasks import Lesson
+
+Ask = Callable[[Tensor], Lesson]
+"""From the places (K,) in a batch to what the teacher says of those crops."""
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(Lesson))
+_KNOWN = "known"
+_HALF = ("heatmaps", "features")  # large, and exact to a thousandth; the others stay in 32 bits
+
+
+class LessonBook:
+    """Lessons by row, in one folder that may be deleted at any time.
+
+    What a student hears is what the book holds, also the first time: a run that was interrupted
+    goes on bit for bit. Each process of a distributed training keeps pages of its own.
+    """
+
+    def __init__(self, folder: Path, rows: int) -> None:
+        """Open nothing yet.
+
+        Args:
+            folder: for these lessons alone: of one teacher, one set of faces, one way to crop.
+            rows: how many different crops there are.
+        """
+        self._folder, self._rows = folder, rows
+        self._pages: dict[str, NDArray[Any]] = {}
+
+    def __getstate__(self) -> Mapping[str, Any]:
+        """Another process opens the files by itself."""
+        return {**vars(self), "_pages": {}}
+
+    def look_up(self, rows: Tensor, ask: Ask) -> Lesson:
+        """The lessons of crops; the teacher is asked about those that are not in the book.
+
+        Args:
+            rows: (B,) int64.
+            ask: called with the places in the batch that are unknown, if there are any.
+
+        Raises:
+            LandmintError: the disk has no room for the book.
+        """
+        wanted, pages = rows.cpu().numpy(), self._pages
+        if not pages and self._known_file.is_file():
+            pages |= self._opened()
+        unknown = np.flatnonzero(~pages[_KNOWN][wanted]) if pages else np.arange(len(wanted))
+        if len(unknown):
+            lesson = ask(torch.from_numpy(unknown).to(rows.device))
+            if not pages:
+                self._make(lesson)
+                pages |= self._opened()
+            self._write(wanted[unknown], lesson)
+        return Lesson(
+            **{
+                name: torch.from_numpy(pages[name][wanted]).to(rows.device).float()
+                for name in _FIELDS
+            }
+        )
+
+    def _write(self, rows: NDArray[Any], lesson: Lesson) -> None:
+        for name, values in vars(lesson).items():
+            page = self._pages[name]
+            limit = np.finfo(page.dtype).max
+            page[rows] = values.detach().float().clamp(-limit, limit).cpu().numpy()
+        self._pages[_KNOWN][rows] = True  # last, so that a row that counts as known is whole
+
+    @property
+    def _known_file(self) -> Path:
+        return self._folder / f"rank-{_rank()}" / f"{_KNOWN}.npy"
+
+    def _opened(self) -> dict[str, NDArray[Any]]:
+        """Every file, mapped into memory."""
+        folder = self._known_file.parent
+        return {
+            name: np.lib.format.open_memmap(folder / f"{name}.npy", mode="r+")
+            for name in (*_FIELDS, _KNOWN)
+        }
+
+    def _make(self, lesson: Lesson) -> None:
+        """Empty files in the shapes of a lesson; the one that makes a book of them comes last."""
+        layouts: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
+            name: (np.float16 if name in _HALF else np.float32, (self._rows, *values.shape[1:]))
+            for name, values in vars(lesson).items()
+        }
+        self._check_room(sum(math.prod(s) * np.dtype(d).itemsize for d, s in layouts.values()))
+        folder = self._known_file.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        layouts[_KNOWN] = (np.bool_, (self._rows,))
+        for name, (dtype, shape) in layouts.items():
+            path = folder / f"{name}.npy"
+            np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+
+    def _check_room(self, needed: int) -> None:
+        place = self._folder
+        while not place.exists():
+            place = place.parent
+        free = shutil.disk_usage(place).free
+        if needed > free:
+            raise LandmintError(
+                f"the teacher's lessons need {needed / 2**30:.1f} GiB in {place}",
+                reason=f"{free / 2**30:.1f} GiB are free; there are {self._rows} crops",
+                remedy="lower augment.views, or set it to 0 to ask the teacher at each step",
+            )
+
+
+def _rank() -> int:
+    ready = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_rank() if ready else 0
