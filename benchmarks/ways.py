@@ -1,0 +1,119 @@
+"""What distilling is worth: a student on the labels alone, distilled, and distilled with features.
+
+For each seed the three ways take the same crops in the same order for the same number of steps,
+from the same first weights; seeds differ in first weights and order, and share the crops. The
+recipe's teacher is that of its run. What it says of a crop is kept on disk, so that it is asked
+once; delete that folder when all is done. NME of the student in PyTorch on the test faces;
+differences are paired by face, means over the seeds, with 95 % intervals over resampled persons.
+A training that was interrupted goes on; one that is done is not repeated.
+
+    python benchmarks/ways.py recipes/pipnet-mbv3s-ytf68.toml --seeds 0 1 2
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from landmint.pipeline.progress import Screen
+from landmint.pipeline.recipe import Recipe, load_recipe
+from landmint.pipeline.report.text import markdown_table, number, percent, percent_interval
+from landmint.pipeline.run import WEIGHTS, Run
+from landmint.pipeline.work import train_network
+from landmint.runtime.accuracy import failure_rate
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.stats import cluster_bootstrap
+from landmint.train.evaluate import Evaluation, evaluate
+from landmint.train.models import load_model
+
+ROOT = Path(__file__).resolve().parents[1]
+ALONE = "labels alone"
+WAYS: Mapping[str, Mapping[str, float] | None] = {
+    ALONE: None,
+    "distilled": {"feature_weight": 0.0, "patch_weight": 0.0},
+    "distilled with features": {},
+}
+"""By what a reader is told: changes to the recipe's [distill]; None for no teacher."""
+_COLUMNS = ("way", "NME, %", "spread", "each seed, %", "FR@10 %, %", "over labels alone", "95 %")
+
+
+def main() -> None:
+    """Train what is not trained, evaluate, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("recipe", type=Path, help="with a [teacher]")
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    asked = parser.parse_args()
+    recipe = load_recipe(asked.recipe)
+    if recipe.teacher is None:
+        raise LandmintError(f"{asked.recipe} has no [teacher]", remedy="name one to learn from")
+    screen = Screen()
+    run = Run(recipe, asked.runs / recipe.name)
+    run.bring_up_to_date(screen, " ".join(sys.argv), until="teacher")
+    lessons = run.folder / "ways" / "lessons"
+    found = [_trained(run, seed, lessons, screen) for seed in asked.seeds]
+    schedule = recipe.student.fit
+    print(
+        f"{recipe.name}: {schedule.epochs} epochs of {len(run.faces('train').faces)} faces, batch "
+        f"{schedule.batch_size}, seeds {', '.join(map(str, asked.seeds))}.\n"
+    )
+    print(markdown_table(_COLUMNS, [_row(way, found) for way in WAYS]))
+
+
+def _trained(run: Run, seed: int, lessons: Path, screen: Screen) -> dict[str, Evaluation]:
+    """The student of each way, on the test faces."""
+    found = {}
+    for way in WAYS:
+        weights = run.folder / "ways" / f"{way.replace(' ', '-')}-{seed}" / WEIGHTS
+        if not weights.is_file():
+            _train(run, way, seed, weights.parent, lessons, screen)
+        found[way] = evaluate(load_model(weights), run.faces("test"))
+        screen.line(f"{way}, seed {seed}: {percent(found[way].nme)} %")
+    return found
+
+
+def _train(run: Run, way: str, seed: int, place: Path, lessons: Path, screen: Screen) -> None:
+    recipe: Recipe = run.recipe
+    student = recipe.student
+    fit = student.fit.model_copy(update={"seed": seed})
+    augment = student.augment.model_copy(update={"seed": 0})
+    network = student.model_copy(update={"fit": fit, "augment": augment})
+    changes = WAYS[way]
+    taught = changes is not None
+    with screen.bar(f"{way}, seed {seed}") as bar:
+        train_network(
+            network,
+            run.faces("train"),
+            run.faces("val"),
+            place,
+            bar,
+            run.place("teacher") / WEIGHTS if taught else None,
+            recipe.distill.model_copy(update=changes) if taught else None,
+            lessons,
+        )
+
+
+def _row(way: str, found: list[dict[str, Evaluation]]) -> list[str]:
+    nmes = np.array([one[way].nme for one in found])
+    gains = np.mean([one[way].per_face - one[ALONE].per_face for one in found], axis=0)
+    gain = percent_interval(cluster_bootstrap(gains, found[0][way].truth.persons))
+    failures = [failure_rate(one[way].per_face, 0.10) for one in found]
+    return [
+        way,
+        percent(float(nmes.mean())),
+        percent(float(nmes.std(ddof=1))) if len(nmes) > 1 else number(None),
+        ", ".join(percent(nme) for nme in nmes),
+        percent(float(np.mean(failures)), 1),
+        *(gain if way != ALONE else (number(None), "")),
+    ]
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except LandmintError as error:
+        sys.exit(f"ways: {error}")
