@@ -36,7 +36,7 @@ WEIGHTS = "model.safetensors"
 
 _LATER: Mapping[str, Mapping[str, Any]] = {
     "model": {"activation": "", "squeeze_excite": True, "decoder": ""},
-    "augment": {"views": 0, "seed": None},
+    "augment": {"views": 0, "seed": None, "mirror_shift": 0.0},
 }
 """Settings of a network that came after the first, and what they were before they could be set: at
 that they do not count, so that what was trained without them stays up to date."""

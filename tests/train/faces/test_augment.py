@@ -71,6 +71,19 @@ def test_without_variation_it_is_the_devices_crop() -> None:
         assert moved == pytest.approx(device)
 
 
+def test_labels_off_to_one_side_are_so_in_the_mirror_too() -> None:
+    """A face turned round has its labels as far right of its parts as it had them before."""
+    config, points = STILL.model_copy(update={"flip_probability": 1.0}), face_points()
+    shifted = config.model_copy(update={"mirror_shift": 0.05})
+    box, rule, rng = Box(10, 10, 80, 60), CropRule(1.0, True), np.random.default_rng(0)
+    seen = np.zeros((96, 96, 3), np.uint8)
+    off = points + (0.05 * box.w, 0.0)
+    _, true = augment(seen, points, box, rule, 96, MARKUP, config, rng)
+    _, mirrored = augment(seen, off, box, rule, 96, MARKUP, shifted, rng)
+    per_image_px = 96 / 80
+    assert mirrored - true == pytest.approx(np.tile([0.05 * box.w * per_image_px, 0], (68, 1)))
+
+
 def test_flip_is_the_runtimes() -> None:
     config, points = STILL.model_copy(update={"flip_probability": 1.0}), face_points()
     rule, rng = RULES[0], np.random.default_rng(0)
