@@ -170,6 +170,38 @@ def test_recipes_that_agree_on_the_teacher_share_it(copy: Path) -> None:
     assert len(links) == 1
 
 
+def _again(folder: Path, start: str, old: str = "", new: str = "") -> Result:
+    """Train the recipe's student once more, from weights and without a teacher."""
+    tables = f'[student]\nstart = "{start}"\n\n[student.model]'
+    text = RECIPE.replace("[student.model]", tables).replace(old, new)
+    text = re.sub(r"\[teacher.model\].*?(?=\[student\])", "", text, flags=re.DOTALL)
+    (folder / "again.toml").write_text(text, encoding="utf-8")
+    return _landmint(folder, "run", "again.toml", "--until", "student")
+
+
+def test_a_network_may_begin_from_the_weights_of_a_run(copy: Path) -> None:
+    first, start = copy / "runs/tiny/student/model.safetensors", "runs/tiny/student"
+    still = "checkpoint_every_steps = 1\nlearning_rate = 1e-30\nfrozen_norms = 1.0"
+    done = _again(copy, f"{start}/model.safetensors", "checkpoint_every_steps = 1", still)
+    assert done.exit_code == 0, done.output
+    before, after = load_file(first), load_file(copy / "runs/again/student/model.safetensors")
+    assert all(torch.allclose(after[name], tensor, atol=1e-6) for name, tensor in before.items())
+    assert _current(_again(copy, f"{start}/model.safetensors").stderr)["student"] is False
+    shutil.copy(copy / "runs/again/student/model.safetensors", first)
+    done = _landmint(copy, "run", "again.toml", "--until", "student")
+    assert _current(done.stderr)["student"] is False, "other weights to begin from"
+
+
+def test_weights_that_cannot_begin_a_training_are_refused(copy: Path) -> None:
+    done = _again(copy, "nowhere.safetensors")
+    assert done.exit_code == 2
+    assert "the weights to begin from are not at" in done.stderr
+    done = _again(copy, "runs/tiny/student/model.safetensors", "stride = 16", "stride = 32")
+    assert done.exit_code == 2
+    assert "holds another network than the recipe" in done.stderr
+    assert "there stride is 16" in done.stderr
+
+
 @pytest.mark.parametrize("signalled", ["the process", "its group"])
 def test_an_interrupted_training_goes_on_and_ends_with_the_same_weights(
     copy: Path, signalled: str

@@ -36,6 +36,9 @@ class NetworkRecipe(BaseModel):
 
     model: ModelConfig
     """The network; its markup is that of the faces where it says nothing."""
+    start: str | None = None
+    """Weights of the same network to begin from, such as another run's student/model.safetensors;
+    without them the network begins anew."""
     loss: LossConfig = LossConfig()
     """The loss on the true landmarks."""
     augment: AugmentConfig = AugmentConfig()
@@ -121,8 +124,19 @@ def load_recipe(path: Path) -> Recipe:
     problems = [*_registry_problems(raw), *_cross_problems(recipe)]
     if problems:
         raise problems_error(path, text, problems)
+    recipe = recipe.model_copy(update=_starts(recipe, path.parent))
     recipe._file = path
     return recipe
+
+
+def _starts(recipe: Recipe, folder: Path) -> dict[str, NetworkRecipe]:
+    """Networks that begin from weights, with the whole path of those."""
+    networks = {"teacher": recipe.teacher, "student": recipe.student}
+    return {
+        role: network.model_copy(update={"start": str((folder / network.start).absolute())})
+        for role, network in networks.items()
+        if network and network.start
+    }
 
 
 def problems_error(path: Path, text: str, problems: Iterable[Problem]) -> LandmintError:

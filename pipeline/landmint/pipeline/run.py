@@ -256,12 +256,27 @@ class Run:
 
 
 def training_settings(network: NetworkRecipe) -> dict[str, Any]:
-    """What decides the weights of a network."""
+    """What decides the weights of a network.
+
+    Raises:
+        LandmintError: the weights that it begins from do not exist.
+    """
     exclude: dict[str, Any] = {"fit": set(INDIFFERENT)}
     for part, later in _LATER.items():
         settings = getattr(network, part)
         exclude[part] = {name for name, was in later.items() if getattr(settings, name) == was}
-    return network.model_dump(mode="json", exclude=exclude)
+    said = network.model_dump(mode="json", exclude={**exclude, "start": True})
+    return said if network.start is None else {**said, "start": _sha256_of(Path(network.start))}
+
+
+def _sha256_of(weights: Path) -> str:
+    if not weights.is_file():
+        raise LandmintError(
+            f"the weights to begin from are not at {weights}",
+            reason="there is no such file",
+            remedy="run the recipe that makes them first, or correct start in this one",
+        )
+    return sha256_file(weights)
 
 
 def faces_signature(root: Path) -> str:

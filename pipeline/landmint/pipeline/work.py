@@ -37,6 +37,7 @@ from landmint.quantize.qat import (
 )
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.contract import CropRule
+from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import digest, sha256_file, write_json
 from landmint.runtime.markup import get_markup
 from landmint.train.config import DistillConfig
@@ -48,6 +49,7 @@ from landmint.train.faces.synthetic import write_synthetic
 from landmint.train.fit import Progress, fit
 from landmint.train.lessons import LessonBook
 from landmint.train.models import create_model, load_model
+from landmint.train.models.base import LandmarkModel
 from landmint.train.tasks import Task, task_for
 
 LESSONS = "lessons"
@@ -130,11 +132,12 @@ def train_network(
         LandmintError: faces, networks and settings do not fit, or the training diverged.
     """
     bar.step("building the network")
-    rule = CropRule(network.model.crop_scale, network.model.crop_square)
     torch.manual_seed(network.fit.seed)  # of the first weights; the loop seeds every step
-    model = create_model(network.model, mean_shape(train, rule))
+    model = _first(network, train)
     task: Task = task_for(model, network.loss, train)
     identity: dict[str, Any] = {"loss": network.loss.model_dump(mode="json")}
+    if network.start is not None:
+        identity["start"] = sha256_file(Path(network.start))
     if teacher is not None:
         distill = distill or DistillConfig()
         book = _book_for(network, train, teacher, lessons or place / LESSONS, bool(lessons))
@@ -153,6 +156,25 @@ def train_network(
     )
     shutil.rmtree(place / LESSONS, ignore_errors=True)
     return weights
+
+
+def _first(network: NetworkRecipe, train: FaceSet) -> LandmarkModel:
+    """The network before its first step: new, or with the weights that it begins from."""
+    if network.start is None:
+        rule = CropRule(network.model.crop_scale, network.model.crop_square)
+        return create_model(network.model, mean_shape(train, rule))
+    model = load_model(Path(network.start))
+    there, wanted = (
+        one.model_dump(exclude={"pretrained"}) for one in (model.config, network.model)
+    )
+    other = [f"{key} is {there[key]!r}" for key in wanted if there[key] != wanted[key]]
+    if other:
+        raise LandmintError(
+            f"{network.start} holds another network than the recipe",
+            reason=f"there {', '.join(other)}",
+            remedy="write the same under [student.model] or [teacher.model], or drop start",
+        )
+    return model
 
 
 def _book_for(
