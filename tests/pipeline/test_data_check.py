@@ -5,12 +5,16 @@ import shutil
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner, Result
 
 from landmint.pipeline import cli
 from landmint.runtime.markup import get_markup
+from landmint.runtime.stats import Interval
 from landmint.train.faces.synthetic import PERSON_PATTERN, write_synthetic
+from landmint.train.models import ModelConfig, create_model, save_model
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +57,30 @@ def test_broken(faces: Path, tmp_path: Path) -> None:
     assert (tmp_path / "sheet.jpg").is_file()
 
 
+def test_labels_that_lean_to_one_side(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / "model.safetensors"
+    torch.manual_seed(0)
+    config = ModelConfig(name="pfld", width=0.25, input_size=64)
+    save_model(create_model(config, np.full((68, 2), 0.5)), weights)
+    asked = (faces, "--model", weights, "--out", tmp_path / "sheet.png")
+    monkeypatch.setattr("landmint.pipeline.data_check._LEANS", 1.0)
+    assert "labels lean to neither side (of 24 faces)" in ask(*asked).stdout
+    monkeypatch.setattr("landmint.pipeline.data_check._LEANS", 0.0)
+    monkeypatch.setattr("landmint.train.evaluate.mirror_shift", lambda *_: _leaning(0.0152))
+    said = ask(*asked).stdout
+    assert "labels lie 1.52 % of the box's width to the right of what the model" in said
+    assert "augment.mirror_shift = 0.0152" in said
+    result = ask(faces, "--markup", "98", "--model", weights)
+    assert result.exit_code == 2
+    assert "the model knows markup 68, the faces have 98" in result.stderr
+
+
+def _leaning(share: float) -> Interval:
+    return Interval(share, share - 0.001, share + 0.001, share)
+
+
 def test_splits_by_name(faces: Path, tmp_path: Path) -> None:
     result = ask(faces, "--test", "val", "--out", tmp_path / "sheet.jpg")
     assert "test" in result.stdout and "train" not in result.stdout
@@ -89,6 +117,7 @@ def test_a_recipe_finds_its_own_folder(
         (("nowhere", "--markup", "67"), "unknown markup '67'"),
         (("nowhere", "--person-pattern", "("), "not a regular expression"),
         (("--recipe", "nowhere.toml"), "cannot read the recipe"),
+        (("nowhere", "--model", "nowhere.safetensors"), "nowhere.safetensors"),
     ],
 )
 def test_mistakes(words: tuple[str, ...], said: str, tmp_path: Path) -> None:

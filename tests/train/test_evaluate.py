@@ -12,7 +12,14 @@ from torch import Tensor
 from landmint.runtime.crop import box_of
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.predict import predict_crops
-from landmint.train.evaluate import FlipTestSession, TorchSession, crop_faces, evaluate, truth_of
+from landmint.train.evaluate import (
+    FlipTestSession,
+    TorchSession,
+    crop_faces,
+    evaluate,
+    mirror_shift,
+    truth_of,
+)
 from landmint.train.faces.dataset import mean_shape
 from landmint.train.faces.face import Face, FaceSet, face_set
 from landmint.train.models import ModelConfig
@@ -145,3 +152,19 @@ def test_flip_test_mirrors_maps_and_landmarks_back() -> None:
 def test_flip_test_is_for_heatmaps() -> None:
     with pytest.raises(LandmintError, match="pfld has no flip test"):
         FlipTestSession(Constant(torch.zeros(68, 2)))
+
+
+@pytest.mark.parametrize("leaning", [0.0, 0.03, -0.02])
+def test_labels_that_lean_to_one_side_are_found_whatever_the_network_says(
+    leaning: float, faces: FaceSet
+) -> None:
+    def leant(face: Face) -> Face:
+        middle = face.box.x + face.box.w / 2 + leaning * face.box.w
+        moved = face.points + (middle - face.points[:, 0].mean(), 0.0)
+        return dataclasses.replace(face, points=moved)
+
+    labelled = dataclasses.replace(faces, faces=tuple(map(leant, faces.faces)))
+    answer = torch.rand(68, 2, generator=torch.Generator().manual_seed(2))
+    found = mirror_shift(_with_answer(answer), labelled)
+    assert found.estimate == pytest.approx(leaning, abs=1e-4)
+    assert found.low <= found.estimate <= found.high

@@ -156,6 +156,13 @@ def check(
     person_pattern: Annotated[
         str | None, typer.Option(metavar="REGEX", help="Finds the person in an image's name.")
     ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="WEIGHTS",
+            help="A network trained on such faces: tells also whether labels lean to one side.",
+        ),
+    ] = None,
     out: Annotated[
         Path, typer.Option(help="The contact sheet: strange faces, then a random sample.")
     ] = Path("data-check.jpg"),
@@ -169,6 +176,7 @@ def check(
         landmint data check /data/my-300w --person-pattern '^(.+)_'
         landmint data check /data/cofw --kind cofw --markup 29 --test COFW_test_color.mat
         landmint data check --recipe recipes/pfld-ytf68.toml
+        landmint data check /data/my-300w --model runs/mine/student/model.safetensors
     """
     from landmint.pipeline import verbs
 
@@ -182,7 +190,7 @@ def check(
         "person_pattern": person_pattern,
     }
     given = {key: value for key, value in settings.items() if value not in (None, ())}
-    return verbs.data_check(root, recipe, given, out)
+    return verbs.data_check(root, recipe, given, model, out)
 
 
 @_verb

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import ValidationError
@@ -12,33 +13,48 @@ from rich.table import Table
 
 from landmint.pipeline.draw import write_image
 from landmint.pipeline.progress import Screen
+from landmint.pipeline.report.text import percent
 from landmint.runtime.errors import LandmintError
 from landmint.train.faces.check import DataCheck, Finding, check_data
-from landmint.train.faces.face import Face
+from landmint.train.faces.face import Face, FaceSet
 from landmint.train.faces.readers import SPLITS, FacesConfig, Split
 from landmint.train.faces.sheet import contact_sheet
+
+if TYPE_CHECKING:
+    from landmint.train.models.base import LandmarkModel
 
 BROKEN = 2
 """Exit code where something is broken: that of bad input."""
 _COLUMNS, _TILES = 8, 24
 _MOST_HINTS = 10
+_LEANING = 400
+"""Faces, chosen at random, that tell whether labels lean to one side."""
+_LEANS = 0.002
+"""Share of the box's width from which that is worth a word: a twentieth of a good NME."""
 
 
-def check_faces(config: FacesConfig, splits: Sequence[Split], sheet: Path) -> int:
+def check_faces(
+    config: FacesConfig,
+    splits: Sequence[Split],
+    sheet: Path,
+    model: "LandmarkModel | None" = None,
+) -> int:
     """Examine a data set, print what is found, write the contact sheet.
 
     Args:
         config: which data set; a relative root starts at the working directory.
         splits: what to read.
         sheet: where the picture goes, in the format of its suffix.
+        model: trained on such faces; tells whether their labels lean to one side.
 
     Returns:
         0 where it is sound, else 2.
 
     Raises:
-        LandmintError: the picture cannot be written.
+        LandmintError: the picture cannot be written, or the model has another markup.
     """
     screen = Screen()
+    check_markup(model, config.markup)
     with screen.bar("reading images") as bar:
         found = check_data(config, splits, Path(), bar.at)
     console = Console(highlight=False, soft_wrap=True)
@@ -46,6 +62,10 @@ def check_faces(config: FacesConfig, splits: Sequence[Split], sheet: Path) -> in
     for line in told(found):
         console.print(escape(line))
     worst, sample = _shown(found)
+    if sample and model is not None:
+        with screen.bar("looking both ways"):
+            console.print(leaning(model, sample[:_LEANING], found.markup))
+    sample = sample[:_TILES]
     if sample:
         rows = [contact_sheet(faces, _COLUMNS) for faces in (worst, sample) if faces]
         write_image(sheet, np.concatenate(rows))
@@ -113,6 +133,35 @@ def told(found: DataCheck) -> Iterator[str]:
             yield f"  and {len(findings) - len(kept)} more"
 
 
+def check_markup(model: "LandmarkModel | None", markup: str) -> None:
+    """Refuse a network of another markup before the faces are read.
+
+    Raises:
+        LandmintError: it is of another.
+    """
+    if model is not None and model.contract.markup != markup:
+        raise LandmintError(
+            f"the model knows markup {model.contract.markup}, the faces have {markup}",
+            remedy="name a model that was trained on such faces",
+        )
+
+
+def leaning(model: "LandmarkModel", faces: Sequence[Face], markup: str) -> str:
+    """Whether labels lean to one side of what a network sees both ways round, as a line."""
+    from landmint.train.evaluate import mirror_shift
+
+    shift = mirror_shift(model, FaceSet(markup, tuple(faces), "a sample", ""))
+    if shift.low <= 0 <= shift.high or abs(shift.estimate) < _LEANS:
+        return f"labels lean to neither side (of {len(faces)} faces)"
+    side = "right" if shift.estimate > 0 else "left"
+    amount = percent(abs(shift.estimate))
+    return (
+        f"look at: labels lie {amount} % of the box's width to the {side} of what the "
+        f"model sees both ways round ({len(faces)} faces); a student can learn that "
+        f"with augment.mirror_shift = {shift.estimate:.4f}"
+    )
+
+
 def _line(finding: Finding) -> str:
     return f"{finding.where}: {finding.detail}" if finding.detail else finding.where
 
@@ -123,4 +172,4 @@ def _shown(found: DataCheck) -> tuple[list[Face], list[Face]]:
     order = np.random.default_rng(0).permutation(len(everyone)).tolist()
     worst = [face for face in found.strangest if face.image in found.readable]
     sample = [everyone[i] for i in order if everyone[i].image in found.readable]
-    return worst[:_TILES], sample[:_TILES]
+    return worst[:_TILES], sample

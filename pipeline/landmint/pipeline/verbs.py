@@ -186,7 +186,11 @@ def lint(path: Path, recipe_path: Path | None) -> int:
 
 
 def data_check(
-    root: Path | None, recipe_path: Path | None, given: Mapping[str, object], out: Path
+    root: Path | None,
+    recipe_path: Path | None,
+    given: Mapping[str, object],
+    weights: Path | None,
+    out: Path,
 ) -> int:
     """Examine a data set: a folder, or that of a recipe, with settings given instead of its own.
 
@@ -194,18 +198,19 @@ def data_check(
         0 where it is sound, else 2.
 
     Raises:
-        LandmintError: neither is given, or a setting makes no sense.
+        LandmintError: neither is given, a setting makes no sense, or the weights do not fit.
     """
     if root is None and recipe_path is None:
         raise LandmintError("no data set is given", remedy="add its folder, or --recipe RECIPE")
     from landmint.pipeline.data_check import check_faces, settings, splits_there
 
+    model = None if weights is None else load_model(weights)
     named = [split for split in SPLITS if split in given]
     if recipe_path is not None:
         run = _with_faces(_recipe(recipe_path, root), Screen())
-        return check_faces(settings(run.faces_config, given), named or SPLITS, out)
+        return check_faces(settings(run.faces_config, given), named or SPLITS, out, model)
     config = settings(FacesConfig(kind="300w", root=root or Path()), given)
-    return check_faces(config, named or splits_there(config), out)
+    return check_faces(config, named or splits_there(config), out, model)
 
 
 def export(
