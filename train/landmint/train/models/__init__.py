@@ -62,11 +62,24 @@ def create_model(config: ModelConfig, mean_shape: NDArray[np.float64]) -> "Landm
     return model
 
 
-def save_model(model: "LandmarkModel", path: Path) -> None:
-    """Write weights, configuration and contract as one safetensors file, whole or not at all."""
+def save_model(
+    model: "LandmarkModel",
+    path: Path,
+    half: bool = False,
+    notes: Mapping[str, str] | None = None,
+) -> None:
+    """Write weights, configuration and contract as one safetensors file, whole or not at all.
+
+    Args:
+        model: the network; it is not changed.
+        path: the file.
+        half: whether to store kernels and matrices in half precision, at half the size;
+            `load_model` gives float32 in any case.
+        notes: further entries of the file's metadata.
+    """
     from landmint.train.models.weights import write_model
 
-    write_model(model, path)
+    write_model(model, path, half, notes)
 
 
 def load_model(path: Path) -> "LandmarkModel":

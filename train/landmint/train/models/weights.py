@@ -4,12 +4,14 @@ Not a training checkpoint: no optimiser, no epoch.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError
@@ -19,12 +21,14 @@ from landmint.train.models.base import LandmarkModel
 from landmint.train.models.config import ModelConfig
 
 
-def write_model(model: LandmarkModel, path: Path) -> None:
-    """Write weights, configuration and contract."""
+def write_model(
+    model: LandmarkModel, path: Path, half: bool = False, notes: Mapping[str, str] | None = None
+) -> None:
+    """Write weights, configuration and contract, as `save_model` says."""
     # Cloned, because safetensors refuses tensors that share memory or are not contiguous, and
     # channels_last training leaves weights so.
     tensors = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        name: _stored(tensor.detach().cpu(), half).clone(memory_format=torch.contiguous_format)
         for name, tensor in model.state_dict().items()
     }
     about = {
@@ -32,7 +36,20 @@ def write_model(model: LandmarkModel, path: Path) -> None:
         "contract": json.dumps(model.contract.to_json()),
     }
     with atomic_path(path) as fresh:
-        save_file(tensors, fresh, metadata=about)
+        save_file(tensors, fresh, metadata={**(notes or {}), **about})
+
+
+def _stored(tensor: Tensor, half: bool) -> Tensor:
+    """The tensor as it is stored.
+
+    Only kernels and matrices become half: what rounds to nothing there is nothing beside the rest
+    of its sum. Biases and what batch norms know of their inputs are vectors, a fiftieth of a
+    network: there a variance may be of any size, and a small one is divided by.
+    """
+    if not (half and tensor.is_floating_point() and tensor.ndim > 1):
+        return tensor
+    rounded = tensor.half()
+    return rounded if rounded.isfinite().all() else tensor
 
 
 def read_model(path: Path) -> LandmarkModel:
