@@ -14,7 +14,7 @@ from landmint.pipeline import cli
 
 VERBS = (
     *("run", "train", "distill", "label", "export", "quantize", "measure", "gate", "report"),
-    *("predict", "doctor"),
+    *("predict", "models", "doctor"),
 )
 
 
@@ -76,7 +76,7 @@ def test_without_a_verb_help_is_shown() -> None:
         (["measure", "nowhere", "--out", "x"], "nowhere is no bundle"),
         (["gate", "nowhere", "--recipe", "nowhere.toml"], "cannot read the recipe"),
         (["report", "nowhere"], "nowhere/bundle is no bundle"),
-        (["predict", "no.png", "--bundle", "nowhere"], "nowhere is no bundle"),
+        (["predict", "no.png", "--bundle", "nowhere"], "nowhere is no file, no folder"),
         (["predict", "no.png", "--bundle", "x", "--box", "1,2,3"], "--box 1,2,3 is no face box"),
         (["predict", "no.png", "--bundle", "x", "--box", "1,2,0,4"], "is no face box"),
         (["predict", "no.png", "--bundle", "x", "--box", "1,2,nan,4"], "is no face box"),

@@ -45,6 +45,13 @@ FacesOption = Annotated[
         "layout with train/, val/ and test/.",
     ),
 ]
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A network's model.safetensors, or a shipped model; see `landmint models`.",
+    ),
+]
 SplitOption = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME", help="Folder or file of this split; may be given again."),
@@ -311,9 +318,7 @@ def label(
 
 @_verb
 def qat(
-    checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="The student's model.safetensors.")
-    ],
+    model: ModelArgument,
     recipe: Annotated[
         Path,
         typer.Option("--recipe", metavar="RECIPE", help="Of the student; \\[qat] says how."),
@@ -335,14 +340,12 @@ def qat(
     """
     from landmint.pipeline import verbs
 
-    verbs.qat(checkpoint, recipe, out, teacher, faces)
+    verbs.qat(model, recipe, out, teacher, faces)
 
 
 @_verb
 def export(
-    checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="A network's model.safetensors.")
-    ],
+    model: ModelArgument,
     out: Annotated[Path | None, typer.Option(help="The bundle's folder.")] = None,
     recipe: RecipeOption = None,
     faces: FacesOption = None,
@@ -350,16 +353,18 @@ def export(
         bool,
         typer.Option(
             "--lint",
-            help="Build nothing; say what each target will not do, or do badly, with a checkpoint, "
+            help="Build nothing; say what each target will not do, or do badly, with a network, "
             "a bundle or an ONNX file. Exit code 2 when something will not work.",
         ),
     ] = False,
 ) -> int:
     """Turn a trained network into ONNX, OpenVINO, TFLite and TensorRT, in one bundle.
 
-    Each float32 form is compared with the network on real crops; one that differs is refused.
+    Each float32 form is compared with the network on crops, of drawn faces where none are given;
+    one that differs is refused.
 
     Examples:
+        landmint export pipnet-mbv3 --out bundle
         landmint export runs/demo/student/model.safetensors --recipe recipes/demo.toml --out b
         landmint export model.safetensors --faces /data/my-300w --out bundle
         landmint export --lint runs/demo/bundle
@@ -367,8 +372,8 @@ def export(
     from landmint.pipeline import verbs
 
     if lint:
-        return verbs.lint(checkpoint, recipe)
-    verbs.export(checkpoint, out, recipe, faces)
+        return verbs.lint(model, recipe)
+    verbs.export(model, out, recipe, faces)
     return 0
 
 
@@ -481,10 +486,20 @@ def predict(
     paths: Annotated[
         list[Path], typer.Argument(metavar="IMAGE...", help="Photographs, or videos.")
     ],
-    bundle: Annotated[Path, typer.Option(metavar="BUNDLE", help="A bundle.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "--bundle",
+            metavar="MODEL",
+            help="A shipped model, a bundle, or weights; the best shipped model by default.",
+        ),
+    ] = None,
     variant: Annotated[
         str | None,
-        typer.Option(metavar="FORMAT/PRECISION", help="The first that runs here by default."),
+        typer.Option(
+            metavar="FORMAT/PRECISION", help="Of a bundle; the first that runs here by default."
+        ),
     ] = None,
     box: Annotated[
         str | None,
@@ -498,14 +513,26 @@ def predict(
     """Find landmarks in photographs and videos; draws them and writes them as JSON.
 
     Examples:
-        landmint predict me.jpg --bundle runs/demo/bundle
-        landmint predict a.jpg b.jpg --bundle bundle --variant tflite/int8 --out found
-        landmint predict me.jpg --bundle bundle --box 120,80,200,220
-        landmint predict clip.mp4 --bundle bundle --smooth
+        landmint predict me.jpg
+        landmint predict me.jpg --model mobilefan --box 120,80,200,220
+        landmint predict a.jpg b.jpg --model bundle --variant tflite/int8 --out found
+        landmint predict clip.mp4 --model runs/demo/bundle --smooth
     """
     from landmint.pipeline import verbs
 
-    return verbs.predict(paths, bundle, variant, box, smooth, out)
+    return verbs.predict(paths, model, variant, box, smooth, out)
+
+
+@_verb
+def models() -> None:
+    """The models that come along: network, size, error on faces that they never saw.
+
+    Examples:
+        landmint models
+    """
+    from landmint.pipeline import verbs
+
+    verbs.models()
 
 
 @_verb

@@ -9,11 +9,10 @@ from typing import Any
 
 from landmint.pipeline.detect import find_faces
 from landmint.pipeline.draw import draw_landmarks, enlarge, enlargement, write_image
+from landmint.pipeline.opening import open_model
 from landmint.pipeline.progress import Screen
-from landmint.runtime.bundle import Bundle, Variant
 from landmint.runtime.crop import Box, Image
-from landmint.runtime.engines import ENGINES, Session, load_engine
-from landmint.runtime.errors import LandmintError, NotMeasuredError
+from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import write_json
 from landmint.runtime.markup import Markup
 from landmint.runtime.predict import Prediction, predict_image
@@ -45,7 +44,7 @@ def parse_box(text: str) -> Box:
 
 def predict_images(
     images: Sequence[Path],
-    bundle_path: Path,
+    model_path: Path,
     variant_name: str | None,
     box: Box | None,
     folder: Path,
@@ -60,7 +59,7 @@ def predict_images(
 
     Args:
         images: photographs.
-        bundle_path: the model.
+        model_path: a bundle, or weights.
         variant_name: which form of it; the first that runs here when absent.
         box: the face in each image; faces are looked for when absent.
         folder: where results go.
@@ -70,28 +69,25 @@ def predict_images(
         0, or 3 if in some image no face was found.
 
     Raises:
-        LandmintError: an image or the bundle cannot be read, or the variant cannot run here.
+        LandmintError: an image or the model cannot be read, or the variant cannot run here.
     """
-    bundle = Bundle.open(bundle_path)
     pictures = [(path, read_image(path)) for path in images]
     for path, image in pictures:
         _check_inside(box, image, path)
-    variant, session = open_variant(bundle, variant_name)
-    contract = bundle.contract_of(variant)
-    model = about_model(bundle, variant, session)
+    model = open_model(model_path, variant_name)
     code = 0
     for name, (path, image) in zip(names_of(images), pictures, strict=True):
         boxes = find_faces(image) if box is None else [box]
-        faces = [(face, predict_image(session, contract, image, face)) for face in boxes]
+        faces = [(face, predict_image(*model.runnable, image, face)) for face in boxes]
         told = [_told(face, found, given=box is not None) for face, found in faces]
-        about = {"schema": SCHEMA, "image": path.name, **model}
+        about = {"schema": SCHEMA, "image": path.name, **model.about}
         write_json(folder / f"{name}.json", {**about, "faces": told})
-        write_image(folder / f"{name}.png", _overlay(image, faces, contract.landmarks))
+        write_image(folder / f"{name}.png", _overlay(image, faces, model.contract.landmarks))
         if not boxes:
             code = NO_FACE
             screen.line(f"{path}: no face was found; give it with --box x,y,w,h", style="yellow")
         count = f"{len(boxes)} face{'s' * (len(boxes) != 1)}"
-        print(f"{folder / name}.png  {count}  ({variant.name})")
+        print(f"{folder / name}.png  {count}  ({model.told})")
     return code
 
 
@@ -107,52 +103,6 @@ def _check_inside(box: Box | None, image: Image, path: Path) -> None:
         reason=f"the image has {width} x {height} pixels",
         remedy="give the box in pixels of the image as it is stored",
     )
-
-
-def open_variant(bundle: Bundle, name: str | None) -> tuple[Variant, Session]:
-    """The variant asked for, or the first that runs here.
-
-    Raises:
-        LandmintError: there is no such variant, or it cannot run here.
-    """
-    if name is not None:
-        variant = bundle.variant(name)
-        return variant, _load(bundle, variant)
-    reasons = []
-    for variant in bundle.manifest.variants:
-        if variant.engine not in ENGINES:
-            continue
-        try:
-            return variant, _load(bundle, variant)
-        except NotMeasuredError as error:
-            reasons.append(f"{variant.name}: {error.reason or error.fact}")
-    raise NotMeasuredError(
-        f"no variant of {bundle.path} runs here",
-        reason="; ".join(reasons) or "it has none for the engines that landmint knows",
-        remedy="run `landmint doctor` to see what to install",
-    )
-
-
-def about_model(bundle: Bundle, variant: Variant, session: Session) -> dict[str, Any]:
-    """What found the landmarks, for the JSON beside them."""
-    return {
-        "bundle": bundle.manifest.name,
-        "variant": variant.name,
-        "engine": variant.engine,
-        "executed_precision": session.executed_precision,
-        "markup": bundle.manifest.contract.markup,
-    }
-
-
-def _load(bundle: Bundle, variant: Variant) -> Session:
-    if variant.engine not in ENGINES:
-        raise LandmintError(
-            f"{variant.name} is not run by `predict`",
-            reason="it is the reference that other variants are compared with",
-            choices=[v.name for v in bundle.manifest.variants if v.files and v.engine in ENGINES],
-        )
-    entry, contract = bundle.entry(variant), bundle.contract_of(variant)
-    return load_engine(variant.engine).load(entry, contract, threads=1)
 
 
 def _overlay(image: Image, faces: Sequence[tuple[Box, Prediction]], markup: Markup) -> Image:

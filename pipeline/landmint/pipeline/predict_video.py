@@ -16,9 +16,9 @@ import numpy as np
 
 from landmint.pipeline.detect import find_faces
 from landmint.pipeline.draw import draw_landmarks
-from landmint.pipeline.predict import NO_FACE, about_model, names_of, open_variant
+from landmint.pipeline.opening import open_model
+from landmint.pipeline.predict import NO_FACE, names_of
 from landmint.pipeline.progress import Bar, Screen
-from landmint.runtime.bundle import Bundle
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import Box, Image, box_of, crop_matrix
 from landmint.runtime.engines import Session
@@ -100,7 +100,7 @@ def _box_after(found: Prediction, box: Box, image: Image) -> Box | None:
 
 def predict_videos(
     videos: Sequence[Path],
-    bundle_path: Path,
+    model_path: Path,
     variant_name: str | None,
     box: Box | None,
     smooth: bool,
@@ -111,7 +111,7 @@ def predict_videos(
 
     Args:
         videos: files that OpenCV reads.
-        bundle_path: the model.
+        model_path: a bundle, or weights.
         variant_name: which form of it; the first that runs here when absent.
         box: the face in each first frame; the largest that is found when absent.
         smooth: whether the landmarks go through the one-euro filter.
@@ -122,20 +122,20 @@ def predict_videos(
         0, or 3 if in some video no face was found.
 
     Raises:
-        LandmintError: a video or the bundle cannot be read, or the variant cannot run here.
+        LandmintError: a video or the model cannot be read, or the variant cannot run here.
     """
-    bundle = Bundle.open(bundle_path)
-    variant, session = open_variant(bundle, variant_name)
-    contract = bundle.contract_of(variant)
+    model = open_model(model_path, variant_name)
     filtered = SmoothConfig() if smooth else None
-    about = about_model(bundle, variant, session) | {
-        "smooth": None if filtered is None else dataclasses.asdict(filtered)
+    about = {
+        **model.about,
+        "smooth": None if filtered is None else dataclasses.asdict(filtered),
     }
     code = 0
     for name, path in zip(names_of(videos), videos, strict=True):
-        follower = FaceFollower(session, contract, box, filtered)
+        follower = FaceFollower(*model.runnable, box, filtered)
         with screen.bar(path.name) as bar:
-            frames, fps = _follow(path, follower, contract.landmarks, folder / f"{name}.mp4", bar)
+            target, markup = folder / f"{name}.mp4", model.contract.landmarks
+            frames, fps = _follow(path, follower, markup, target, bar)
         told = {"schema": SCHEMA, "video": path.name, **about, "fps": fps}
         write_json(folder / f"{name}.json", told | {"frames": [_told(frame) for frame in frames]})
         with_face = sum(frame.found is not None for frame in frames)

@@ -1,5 +1,6 @@
 """Measurements, and where INT8 loses, as tables on the terminal. The report has more."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -9,11 +10,12 @@ from rich.table import Table
 from landmint.pipeline.report import blocks
 from landmint.pipeline.report.losses import engines_table, in_words, layers_table
 from landmint.pipeline.report.summary import VariantSummary, summarise_run
-from landmint.pipeline.report.text import mebibytes, milliseconds, percent
+from landmint.pipeline.report.text import mebibytes, milliseconds, number, percent
 from landmint.pipeline.truth import TRUTH_FILE, read_truth
 from landmint.quantize.explanation import Explanation
 from landmint.runtime.markup import get_markup
 from landmint.runtime.measurement import read_measurements
+from landmint.train.zoo import Shipped
 
 _COLUMNS = (
     *("NME, %", "rise, points", "moved, %", "warm, ms", "p99, ms", "memory, MiB"),
@@ -36,6 +38,26 @@ def print_measurements(folder: Path) -> None:
     print_tables(measurement_table(folder))
 
 
+def print_shipped(models: Sequence[Shipped]) -> None:
+    """Print the shipped models to the standard output, a line each."""
+    table = Table()
+    for column in ("model", "network"):
+        table.add_column(column, no_wrap=True)
+    for column in ("input, px", "landmarks", "million parameters", "NME, %"):
+        table.add_column(column, justify="right")
+    table.add_column("measured on")
+    table.add_column("size, MiB", justify="right")
+    for model in models:
+        about = model.about
+        table.add_row(
+            *(model.name, about.network, str(about.input_size)),
+            str(get_markup(about.markup).points),
+            number(about.parameters / 1e6),
+            *(percent(about.nme), about.faces, mebibytes(model.weights.stat().st_size)),
+        )
+    print_tables(table)
+
+
 def print_explanation(explanation: Explanation) -> None:
     """Print the layers that cost most, and where engines part, to the standard output."""
     tables = layers_table(explanation, _WORST), engines_table(explanation)
@@ -54,10 +76,10 @@ def print_tables(*tables: Table | str) -> None:
 def as_rich(table: blocks.Table) -> Table:
     """A table of the report for the terminal."""
     shown = Table(title=table.caption)
-    for number, column in enumerate(table.columns):
+    for place, column in enumerate(table.columns):
         heading = f"{column.title}, {column.unit}" if column.unit else column.title
-        words = number == 0 or column.words
-        shown.add_column(escape(heading), justify="left" if words else "right", no_wrap=number == 0)
+        words = place == 0 or column.words
+        shown.add_column(escape(heading), justify="left" if words else "right", no_wrap=place == 0)
     for row in table.rows:
         shown.add_row(escape(row.head), *(escape(f"{c.text} {c.sub}".rstrip()) for c in row.cells))
     return shown

@@ -22,8 +22,9 @@ from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path, read_json, sha256_file
 from landmint.train.faces.face import FaceSet
-from landmint.train.faces.readers import SPLITS, FacesConfig, Split, load_faces
+from landmint.train.faces.readers import SPLITS, FacesConfig, Split, SyntheticConfig, load_faces
 from landmint.train.models import load_model
+from landmint.train.zoo import best, find_model, shipped
 
 RUNS = Path("runs")
 
@@ -100,15 +101,13 @@ def distill(recipe_path: Path, teacher: Path, out: Path, faces: Path | None) -> 
     _train(recipe, recipe.student, out, teacher)
 
 
-def qat(
-    student: Path, recipe_path: Path, out: Path, teacher: Path | None, root: Path | None
-) -> None:
+def qat(given: str, recipe_path: Path, out: Path, teacher: Path | None, root: Path | None) -> None:
     """Let a trained student learn to bear INT8.
 
     Raises:
         LandmintError: a file is missing, networks do not fit, or the training failed.
     """
-    recipe = _recipe(recipe_path, root)
+    recipe, student = _recipe(recipe_path, root), find_model(given)
     load_model(student)  # before the faces, which take longer
     screen = Screen()
     sets = {split: _faces_of(recipe, split, screen) for split in ("train", "val")}
@@ -168,15 +167,16 @@ def _faces(
     return None, {split: load_faces(config, split, Path()) for split in splits}
 
 
-def lint(path: Path, recipe_path: Path | None) -> int:
-    """Say what targets have against a checkpoint, a bundle or an ONNX file.
+def lint(given: str, recipe_path: Path | None) -> int:
+    """Say what targets have against a network, a bundle or an ONNX file.
 
     Returns:
         0, or 2 when something will not build or is wrong.
 
     Raises:
-        LandmintError: the path is none of these, or the recipe is wrong.
+        LandmintError: it is none of these, or the recipe is wrong.
     """
+    path = find_model(given)
     config = load_recipe(recipe_path).export if recipe_path else ExportConfig()
     from landmint.pipeline.linting import lint_path, print_findings
 
@@ -213,32 +213,33 @@ def data_check(
     return check_faces(config, named or splits_there(config), out, model)
 
 
-def export(
-    checkpoint: Path, out: Path | None, recipe_path: Path | None, faces: Path | None
-) -> None:
-    """Export a trained network.
+def export(given: str, out: Path | None, recipe_path: Path | None, faces: Path | None) -> None:
+    """Export a trained network; without faces it is compared with its forms on drawn ones.
 
     Raises:
-        LandmintError: the checkpoint cannot be read, or a form differs from the network.
+        LandmintError: there is no such network, or a form differs from it.
     """
     if out is None:
         raise LandmintError(
             "no folder is given for the bundle", remedy="add --out FOLDER, or --lint to look only"
         )
+    checkpoint = find_model(given)
     model = load_model(checkpoint)
     from landmint.export.bundle_export import export_bundle
+    from landmint.pipeline.reference import draw_faces
 
-    recipe, sets = _faces(recipe_path, faces, model.contract.markup, ("val",))
+    markup, config = model.contract.markup, ExportConfig()
     provenance = {"checkpoint_sha256": sha256_file(checkpoint)}
-    with Screen().bar("export") as bar:
-        export_bundle(
-            model,
-            sets["val"],
-            recipe.export if recipe else ExportConfig(),
-            out,
-            provenance | ({"recipe": recipe.name} if recipe else {}),
-            bar.step,
-        )
+    with Screen().bar("export") as bar, tempfile.TemporaryDirectory() as work:
+        if recipe_path is None and faces is None:
+            bar.step("drawing faces to compare the forms on")
+            drawn = SyntheticConfig(train=0, val=config.parity_faces, test=0)
+            sets = draw_faces(Path(work), markup, drawn)
+        else:
+            recipe, sets = _faces(recipe_path, faces, markup, ("val",))
+            if recipe:
+                config, provenance = recipe.export, provenance | {"recipe": recipe.name}
+        export_bundle(model, sets["val"], config, out, provenance, bar.step)
     print(out)
 
 
@@ -362,24 +363,25 @@ def report(folder: Path, out: Path | None) -> None:
 
 def predict(
     paths: Sequence[Path],
-    bundle: Path,
+    given: str | None,
     variant: str | None,
     box: str | None,
     smooth: bool,
     out: Path,
 ) -> int:
-    """Find landmarks in photographs and videos.
+    """Find landmarks in photographs and videos, by the best shipped model where none is given.
 
     Returns:
         0, or 3 when in some of them no face was found.
 
     Raises:
-        LandmintError: an image, a video or the bundle cannot be read, or an option makes no sense.
+        LandmintError: an image, a video or the model cannot be read, or an option makes no sense.
     """
     from landmint.pipeline.predict import parse_box, predict_images
     from landmint.pipeline.predict_video import SUFFIXES, predict_videos
 
-    given = None if box is None else parse_box(box)
+    where = None if box is None else parse_box(box)
+    model = best().weights if given is None else find_model(given)
     videos = [path for path in paths if path.suffix.lower() in SUFFIXES]
     images = [path for path in paths if path not in videos]
     if smooth and not videos:
@@ -391,10 +393,22 @@ def predict(
         )
     screen, codes = Screen(), [0]
     if images:
-        codes.append(predict_images(images, bundle, variant, given, out, screen))
+        codes.append(predict_images(images, model, variant, where, out, screen))
     if videos:
-        codes.append(predict_videos(videos, bundle, variant, given, smooth, out, screen))
+        codes.append(predict_videos(videos, model, variant, where, smooth, out, screen))
     return max(codes)
+
+
+def models() -> None:
+    """Print what is shipped.
+
+    Raises:
+        NotMeasuredError: nothing is.
+    """
+    from landmint.pipeline.tables import print_shipped
+
+    best()
+    print_shipped(shipped())
 
 
 def doctor(as_json: bool) -> None:

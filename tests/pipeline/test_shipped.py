@@ -1,0 +1,114 @@
+"""The verbs that take a shipped model by its name, and the one that lists them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from landmint.pipeline import cli
+from landmint.pipeline.draw import write_image
+from landmint.runtime.bundle import Bundle
+
+Ship = Callable[..., Path]
+
+
+@pytest.fixture
+def photograph(tmp_path: Path) -> Path:
+    image = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
+    write_image(tmp_path / "me.png", image)
+    return tmp_path / "me.png"
+
+
+def _landmint(*words: object) -> Result:
+    return CliRunner().invoke(cli.app, list(map(str, words)))
+
+
+def test_a_photograph_needs_no_bundle(ship: Ship, photograph: Path, tmp_path: Path) -> None:
+    ship("better", 0.05)
+    ship("worse", 0.06)
+    out = tmp_path / "out"
+    result = _landmint("predict", photograph, "--box", "20,10,40,40", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "(better, torch/float32)" in result.stdout
+    told = json.loads((out / "me.json").read_text(encoding="utf-8"))
+    assert (told["model"], told["variant"], told["engine"]) == ("better", "torch/float32", "torch")
+    points = np.array(told["faces"][0]["points"])
+    assert points.shape == (68, 2)
+    assert np.isfinite(points).all()
+
+
+def test_another_model_is_named_or_lies_somewhere(
+    ship: Ship, photograph: Path, tmp_path: Path
+) -> None:
+    ship("better", 0.05)
+    path = ship("worse", 0.06)
+    found = []
+    for model in ("worse", path):
+        out = tmp_path / Path(model).stem / "out"
+        words = ("--model", model, "--box", "20,10,40,40", "--out", out)
+        assert _landmint("predict", photograph, *words).exit_code == 0
+        found.append((out / "me.json").read_text(encoding="utf-8"))
+    assert found[0] == found[1]
+    assert '"model": "worse"' in found[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--model", "beter"], 2, "did you mean better?"),
+        (["--model", "better", "--variant", "onnx/int8"], 2, "better.safetensors has no variant"),
+        (["--model", "better", "--box", "90,90,5,5"], 2, "lies outside"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    ship: Ship, photograph: Path, tmp_path: Path, words: list[str], code: int, said: str
+) -> None:
+    ship("better", 0.05)
+    result = _landmint("predict", photograph, "--out", tmp_path / "out", *words)
+    assert result.exit_code == code
+    assert said in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("words", [["predict", "me.png"], ["models"]])
+def test_without_models_there_is_one_message(ship: Ship, words: list[str]) -> None:
+    result = _landmint(*words)
+    assert result.exit_code == 3
+    assert "no model is shipped with this landmint" in result.stderr
+    assert "landmint run recipes/demo.toml" in result.stderr
+    assert not result.stdout
+
+
+def test_models_are_listed_with_their_figures(ship: Ship) -> None:
+    ship("worse", 0.0612)
+    ship("better", 0.0512)
+    lines = [line for line in _landmint("models").stdout.splitlines() if "invented faces" in line]
+    assert [line.split("│")[1].strip() for line in lines] == ["better", "worse"]
+    assert "5.12" in lines[0] and "6.12" in lines[1]
+    assert "pfld on own" in lines[0]
+
+
+@pytest.mark.slow
+def test_a_shipped_model_is_exported_without_a_data_set(
+    ship: Ship, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ship("tiny", 0.05)
+    monkeypatch.chdir(tmp_path)
+    result = _landmint("export", "tiny", "--out", "bundle")
+    assert result.exit_code == 0, result.output
+    bundle = Bundle.open(tmp_path / "bundle")
+    built = {variant.name for variant in bundle.manifest.variants if variant.files}
+    assert {"torch/float32", "onnx/float32", "openvino/float32", "tflite/float32"} <= built
+    assert "over 16 crops" in bundle.variant("onnx/float32").notes["parity"]
+    assert _landmint("export", "tiny", "--lint").exit_code == 0
+
+
+def test_export_knows_the_shipped_names(ship: Ship, tmp_path: Path) -> None:
+    ship("tiny", 0.05)
+    result = _landmint("export", "tny", "--out", tmp_path / "bundle")
+    assert result.exit_code == 2
+    assert "did you mean tiny?" in result.stderr
+    assert not (tmp_path / "bundle").exists()
