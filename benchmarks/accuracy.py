@@ -8,7 +8,7 @@ on the test faces, inter-ocular. The looser boxes are one draw of a fixed seed. 
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from landmint.pipeline.progress import Screen
@@ -18,16 +18,10 @@ from landmint.pipeline.run import WEIGHTS, Run
 from landmint.runtime.accuracy import summarise
 from landmint.runtime.errors import LandmintError
 from landmint.train.evaluate import Evaluation, FlipTestSession, TorchSession, evaluate
-from landmint.train.faces.boxes import loosen
+from landmint.train.faces.boxes import BOXES, loosen
 from landmint.train.models import load_model
 
 ROOT = Path(__file__).resolve().parents[1]
-BOXES: Mapping[str, tuple[tuple[float, float], float]] = {
-    "exact": ((1.0, 1.0), 0.0),
-    "scale .9 to 1.1, shift 5 %": ((0.9, 1.1), 0.05),
-    "scale .8 to 1.25, shift 10 %": ((0.8, 1.25), 0.1),
-}
-"""By what a reader is told: factor on the sides, shift of the middle."""
 _COLUMNS = ("network", "boxes", "NME, %", "95 %", "FR@10 %, %", "AUC@10 %", "over exact, %")
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from landmint.pipeline.report.summary import VariantSummary, summarise_run
 from landmint.pipeline.report.text import (
     listed,
+    machine_of,
     markdown_table,
     mebibytes,
     milliseconds,
@@ -144,7 +145,7 @@ def _footnotes(results: Sequence[RunResult]) -> list[str]:
         {s.name for r in results for s in r.summaries if s.measurement.status == "not measured"}
     )
     notes = [f"Not measured here: {', '.join(missing)}."] if missing else []
-    machines = sorted({_machine(result) for result in results} - {""})
+    machines = sorted({machine_of(result.summaries) for result in results} - {""})
     return notes + [f"Measured on {machine}." for machine in machines]
 
 
@@ -197,7 +198,7 @@ def _facts(result: RunResult) -> str:
         told = result.about.get(role)
         if told:
             lines.append(f"- {role.capitalize()}: {_training(told)}")
-    machine = _machine(result)
+    machine = machine_of(result.summaries)
     return "\n".join(lines + ([f"- Machine: {machine}"] if machine else []))
 
 
@@ -215,18 +216,6 @@ def _training(told: dict[str, Any]) -> str:
 def _when(result: RunResult) -> str:
     sessions = sorted({s.measurement.session for s in result.summaries} - {""})
     return sessions[-1] if sessions else "at an unknown time"
-
-
-def _machine(result: RunResult) -> str:
-    for summary in result.summaries:
-        one = summary.measurement.machine
-        if one is not None:
-            where = f"{one.board}, " if one.board else ""
-            threads = summary.measurement.threads
-            cores = f"{one.cores} cores" if one.cores > 1 else "one core"
-            used = "one thread" if threads == 1 else f"{threads} threads"
-            return f"{where}{one.cpu} ({cores}, {used} a model)"
-    return ""
 
 
 def _figures(summary: VariantSummary) -> list[str]:

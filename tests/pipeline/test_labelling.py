@@ -72,7 +72,7 @@ def test_no_face_anywhere(place: Path, tmp_path: Path) -> None:
         (["--boxes", "{place}/faces", "--kind", "strange"], "unknown kind of faces 'strange'"),
         (["--boxes", "{place}/faces", "--split", "none"], "none"),
         (["--boxes", "whole", "--flip-test"], "pfld has no flip test"),
-        (["--model", "nowhere.safetensors"], "nowhere.safetensors is not a file"),
+        (["--model", "nowhere.safetensors"], "nowhere.safetensors is no file, no folder"),
         (["--model", "{place}/faces/train/p000000_0.png"], "is not a whole landmint model"),
     ],
 )

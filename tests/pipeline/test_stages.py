@@ -14,6 +14,7 @@ from landmint.pipeline.stages import (
     Interrupted,
     Stage,
     files_digest,
+    first_stale,
     read_record,
     record_path,
     run_stages,
@@ -90,6 +91,17 @@ def test_changed_settings_run_the_stage_and_what_needs_it(kitchen: Kitchen) -> N
     kitchen.grain = "wheat"
     kitchen.run()
     assert kitchen.ran == ["flour", "bread"] * 2
+
+
+def test_what_is_not_up_to_date_is_named_and_nothing_runs(kitchen: Kitchen) -> None:
+    assert first_stale(kitchen.stages()) == "flour"
+    kitchen.run(until="flour")
+    assert first_stale(kitchen.stages()) == "bread"
+    kitchen.run()
+    assert first_stale(kitchen.stages()) is None
+    kitchen.grain = "wheat"
+    assert first_stale(kitchen.stages()) == "flour"
+    assert kitchen.ran == ["flour", "bread"]
 
 
 def test_an_equal_outcome_leaves_what_follows_alone(kitchen: Kitchen) -> None:

@@ -247,7 +247,7 @@ def label(
         Path, typer.Argument(metavar="IMAGES", help="A folder of images, looked through below.")
     ],
     model: Annotated[
-        Path, typer.Option(metavar="CHECKPOINT", help="A network's model.safetensors.")
+        str, typer.Option(metavar="MODEL", help="A network's model.safetensors, or a shipped one.")
     ],
     out: Annotated[Path, typer.Option(help="The COCO-style JSON that is written.")],
     boxes: Annotated[
@@ -303,6 +303,7 @@ def label(
     """
     from landmint.pipeline.labelling import BoxOptions, label_folder
     from landmint.train.label import LabelConfig
+    from landmint.train.zoo import find_model
 
     where = BoxOptions(boxes, margin, kind, markup, tuple(split or ()))
     config = LabelConfig(
@@ -313,7 +314,7 @@ def label(
         nodes=nodes,
         accelerator=accelerator.value,
     )
-    return label_folder(images, model, out, where, config)
+    return label_folder(images, find_model(model), out, where, config)
 
 
 @_verb

@@ -114,6 +114,18 @@ def run_stages(
     return places
 
 
+def first_stale(stages: Sequence[Stage]) -> str | None:
+    """The name of the first stage that is not up to date; None when all are. Nothing is run."""
+    outcomes: dict[str, str] = {}
+    for stage in _chosen(stages, None):
+        inputs = _inputs(stage, outcomes)
+        outcome = _outcome_if_current(stage, stage.place(digest(inputs)), inputs)
+        if outcome is None:
+            return stage.name
+        outcomes[stage.name] = outcome
+    return None
+
+
 def record_path(place: Path) -> Path:
     """Where the record of what stands at `place` is kept."""
     return place.parent / RECORDS / f"{place.name}.json"

@@ -74,6 +74,19 @@ def product(summary: VariantSummary) -> str:
     return PRODUCTS.get(summary.family, summary.measurement.engine)
 
 
+def machine_of(summaries: Sequence[VariantSummary]) -> str:
+    """What the variants were timed on, in words; empty where nothing was timed."""
+    for summary in summaries:
+        one = summary.measurement.machine
+        if one is not None:
+            where = f"{one.board}, " if one.board else ""
+            threads = summary.measurement.threads
+            cores = f"{one.cores} cores" if one.cores > 1 else "one core"
+            used = "one thread" if threads == 1 else f"{threads} threads"
+            return f"{where}{one.cpu} ({cores}, {used} a model)"
+    return ""
+
+
 def listed(words: list[str]) -> str:
     """Words as a sentence lists them."""
     if len(words) < 2:

@@ -3,12 +3,21 @@
 Not augmentation: one box a face, for evaluating how far a network leans on exact ones.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from landmint.runtime.crop import Box
 from landmint.train.faces.face import FaceSet, face_set
+
+BOXES: Mapping[str, tuple[tuple[float, float], float]] = {
+    "exact": ((1.0, 1.0), 0.0),
+    "scale .9 to 1.1, shift 5 %": ((0.9, 1.1), 0.05),
+    "scale .8 to 1.25, shift 10 %": ((0.8, 1.25), 0.1),
+}
+"""The boxes that networks are compared in, by what a reader is told: factor on the sides, shift of
+the middle; see `loosen`."""
 
 
 def loosen(faces: FaceSet, scale: tuple[float, float], shift: float, seed: int) -> FaceSet:

@@ -1,0 +1,173 @@
+"""A finished run becomes a shipped model with its card and its reference; others are refused."""
+
+import contextlib
+import importlib.util
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from safetensors import safe_open
+from typer.testing import CliRunner
+
+from landmint.pipeline import cli
+from landmint.pipeline.reference import DRAWN, Figure, read_reference
+from landmint.pipeline.report.text import number
+from landmint.runtime.files import sha256_file
+from landmint.train import zoo
+from landmint.train.models import load_model
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+RECIPE = """\
+about = "A rehearsal."
+
+[faces]
+kind = "synthetic"
+synthetic = { train = 16, val = 4, test = 6, size_px = 64 }
+
+[student.model]
+name = "pfld"
+backbone = "own"
+width = 0.25
+input_size = 64
+
+[student.fit]
+epochs = 1
+batch_size = 8
+workers = 0
+threads = 1
+
+[export]
+formats = ["onnx"]
+parity_faces = 2
+
+[quantize]
+formats = ["onnx"]
+size = 8
+
+[measure]
+launches = 1
+samples = 20
+seconds = 0.2
+"""
+Ship = Callable[..., Path]
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """The script, given the folders of a test."""
+
+    script: ModuleType
+    work: Path
+
+    def __call__(self, name: str, *more: object) -> int:
+        words = [self.work / "tiny.toml", name, "--runs", self.work / "runs"]
+        words += ["--zoo", zoo.folder(), "--references", self.work / "references", *more]
+        code: int = self.script.main(list(map(str, words)))
+        return code
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("publish", ROOT / "benchmarks" / "publish.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["publish"] = module  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("work")
+    (folder / "tiny.toml").write_text(RECIPE, encoding="utf-8")
+    with contextlib.chdir(folder):
+        done = CliRunner().invoke(cli.app, ["run", "tiny.toml"])
+    assert done.exit_code in (0, 4), done.output
+    return folder
+
+
+@pytest.fixture
+def publish(script: ModuleType, made: Path, tmp_path: Path, ship: Ship) -> Publisher:
+    """Publishes a copy of the run into an empty zoo."""
+    return Publisher(script, Path(shutil.copytree(made, tmp_path / "work", symlinks=True)))
+
+
+def test_weights_card_and_reference_agree(publish: Publisher) -> None:
+    assert publish("tiny-pfld") == 0
+    (model,) = zoo.shipped()
+    assert (model.name, model.about.drawn, model.about.network) == (
+        "tiny-pfld",
+        True,
+        "pfld on own",
+    )
+    assert load_model(model.weights).contract.input_size == 64
+    with safe_open(model.weights, framework="pt") as file:
+        assert torch.float16 in {file.get_tensor(name).dtype for name in file.keys()}
+
+    told = read_reference(publish.work / "references" / "tiny-pfld.toml")
+    assert told.recipe == "tiny"
+    assert told.weights_sha256 == sha256_file(model.weights)
+    assert (told.drawn.faces, told.test.faces) == (DRAWN.test, 6)
+    assert set(told.drawn.figures) == {"torch/float32", "onnx/float32", "onnx/int8"}
+    assert abs(told.test.figures["torch/float32"].nme_percent - 100 * model.about.nme) < 1e-3
+    floats = [told.drawn.figures[name] for name in ("torch/float32", "onnx/float32")]
+    assert abs(floats[0].nme_percent - floats[1].nme_percent) < 0.01
+    assert floats[1] == Figure(floats[1].nme_percent, 0.02)
+    assert told.drawn.figures["onnx/int8"].nme_percent != floats[0].nme_percent
+
+    card = model.card.read_text(encoding="utf-8")
+    for variant, figure in told.test.figures.items():
+        assert f"| {variant} | {number(figure.nme_percent)} |" in card
+    for part in (
+        "# tiny-pfld",
+        "A rehearsal.",
+        "[student.fit]",
+        "Limits",
+        "identify",
+        "Apache-2.0",
+    ):
+        assert part in card
+    assert str(publish.work) not in card
+    assert CliRunner().invoke(cli.app, ["models"]).exit_code == 0
+
+
+def test_a_run_that_is_not_up_to_date_is_refused(
+    publish: Publisher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = publish.work / "tiny.toml"
+    recipe.write_text(RECIPE.replace("\nsize = 8", "\nsize = 9"), encoding="utf-8")
+    assert publish("tiny-pfld") == 2
+    said = capsys.readouterr().err
+    assert "is not up to date" in said
+    assert "stage bundle was not run" in said
+    assert zoo.shipped() == ()
+    assert not (publish.work / "references").exists()
+
+
+def test_what_cannot_be_published_is_said(
+    publish: Publisher, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert publish("Tiny PFLD") == 2
+    assert "is no name for a shipped model" in capsys.readouterr().err
+    assert publish("tiny", "--data", publish.work / "nowhere.md") == 2
+    assert "a model card has to say where its faces come from" in capsys.readouterr().err
+    monkeypatch.setattr(publish.script, "MOST_MOVED_POINTS", -1.0)
+    assert publish("tiny") == 2
+    assert "half precision moves the NME" in capsys.readouterr().err
+    assert zoo.shipped() == ()
+
+
+def test_more_than_the_repository_shall_hold_is_refused(
+    publish: Publisher, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish.script, "MOST_BYTES", 1000)
+    assert publish("tiny") == 2
+    assert "the shipped models would take" in capsys.readouterr().err
+    assert zoo.shipped() == ()

@@ -1,0 +1,147 @@
+"""Every shipped model is as accurate as when it was published, in every form that runs here.
+
+Drawn faces are the same everywhere; the recipe's own test faces are measured where they are.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from landmint.pipeline.recipe import Recipe, load_recipe
+from landmint.pipeline.reference import (
+    DRAWN,
+    Measured,
+    add_int8,
+    draw_faces,
+    make_float_forms,
+    measure_forms,
+    read_reference,
+)
+from landmint.pipeline.report.text import number
+from landmint.pipeline.run import Run
+from landmint.runtime.bundle import Bundle
+from landmint.runtime.crop import Floats
+from landmint.runtime.files import sha256_file
+from landmint.train.evaluate import evaluate
+from landmint.train.faces.face import FaceSet
+from landmint.train.faces.readers import Split
+from landmint.train.models import load_model
+from landmint.train.models.base import LandmarkModel
+from landmint.train.zoo import SUFFIX, Shipped, folder, shipped
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+MOST_BYTES = 25_000_000
+TORCH = "torch/float32"
+
+each_model = pytest.mark.parametrize(
+    "model", shipped(), ids=lambda model: model.name, scope="module"
+)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Mapping[Split, FaceSet]:
+    """The drawn faces of the reference, all in 68 points."""
+    return draw_faces(tmp_path_factory.mktemp("drawn"), "68", DRAWN)
+
+
+@pytest.fixture(scope="module")
+def network(model: Shipped) -> LandmarkModel:
+    return load_model(model.weights)
+
+
+@pytest.fixture(scope="module")
+def float_forms(
+    model: Shipped,
+    network: LandmarkModel,
+    faces: Mapping[Split, FaceSet],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Bundle:
+    """Its float forms, which both sets of faces are measured with."""
+    place = tmp_path_factory.mktemp(model.name) / "float"
+    return make_float_forms(network, _recipe(model), faces["val"], place)
+
+
+@each_model
+def test_a_card_and_a_reference_go_with_it(model: Shipped) -> None:
+    told = read_reference(HERE / f"{model.name}.toml")
+    assert told.weights_sha256 == sha256_file(model.weights), "publish it again"
+    assert told.drawn.faces == DRAWN.test
+    assert model.about.faces == told.test.what
+    assert abs(100 * model.about.nme - told.test.figures[TORCH].nme_percent) < 1e-3
+    rows = [line.split(" | ") for line in _card(model).splitlines() if line.startswith("| ")]
+    shown = {row[0].removeprefix("| "): row[1:] for row in rows if "/" in row[0]}
+    assert set(shown) == set(told.test.figures) == set(told.drawn.figures)
+    for variant, figure in told.test.figures.items():
+        assert shown[variant][0] == number(figure.nme_percent)
+        assert shown[variant][2] == number(told.drawn.figures[variant].nme_percent)
+
+
+def test_nothing_lies_about_that_belongs_to_no_model() -> None:
+    names = {model.name for model in shipped()}
+    assert {path.stem for path in folder().glob("*.md")} == names
+    assert {path.stem for path in HERE.glob("*.toml")} == names
+
+
+def test_all_together_are_small_enough_for_a_repository() -> None:
+    assert sum(path.stat().st_size for path in folder().glob(f"*{SUFFIX}")) <= MOST_BYTES
+
+
+@each_model
+def test_the_network_is_as_accurate_as_published(
+    model: Shipped, network: LandmarkModel, faces: Mapping[Split, FaceSet]
+) -> None:
+    told = read_reference(HERE / f"{model.name}.toml").drawn
+    _compare({TORCH: evaluate(network, faces["test"]).per_face}, told)
+
+
+@pytest.mark.slow
+@each_model
+def test_every_form_is_as_accurate_as_published(
+    model: Shipped,
+    network: LandmarkModel,
+    float_forms: Bundle,
+    faces: Mapping[Split, FaceSet],
+    tmp_path: Path,
+) -> None:
+    told = read_reference(HERE / f"{model.name}.toml").drawn
+    bundle = add_int8(float_forms, _recipe(model), faces, tmp_path / "bundle")
+    found = measure_forms(network, bundle, faces["test"])
+    assert set(found) == set(told.figures)
+    _compare(found, told)
+
+
+@pytest.mark.slow
+@each_model
+def test_every_form_is_as_accurate_on_its_own_faces(
+    model: Shipped, network: LandmarkModel, float_forms: Bundle, tmp_path: Path
+) -> None:
+    recipe, told = _recipe(model), read_reference(HERE / f"{model.name}.toml").test
+    root = recipe.file.parent / recipe.faces.root
+    if not root.is_dir():
+        pytest.skip(f"the faces of recipes/{recipe.name}.toml are not at {recipe.faces.root}")
+    run = Run(recipe, tmp_path)
+    own: dict[Split, FaceSet] = {split: run.faces(split) for split in ("train", "test")}
+    assert own["test"].fingerprint == told.fingerprint, "other faces than were published with"
+    bundle = add_int8(float_forms, recipe, own, tmp_path / "bundle")
+    _compare(measure_forms(network, bundle, own["test"]), told)
+
+
+def _compare(found: Mapping[str, Floats], told: Measured) -> None:
+    """Every form that was measured, against what it had when it was published."""
+    apart = {}
+    for variant, per_face in found.items():
+        nme, figure = 100 * float(per_face.mean()), told.figures[variant]
+        if not abs(nme - figure.nme_percent) <= figure.tolerance_points:
+            apart[variant] = f"{nme:.4f} %, not {figure.nme_percent} % ± {figure.tolerance_points}"
+    assert not apart
+
+
+def _recipe(model: Shipped) -> Recipe:
+    told = read_reference(HERE / f"{model.name}.toml")
+    return load_recipe(ROOT / "recipes" / f"{told.recipe}.toml")
+
+
+def _card(model: Shipped) -> str:
+    return model.card.read_text(encoding="utf-8")
