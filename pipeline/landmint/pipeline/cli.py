@@ -164,9 +164,9 @@ def check(
         str | None, typer.Option(metavar="REGEX", help="Finds the person in an image's name.")
     ] = None,
     model: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="WEIGHTS",
+            metavar="MODEL",
             help="A network trained on such faces: tells also whether labels lean to one side.",
         ),
     ] = None,

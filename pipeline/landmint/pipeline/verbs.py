@@ -189,7 +189,7 @@ def data_check(
     root: Path | None,
     recipe_path: Path | None,
     given: Mapping[str, object],
-    weights: Path | None,
+    network: str | None,
     out: Path,
 ) -> int:
     """Examine a data set: a folder, or that of a recipe, with settings given instead of its own.
@@ -204,7 +204,7 @@ def data_check(
         raise LandmintError("no data set is given", remedy="add its folder, or --recipe RECIPE")
     from landmint.pipeline.data_check import check_faces, settings, splits_there
 
-    model = None if weights is None else load_model(weights)
+    model = None if network is None else load_model(find_model(network))
     named = [split for split in SPLITS if split in given]
     if recipe_path is not None:
         run = _with_faces(_recipe(recipe_path, root), Screen())
