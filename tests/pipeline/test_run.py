@@ -196,6 +196,9 @@ def test_weights_that_cannot_begin_a_training_are_refused(copy: Path) -> None:
     done = _again(copy, "nowhere.safetensors")
     assert done.exit_code == 2
     assert "the weights to begin from are not at" in done.stderr
+    done = _again(copy, "pipnet-mbv4")
+    assert done.exit_code == 2
+    assert "pipnet-mbv4 is no file, no folder and no shipped model" in done.stderr
     done = _again(copy, "runs/tiny/student/model.safetensors", "stride = 16", "stride = 32")
     assert done.exit_code == 2
     assert "holds another network than the recipe" in done.stderr

@@ -27,6 +27,7 @@ from landmint.train.faces.augment import AugmentConfig
 from landmint.train.faces.readers import FacesConfig
 from landmint.train.fit_config import FitConfig
 from landmint.train.models import MODELS, ModelConfig
+from landmint.train.zoo import find_model
 
 
 class NetworkRecipe(BaseModel):
@@ -37,8 +38,8 @@ class NetworkRecipe(BaseModel):
     model: ModelConfig
     """The network; its markup is that of the faces where it says nothing."""
     start: str | None = None
-    """Weights of the same network to begin from, such as another run's student/model.safetensors;
-    without them the network begins anew."""
+    """Weights of the same network to begin from: the name of a shipped model, or a file such as
+    another run's student/model.safetensors. Without them the network begins anew."""
     loss: LossConfig = LossConfig()
     """The loss on the true landmarks."""
     augment: AugmentConfig = AugmentConfig()
@@ -130,13 +131,28 @@ def load_recipe(path: Path) -> Recipe:
 
 
 def _starts(recipe: Recipe, folder: Path) -> dict[str, NetworkRecipe]:
-    """Networks that begin from weights, with the whole path of those."""
+    """Networks that begin from a file, with the whole path of it; a bare word is a shipped name."""
     networks = {"teacher": recipe.teacher, "student": recipe.student}
     return {
         role: network.model_copy(update={"start": str((folder / network.start).absolute())})
         for role, network in networks.items()
-        if network and network.start
+        if network and network.start and Path(network.start).suffix
     }
+
+
+def starting_weights(start: str) -> Path:
+    """The file of what `NetworkRecipe.start` says.
+
+    Raises:
+        LandmintError: there is none.
+    """
+    if Path(start).is_absolute() and not Path(start).is_file():
+        raise LandmintError(
+            f"the weights to begin from are not at {start}",
+            reason="there is no such file",
+            remedy="run the recipe that makes them first, or correct start in this one",
+        )
+    return find_model(start)
 
 
 def problems_error(path: Path, text: str, problems: Iterable[Problem]) -> LandmintError:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landmint.pipeline.progress import Bar, Screen
-from landmint.pipeline.recipe import NetworkRecipe, Recipe
+from landmint.pipeline.recipe import NetworkRecipe, Recipe, starting_weights
 from landmint.pipeline.stages import Stage, files_digest, run_stages, tree_signature
 from landmint.pipeline.summaries import FACES_FILE, SUMMARIES
 from landmint.quantize.config import QatConfig
@@ -266,17 +266,9 @@ def training_settings(network: NetworkRecipe) -> dict[str, Any]:
         settings = getattr(network, part)
         exclude[part] = {name for name, was in later.items() if getattr(settings, name) == was}
     said = network.model_dump(mode="json", exclude={**exclude, "start": True})
-    return said if network.start is None else {**said, "start": _sha256_of(Path(network.start))}
-
-
-def _sha256_of(weights: Path) -> str:
-    if not weights.is_file():
-        raise LandmintError(
-            f"the weights to begin from are not at {weights}",
-            reason="there is no such file",
-            remedy="run the recipe that makes them first, or correct start in this one",
-        )
-    return sha256_file(weights)
+    if network.start is not None:
+        said["start"] = sha256_file(starting_weights(network.start))
+    return said
 
 
 def faces_signature(root: Path) -> str:

@@ -17,7 +17,7 @@ from landmint.export.config import ExportConfig
 from landmint.pipeline.explaining import explain_into
 from landmint.pipeline.measuring import measure_into
 from landmint.pipeline.progress import Bar
-from landmint.pipeline.recipe import NetworkRecipe, Recipe
+from landmint.pipeline.recipe import NetworkRecipe, Recipe, starting_weights
 from landmint.pipeline.report import write_report
 from landmint.pipeline.report.advice import advise_folder
 from landmint.pipeline.run import WEIGHTS, Run, faces_signature, training_settings
@@ -137,7 +137,7 @@ def train_network(
     task: Task = task_for(model, network.loss, train)
     identity: dict[str, Any] = {"loss": network.loss.model_dump(mode="json")}
     if network.start is not None:
-        identity["start"] = sha256_file(Path(network.start))
+        identity["start"] = sha256_file(starting_weights(network.start))
     if teacher is not None:
         distill = distill or DistillConfig()
         book = _book_for(network, train, teacher, lessons or place / LESSONS, bool(lessons))
@@ -163,7 +163,7 @@ def _first(network: NetworkRecipe, train: FaceSet) -> LandmarkModel:
     if network.start is None:
         rule = CropRule(network.model.crop_scale, network.model.crop_square)
         return create_model(network.model, mean_shape(train, rule))
-    model = load_model(Path(network.start))
+    model = load_model(starting_weights(network.start))
     there, wanted = (
         one.model_dump(exclude={"pretrained"}) for one in (model.config, network.model)
     )
