@@ -191,6 +191,34 @@ def test_networks_that_cannot_be_built_are_found_before_any_work(
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ('rounds = ["cls4"]\n', 'self_training.rounds.0: unknown value "cls4"'),
+        ("rounds = []\n", "self_training.rounds"),
+        ("", "self_training.faces: is missing"),
+        ("epochs = 0\nfaces = {}\n", "self_training.epochs"),
+    ],
+)
+def test_wrong_self_training(table: str, said: str, tmp_path: Path) -> None:
+    path = _write(tmp_path, f"{SOUND}\n[self_training]\n{table}")
+    with pytest.raises(LandmintError) as caught:
+        load_recipe(path)
+    assert said in caught.value.fact
+
+
+def test_self_training_that_does_not_fit_the_student(tmp_path: Path) -> None:
+    table = '\n[self_training]\nfaces = { kind = "coco", train = "boxes.json" }\n'
+    recipe = load_recipe(_write(tmp_path, SOUND + table))
+    assert recipe.self_training is not None and recipe.self_training.faces.markup == "68"
+    with pytest.raises(LandmintError, match="cls3: a 4 x 4 score map cannot be 4 times"):
+        check_networks(recipe)
+    pfld = SOUND.replace('"pipnet"', '"pfld"').replace("mobilenetv3_small_050", "own")
+    pfld = pfld.replace("stride = 16\n", "")
+    with pytest.raises(LandmintError, match="self-training is for PIPNet, not for pfld"):
+        check_networks(load_recipe(_write(tmp_path, pfld + table)))
+
+
 def test_a_teacher_without_heatmaps_is_refused(tmp_path: Path) -> None:
     text = SOUND.replace('name = "hrnet"\nbackbone = "hrnet_w18_small"', 'name = "pfld"')
     with pytest.raises(LandmintError, match="pfld cannot teach"):

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,6 +23,11 @@ from landmint.pipeline.recipe import load_recipe
 from landmint.pipeline.run import Run, training_settings
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.files import sha256_file
+from landmint.runtime.markup import get_markup
+from landmint.train.faces.face import FaceSet
+from landmint.train.faces.readers import SyntheticConfig
+from landmint.train.faces.synthetic import write_synthetic
+from landmint.train.self_training import label_round
 
 pytestmark = pytest.mark.slow
 
@@ -296,6 +302,60 @@ def test_qat_stands_between_student_and_int8(copy: Path) -> None:
     )
     assert done.exit_code == 0, done.stderr
     assert "qat" in Bundle.open(copy / "b").manifest.provenance
+
+
+UNLABELLED = """
+[self_training]
+rounds = ["cls2", "std"]
+epochs = 1
+
+[self_training.faces]
+root = "more"
+"""
+
+
+def test_self_training_stands_between_student_and_float_bundle(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (copy / "tiny.toml").write_text(RECIPE + UNLABELLED, encoding="utf-8")
+    command = ("run", "tiny.toml", "--until", "float-bundle")
+    missing = _landmint(copy, *command)
+    assert missing.exit_code == 2
+    assert "the unlabelled faces of tiny.toml are not at more" in missing.stderr
+    counts = SyntheticConfig(train=9, val=0, test=0).counts
+    write_synthetic(copy / "more", counts, get_markup("68"), 64, 5, lambda *_: None)
+
+    def stopped(weights: Path, *arguments: Any) -> FaceSet:
+        if weights.parent.name == "1-cls2":
+            raise KeyboardInterrupt
+        return label_round(weights, *arguments)
+
+    monkeypatch.setattr("landmint.pipeline.work.label_round", stopped)
+    done = _landmint(copy, *command)
+    assert done.exit_code == 3 and "self-training goes on where it stopped" in done.stderr
+    place = copy / "runs" / "tiny" / "self-training"
+    first = (place / "1-cls2" / "model.safetensors").stat().st_mtime_ns
+    monkeypatch.undo()
+    done = _landmint(copy, *command)
+    assert done.exit_code == 0, done.stderr
+    ready = dict.fromkeys(("faces", "teacher", "student"), True)
+    assert _current(done.stderr) == ready | {"self-training": False, "float-bundle": False}
+    assert (place / "1-cls2" / "model.safetensors").stat().st_mtime_ns == first
+    labels = json.loads((place / "2-std" / "labels.json").read_text(encoding="utf-8"))
+    assert len(labels["annotations"]) == 9
+
+    trained = load_file(place / "model.safetensors")
+    supervised = load_file(place.parent / "student" / "model.safetensors")
+    assert not all(torch.equal(trained[name], tensor) for name, tensor in supervised.items())
+    provenance = Bundle.open(place.parent / "float-bundle").manifest.provenance
+    assert provenance["self-training"]["sha256"] == sha256_file(place / "model.safetensors")
+    assert provenance["self_training"]["rounds"] == ["cls2", "std"]
+
+    shutil.rmtree(place)
+    again = _landmint(copy, *command[:-1], "self-training")
+    assert again.exit_code == 0, again.stderr
+    whole = load_file(place / "model.safetensors")
+    assert all(torch.equal(whole[name], tensor) for name, tensor in trained.items())
 
 
 def test_verbs_that_need_faces_say_so(made: Path) -> None:

@@ -178,6 +178,42 @@ def test_pip_regression_counts_only_at_the_landmarks_cell() -> None:
     assert float(losses.pip_loss(outputs, THREE, NEIGHBOURS)["offsets"]) < 1e-5
 
 
+def test_curriculum_loss_by_hand() -> None:
+    """One labelled face, one pseudo-labelled; two landmarks, a 2 x 2 map, pooled to 1 x 2."""
+    neighbours = torch.tensor([[1], [0]])
+    points = torch.tensor([[[0.25, 0.25], [0.75, 0.75]], [[0.9, 0.2], [0.1, 0.9]]])
+    outputs = {name: torch.full((2, 2, 2, 2), 0.5) for name in ("cls", "x", "y", "nb_x", "nb_y")}
+    coarse = torch.tensor([0.25, 0.5]).expand(2, 2, 1, 2).clone()
+    pseudo = torch.tensor([0.0, 1.0])
+    found = losses.curriculum_loss(outputs, coarse, points, neighbours, pseudo)
+    # Labelled: 8 cells, each half off. Pseudo: landmark 0 stands right, landmark 1 left.
+    squares = 8 * 0.25 + (0.25**2 + 0.5**2) + (0.75**2 + 0.5**2)
+    assert float(found["cls"]) == pytest.approx(squares / (8 + 4))
+    # The labelled face's offsets are exact; each neighbour is a cell off, right or left.
+    assert float(found["offsets"]) == 0
+    neighbour = 2 * (abs(1.5 - 0.5) + abs(-0.5 - 0.5)) / 2
+    assert float(found["neighbours"]) == pytest.approx(neighbour)
+
+
+def test_curriculum_loss_of_labelled_faces_alone_is_the_plain_one() -> None:
+    random = torch.Generator().manual_seed(0)
+    points = torch.rand(3, 4, 2, generator=random)
+    neighbours = torch.tensor([[1], [2], [3], [0]])
+    outputs = {
+        name: torch.randn(3, 4, 4, 4, generator=random)
+        for name in ("cls", "x", "y", "nb_x", "nb_y")
+    }
+    coarse = torch.randn(3, 4, 2, 2, generator=random)
+    plain = losses.pip_loss(outputs, points, neighbours)
+    found = losses.curriculum_loss(outputs, coarse, points, neighbours, torch.zeros(3))
+    assert {k: float(v) for k, v in found.items()} == pytest.approx(
+        {k: float(v) for k, v in plain.items()}
+    )
+    none = losses.curriculum_loss(outputs, coarse, points, neighbours, torch.ones(3))
+    assert float(none["offsets"]) == float(none["neighbours"]) == 0
+    assert float(none["cls"]) > 0
+
+
 def test_heatmap_mass_is_where_the_peak_is_and_sums_to_one() -> None:
     maps = losses.encode_heatmaps(torch.tensor([[[0.31, 0.70]]]), (64, 64), 1.5)
     mass = losses.heatmap_mass(maps + 0.01, (8, 8))  # a background that holds 74 % of the sum

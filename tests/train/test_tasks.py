@@ -9,9 +9,10 @@ from torch import Tensor
 
 from landmint.runtime.errors import LandmintError
 from landmint.train import losses
-from landmint.train.config import LossConfig
+from landmint.train.config import Curriculum, LossConfig
 from landmint.train.faces.face import FaceSet
 from landmint.train.models.base import LandmarkModel
+from landmint.train.models.pipnet import PIPNet
 from landmint.train.tasks import Lesson, PfldTask, Task, task_for
 
 MakeModel = Callable[..., LandmarkModel]
@@ -217,3 +218,54 @@ def test_tasks_run_under_autocast(
             loss = task(model, batch(2, 64))["loss"]
         assert loss.dtype == torch.float32
         assert bool(torch.isfinite(loss))
+
+
+@pytest.mark.parametrize(("curriculum", "cells"), [("cls2", 16), ("cls3", 4)])
+def test_the_curriculum_scores_the_pooled_map_with_the_same_layer(
+    curriculum: Curriculum,
+    cells: int,
+    make_model: MakeModel,
+    make_faces: MakeFaces,
+    batch: MakeBatch,
+) -> None:
+    model = make_model("pipnet", input_size=128, stride=16)
+    task = task_for(model, LossConfig(), make_faces({}), curriculum)
+    assert not list(task.parameters()), "the shared layer is the model's"
+    examples = {**batch(2, 128), "pseudo": torch.tensor([0.0, 1.0])}
+    assert isinstance(model, PIPNet)
+    model.requires_grad_(False)
+    features = model.features(examples["images"])
+    outputs = model.head(features)
+    parts = task.parts(features, outputs, examples)
+    side = int(cells**0.5)
+    pooled = torch.nn.functional.adaptive_max_pool2d(features[-1], side)
+    scores = model.convs["cls"](pooled)
+    contract = model.contract.head.neighbours
+    wanted = losses.curriculum_loss(
+        outputs, scores, examples["points"], torch.tensor(contract), examples["pseudo"]
+    )
+    assert float(parts["cls"]) == pytest.approx(10 * float(wanted["cls"]), rel=1e-5)
+    assert float(parts["offsets"]) == pytest.approx(float(wanted["offsets"]), rel=1e-5)
+
+
+def test_in_coarse_rounds_pseudo_labels_teach_no_offsets(
+    make_model: MakeModel, make_faces: MakeFaces, batch: MakeBatch
+) -> None:
+    model = make_model("pipnet", input_size=64, stride=16)
+    task = task_for(model, LossConfig(), make_faces({}), "cls2")
+    task(model, {**batch(2, 64), "pseudo": torch.ones(2)})["loss"].backward()
+    assert isinstance(model, PIPNet)
+    for name, conv in model.convs.items():
+        weight = conv.weight
+        assert isinstance(weight, Tensor) and weight.grad is not None
+        assert bool(weight.grad.any()) == (name == "cls")
+
+
+def test_curricula_that_do_not_fit_are_refused(
+    make_model: MakeModel, make_faces: MakeFaces
+) -> None:
+    small = make_model("pipnet", input_size=64, stride=16)
+    with pytest.raises(LandmintError, match="a 4 x 4 score map cannot be 4 times as coarse"):
+        task_for(small, LossConfig(), make_faces({}), "cls3")
+    with pytest.raises(LandmintError, match="self-training is for PIPNet, not for pfld"):
+        task_for(make_model("pfld"), LossConfig(), make_faces({}), "cls2")

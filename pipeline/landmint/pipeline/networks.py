@@ -17,7 +17,7 @@ from landmint.train.distill import DistillTask
 from landmint.train.faces.face import Face, FaceSet
 from landmint.train.models import create_model
 from landmint.train.models.base import LandmarkModel
-from landmint.train.tasks import Task, task_for
+from landmint.train.tasks import Task, no_curriculum, task_for
 
 
 def check_networks(recipe: Recipe) -> None:
@@ -44,12 +44,29 @@ def _problems(recipe: Recipe) -> Iterator[Problem]:
             built[role] = model, task_for(model, network.loss, _one_face(network))
         except LandmintError as error:
             yield Problem((role, section), _one_line(error))
+    if recipe.self_training is not None and "student" in built:
+        yield from _self_training_problems(recipe.student, built["student"][0], recipe)
     if recipe.teacher is not None and len(built) == 2:
         (teacher, _), (student, task) = built["teacher"], built["student"]
         try:
             DistillTask(task, student, teacher, recipe.distill)
         except LandmintError as error:
             yield Problem(("student", "model"), _one_line(error))
+
+
+def _self_training_problems(
+    network: NetworkRecipe, model: LandmarkModel, recipe: Recipe
+) -> Iterator[Problem]:
+    """Whether the student can learn what each round teaches."""
+    assert recipe.self_training is not None
+    if model.contract.head.kind != "pip":
+        yield Problem(("self_training",), _one_line(no_curriculum(model)))
+        return
+    for curriculum in dict.fromkeys(recipe.self_training.rounds):
+        try:
+            task_for(model, network.loss, _one_face(network), curriculum)
+        except LandmintError as error:
+            yield Problem(("self_training", "rounds"), f"{curriculum}: {_one_line(error)}")
 
 
 def _fresh(network: NetworkRecipe) -> LandmarkModel:

@@ -38,6 +38,23 @@ class Bar(Protocol):
         """Another step begins, of a number that is not known."""
 
 
+class RoundBar:
+    """One round of several on a bar for all of them, so that it does not begin anew in each."""
+
+    def __init__(self, bar: Bar, number: int, rounds: int, curriculum: str) -> None:
+        """Show round `number` of `rounds`, counted from 1."""
+        self._bar, self._before, self._rounds = bar, number - 1, rounds
+        self._title = f"round {number}/{rounds} ({curriculum})"
+
+    def at(self, done: int, total: int, note: str = "") -> None:
+        """`done` of the round's `total` steps are done."""
+        self._bar.at(self._before * total + done, self._rounds * total, f"{self._title}  {note}")
+
+    def step(self, note: str) -> None:
+        """Another step of the round begins."""
+        self._bar.step(f"{self._title}: {note}")
+
+
 class Screen:
     """The person's view of a run."""
 

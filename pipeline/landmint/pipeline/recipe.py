@@ -22,7 +22,7 @@ from landmint.pipeline.toml_lines import Key, key_lines, line_of
 from landmint.quantize.config import QatConfig, QuantizeConfig
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import MARKUPS
-from landmint.train.config import DistillConfig, LossConfig
+from landmint.train.config import DistillConfig, LossConfig, SelfTrainingConfig
 from landmint.train.faces.augment import AugmentConfig
 from landmint.train.faces.readers import FacesConfig
 from landmint.train.fit_config import FitConfig
@@ -65,6 +65,8 @@ class Recipe(BaseModel):
     """The network that is deployed."""
     distill: DistillConfig = DistillConfig()
     """What the student learns from the teacher."""
+    self_training: SelfTrainingConfig | None = None
+    """How the trained student learns from faces without labels; for PIPNet."""
     qat: QatConfig | None = None
     """How the trained student learns to bear INT8. Without it, INT8 is made of the student."""
     export: ExportConfig = ExportConfig()
@@ -195,12 +197,15 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
 
 
 def _inherit_markup(raw: dict[str, Any]) -> None:
-    """Networks know the markup of the faces unless they say otherwise."""
+    """Networks and unlabelled faces have the markup of the faces unless they say otherwise."""
     faces = raw.get("faces")
     if not isinstance(faces, dict) or faces.get("markup") not in MARKUPS:
         return
     for model in _models(raw).values():
         model.setdefault("markup", faces["markup"])
+    match raw.get("self_training"):
+        case {"faces": dict() as unlabelled}:
+            unlabelled.setdefault("markup", faces["markup"])
 
 
 def _models(raw: Mapping[str, Any]) -> dict[Key, dict[str, Any]]:

@@ -20,6 +20,7 @@ from landmint.runtime.bundle import MANIFEST, Bundle
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import digest, read_json, sha256_file, write_json
 from landmint.runtime.machine import identify, installed
+from landmint.train.config import SelfTrainingConfig
 from landmint.train.faces.readers import FacesConfig, Split, load_faces
 from landmint.train.faces.synthetic import VERSION as SYNTHETIC_VERSION
 from landmint.train.fit_config import INDIFFERENT
@@ -44,6 +45,7 @@ REVISIONS: Mapping[str, int] = {
     "faces": 1,
     "teacher": 1,
     "student": 1,
+    "self-training": 1,
     "qat": 1,
     "float-bundle": 2,
     "bundle": 2,
@@ -90,6 +92,18 @@ class Run:
         """
         return load_faces(self.faces_config, split, Path())
 
+    @property
+    def unlabelled_config(self) -> FacesConfig:
+        """The unlabelled faces with their folder."""
+        assert self.recipe.self_training is not None
+        config = self.recipe.self_training.faces
+        return config.model_copy(update={"root": self.recipe.file.parent / config.root})
+
+    @property
+    def trained(self) -> str:
+        """The stage whose student is deployed."""
+        return "self-training" if self.recipe.self_training else "student"
+
     def place(self, name: str) -> Path:
         """Where the outcome of a stage is found in the run's folder."""
         return self.folder / ("report.html" if name == "report" else name)
@@ -131,6 +145,13 @@ class Run:
                 reason="there is no such folder",
                 remedy="correct faces.root in the recipe, or give the folder with --faces ROOT",
             )
+        if self.recipe.self_training and not self.unlabelled_config.root.is_dir():
+            raise LandmintError(
+                f"the unlabelled faces of {self.recipe.file} are not at "
+                f"{self.unlabelled_config.root}",
+                reason="there is no such folder",
+                remedy="correct self_training.faces.root in the recipe",
+            )
         check_networks(self.recipe)
 
     def stages(self) -> tuple[Stage, ...]:
@@ -143,7 +164,8 @@ class Run:
         # As text: a later pattern counts for less than an earlier one, and digests sort keys.
         limits = json.dumps(said["gate"])
         adapted = ("qat",) if recipe.qat else ()
-        everything = ("faces", *taught, "student", *adapted, "bundle", "measurements", "verdict")
+        trained = dict.fromkeys(("student", self.trained))
+        everything = ("faces", *taught, *trained, *adapted, "bundle", "measurements", "verdict")
         return (
             self._stage("faces", (), self._faces_settings(), self._faces_outcome, resumes=True),
             *(self._teacher_stage(network) for network in [recipe.teacher] if network),
@@ -154,10 +176,15 @@ class Run:
                 _weights_outcome,
                 resumes=True,
             ),
+            *(
+                self._self_training_stage(config, taught, lesson)
+                for config in [recipe.self_training]
+                if config
+            ),
             *(self._qat_stage(qat, taught, lesson) for qat in [recipe.qat] if qat),
             self._stage(
                 "float-bundle",
-                ("faces", "student"),
+                ("faces", self.trained),
                 {"export": said["export"], "tools": converters},
                 _bundle_outcome,
             ),
@@ -211,6 +238,19 @@ class Run:
             "teacher", ("faces",), settings, _weights_outcome, self._teacher_place, resumes=True
         )
 
+    def _self_training_stage(
+        self, config: SelfTrainingConfig, taught: tuple[str, ...], lesson: Mapping[str, Any]
+    ) -> Stage:
+        root = self.unlabelled_config.root
+        settings = {
+            "self_training": config.model_dump(mode="json"),
+            "unlabelled": faces_signature(root) if root.is_dir() else "",
+            **training_settings(self.recipe.student),
+            **lesson,
+        }
+        needs = ("faces", *taught, "student")
+        return self._stage("self-training", needs, settings, _weights_outcome, resumes=True)
+
     def _qat_stage(
         self, config: QatConfig, taught: tuple[str, ...], lesson: Mapping[str, Any]
     ) -> Stage:
@@ -221,7 +261,7 @@ class Run:
             **training_settings(self.recipe.student),
             **lesson,
         }
-        needs = ("faces", *taught, "student")
+        needs = ("faces", *taught, self.trained)
         return self._stage("qat", needs, settings, _weights_outcome, resumes=True)
 
     def _teacher_place(self, key: str) -> Path:

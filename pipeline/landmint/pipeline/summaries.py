@@ -84,6 +84,7 @@ SUMMARIES: Mapping[str, Callable[[Path], str]] = {
     "faces": _shown(_faces),
     "teacher": _shown(_training),
     "student": _shown(_training),
+    "self-training": _shown(_training),
     "qat": _shown(_training),
     "float-bundle": _shown(_bundle),
     "bundle": _shown(_bundle),

@@ -16,12 +16,12 @@ from landmint.export.bundle_export import export_bundle
 from landmint.export.config import ExportConfig
 from landmint.pipeline.explaining import explain_into
 from landmint.pipeline.measuring import measure_into
-from landmint.pipeline.progress import Bar
+from landmint.pipeline.progress import Bar, RoundBar
 from landmint.pipeline.recipe import NetworkRecipe, Recipe, starting_weights
 from landmint.pipeline.report import write_report
 from landmint.pipeline.report.advice import advise_folder
 from landmint.pipeline.run import WEIGHTS, Run, faces_signature, training_settings
-from landmint.pipeline.summaries import FACES_FILE, training_figures
+from landmint.pipeline.summaries import FACES_FILE, HISTORY_FILE, training_figures
 from landmint.pipeline.verdicts import judge_folder, write_verdicts
 from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QatConfig, QuantizeConfig
@@ -38,9 +38,9 @@ from landmint.quantize.qat import (
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.contract import CropRule
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.files import digest, sha256_file, write_json
+from landmint.runtime.files import atomic_path, digest, sha256_file, write_json
 from landmint.runtime.markup import get_markup
-from landmint.train.config import DistillConfig
+from landmint.train.config import Curriculum, DistillConfig
 from landmint.train.distill import DistillTask
 from landmint.train.faces.dataset import mean_shape
 from landmint.train.faces.face import FaceSet
@@ -48,8 +48,10 @@ from landmint.train.faces.readers import SPLITS
 from landmint.train.faces.synthetic import write_synthetic
 from landmint.train.fit import Progress, fit
 from landmint.train.lessons import LessonBook
+from landmint.train.loop import CHECKPOINT_FILE
 from landmint.train.models import create_model, load_model
 from landmint.train.models.base import LandmarkModel
+from landmint.train.self_training import Unlabelled, find_unlabelled, label_round
 from landmint.train.tasks import Task, task_for
 
 LESSONS = "lessons"
@@ -102,6 +104,70 @@ def make_student(run: Run, place: Path, bar: Bar) -> None:
     )
 
 
+def make_self_training(run: Run, place: Path, bar: Bar) -> None:
+    """Train the student anew in rounds, on faces without labels as well."""
+    recipe = run.recipe
+    assert recipe.self_training is not None
+    teacher = run.place("teacher") / WEIGHTS if recipe.teacher else None
+    train, val = run.faces("train"), run.faces("val")
+    bar.step("looking for unlabelled faces")
+    unlabelled = find_unlabelled(run.unlabelled_config, train, (val, run.faces("test")))
+    student = run.place("student") / WEIGHTS
+    self_train(recipe, student, unlabelled, train, val, place, bar, teacher)
+
+
+def self_train(
+    recipe: Recipe,
+    student: Path,
+    unlabelled: Unlabelled,
+    train: FaceSet,
+    val: FaceSet,
+    place: Path,
+    bar: Bar,
+    teacher: Path | None = None,
+) -> Path:
+    """Self-training with curriculum, or what is left of it after an interruption.
+
+    A round that has weights is done; one that lacks them goes on from its labels or checkpoint.
+
+    Args:
+        recipe: how the student is trained, and the rounds.
+        student: weights of the student that labels for the first round.
+        unlabelled: faces to label.
+        train: faces with true labels.
+        val: faces to choose the weights on.
+        place: folder for a folder of each round, and for weights and history of the last.
+        bar: told of every step.
+        teacher: weights of a trained network to learn from as well.
+
+    Returns:
+        the path of the last round's weights.
+
+    Raises:
+        LandmintError: no unlabelled face is left, or a training failed.
+    """
+    config, network, weights = recipe.self_training, recipe.student, student
+    assert config is not None
+    if config.epochs:
+        fit = network.fit.model_copy(update={"epochs": config.epochs})
+        network = network.model_copy(update={"fit": fit})
+    for number, curriculum in enumerate(config.rounds, start=1):
+        folder = place / f"{number}-{curriculum}"
+        if not (folder / WEIGHTS).is_file():
+            part = RoundBar(bar, number, len(config.rounds), curriculum)
+            part.step("labelling")
+            both = label_round(weights, unlabelled, train, config, network.fit, folder)
+            train_network(
+                network, both, val, folder, part, teacher, recipe.distill, curriculum=curriculum
+            )
+            (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+        weights = folder / WEIGHTS
+    for name in (HISTORY_FILE, WEIGHTS):
+        with atomic_path(place / name) as fresh:
+            shutil.copyfile(folder / name, fresh)
+    return place / WEIGHTS
+
+
 def train_network(
     network: NetworkRecipe,
     train: FaceSet,
@@ -111,6 +177,7 @@ def train_network(
     teacher: Path | None = None,
     distill: DistillConfig | None = None,
     lessons: Path | None = None,
+    curriculum: Curriculum = "std",
 ) -> Path:
     """Train one network, or go on where an earlier call was stopped.
 
@@ -124,6 +191,7 @@ def train_network(
         distill: how.
         lessons: folder that keeps what the teacher says, for trainings that share crops. Absent,
             it is kept in `place` if the crops come again, and deleted in the end.
+        curriculum: what pseudo-labelled faces teach.
 
     Returns:
         the path of the weights.
@@ -134,8 +202,9 @@ def train_network(
     bar.step("building the network")
     torch.manual_seed(network.fit.seed)  # of the first weights; the loop seeds every step
     model = _first(network, train)
-    task: Task = task_for(model, network.loss, train)
+    task: Task = task_for(model, network.loss, train, curriculum)
     identity: dict[str, Any] = {"loss": network.loss.model_dump(mode="json")}
+    identity |= {"curriculum": curriculum} if curriculum != "std" else {}
     if network.start is not None:
         identity["start"] = sha256_file(starting_weights(network.start))
     if teacher is not None:
@@ -200,7 +269,7 @@ def make_qat(run: Run, place: Path, bar: Bar) -> None:
     """Let the trained student learn to bear INT8."""
     teacher = run.place("teacher") / WEIGHTS if run.recipe.teacher else None
     train, val = run.faces("train"), run.faces("val")
-    adapt_network(run.recipe, run.place("student") / WEIGHTS, train, val, place, bar, teacher)
+    adapt_network(run.recipe, run.place(run.trained) / WEIGHTS, train, val, place, bar, teacher)
 
 
 def adapt_network(
@@ -268,7 +337,7 @@ def _tell(bar: Bar, progress: Progress) -> None:
 
 def make_float_bundle(run: Run, place: Path, bar: Bar) -> None:
     """Export the student in every float form."""
-    student = run.place("student")
+    student = run.place(run.trained)
     export_bundle(
         load_model(student / WEIGHTS),
         run.faces("val"),
@@ -282,7 +351,7 @@ def make_float_bundle(run: Run, place: Path, bar: Bar) -> None:
 def provenance_of(run: Run) -> dict[str, Any]:
     """Where a run's model comes from, for its manifest: no paths, nothing of this machine."""
     recipe = run.recipe
-    networks = {"teacher": recipe.teacher, "student": recipe.student}
+    networks = {"teacher": recipe.teacher, "student": recipe.student, run.trained: recipe.student}
     faces = {split: run.faces(split) for split in SPLITS}
     return {
         "recipe": recipe.name,
@@ -304,6 +373,11 @@ def provenance_of(run: Run) -> dict[str, Any]:
             if network
         },
         "distill": recipe.distill.model_dump(mode="json") if recipe.teacher else None,
+        **(
+            {"self_training": self_training.model_dump(mode="json", exclude={"faces"})}
+            if (self_training := recipe.self_training)
+            else {}
+        ),
     }
 
 
@@ -377,6 +451,7 @@ WORK: Mapping[str, Callable[[Run, Path, Bar], None]] = {
     "faces": make_faces,
     "teacher": make_teacher,
     "student": make_student,
+    "self-training": make_self_training,
     "qat": make_qat,
     "float-bundle": make_float_bundle,
     "bundle": make_bundle,

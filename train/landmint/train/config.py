@@ -1,4 +1,4 @@
-"""What a recipe says about losses and distillation.
+"""What a recipe says about losses, distillation and self-training.
 
 Not the losses: this file imports no torch, so that a recipe is checked in a moment.
 """
@@ -7,6 +7,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from landmint.train.faces.readers import FacesConfig
+
+Curriculum = Literal["std", "cls2", "cls3"]
 LossKind = Literal["mse", "adaptive_wing", "pip", "pfld", "wing"]
 
 
@@ -48,3 +51,27 @@ class DistillConfig(BaseModel):
     precision: Literal["32", "bf16", "fp16"] = "32"
     """Arithmetic of the teacher's trunk; its head stays in 32 bits, since decoding reads small
     differences of its heatmaps."""
+
+
+class SelfTrainingConfig(BaseModel):
+    """How a student learns from faces without labels, after those with them.
+
+    Jin et al., IJCV 2021, section 3.4: in each round the newest student labels the faces, and a
+    fresh one learns from true and pseudo-labels together; of the pseudo-labels first only roughly
+    where each landmark is.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    faces: FacesConfig
+    """The unlabelled faces: what `train` names; of kind coco they need boxes alone, of other kinds
+    the landmarks are not used. A relative root starts at the recipe."""
+    rounds: tuple[Curriculum, ...] = Field(
+        default=("cls3", "cls2", "std", "std", "std"), min_length=1
+    )
+    """What pseudo-labels teach in each round: cls3 the cell of a score map a quarter as fine, cls2
+    half as fine, std all that true labels teach."""
+    epochs: int | None = Field(default=None, ge=1)
+    """Passes over all faces in each round; as many as the student's own where nothing is said."""
+    min_confidence: float | None = None
+    """Pseudo-labelled faces whose mean confidence is lower are left out of a round."""

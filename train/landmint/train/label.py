@@ -259,12 +259,13 @@ def _work(job: _Job, fabric: Fabric, report: Report) -> None:
         model = load_model(job.weights).to(fabric.device)
         session = FlipTestSession(model) if job.flip_test else TorchSession(model)
         stop = stack.enter_context(StopSignal())
+        done = 0
         for prepared in _load(job, left):
             _write_shard(job, prepared, session)
-            if teller:
-                teller.tell()
+            done = teller.tell() if teller else 0
             _check(stop)
-        while teller and teller.tell() < job.shards:  # the other processes' part
+        while teller and done < job.shards:  # the other processes' part
+            done = teller.tell()
             _check(stop)
             time.sleep(_POLL_S)
 

@@ -161,6 +161,42 @@ def pip_loss(
     }
 
 
+def curriculum_loss(
+    outputs: Mapping[str, Tensor],
+    coarse: Tensor,
+    points: Tensor,
+    neighbours: Tensor,
+    pseudo: Tensor,
+) -> dict[str, Tensor]:
+    """PIPNet's three parts, where pseudo-labelled faces teach a coarse score map alone.
+
+    Each part is a mean over what counts for it: cls over the cells of both maps, offsets and
+    neighbours over the labelled faces. A batch without any has none of the latter.
+
+    Args:
+        outputs: cls, x, y (B, L, g, g) and nb_x, nb_y (B, L K, g, g).
+        coarse: (B, L, h, h) scores on the coarser map.
+        points: (B, L, 2) in [0, 1].
+        neighbours: (L, K) indices.
+        pseudo: (B,) 1 for a pseudo-labelled face, else 0.
+    """
+    batch, landmarks, rows, columns = coarse.shape
+    cell = pip_targets(points, neighbours, (rows, columns)).cell
+    target = F.one_hot(cell, rows * columns).view(coarse.shape)
+    surprise = ((_wide(coarse) - target).square().sum(dim=(1, 2, 3)) * pseudo).sum()
+    labelled = 1 - pseudo
+    weight = labelled[:, None].expand(batch, landmarks)
+    fine = pip_loss(outputs, points, neighbours, weight=weight)
+    fine_cells, coarse_cells = outputs["cls"][0].numel(), coarse[0].numel()
+    cells = fine_cells * labelled.sum() + coarse_cells * pseudo.sum()
+    share = batch / labelled.sum().clamp(min=1)
+    return {
+        "cls": (batch * fine_cells * fine["cls"] + surprise) / cells,
+        "offsets": share * fine["offsets"],
+        "neighbours": share * fine["neighbours"],
+    }
+
+
 def heatmap_mass(heatmaps: Tensor, grid: Grid) -> Tensor:
     """Where a heatmap's mass lies on a coarser grid: (B, L, rows, columns), summing to 1 a map.
 

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from landmint.runtime.errors import LandmintError
 from landmint.train import losses
-from landmint.train.config import LossConfig, LossKind
+from landmint.train.config import Curriculum, LossConfig, LossKind
 from landmint.train.faces.face import ATTRIBUTES, FaceSet
 from landmint.train.models.base import LandmarkModel, conv_bn_relu, tap_shapes
 
 Batch = Mapping[str, Tensor]
-"""images (B, 3, S, S), points (B, L, 2) in [0, 1], euler_rad (B, 3), attributes (B, A)."""
+"""images (B, 3, S, S), points (B, L, 2) in [0, 1], euler_rad (B, 3), attributes (B, A), and
+pseudo (B,), 1 where a network said the points."""
 Parts = dict[str, Tensor]
 
 _KINDS: Mapping[str, tuple[LossKind, ...]] = {
@@ -26,6 +27,7 @@ _KINDS: Mapping[str, tuple[LossKind, ...]] = {
     "pip": ("pip",),
     "coordinates": ("pfld", "wing"),
 }
+_POOLED: Mapping[Curriculum, int] = {"std": 1, "cls2": 2, "cls3": 4}
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,42 @@ class PipTask(Task):
         return {**parts, "cls": self.cls_weight * parts["cls"]}
 
 
+class CurriculumTask(PipTask):
+    """PIPNet's loss on true labels; pseudo-labels only teach roughly where each landmark is.
+
+    Jin et al., IJCV 2021, section 3.4: the map that feeds the head is max-pooled, and the same
+    layer scores the cells of what is left.
+    """
+
+    def __init__(self, model: LandmarkModel, config: LossConfig, pooled: int) -> None:
+        """Pool the model's last map by so many cells along each side.
+
+        Raises:
+            LandmintError: the score map does not pool to whole cells, two or more a side.
+        """
+        super().__init__(model, config)
+        self.pooled = pooled
+        self._model = (model,)  # in a tuple, lest its weights become the task's as well
+        _, rows, columns = model.contract.outputs[0].shape
+        if min(rows, columns) < 2 * pooled or rows % pooled or columns % pooled:
+            raise LandmintError(
+                f"a {rows} x {columns} score map cannot be {pooled} times as coarse",
+                reason="at least two whole cells a side must be left",
+                remedy="leave the round out, or take a finer map: a lower stride or a larger "
+                "input_size",
+            )
+
+    def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
+        """cls, offsets, neighbours; the latter two of labelled faces alone."""
+        coarse = nn.functional.max_pool2d(features[-1], self.pooled)
+        (model,) = self._model
+        scores = model.head((*features[:-1], coarse))["cls"]
+        points, pseudo = batch["points"], batch["pseudo"]
+        return self._weighted(
+            losses.curriculum_loss(outputs, scores, points, self.neighbours, pseudo)
+        )
+
+
 class WingTask(Task):
     """Coordinates by the Wing loss, in crop pixels."""
 
@@ -211,16 +249,19 @@ class PoseNet(nn.Module):
         return angles
 
 
-def task_for(model: LandmarkModel, config: LossConfig, faces: FaceSet) -> Task:
+def task_for(
+    model: LandmarkModel, config: LossConfig, faces: FaceSet, curriculum: Curriculum = "std"
+) -> Task:
     """The task of a network.
 
     Args:
         model: its head decides which losses fit.
         config: the loss and its weights.
         faces: the training faces, whose attributes pfld weighs.
+        curriculum: pip: what pseudo-labelled faces teach.
 
     Raises:
-        LandmintError: the loss does not fit the head.
+        LandmintError: the loss or the curriculum does not fit the head.
     """
     head = model.contract.head.kind
     kind = config.kind or _KINDS[head][0]
@@ -230,13 +271,27 @@ def task_for(model: LandmarkModel, config: LossConfig, faces: FaceSet) -> Task:
             reason=f"its head is '{head}'",
             choices=_KINDS[head],
         )
+    if curriculum != "std" and kind != "pip":
+        raise no_curriculum(model)
     if kind == "pip":
-        return PipTask(model, config)
+        pooled = _POOLED[curriculum]
+        return PipTask(model, config) if pooled == 1 else CurriculumTask(model, config, pooled)
     if kind == "wing":
         return WingTask(model, config)
     if kind == "pfld":
         return PfldTask(model, config, _flags(faces))
     return HeatmapTask(model, config, kind)
+
+
+def no_curriculum(model: LandmarkModel) -> LandmintError:
+    """The error for a network that cannot learn from unlabelled faces by the curriculum."""
+    return LandmintError(
+        f"self-training is for PIPNet, not for {model.config.name}",
+        reason="its first rounds teach a coarser score map; this head is "
+        f"'{model.contract.head.kind}'",
+        remedy="take pipnet as the student, or label the faces with `landmint label` and train "
+        "on the result",
+    )
 
 
 def resize(maps: Tensor, grid: losses.Grid) -> Tensor:

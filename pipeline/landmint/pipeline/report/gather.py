@@ -32,11 +32,17 @@ from landmint.train.models.complexity import complexity
 
 WEIGHTS = "model.safetensors"
 STAGES = (
-    *("faces", "teacher", "student", "qat", "float-bundle", "bundle", "measurements", "verdict"),
+    *("faces", "teacher", "student", "self-training", "qat", "float-bundle", "bundle"),
+    *("measurements", "verdict"),
 )
 """In the order of the work; the report itself is not among them."""
 
-ROLES = {"teacher": "teacher", "student": "student", "qat": "adapted student"}
+ROLES = {
+    "teacher": "teacher",
+    "student": "student",
+    "self-training": "self-trained student",
+    "qat": "adapted student",
+}
 """What is trained, as the page calls it, by the name of its stage."""
 
 

@@ -20,7 +20,8 @@ class Network:
     """One trained network."""
 
     role: str
-    """"teacher", "student", or "adapted student": the student after quantisation-aware training."""
+    """"teacher", "student", "self-trained student": after faces without labels, or "adapted
+    student": after quantisation-aware training."""
     facts: tuple[tuple[str, str], ...]
     """Name and value, to be read."""
     loss: tuple[Curve, ...] = ()

@@ -55,8 +55,9 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
     """Augmented crops by (epoch, index).
 
     An item has "crop" (S, S, 3) uint8 RGB, "points" (L, 2) in [0, 1], "euler_rad" (3,),
-    "attributes" (6,) flags in the order of `ATTRIBUTES`, zeros where the data set has none, and
-    "row" (), which is equal for equal crops alone.
+    "attributes" (6,) flags in the order of `ATTRIBUTES`, zeros where the data set has none,
+    "pseudo", 1 for a face whose landmarks a network said, and "row" (), which is equal for equal
+    crops alone.
     `finish_batch` makes of a batch of them what a task eats. Crops travel from worker to trainer
     as bytes: a quarter of the shared memory that normalised images would take.
     """
@@ -119,6 +120,7 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
                 euler_angles(normalised, self._markup).astype(np.float32)
             ),
             "attributes": torch.tensor(flags, dtype=torch.float32),
+            "pseudo": torch.tensor(self._faces[index].pseudo, dtype=torch.float32),
             "row": torch.tensor(view * len(self._faces) + index),
         }
 
@@ -310,14 +312,17 @@ def start_worker(worker: int) -> None:
 def mean_shape(faces: FaceSet, rule: CropRule) -> Floats:
     """Mean landmarks (L, 2) of faces in their crops, in [0, 1]; for `create_model`.
 
+    Pseudo-labelled faces do not count.
+
     Raises:
         LandmintError: there are no faces, or a box has no area.
     """
-    if not faces.faces:
+    labelled = [face for face in faces.faces if not face.pseudo]
+    if not labelled:
         raise LandmintError(f"no faces in {faces.source}", remedy="check the split's folder")
     shapes = [
         apply_affine(invert_affine(crop_matrix(face.box, rule, 1)), face.points) + 0.5
-        for face in faces.faces
+        for face in labelled
     ]
     mean: Floats = np.mean(shapes, axis=0)
     return mean

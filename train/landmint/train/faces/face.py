@@ -39,6 +39,8 @@ class Face:
     """(N,): False where the annotation calls the landmark hidden."""
     attributes: Mapping[str, int]
     """Flags 0 or 1 by the names in ATTRIBUTES; empty where the data set has none."""
+    pseudo: bool = False
+    """The landmarks are what a network said; nobody has looked at them."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,145 @@
+"""Faces without labels, made ready to learn from: kept apart from those that judge, and labelled.
+
+The rounds themselves stand in the pipeline; the loss on pseudo-labels in `tasks.py`.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.files import digest
+from landmint.train.config import SelfTrainingConfig
+from landmint.train.faces.face import FaceSet, image_digest
+from landmint.train.faces.readers import FacesConfig, load_faces, person_of
+from landmint.train.faces.unlabelled import KnownBoxes, known_boxes
+from landmint.train.fit_config import FitConfig
+from landmint.train.label import LabelConfig, LabelProgress, label_images
+from landmint.train.launch import device_of
+
+_LABELS = "labels.json"
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Faces of which only the boxes are known."""
+
+    folder: Path
+    """Where their images are."""
+    boxes: KnownBoxes
+    """By the image's name under the folder."""
+
+
+def find_unlabelled(config: FacesConfig, labelled: FaceSet, apart: Sequence[FaceSet]) -> Unlabelled:
+    """The unlabelled faces of a data set, but for images whose labels are known.
+
+    Images are compared by their pixels: a copy under another name is the same image.
+
+    Args:
+        config: the data set; `train` names the faces.
+        labelled: faces whose images are left out, since true labels are at hand.
+        apart: faces that choose the weights or that are reported on.
+
+    Raises:
+        LandmintError: the data set is missing or malformed, nothing of it is unlabelled, or an
+            image, or a person where person_pattern tells who it is, is among those apart.
+    """
+    place = config.root / config.images
+    folder = place if place.is_dir() else config.root
+    known = known_boxes(config, "train", folder).boxes
+    if config.person_pattern:
+        persons = {face.person for faces in apart for face in faces.faces}
+        paths = {name: folder / name for name in known}
+        _refuse(
+            "a person",
+            [n for n, p in paths.items() if person_of(config.person_pattern, p.stem, p) in persons],
+        )
+    pictures = _digests(folder / name for name in known)
+    judged = set(_digests(face.image for faces in apart for face in faces.faces).values())
+    _refuse("an image", [name for name in known if pictures[folder / name] in judged])
+    there = set(_digests(face.image for face in labelled.faces).values())
+    left = {name: boxes for name, boxes in known.items() if pictures[folder / name] not in there}
+    if not left:
+        raise LandmintError(
+            f"there are no unlabelled faces in {config.root}",
+            reason="all its images are among the labelled training faces",
+            remedy="correct self_training.faces",
+        )
+    return Unlabelled(folder, KnownBoxes(left))
+
+
+def label_round(
+    weights: Path,
+    unlabelled: Unlabelled,
+    labelled: FaceSet,
+    config: SelfTrainingConfig,
+    fit: FitConfig,
+    place: Path,
+    progress: Callable[[LabelProgress], None] | None = None,
+) -> FaceSet:
+    """Labelled faces, and unlabelled ones with what a network says of them.
+
+    Args:
+        weights: of the network.
+        unlabelled: faces to label.
+        labelled: faces with true labels, of the network's markup.
+        config: which of the others to keep.
+        fit: where to run.
+        place: folder of the round, in which the labels are kept.
+        progress: called after every shard.
+
+    Raises:
+        LandmintError: no face is kept, or the labelling failed.
+    """
+    boxes, folder = unlabelled.boxes, unlabelled.folder
+    how = LabelConfig(
+        min_confidence=config.min_confidence,
+        processes=fit.devices if device_of(fit) == "cuda" else None,
+        accelerator=fit.accelerator,
+    )
+    label_images(weights, folder, tuple(boxes.boxes), boxes, how, place / _LABELS, progress)
+    reading = FacesConfig(
+        kind="coco",
+        root=place,
+        images=str(folder.absolute()),
+        markup=labelled.markup,
+        train=(_LABELS,),
+    )
+    found = load_faces(reading, "train", Path())
+    if not found.faces:
+        raise LandmintError(
+            "no unlabelled face is left to learn from",
+            reason=f"none has a mean confidence of {config.min_confidence or 0:g}",
+            remedy="lower self_training.min_confidence",
+        )
+    said = (dataclasses.replace(face, pseudo=True) for face in found.faces)
+    both = digest({"labelled": labelled.fingerprint, "pseudo": found.fingerprint})
+    source = f"{labelled.source}, and pseudo-labels"
+    return FaceSet(labelled.markup, (*labelled.faces, *said), source, both)
+
+
+def _digests(images: Iterable[Path]) -> dict[Path, str]:
+    """Pixel hash of each file; of one that cannot be read its path, which equals no picture's."""
+
+    def one(path: Path) -> str:
+        try:
+            return image_digest(path)
+        except LandmintError:
+            return str(path)
+
+    distinct = list(dict.fromkeys(images))
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(distinct, pool.map(one, distinct), strict=True))
+
+
+def _refuse(what: str, names: Sequence[str]) -> None:
+    if names:
+        few = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+        raise LandmintError(
+            f"{len(names)} unlabelled images share {what} with validation or test faces: {few}",
+            reason="figures on faces that a model has learnt from prove nothing",
+            remedy="take them out of self_training.faces",
+        )
