@@ -19,7 +19,7 @@ from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import NetworkRecipe, Recipe, load_recipe
 from landmint.pipeline.report.text import markdown_table, percent
 from landmint.pipeline.run import Run
-from landmint.pipeline.work import self_train, train_network
+from landmint.pipeline.training import self_train, train_network
 from landmint.runtime.errors import LandmintError
 from landmint.train.config import Curriculum, SelfTrainingConfig
 from landmint.train.evaluate import evaluate

@@ -330,7 +330,7 @@ def test_self_training_stands_between_student_and_float_bundle(
             raise KeyboardInterrupt
         return label_round(weights, *arguments)
 
-    monkeypatch.setattr("landmint.pipeline.work.label_round", stopped)
+    monkeypatch.setattr("landmint.pipeline.training.label_round", stopped)
     done = _landmint(copy, *command)
     assert done.exit_code == 3 and "self-training goes on where it stopped" in done.stderr
     place = copy / "runs" / "tiny" / "self-training"

@@ -4,59 +4,27 @@ What a verb does stands in `verbs.py`, which is imported when one runs: `landmin
 nothing heavy.
 """
 
-import functools
-import inspect
 import signal
-import sys
-import traceback
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-app = typer.Typer(
-    name="landmint",
-    help="Small facial-landmark models for phones and boards: train a heavy teacher, distil a "
-    "student, export and quantise it, measure what was lost.\n\n"
-    "The whole way: landmint run recipes/demo.toml",
-    epilog="Exit codes: 0 pass, 1 latency or size regression, 2 usage or bad input, 3 not "
-    "measured, 4 inconclusive, 5 accuracy drift.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
+from landmint.pipeline.cli_app import (
+    FacesOption,
+    ModelArgument,
+    RecipeFile,
+    RecipeOption,
+    app,
+    verb,
 )
+from landmint.pipeline.cli_data import SplitOption, data
 
-RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a TOML file.")]
-RecipeOption = Annotated[
-    Path | None,
-    typer.Option("--recipe", metavar="RECIPE", help="Take faces and settings from this recipe."),
-]
-FacesOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--faces",
-        metavar="ROOT",
-        help="The data set's folder, instead of the recipe's; without a recipe a folder in 300W "
-        "layout with train/, val/ and test/.",
-    ),
-]
-ModelArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODEL",
-        help="A network's model.safetensors, or a shipped model; see `landmint models`.",
-    ),
-]
-SplitOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME", help="Folder or file of this split; may be given again."),
-]
-_debug = False
+__all__ = ["app", "main"]
+
+app.add_typer(data, name="data")
 
 
 class Accelerator(StrEnum):
@@ -67,58 +35,7 @@ class Accelerator(StrEnum):
     cuda = "cuda"
 
 
-data = typer.Typer(help="Look at a data set before training on it.", no_args_is_help=True)
-app.add_typer(data, name="data")
-
-
-def _verb(function: Callable[..., int | None], group: typer.Typer = app) -> Callable[..., None]:
-    """Register a verb that returns its exit code; whatever it raises becomes one message."""
-
-    @functools.wraps(function)
-    def guarded(*arguments: Any, **options: Any) -> None:
-        try:
-            code = function(*arguments, **options) or 0
-        except (Exception, KeyboardInterrupt) as error:
-            code = _tell(error)
-        raise typer.Exit(code)
-
-    text, _, examples = inspect.cleandoc(function.__doc__ or "").partition("Examples:")
-    lines = [f"[cyan]{line.strip()}[/cyan]" for line in examples.splitlines() if line.strip()]
-    paragraphs = "\n\n".join(part.replace("\n", " ") for part in text.strip().split("\n\n"))
-    group.command(help=paragraphs, epilog="\n\n".join(["[bold]Examples[/bold]", *lines]))(guarded)
-    return guarded
-
-
-def _tell(error: BaseException) -> int:
-    from landmint.pipeline.failures import explain
-
-    if _debug:
-        traceback.print_exception(error)
-    explained = explain(error)
-    print(f"landmint: {explained}", file=sys.stderr)
-    return explained.exit_code
-
-
-def _show_version(value: bool) -> None:
-    if value:
-        from importlib.metadata import version
-
-        print(version("landmint"))
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")] = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
-    ] = False,
-) -> None:
-    global _debug
-    _debug = debug
-
-
-@_verb
+@verb
 def run(
     recipe: RecipeFile,
     out: Annotated[
@@ -142,65 +59,7 @@ def run(
     return verbs.run(recipe, out, faces, until)
 
 
-@functools.partial(_verb, group=data)
-def check(
-    root: Annotated[
-        Path | None, typer.Argument(metavar="DIR", help="The data set's folder.")
-    ] = None,
-    recipe: RecipeOption = None,
-    kind: Annotated[
-        str | None, typer.Option(help="The reader, 300w by default; see docs/adding-a-dataset.md.")
-    ] = None,
-    markup: Annotated[
-        str | None, typer.Option(help="Landmark scheme, 68 by default: 68, 98, 29, 19 or 106.")
-    ] = None,
-    train: SplitOption = None,
-    val: SplitOption = None,
-    test: SplitOption = None,
-    images: Annotated[
-        str | None, typer.Option(help="Folder under DIR to which image paths refer.")
-    ] = None,
-    person_pattern: Annotated[
-        str | None, typer.Option(metavar="REGEX", help="Finds the person in an image's name.")
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="A network trained on such faces: tells also whether labels lean to one side.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path, typer.Option(help="The contact sheet: strange faces, then a random sample.")
-    ] = Path("data-check.jpg"),
-) -> int:
-    """Read a whole data set; report counts, broken rows, leaks between splits, strange faces.
-
-    The options mean what their keys mean in a recipe's faces table. Exit code 2 where something is
-    broken: a row, an image, left and right, a person or a picture in two splits.
-
-    Examples:
-        landmint data check /data/my-300w --person-pattern '^(.+)_'
-        landmint data check /data/cofw --kind cofw --markup 29 --test COFW_test_color.mat
-        landmint data check --recipe recipes/pfld-ytf68.toml
-        landmint data check /data/my-300w --model runs/mine/student/model.safetensors
-    """
-    from landmint.pipeline import verbs
-
-    settings = {
-        "kind": kind,
-        "markup": markup,
-        "train": tuple(train or ()),
-        "val": tuple(val or ()),
-        "test": tuple(test or ()),
-        "images": images,
-        "person_pattern": person_pattern,
-    }
-    given = {key: value for key, value in settings.items() if value not in (None, ())}
-    return verbs.data_check(root, recipe, given, model, out)
-
-
-@_verb
+@verb
 def train(
     recipe: RecipeFile,
     out: Annotated[Path, typer.Option(help="Folder for weights, checkpoints and logs.")],
@@ -222,7 +81,7 @@ def train(
     verbs.train(recipe, out, role, faces)
 
 
-@_verb
+@verb
 def distill(
     recipe: RecipeFile,
     teacher: Annotated[
@@ -241,7 +100,7 @@ def distill(
     verbs.distill(recipe, teacher, out, faces)
 
 
-@_verb
+@verb
 def label(
     images: Annotated[
         Path, typer.Argument(metavar="IMAGES", help="A folder of images, looked through below.")
@@ -317,7 +176,7 @@ def label(
     return label_folder(images, find_model(model), out, where, config)
 
 
-@_verb
+@verb
 def qat(
     model: ModelArgument,
     recipe: Annotated[
@@ -344,7 +203,7 @@ def qat(
     verbs.qat(model, recipe, out, teacher, faces)
 
 
-@_verb
+@verb
 def export(
     model: ModelArgument,
     out: Annotated[Path | None, typer.Option(help="The bundle's folder.")] = None,
@@ -378,7 +237,7 @@ def export(
     return 0
 
 
-@_verb
+@verb
 def quantize(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A float bundle.")],
     out: Annotated[Path, typer.Option(help="The new bundle's folder.")],
@@ -421,7 +280,7 @@ def quantize(
     return verbs.quantize(bundle, out, recipe, faces, adapted, explain, fallback_budget)
 
 
-@_verb
+@verb
 def measure(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle.")],
     out: Annotated[Path, typer.Option(help="Folder for the measurements.")],
@@ -445,7 +304,7 @@ def measure(
     verbs.measure(bundle, out, recipe, faces, variant or [])
 
 
-@_verb
+@verb
 def gate(
     measurements: Annotated[
         Path, typer.Argument(metavar="MEASUREMENTS", help="A folder of measurements.")
@@ -465,7 +324,7 @@ def gate(
     return verbs.gate(measurements, recipe, out)
 
 
-@_verb
+@verb
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
     out: Annotated[
@@ -482,7 +341,7 @@ def report(
     verbs.report(run, out)
 
 
-@_verb
+@verb
 def predict(
     paths: Annotated[
         list[Path], typer.Argument(metavar="IMAGE...", help="Photographs, or videos.")
@@ -524,7 +383,7 @@ def predict(
     return verbs.predict(paths, model, variant, box, smooth, out)
 
 
-@_verb
+@verb
 def models() -> None:
     """The models that come along: network, size, error on faces that they never saw.
 
@@ -536,7 +395,7 @@ def models() -> None:
     verbs.models()
 
 
-@_verb
+@verb
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

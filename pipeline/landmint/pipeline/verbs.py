@@ -111,7 +111,7 @@ def qat(given: str, recipe_path: Path, out: Path, teacher: Path | None, root: Pa
     load_model(student)  # before the faces, which take longer
     screen = Screen()
     sets = {split: _faces_of(recipe, split, screen) for split in ("train", "val")}
-    from landmint.pipeline.work import adapt_network
+    from landmint.pipeline.training import adapt_network
 
     with screen.bar("quantisation-aware training") as bar:
         weights = adapt_network(recipe, student, sets["train"], sets["val"], out, bar, teacher)
@@ -122,7 +122,7 @@ def qat(given: str, recipe_path: Path, out: Path, teacher: Path | None, root: Pa
 def _train(recipe: Recipe, network: NetworkRecipe, out: Path, teacher: Path | None) -> None:
     screen = Screen()
     sets = {split: _faces_of(recipe, split, screen) for split in ("train", "val")}
-    from landmint.pipeline.work import train_network
+    from landmint.pipeline.training import train_network
 
     with screen.bar(f"training {network.model.name}") as bar:
         weights = train_network(

@@ -1,0 +1,95 @@
+"""The command itself: how a verb is registered and fails, and the options that verbs share."""
+
+import functools
+import inspect
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="landmint",
+    help="Small facial-landmark models for phones and boards: train a heavy teacher, distil a "
+    "student, export and quantise it, measure what was lost.\n\n"
+    "The whole way: landmint run recipes/demo.toml",
+    epilog="Exit codes: 0 pass, 1 latency or size regression, 2 usage or bad input, 3 not "
+    "measured, 4 inconclusive, 5 accuracy drift.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a TOML file.")]
+RecipeOption = Annotated[
+    Path | None,
+    typer.Option("--recipe", metavar="RECIPE", help="Take faces and settings from this recipe."),
+]
+FacesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--faces",
+        metavar="ROOT",
+        help="The data set's folder, instead of the recipe's; without a recipe a folder in 300W "
+        "layout with train/, val/ and test/.",
+    ),
+]
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A network's model.safetensors, or a shipped model; see `landmint models`.",
+    ),
+]
+_debug = False
+
+
+def verb(function: Callable[..., int | None], group: typer.Typer = app) -> Callable[..., None]:
+    """Register a verb that returns its exit code; whatever it raises becomes one message."""
+
+    @functools.wraps(function)
+    def guarded(*arguments: Any, **options: Any) -> None:
+        try:
+            code = function(*arguments, **options) or 0
+        except (Exception, KeyboardInterrupt) as error:
+            code = _tell(error)
+        raise typer.Exit(code)
+
+    text, _, examples = inspect.cleandoc(function.__doc__ or "").partition("Examples:")
+    lines = [f"[cyan]{line.strip()}[/cyan]" for line in examples.splitlines() if line.strip()]
+    paragraphs = "\n\n".join(part.replace("\n", " ") for part in text.strip().split("\n\n"))
+    group.command(help=paragraphs, epilog="\n\n".join(["[bold]Examples[/bold]", *lines]))(guarded)
+    return guarded
+
+
+def _tell(error: BaseException) -> int:
+    from landmint.pipeline.failures import explain
+
+    if _debug:
+        traceback.print_exception(error)
+    explained = explain(error)
+    print(f"landmint: {explained}", file=sys.stderr)
+    return explained.exit_code
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        print(version("landmint"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    global _debug
+    _debug = debug
