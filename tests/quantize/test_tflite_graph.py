@@ -64,9 +64,13 @@ class Maker:
 
     def finish(self, image: int, output: int) -> bytes:
         self.graph.inputs, self.graph.outputs = [image], [output]
-        builder = flatbuffers.Builder(1024)
-        builder.Finish(self.model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        return packed(self.model)
+
+
+def packed(model: Any) -> bytes:
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 def network(behind: str) -> bytes:
@@ -152,3 +156,28 @@ def test_a_shared_buffer_keeps_its_values() -> None:
     graph = Flatbuffer(content)
     plain_hard_swish(graph)
     np.testing.assert_allclose(run(graph.pack()), run(content), rtol=1e-4, atol=1e-5)
+
+
+def test_equal_vectors_are_written_once_and_nothing_stands_behind_the_flatbuffer() -> None:
+    make = Maker()
+    image = make.tensor("image")
+    content = make.finish(image, make.conv(make.conv(image, "first"), "last"))
+    zeros = np.zeros(4096, dtype=np.int64)
+    for tensor in make.graph.tensors:
+        tensor.quantization = schema.QuantizationParametersT()
+        tensor.quantization.zeroPoint = zeros
+    weights = [buffer for buffer in make.model.buffers if buffer.data is not None]
+    held = [buffer.data for buffer in weights]
+    for buffer in weights:
+        buffer.data, buffer.offset, buffer.size = None, 1, 1
+    start = len(packed(make.model))  # the numbers below take as much room as those above
+    for buffer, data in zip(weights, held, strict=True):
+        buffer.offset, buffer.size = start, len(data)
+        start += len(data)
+    behind = packed(make.model) + b"".join(data.tobytes() for data in held)
+    np.testing.assert_array_equal(run(behind), run(content))
+    slim = Flatbuffer(behind).pack()
+    np.testing.assert_array_equal(run(slim), run(content))
+    assert len(slim) < len(content) + 2 * zeros.nbytes
+    for data in held:
+        assert slim.index(data.tobytes()) % 16 == 0

@@ -59,7 +59,8 @@ def quantize(job: Job) -> dict[str, str]:
         if name in records:
             records[name]["min"] = np.full_like(records[name]["min"], low)
             records[name]["max"] = np.full_like(records[name]["max"], high)
-    job.target.write_bytes(work.quantize(records).quantized_model)
+    quantised = Flatbuffer(bytes(work.quantize(records).quantized_model))
+    job.target.write_bytes(quantised.pack())
     return {"float layers": ", ".join(sorted(in_float)) or "none"}
 
 
