@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -70,6 +71,9 @@ def test_openvino_shows_the_contract(
     model = openvino.Core().read_model(graph)
     told = json.loads(model.get_rt_info(list(RT_INFO_PATH)).astype(str))
     assert Contract.from_json(told) == pip_net.contract == read_contract(graph)
+    text = graph.read_text()
+    assert text.count("neighbours") == 1, "ONNX's metadata holds it too, and OpenVINO copies that"
+    assert not re.search(r">\s+<", text.partition("?>")[2].strip())
 
 
 def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:

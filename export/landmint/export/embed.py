@@ -94,6 +94,12 @@ def _read_onnx(path: Path) -> str | None:
 
 def _write_openvino(path: Path, text: str) -> None:
     root = _xml(path)
+    for element in root.iter():  # a sixth of an IR is indentation
+        element.text = (element.text or "").strip()
+        element.tail = None
+    for copied in root.findall("rt_info/framework"):  # from the metadata of ONNX
+        for old in copied.findall(ONNX_KEY):
+            copied.remove(old)
     place = root
     for step in ("rt_info", *RT_INFO_PATH):
         found = place.find(step)

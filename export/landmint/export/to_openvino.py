@@ -4,6 +4,7 @@ Not an engine: which precision the plugin computes in is settled where it runs.
 """
 
 from pathlib import Path
+from typing import Any
 
 from landmint.export.embed import read_contract, write_contract
 from landmint.export.isolated import missing_packages
@@ -36,6 +37,45 @@ def to_openvino(onnx_path: Path, xml_path: Path, *, half: bool = False) -> tuple
     # read_model, unlike convert_model, sends no telemetry.
     model = openvino.Core().read_model(onnx_path)
     xml_path.parent.mkdir(parents=True, exist_ok=True)
-    openvino.save_model(model, xml_path, compress_to_fp16=half)
+    save_ir(model, xml_path, half=half)
     write_contract(xml_path, contract)
     return xml_path, xml_path.with_suffix(".bin")
+
+
+def save_ir(model: Any, xml_path: Path, *, half: bool = False) -> None:
+    """Write a model that was read from ONNX without what its engine would fold on loading.
+
+    Read as it is, an IR computes the shape of each bias and the ends of each clip anew, and takes
+    five operators to round a tensor: the graph of an INT8 file was half as large as its weights.
+    These are the passes of OpenVINO's own converter, which has them in no public module.
+
+    Args:
+        model: an `openvino.Model`, changed in place.
+        xml_path: of the IR's graph.
+        half: store float weights as float16.
+    """
+    import openvino
+    from openvino._offline_transformations import apply_moc_transformations
+
+    apply_moc_transformations(model, cf=True, smart_reshape=False)
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "FakeQuantize":
+            _share_ends(node)
+        elif node.get_type_name() == "Constant":
+            node.output(0).set_names(set())  # they are long, and said twice
+    openvino.save_model(model, xml_path, compress_to_fp16=half)
+
+
+def _share_ends(quantiser: Any) -> None:
+    """Let a quantiser that returns what it rounds have one range of two numbers, not two."""
+    import openvino
+
+    ends = [quantiser.input_value(place).get_node() for place in range(1, 5)]
+    if any(node.get_type_name() != "Constant" or node.get_data().size != 1 for node in ends):
+        return
+    low, high, *returned = (node.get_data().reshape(()) for node in ends)
+    if returned == [low, high]:
+        for value, places in ((low, (1, 3)), (high, (2, 4))):
+            end = openvino.op.Constant(value).output(0)
+            for place in places:
+                quantiser.input(place).replace_source_output(end)

@@ -11,6 +11,7 @@ import onnx
 import openvino
 from openvino.passes import ConstantFolding, Manager
 
+from landmint.export.to_openvino import save_ir
 from landmint.quantize.heads import layers_in_float
 from landmint.quantize.job import Job
 
@@ -47,7 +48,7 @@ def quantize(job: Job) -> dict[str, str]:
             activations_range_estimator_params=_OUTERMOST
         ),
     )
-    openvino.save_model(quantised, job.target, compress_to_fp16=False)
+    save_ir(quantised, job.target)
     return {"ranges": "NNCF's own", "float layers": ", ".join(sorted(layers)) or "none"}
 
 
