@@ -39,6 +39,27 @@ def test_friendly_graph_computes_the_same(kind: str, graph_of: Graphs, tensors: 
         np.testing.assert_allclose(values, expected[name], rtol=1e-4, atol=1e-5)
 
 
+def test_the_three_of_a_gate_is_in_the_bias_before_it(graph_of: Graphs) -> None:
+    """TFLite's converter has it there: two roundings here would be one in LiteRT."""
+    friendly, gates = make_friendly(graph_of("pip"))
+    constants = {t.name: onnx.numpy_helper.to_array(t) for t in friendly.graph.initializer}
+    before = {t.name: onnx.numpy_helper.to_array(t) for t in graph_of("pip").graph.initializer}
+    maker = next(n for n in friendly.graph.node if gates[1].source in n.output)
+    assert (maker.name, maker.op_type) == ("se2", "Conv")
+    np.testing.assert_allclose(constants[maker.input[2]], before["se2_b"] + 3, rtol=1e-6)
+    readers = [node.op_type for node in friendly.graph.node if gates[1].source in node.input]
+    assert readers == ["Clip"]
+
+
+def test_a_gate_whose_source_others_read_keeps_its_own_three(graph_of: Graphs) -> None:
+    model = graph_of("pip")
+    model.graph.output.append(onnx.helper.make_tensor_value_info("se2", 1, [1, 16, 1, 1]))
+    friendly, gates = make_friendly(model)
+    assert gates[1].source == "se2"
+    readers = [node.op_type for node in friendly.graph.node if "se2" in node.input]
+    assert readers == ["Add"]
+
+
 def test_an_unusual_hard_sigmoid_is_left_alone(graph_of: Graphs) -> None:
     model = graph_of("pip")
     gate = next(node for node in model.graph.node if node.op_type == "HardSigmoid")

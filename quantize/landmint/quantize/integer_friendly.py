@@ -2,11 +2,13 @@
 
 Nothing changes in float. In INT8, hard-swish and hard-sigmoid would run in float between two
 conversions; as ADD, a clip that quantisation makes superfluous, and MUL they stay integer, and the
-division by six costs nothing: levels of [0, 6] are read with a sixth of their scale.
+division by six costs nothing: levels of [0, 6] are read with a sixth of their scale. The three that
+a hard-sigmoid adds goes into the bias before it, as TFLite's converter has it: what is rounded once
+there is rounded once here.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -17,6 +19,7 @@ from landmint.quantize.ranges import Range
 
 _CONSTANTS = {"landmint_zero": 0.0, "landmint_three": 3.0, "landmint_six": 6.0}
 _SIXTH = "landmint_sixth"
+_BIASED = ("Conv", "Gemm")
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class HardGate:
     """clip(x + 3, 0, 6) / 6: a hard-sigmoid by itself, or that within a hard-swish."""
 
     source: str
-    """The tensor x."""
+    """The tensor x; x + 3 where the layer that makes it adds the three."""
     clipped: str
     """The tensor clip(x + 3, 0, 6)."""
     gate: str
@@ -43,8 +46,13 @@ def make_friendly(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[HardGat
     nodes: list[NodeProto] = []
     for node in graph.node:
         if _is_hard_gate(node):
-            gates.append(_gate_of(node))
-            nodes += _plain(node, gates[-1])
+            gate = _gate_of(node)
+            maker = None if gate.swish else _sole_layer(gate.source, wiring)
+            if maker is not None:
+                gate = replace(gate, source=_shifted(gate))
+                _add_three(graph, wiring, maker, gate.source)
+            gates.append(gate)
+            nodes += _plain(node, gate)
         elif node.op_type == "ReduceMean" and is_global_pool(node, wiring):
             pool = [node.input[0]], list(node.output)
             nodes.append(helper.make_node("GlobalAveragePool", *pool, name=node.name))
@@ -69,11 +77,33 @@ def _gate_of(node: NodeProto) -> HardGate:
     )
 
 
+def _shifted(gate: HardGate) -> str:
+    return f"{gate.clipped}_shifted"
+
+
+def _sole_layer(tensor: str, wiring: Wiring) -> NodeProto | None:
+    """The layer with a bias that makes a tensor for one reader alone, if it is so."""
+    maker = wiring.maker.get(tensor)
+    if maker is None or maker.op_type not in _BIASED or len(maker.input) < 3:
+        return None
+    alone = len(wiring.readers(tensor)) == 1 and tensor not in wiring.outputs
+    return maker if alone and maker.input[2] in wiring.constants else None
+
+
+def _add_three(graph: onnx.GraphProto, wiring: Wiring, layer: NodeProto, output: str) -> None:
+    """Let a layer make x + 3 under another name, in place."""
+    bias = wiring.array(layer.input[2])
+    assert bias is not None
+    layer.input[2], layer.output[0] = f"{output}_bias", output
+    graph.initializer.append(numpy_helper.from_array(bias + np.float32(3), layer.input[2]))
+
+
 def _plain(node: NodeProto, gate: HardGate) -> list[NodeProto]:
-    shifted = f"{gate.clipped}_shifted"
+    shifted = _shifted(gate)
     zero, three, six = _CONSTANTS
+    add = helper.make_node("Add", [gate.source, three], [shifted], shifted)
     nodes = [
-        helper.make_node("Add", [gate.source, three], [shifted], shifted),
+        *([] if gate.source == shifted else [add]),
         helper.make_node("Clip", [shifted, zero, six], [gate.clipped], gate.clipped),
         helper.make_node("Mul", [gate.clipped, _SIXTH], [gate.gate], gate.gate),
     ]

@@ -1,0 +1,86 @@
+"""The decision as Q/DQ pairs around every operator, placed by ONNX Runtime's quantiser.
+
+ONNX Runtime runs this graph, LiteRT's has the same levels in the same places, and OpenVINO reads
+it: what one of them rounds and another does not, their landmarks pay for. Not for TensorRT, whose
+rules differ.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from landmint.export.graphs import Wiring
+from landmint.quantize.decision import prepared
+from landmint.quantize.integer_friendly import fold_sixths, gate_ranges, make_friendly
+from landmint.quantize.job import Job
+from landmint.quantize.ranges import Range
+
+_ACTIVATIONS = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
+
+
+def paired(
+    job: Job, in_float: frozenset[str], activations: str = "uint8", reduce_range: bool = False
+) -> onnx.ModelProto:
+    """The float32 graph of a job with Q/DQ pairs, weights per channel.
+
+    Args:
+        job: its graph and decision.
+        in_float: names of layers to leave alone.
+        activations: "uint8" or "int8".
+        reduce_range: weights of 7 bits.
+    """
+    friendly, gates = make_friendly(prepared(job.graph, job.decision))
+    ranges = {**job.decision.activations, **gate_ranges(gates)}
+    with tempfile.TemporaryDirectory() as work:
+        plain, ready, target = (Path(work) / f"{name}.onnx" for name in ("plain", "ready", "int8"))
+        onnx.save(friendly, plain)
+        # Its optimiser would fuse again what was taken apart; the exporter has folded the rest.
+        quant_pre_process(plain, ready, skip_optimization=True, skip_symbolic_shape=True)
+        quantize_static(
+            ready,
+            target,
+            _OneFace(job.contract.input_name, job.tensors[:1]),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            reduce_range=reduce_range,
+            activation_type=_ACTIVATIONS[activations],
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=sorted(in_float | {gate.gate for gate in gates}),
+            extra_options={"TensorQuantOverrides": _overrides(ranges, friendly.graph)},
+        )
+        quantised = onnx.load(target)
+    fold_sixths(quantised, gates)
+    return quantised
+
+
+def _overrides(
+    ranges: Mapping[str, Range], graph: onnx.GraphProto
+) -> dict[str, list[dict[str, Any]]]:
+    there = {*Wiring(graph).maker, *(value.name for value in graph.input)}
+    return {
+        name: [{"rmin": np.float32(low), "rmax": np.float32(high)}]
+        for name, (low, high) in ranges.items()
+        if name in there
+    }
+
+
+class _OneFace(CalibrationDataReader):  # type: ignore[misc]
+    """What quantize_static insists on; the ranges that it finds are overridden."""
+
+    def __init__(self, name: str, tensors: NDArray[np.float32]) -> None:
+        self._feeds: Iterator[dict[str, Any]] = iter([{name: tensors}])
+
+    def get_next(self) -> dict[str, Any] | None:
+        return next(self._feeds, None)
