@@ -1,6 +1,7 @@
 """One real student in every INT8 form: each loads, runs in integers and keeps its contract."""
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from landmint.export.embed import read_contract, write_contract
+from landmint.export.fused_decode import fuse_decode_ir
 from landmint.export.lint.operators import partitions
 from landmint.export.lint.rule import Subject
 from landmint.export.to_onnx import to_onnx
@@ -22,6 +24,7 @@ from landmint.export.to_openvino import to_openvino
 from landmint.export.to_tflite import to_tflite
 from landmint.quantize import int8_openvino, int8_tflite
 from landmint.quantize.bundle_quantize import quantize_bundle
+from landmint.quantize.calibration import crops_of
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.decision import RANGES
 from landmint.quantize.drift import landmarks
@@ -186,6 +189,59 @@ def test_every_format_has_the_scales_of_the_decision(made: Bundle) -> None:
         # Where a hard-swish's sixth went into the weights behind, TFLite's step is sixfold.
         near = min(np.abs(np.log(float(scale) / np.concatenate([steps, 6 * steps]))))
         assert near < 1e-4, (scale, zero)
+
+
+def test_onnxruntime_and_litert_round_alike(
+    made: Bundle, module_faces: Callable[..., FaceSet]
+) -> None:
+    """The same levels at the same places: what is left are sums that fall between two levels."""
+    contract = made.manifest.contract
+    crops = crops_of(module_faces("test", 2).faces, contract)
+    points = []
+    for name in ("onnx/int8", "tflite/int8"):
+        variant = made.variant(name)
+        own = made.contract_of(variant)
+        session = load_engine(variant.engine).load(made.entry(variant), own, threads=1)
+        points.append(landmarks(session, own, normalise(crops, own)))
+    assert np.linalg.norm(points[0] - points[1], axis=2).mean() < 0.1
+
+
+def test_openvino_adds_what_it_has_rounded(made: Bundle) -> None:
+    """Fused into the sum's quantiser, a layer's own would be left out by the plugin."""
+    variant = made.variant("openvino/int8")
+    model = openvino.Core().read_model(made.entry(variant))
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    fused = [
+        layer.get_rt_info()["originalLayersNames"].astype(str)
+        for layer in compiled.get_runtime_model().get_ordered_ops()
+        if layer.get_rt_info()["layerType"].astype(str) == "Convolution"
+    ]
+    assert len(fused) > 30
+    assert not any("node_add" in names for names in fused)
+
+
+def test_an_int8_ir_with_its_decode_in_the_graph(made: Bundle, tmp_path: Path) -> None:
+    source, contract = made.entry(made.variant("openvino/int8")), made.manifest.contract
+    fuse_decode_ir(source, tmp_path / "int8.xml")
+    assert read_contract(tmp_path / "int8.xml") == contract.decoded()
+    engine = load_engine("openvino")
+    plain = engine.load(source, contract, threads=1)
+    fused = engine.load(tmp_path / "int8.xml", contract.decoded(), threads=1)
+    assert re.fullmatch(r"i8 \d+, f32 \d", fused.executed_precision)
+    tensor = np.random.default_rng(3).normal(size=(1, 3, SIZE, SIZE)).astype(np.float32)
+    expected = landmarks(plain, contract, tensor)
+    np.testing.assert_allclose(landmarks(fused, contract.decoded(), tensor), expected, atol=0.01)
+
+
+def test_the_openvino_graph_holds_no_arithmetic_on_shapes_and_ranges(made: Bundle) -> None:
+    model = openvino.Core().read_model(made.entry(made.variant("openvino/int8")))
+    kinds = Counter(node.get_type_name() for node in model.get_ordered_ops())
+    assert not kinds["ShapeOf"] + kinds["Broadcast"] + kinds["Divide"] + kinds["Subtract"]
+    quantisers = [n for n in model.get_ordered_ops() if n.get_type_name() == "FakeQuantize"]
+    assert len(quantisers) > 50
+    for node in quantisers:
+        sources = [node.input_value(place).get_node().get_friendly_name() for place in range(5)]
+        assert sources[1:3] == sources[3:5]
 
 
 def test_int8_is_smaller_and_says_what_it_cost(bundle: Bundle, made: Bundle) -> None:

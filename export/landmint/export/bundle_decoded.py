@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from landmint.export.fused_decode import fuse_decode
+from landmint.export.fused_decode import fuse_decode, fuse_decode_ir
 from landmint.export.parity import Crops, engine_outputs
 from landmint.export.to_openvino import to_openvino
 from landmint.export.to_tflite import to_tflite
@@ -29,7 +29,7 @@ NEAR_PX = 0.01
 def decoded_twins(
     folder: Path, contract: Contract, variants: Sequence[Variant], crops: Crops
 ) -> list[Variant]:
-    """A twin of each float32 variant, and of INT8 ONNX, checked.
+    """A twin of each float32 variant, and of INT8 ONNX and OpenVINO, checked.
 
     Args:
         folder: of the bundle that is being made.
@@ -64,6 +64,12 @@ def _openvino(source: Path, target: Path) -> tuple[Path, ...]:
     return to_openvino(_fused(target), target.with_suffix(".xml"))
 
 
+def _openvino_int8(source: Path, target: Path) -> tuple[Path, ...]:
+    made = target.with_suffix(".xml")
+    fuse_decode_ir(source, made)
+    return made, made.with_suffix(".bin")
+
+
 def _tflite(source: Path, target: Path) -> tuple[Path, ...]:
     return tuple(to_tflite(_fused(target), target.parent, ("float32",)).values())
 
@@ -78,6 +84,7 @@ _TWINS: Mapping[str, Callable[[Path, Path], tuple[Path, ...]]] = MappingProxyTyp
         "onnx/float32": _onnx,
         "onnx/int8": _onnx,
         "openvino/float32": _openvino,
+        "openvino/int8": _openvino_int8,
         "tflite/float32": _tflite,
     }
 )

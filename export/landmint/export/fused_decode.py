@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from landmint.export.embed import read_contract
+from landmint.export.embed import read_contract, write_contract
 from landmint.export.to_onnx import save_onnx, trace_onnx
+from landmint.export.to_openvino import save_ir
 from landmint.runtime.contract import Contract
 from landmint.runtime.decode import SOFT_ARGMAX_RADIUS, SOFT_ARGMAX_TAU, pip_votes
 from landmint.runtime.errors import LandmintError
@@ -52,6 +53,32 @@ def fuse_decode(onnx_path: Path, fused_path: Path) -> None:
         io_map=[(output.name, PREFIX + output.name) for output in contract.outputs],
     )
     save_onnx(fused, contract.decoded(), fused_path)
+
+
+def fuse_decode_ir(xml_path: Path, fused_path: Path) -> None:
+    """Write an IR once more with its decode appended, under `Contract.decoded`.
+
+    Args:
+        xml_path: of an IR that OpenVINO's quantiser or ours has finished.
+        fused_path: of the .xml to write.
+
+    Raises:
+        LandmintError: the head returns coordinates already, or its decode cannot be fused.
+    """
+    import openvino
+
+    contract = read_contract(xml_path)
+    core = openvino.Core()
+    network = core.read_model(xml_path)
+    decoder = core.read_model(decode_graph(contract).SerializeToString())
+    for entrance in decoder.get_parameters():
+        (name,) = entrance.output(0).get_names()
+        made = network.output(name).get_node().input_value(0)
+        made.set_names(set())  # the decoder's parameter brings the name along
+        entrance.output(0).replace(made)
+    fused = openvino.Model(decoder.get_results(), network.get_parameters(), network.get_name())
+    save_ir(fused, fused_path)
+    write_contract(fused_path, contract.decoded())
 
 
 def decode_graph(contract: Contract) -> "onnx.ModelProto":
