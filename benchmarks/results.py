@@ -208,6 +208,8 @@ def _training(told: dict[str, Any]) -> str:
     parts = [f"{model['name']}{trunk}, {model['input_size']} px"]
     if "epoch" in figures:
         parts.append(f"{figures['epoch']:.0f} epochs in {number(figures['seconds'] / 60, 0)} min")
+    if told["settings"].get("start"):
+        parts.append("going on from trained weights")
     if "best_nme" in figures:
         parts.append(f"validation NME {percent(figures['best_nme'])} %")
     return ", ".join(parts)
