@@ -1,8 +1,8 @@
 """The decision as Q/DQ pairs around every operator, placed by ONNX Runtime's quantiser.
 
-ONNX Runtime runs this graph, LiteRT's has the same levels in the same places, and OpenVINO reads
-it: what one of them rounds and another does not, their landmarks pay for. Not for TensorRT, whose
-rules differ.
+ONNX Runtime runs this graph and OpenVINO reads it; LiteRT's is made of the same ranges by its own
+converter. What one of them rounds and another does not, their landmarks pay for. Not for TensorRT,
+whose rules differ.
 """
 
 import tempfile
