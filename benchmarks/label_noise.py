@@ -30,6 +30,8 @@ from landmint.train.evaluate import evaluate
 from landmint.train.models import load_model
 
 ROOT = Path(__file__).resolve().parents[1]
+_LEANING = ("network", "NME, %", "leans right, %", "leans down, %", "NME if it leaned to none, %")
+_IN_COMMON = ("two networks", "their NME, %", "correlation", "in common, %")
 _ROUNDING_PX = (np.sqrt(2) + np.arcsinh(1)) / 6
 """Mean distance from the middle of a pixel to a point anywhere in it."""
 
@@ -50,16 +52,9 @@ def main() -> None:
         f"{percent(whole, 0)} % of the labels' coordinates are whole pixels; where all are, the "
         f"rounding alone costs {percent(rounding)} %.\n"
     )
-    columns = (
-        "network",
-        "NME, %",
-        "leans right, %",
-        "leans down, %",
-        "NME if it leaned to none, %",
-    )
-    print(markdown_table(columns, [_lean(name, errors) for name, errors in residuals.items()]))
-    columns = ("two networks", "their NME, %", "correlation", "in common, %")
-    print("\n" + markdown_table(columns, list(_rows(residuals))))
+    leaning = [_lean(name, errors) for name, errors in residuals.items()]
+    print(markdown_table(_LEANING, leaning) + "\n")
+    print(markdown_table(_IN_COMMON, list(_rows(residuals))))
 
 
 def residuals_of(runs: Sequence[Run]) -> tuple[Truth, dict[str, Floats]]:
