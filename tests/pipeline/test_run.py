@@ -19,11 +19,14 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
 from landmint.pipeline import cli
+from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import load_recipe
 from landmint.pipeline.run import Run, training_settings
+from landmint.pipeline.training import train_network
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.files import sha256_file
 from landmint.runtime.markup import get_markup
+from landmint.train.faces.augment import AugmentConfig
 from landmint.train.faces.face import FaceSet
 from landmint.train.faces.readers import SyntheticConfig
 from landmint.train.faces.synthetic import write_synthetic
@@ -209,6 +212,20 @@ def test_weights_that_cannot_begin_a_training_are_refused(copy: Path) -> None:
     assert done.exit_code == 2
     assert "holds another network than the recipe" in done.stderr
     assert "there stride is 16" in done.stderr
+    assert "building the network" not in done.stderr, "it is told before any work"
+
+
+def test_trainings_that_share_lessons_may_differ_in_length(copy: Path) -> None:
+    run = Run(load_recipe(copy / "tiny.toml"), copy / "runs/tiny")
+    faces, teacher = run.faces("train"), run.place("teacher") / "model.safetensors"
+    student = run.recipe.student.model_copy(update={"augment": AugmentConfig()})
+    for epochs in (1, 2):
+        fit = student.fit.model_copy(update={"epochs": epochs})
+        network = student.model_copy(update={"fit": fit})
+        with Screen().bar("") as bar:
+            place, lessons = copy / str(epochs), copy / "lessons"
+            train_network(network, faces, run.faces("val"), place, bar, teacher, lessons=lessons)
+    assert len(list((copy / "lessons").iterdir())) == 2
 
 
 @pytest.mark.parametrize("signalled", ["the process", "its group"])

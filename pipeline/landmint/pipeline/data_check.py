@@ -54,7 +54,7 @@ def check_faces(
         LandmintError: the picture cannot be written, or the model has another markup.
     """
     screen = Screen()
-    check_markup(model, config.markup)
+    _check_markup(model, config.markup)
     with screen.bar("reading images") as bar:
         found = check_data(config, splits, Path(), bar.at)
     console = Console(highlight=False, soft_wrap=True)
@@ -64,7 +64,7 @@ def check_faces(
     worst, sample = _shown(found)
     if sample and model is not None:
         with screen.bar("looking both ways"):
-            console.print(leaning(model, sample[:_LEANING], found.markup))
+            console.print(_leaning(model, sample[:_LEANING], found.markup))
     sample = sample[:_TILES]
     if sample:
         rows = [contact_sheet(faces, _COLUMNS) for faces in (worst, sample) if faces]
@@ -133,7 +133,7 @@ def told(found: DataCheck) -> Iterator[str]:
             yield f"  and {len(findings) - len(kept)} more"
 
 
-def check_markup(model: "LandmarkModel | None", markup: str) -> None:
+def _check_markup(model: "LandmarkModel | None", markup: str) -> None:
     """Refuse a network of another markup before the faces are read.
 
     Raises:
@@ -146,7 +146,7 @@ def check_markup(model: "LandmarkModel | None", markup: str) -> None:
         )
 
 
-def leaning(model: "LandmarkModel", faces: Sequence[Face], markup: str) -> str:
+def _leaning(model: "LandmarkModel", faces: Sequence[Face], markup: str) -> str:
     """Whether labels lean to one side of what a network sees both ways round, as a line."""
     from landmint.train.evaluate import mirror_shift
 

@@ -1,7 +1,8 @@
 """Whether a recipe's networks, losses and distillation fit each other: they are built to see.
 
 Asked before the first stage runs, so that a mistake in the student's section is not found after
-the teacher's hours. Nothing is trained; weights are those of a fresh network.
+the teacher's hours. Nothing is trained; weights are those of a fresh network, or those that the
+recipe begins from.
 """
 
 from collections.abc import Iterator
@@ -9,13 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-from landmint.pipeline.recipe import NetworkRecipe, Problem, Recipe, problems_error
+from landmint.pipeline.recipe import (
+    NetworkRecipe,
+    Problem,
+    Recipe,
+    problems_error,
+    starting_weights,
+)
 from landmint.runtime.crop import Floats, box_of
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
 from landmint.train.distill import DistillTask
 from landmint.train.faces.face import Face, FaceSet
-from landmint.train.models import create_model
+from landmint.train.models import create_model, load_model
 from landmint.train.models.base import LandmarkModel
 from landmint.train.tasks import Task, no_curriculum, task_for
 
@@ -29,6 +36,26 @@ def check_networks(recipe: Recipe) -> None:
     problems = list(_problems(recipe))
     if problems:
         raise problems_error(recipe.file, recipe.file.read_text(encoding="utf-8"), problems)
+
+
+def starting_model(network: NetworkRecipe, start: str) -> LandmarkModel:
+    """The network with the weights that it begins from.
+
+    Raises:
+        LandmintError: there are no such weights, or they are of another network.
+    """
+    model = load_model(starting_weights(start))
+    there, wanted = (
+        one.model_dump(exclude={"pretrained"}) for one in (model.config, network.model)
+    )
+    other = [f"{key} is {there[key]!r}" for key in wanted if there[key] != wanted[key]]
+    if other:
+        raise LandmintError(
+            f"{start} holds another network than the recipe",
+            reason=f"there {', '.join(other)}",
+            remedy="write the same under [student.model] or [teacher.model], or drop start",
+        )
+    return model
 
 
 def _problems(recipe: Recipe) -> Iterator[Problem]:

@@ -136,7 +136,7 @@ class Run:
         Raises:
             LandmintError: the faces are not there, or networks do not fit each other.
         """
-        from landmint.pipeline.networks import check_networks
+        from landmint.pipeline.networks import check_networks, starting_model
 
         root = self.faces_config.root
         if self.recipe.faces.kind != "synthetic" and not root.is_dir():
@@ -153,6 +153,9 @@ class Run:
                 remedy="correct self_training.faces.root in the recipe",
             )
         check_networks(self.recipe)
+        for network in (self.recipe.teacher, self.recipe.student):
+            if network and network.start:
+                starting_model(network, network.start)
 
     def stages(self) -> tuple[Stage, ...]:
         """All stages in their order."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from landmint.pipeline.networks import starting_model
 from landmint.pipeline.progress import Bar, RoundBar
 from landmint.pipeline.recipe import NetworkRecipe, Recipe, starting_weights
 from landmint.pipeline.run import WEIGHTS
@@ -26,7 +27,6 @@ from landmint.quantize.qat import (
     truth_task,
 )
 from landmint.runtime.contract import CropRule
-from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path, digest, sha256_file
 from landmint.train.config import Curriculum, DistillConfig
 from landmint.train.distill import DistillTask
@@ -85,7 +85,9 @@ def train_network(
         identity["start"] = sha256_file(starting_weights(network.start))
     if teacher is not None:
         distill = distill or DistillConfig()
-        book = _book_for(network, train, teacher, lessons or place / LESSONS, bool(lessons))
+        book = None
+        if lessons or network.augment.views:  # else no crop is seen twice
+            book = _book_for(network, distill, train, teacher, lessons or place / LESSONS)
         task = DistillTask(task, model, load_model(teacher), distill, book)
         identity |= {"teacher": sha256_file(teacher), "distill": distill.model_dump(mode="json")}
     weights = fit(
@@ -105,40 +107,28 @@ def train_network(
 
 def _first(network: NetworkRecipe, train: FaceSet) -> LandmarkModel:
     """The network before its first step: new, or with the weights that it begins from."""
-    if network.start is None:
-        rule = CropRule(network.model.crop_scale, network.model.crop_square)
-        return create_model(network.model, mean_shape(train, rule))
-    model = load_model(starting_weights(network.start))
-    there, wanted = (
-        one.model_dump(exclude={"pretrained"}) for one in (model.config, network.model)
-    )
-    other = [f"{key} is {there[key]!r}" for key in wanted if there[key] != wanted[key]]
-    if other:
-        raise LandmintError(
-            f"{network.start} holds another network than the recipe",
-            reason=f"there {', '.join(other)}",
-            remedy="write the same under [student.model] or [teacher.model], or drop start",
-        )
-    return model
+    if network.start is not None:
+        return starting_model(network, network.start)
+    rule = CropRule(network.model.crop_scale, network.model.crop_square)
+    return create_model(network.model, mean_shape(train, rule))
 
 
 def _book_for(
-    network: NetworkRecipe, train: FaceSet, teacher: Path, folder: Path, shared: bool
-) -> LessonBook | None:
-    """What keeps the teacher's answers, if it would be asked about a crop twice."""
+    network: NetworkRecipe, distill: DistillConfig, train: FaceSet, teacher: Path, folder: Path
+) -> LessonBook:
+    """What keeps the teacher's answers, in a folder for whatever they depend on."""
     augment = network.augment
-    if not (shared or augment.views):
-        return None
-    crops = {
+    rows = len(train.faces) * (augment.views or network.fit.epochs)
+    lessons = {
+        "rows": rows,
         "augment": augment.model_dump(mode="json"),
         "seed": network.fit.seed if augment.seed is None else augment.seed,
         "faces": train.fingerprint,
         "model": network.model.model_dump(mode="json"),
         "teacher": sha256_file(teacher),
+        "precision": distill.precision,
     }
-    return LessonBook(
-        folder / digest(crops)[:12], len(train.faces) * (augment.views or network.fit.epochs)
-    )
+    return LessonBook(folder / digest(lessons)[:12], rows)
 
 
 def self_train(
