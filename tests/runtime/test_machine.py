@@ -67,8 +67,8 @@ def test_this_machine_round_trips_and_names_nobody() -> None:
 
 
 def test_memory_of_this_process() -> None:
-    peak, now = memory_mib("VmHWM"), memory_mib("VmRSS")
-    assert peak is not None and now is not None and peak >= now > 10
+    now, peak = memory_mib("VmRSS"), memory_mib("VmHWM")  # in this order: it may grow in between
+    assert peak is not None and now is not None and peak >= now - 1 > 10
     assert memory_mib("VmNone") is None
 
 

@@ -6,6 +6,7 @@ recipe begins from.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
 from landmint.train.distill import DistillTask
 from landmint.train.faces.face import Face, FaceSet
-from landmint.train.models import create_model, load_model
+from landmint.train.models import ModelConfig, create_model, load_model
 from landmint.train.models.base import LandmarkModel
 from landmint.train.tasks import Task, no_curriculum, task_for
 
@@ -41,21 +42,45 @@ def check_networks(recipe: Recipe) -> None:
 def starting_model(network: NetworkRecipe, start: str) -> LandmarkModel:
     """The network with the weights that it begins from.
 
+    They may be of a network with another activation, with gates that this one leaves out, or of
+    another input size: whatever weights find their place.
+
     Raises:
-        LandmintError: there are no such weights, or they are of another network.
+        LandmintError: there are no such weights, or this network needs others.
     """
-    model = load_model(starting_weights(start))
-    there, wanted = (
-        one.model_dump(exclude={"pretrained"}) for one in (model.config, network.model)
-    )
-    other = [f"{key} is {there[key]!r}" for key in wanted if there[key] != wanted[key]]
-    if other:
+    there = load_model(starting_weights(start))
+    changed = _changed(network.model, there.config)
+    if not changed:
+        return there
+    model = _fresh(network)
+    found, needed = there.state_dict(), model.state_dict()
+    lacking = [
+        name
+        for name, tensor in needed.items()
+        if name not in found or found[name].shape != tensor.shape
+    ]
+    if lacking:
         raise LandmintError(
             f"{start} holds another network than the recipe",
-            reason=f"there {', '.join(other)}",
+            reason=f"there {', '.join(changed)}: {len(lacking)} of {len(needed)} tensors are not "
+            f"there or of another shape, such as {lacking[0]}",
             remedy="write the same under [student.model] or [teacher.model], or drop start",
         )
-    return model
+    model.load_state_dict({name: found[name] for name in needed})
+    # Whom a landmark votes for was learned from the faces of then.
+    neighbours = there.contract.head.neighbours
+    model.contract = replace(
+        model.contract, head=replace(model.contract.head, neighbours=neighbours)
+    )
+    return model.eval()
+
+
+def _changed(wanted: ModelConfig, there: ModelConfig) -> list[str]:
+    """In what the configuration of the weights differs, in words."""
+    settings = there.model_dump(exclude={"pretrained"})
+    return [
+        f"{name} is {value!r}" for name, value in settings.items() if value != getattr(wanted, name)
+    ]
 
 
 def _problems(recipe: Recipe) -> Iterator[Problem]:

@@ -38,8 +38,9 @@ class NetworkRecipe(BaseModel):
     model: ModelConfig
     """The network; its markup is that of the faces where it says nothing."""
     start: str | None = None
-    """Weights of the same network to begin from: the name of a shipped model, or a file such as
-    another run's student/model.safetensors. Without them the network begins anew."""
+    """Weights to begin from: the name of a shipped model, or a file such as another run's
+    student/model.safetensors. They may be of a network with another activation, input size or
+    stride, or with gates that this one leaves out. Without them the network begins anew."""
     loss: LossConfig = LossConfig()
     """The loss on the true landmarks."""
     augment: AugmentConfig = AugmentConfig()

@@ -1,0 +1,65 @@
+"""Weights of one network as the beginning of another."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from landmint.pipeline.networks import starting_model
+from landmint.pipeline.recipe import NetworkRecipe
+from landmint.runtime.errors import LandmintError
+from landmint.train.models import ModelConfig, create_model, save_model
+
+PIPNET = ModelConfig(name="pipnet", backbone="mobilenetv3_small_050", input_size=64, stride=16)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A PIPNet whose neighbours no stand-in for a mean face would give."""
+    path = tmp_path_factory.mktemp("weights") / "model.safetensors"
+    shape = np.random.default_rng(0).uniform(0.1, 0.9, (68, 2))
+    save_model(create_model(PIPNET, shape), path)
+    return path
+
+
+def _begin(weights: Path, **changes: Any) -> Any:
+    network = NetworkRecipe(model=PIPNET.model_copy(update=changes))
+    return starting_model(network, str(weights))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"activation": "relu6"},
+        {"activation": "relu", "squeeze_excite": False},
+        {"input_size": 128, "stride": 32, "crop_scale": 1.3},
+    ],
+)
+def test_weights_that_find_their_place_are_taken(weights: Path, changes: dict[str, Any]) -> None:
+    first, model = _begin(weights), _begin(weights, **changes)
+    assert not model.training and model.config == PIPNET.model_copy(update=changes)
+    assert model.contract.head.neighbours == first.contract.head.neighbours
+    assert model.contract.input_size == model.config.input_size
+    known = first.state_dict()
+    assert all(torch.equal(tensor, known[name]) for name, tensor in model.state_dict().items())
+    gates = any("se.conv" in name for name in model.state_dict())
+    assert gates is (changes.get("squeeze_excite", True))
+    crops = torch.rand(2, 3, model.config.input_size, model.config.input_size)
+    assert all(output.isfinite().all() for output in model(crops).values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"neighbours": 4}, "there neighbours is 10: "),
+        ({"backbone": "mobilenetv3_small_100"}, "there backbone is 'mobilenetv3_small_050': "),
+        ({"name": "pfld"}, "there name is 'pipnet': "),
+    ],
+)
+def test_weights_that_do_not_are_refused(weights: Path, changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(LandmintError, match="holds another network") as caught:
+        _begin(weights, **changes)
+    assert told in str(caught.value) and "of another shape, such as" in str(caught.value)
