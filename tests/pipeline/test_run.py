@@ -21,9 +21,11 @@ from typer.testing import CliRunner, Result
 from landmint.pipeline import cli
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import load_recipe
-from landmint.pipeline.run import Run, training_settings
+from landmint.pipeline.run import Run, quantize_settings, training_settings
 from landmint.pipeline.training import train_network
+from landmint.quantize.config import QuantizeConfig
 from landmint.runtime.bundle import Bundle
+from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import sha256_file
 from landmint.runtime.markup import get_markup
 from landmint.train.faces.augment import AugmentConfig
@@ -416,3 +418,20 @@ def test_settings_that_change_no_weight_start_no_training(tmp_path: Path) -> Non
     assert "activation" not in before["model"], "it came later, and is not set"
     assert "seed" not in before["augment"] and before["augment"]["views"] == 1
     assert Run(load_recipe(path), tmp_path / "run").place("report").name == "report.html"
+
+
+def test_a_file_of_ranges_counts_by_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "recipes").mkdir()
+    path, ranges = tmp_path / "recipes" / "tiny.toml", tmp_path / "recipes" / "mine.json"
+    text = RECIPE.replace("[quantize]\n", '[quantize]\nranges = "mine.json"\n')
+    path.write_text(text, encoding="utf-8")
+    config = load_recipe(path).quantize
+    assert config.ranges == ranges, "relative to the recipe"
+    with pytest.raises(LandmintError, match="the ranges to quantise with are not at"):
+        quantize_settings(config)
+    found = []
+    for text in ("{}", "[]", "{}"):
+        ranges.write_text(text, encoding="utf-8")
+        found.append(quantize_settings(config))
+    assert found[0] == found[2] != found[1]
+    assert quantize_settings(QuantizeConfig())["ranges"] is None

@@ -128,7 +128,7 @@ def load_recipe(path: Path) -> Recipe:
     problems = [*_registry_problems(raw), *_cross_problems(recipe)]
     if problems:
         raise problems_error(path, text, problems)
-    recipe = recipe.model_copy(update=_starts(recipe, path.parent))
+    recipe = recipe.model_copy(update=_starts(recipe, path.parent) | _ranges(recipe, path.parent))
     recipe._file = path
     return recipe
 
@@ -141,6 +141,14 @@ def _starts(recipe: Recipe, folder: Path) -> dict[str, NetworkRecipe]:
         for role, network in networks.items()
         if network and network.start and Path(network.start).suffix
     }
+
+
+def _ranges(recipe: Recipe, folder: Path) -> dict[str, QuantizeConfig]:
+    """The quantisation with the whole path of its file of ranges."""
+    config = recipe.quantize
+    if config.ranges is None:
+        return {}
+    return {"quantize": config.model_copy(update={"ranges": (folder / config.ranges).absolute()})}
 
 
 def starting_weights(start: str) -> Path:

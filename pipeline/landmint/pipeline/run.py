@@ -15,7 +15,7 @@ from landmint.pipeline.progress import Bar, Screen
 from landmint.pipeline.recipe import NetworkRecipe, Recipe, starting_weights
 from landmint.pipeline.stages import Stage, files_digest, run_stages, tree_signature
 from landmint.pipeline.summaries import FACES_FILE, SUMMARIES
-from landmint.quantize.config import QatConfig
+from landmint.quantize.config import QatConfig, QuantizeConfig
 from landmint.runtime.bundle import MANIFEST, Bundle
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import digest, read_json, sha256_file, write_json
@@ -194,7 +194,7 @@ class Run:
             self._stage(
                 "bundle",
                 ("faces", "float-bundle", *adapted),
-                {"quantize": said["quantize"], "tools": quantizers},
+                {"quantize": quantize_settings(recipe.quantize), "tools": quantizers},
                 _bundle_outcome,
             ),
             self._stage(
@@ -259,7 +259,7 @@ class Run:
     ) -> Stage:
         settings = {
             "qat": config.model_dump(mode="json"),
-            "quantize": self.recipe.quantize.model_dump(mode="json"),
+            "quantize": quantize_settings(self.recipe.quantize),
             "tools": installed(_QUANTIZERS),
             **training_settings(self.recipe.student),
             **lesson,
@@ -312,6 +312,24 @@ def training_settings(network: NetworkRecipe) -> dict[str, Any]:
     if network.start is not None:
         said["start"] = sha256_file(starting_weights(network.start))
     return said
+
+
+def quantize_settings(config: QuantizeConfig) -> dict[str, Any]:
+    """What decides the INT8 forms: of a file of ranges, what it holds.
+
+    Raises:
+        LandmintError: there is no such file.
+    """
+    said = config.model_dump(mode="json")
+    if config.ranges is None:
+        return said
+    if not config.ranges.is_file():
+        raise LandmintError(
+            f"the ranges to quantise with are not at {config.ranges}",
+            reason="there is no such file",
+            remedy="correct quantize.ranges in the recipe, or drop it to have ranges observed",
+        )
+    return {**said, "ranges": sha256_file(config.ranges)}
 
 
 def faces_signature(root: Path) -> str:

@@ -38,8 +38,8 @@ class QuantizeConfig(BaseModel):
     equalise: bool = False
     """Bring the channels between two convolutions with a ReLU between them to one scale."""
     ranges: Path | None = None
-    """A file of ranges to use instead of deciding: a bundle's ranges.json, or one like it. A
-    relative path starts at the working directory."""
+    """A file of ranges to use instead of deciding: a bundle's ranges.json, or one like it. In a
+    recipe, a relative path starts at the recipe's folder."""
     float_layers: tuple[str, ...] = ()
     """Layers that stay in float in every format, by the names of their nodes in onnx/float32."""
     explain: bool = False

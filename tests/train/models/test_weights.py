@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from landmint.runtime.errors import LandmintError
@@ -34,6 +35,16 @@ def test_a_model_comes_back_as_it_was(name: str, make_model: MakeModel, tmp_path
     assert all(torch.equal(state[key], value) for key, value in model.state_dict().items())
 
 
+def test_equal_networks_are_equal_files(make_model: MakeModel, tmp_path: Path) -> None:
+    model = make_model("pipnet")
+    notes = {f"note {number}": "é" for number in range(8)}
+    save_model(model, tmp_path / "a", notes=notes)
+    save_model(model, tmp_path / "b", notes=dict(reversed(notes.items())))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    with safe_open(tmp_path / "a", framework="pt") as file:
+        assert file.metadata().items() >= notes.items()
+
+
 def test_loading_fetches_nothing(
     make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,10 +61,12 @@ def test_a_failed_write_leaves_the_old_file(
     path = tmp_path / "model.safetensors"
     path.write_bytes(b"old")
 
-    def full(*_: object, **__: object) -> None:
+    def full(fresh: Path, data: bytes) -> None:
+        with fresh.open("wb") as file:
+            file.write(data[: len(data) // 2])
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("landmint.train.models.weights.save_file", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="no space"):
         save_model(make_model("pfld", input_size=64), path)
     assert path.read_bytes() == b"old"

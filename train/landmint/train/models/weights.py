@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from landmint.runtime.contract import Contract
@@ -36,7 +36,21 @@ def write_model(
         "contract": json.dumps(model.contract.to_json()),
     }
     with atomic_path(path) as fresh:
-        save_file(tensors, fresh, metadata={**(notes or {}), **about})
+        fresh.write_bytes(_sorted(save(tensors, metadata={**(notes or {}), **about})))
+
+
+def _sorted(data: bytes) -> bytes:
+    """The same file with its metadata in order, so that equal networks are equal files.
+
+    safetensors writes the entries as they happen to lie in a hash table. The header is JSON behind
+    eight bytes that tell its length, padded with spaces so that the tensors are aligned.
+    """
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def _stored(tensor: Tensor, half: bool) -> Tensor:
