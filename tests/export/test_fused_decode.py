@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from landmint.export import bundle_decoded
 from landmint.export.bundle_export import export_bundle
 from landmint.export.config import ExportConfig
 from landmint.export.embed import read_contract
@@ -139,7 +140,7 @@ def test_graph_that_decodes_otherwise_fails(
         graph.graph.node.append(onnx.helper.make_node("Add", ["before", "offset"], ["coordinates"]))
         onnx.save(graph, target)
 
-    monkeypatch.setattr("landmint.export.bundle_decoded.fuse_decode", wrong)
+    monkeypatch.setattr(bundle_decoded, "_WAYS", {"onnx": bundle_decoded._Way(wrong)})
     config = ExportConfig(formats=("onnx",), parity_faces=1, fuse_decode=True)
     with pytest.raises(LandmintError, match="decodes otherwise than numpy"):
         export_bundle(pip_net, faces, config, tmp_path / "b", {})

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from landmint.export.embed import read_contract, write_contract
-from landmint.export.fused_decode import fuse_decode_ir
+from landmint.export.fused_decode import fuse_decode
 from landmint.export.lint.operators import partitions
 from landmint.export.lint.rule import Subject
 from landmint.export.to_onnx import to_onnx
@@ -32,6 +32,7 @@ from landmint.quantize.job import Job
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import normalise
+from landmint.runtime.decode import decode
 from landmint.runtime.engines import load_engine
 from landmint.runtime.files import read_json
 from landmint.train.faces.face import FaceSet
@@ -69,6 +70,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
             Variant("onnx/float32", "onnxruntime", ("onnx/float32.onnx",)),
             Variant("openvino/float32", "openvino", ir),
             Variant("tflite/float32", "litert", ("tflite/float32.tflite",), "NHWC"),
+            Variant("onnx-decoded/float32", "onnxruntime", reason="none here", decoded=True),
         )
         return Manifest("pipnet", model.contract, variants)
 
@@ -216,17 +218,39 @@ def test_openvino_adds_what_it_has_rounded(made: Bundle) -> None:
     assert not any("node_add" in names for names in fused)
 
 
-def test_an_int8_ir_with_its_decode_in_the_graph(made: Bundle, tmp_path: Path) -> None:
-    source, contract = made.entry(made.variant("openvino/int8")), made.manifest.contract
-    fuse_decode_ir(source, tmp_path / "int8.xml")
-    assert read_contract(tmp_path / "int8.xml") == contract.decoded()
-    engine = load_engine("openvino")
-    plain = engine.load(source, contract, threads=1)
-    fused = engine.load(tmp_path / "int8.xml", contract.decoded(), threads=1)
-    assert re.fullmatch(r"i8 \d+, f32 \d", fused.executed_precision)
-    tensor = np.random.default_rng(3).normal(size=(1, 3, SIZE, SIZE)).astype(np.float32)
-    expected = landmarks(plain, contract, tensor)
-    np.testing.assert_allclose(landmarks(fused, contract.decoded(), tensor), expected, atol=0.01)
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        ("onnx", r"u8 \d+, f32 5"),
+        ("openvino", r"i8 \d+, f32 5"),
+        ("tflite", r"i8 \d+, f32 5 \(XNNPACK, 4 partitions\)"),
+    ],
+)
+def test_int8_with_its_decode_in_the_graph(made: Bundle, name: str, precision: str) -> None:
+    """The five products of the decode are float, all layers of the network are not."""
+    twin, variant = made.variant(f"{name}-decoded/int8"), made.variant(f"{name}/int8")
+    plain, fused = made.contract_of(variant), made.contract_of(twin)
+    assert fused == plain.decoded() == read_contract(made.entry(twin))
+    assert twin.notes["decode"].startswith("within")
+    rng = np.random.default_rng(3)
+    tensors = normalise(rng.integers(0, 256, (2, SIZE, SIZE, 3), dtype=np.uint8), plain)
+    engine = load_engine(variant.engine)
+    session = engine.load(made.entry(twin), fused, threads=1)
+    assert re.fullmatch(precision, session.executed_precision)
+    layers = engine.load(made.entry(variant), plain, threads=1)
+    for tensor in tensors[:, None]:
+        found, outputs = session.run(tensor), layers.run(tensor)
+        assert all(values.dtype == np.float32 for values in found.values())
+        points, confidence = decode(plain, outputs)
+        np.testing.assert_allclose(decode(fused, found)[0], points, atol=1e-4)
+        np.testing.assert_allclose(found["confidence"], confidence, rtol=1e-5)
+
+
+def test_the_linter_foretells_what_a_decode_cuts(made: Bundle, tmp_path: Path) -> None:
+    fuse_decode(made.entry(made.variant("onnx/float32")), tmp_path / "float32.onnx")
+    graph = Subject(onnx.load(tmp_path / "float32.onnx"))
+    twin = made.variant("tflite-decoded/int8")
+    assert parts_of(made.entry(twin), made.contract_of(twin)) == partitions(graph, "int8") == 4
 
 
 def test_the_openvino_graph_holds_no_arithmetic_on_shapes_and_ranges(made: Bundle) -> None:

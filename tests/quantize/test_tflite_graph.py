@@ -9,7 +9,8 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from landmint.quantize.tflite_graph import Flatbuffer, plain_hard_swish
+from landmint.export.flatbuffer import Flatbuffer
+from landmint.quantize.tflite_graph import plain_hard_swish
 
 CHANNELS = 4
 _SHAPE = [1, 6, 6, CHANNELS]
@@ -64,7 +65,16 @@ class Maker:
 
     def finish(self, image: int, output: int) -> bytes:
         self.graph.inputs, self.graph.outputs = [image], [output]
+        signature = schema.SignatureDefT()
+        signature.signatureKey = b"serving_default"
+        signature.inputs, signature.outputs = [self.end(image)], [self.end(output)]
+        self.model.signatureDefs = [signature]
         return packed(self.model)
+
+    def end(self, tensor: int) -> Any:
+        named = schema.TensorMapT()
+        named.name, named.tensorIndex = self.graph.tensors[tensor].name, tensor
+        return named
 
 
 def packed(model: Any) -> bytes:
@@ -97,10 +107,11 @@ def network(behind: str) -> bytes:
     return make.finish(image, swish)
 
 
-def run(content: bytes) -> NDArray[np.float32]:
+def run(content: bytes, image: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
     interpreter = Interpreter(model_content=content)
     interpreter.allocate_tensors()
-    image = np.random.default_rng(1).normal(0, 2, _SHAPE).astype(np.float32)
+    if image is None:
+        image = np.random.default_rng(1).normal(0, 2, _SHAPE).astype(np.float32)
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
     interpreter.invoke()
     found: NDArray[np.float32] = interpreter.get_tensor(
@@ -156,6 +167,33 @@ def test_a_shared_buffer_keeps_its_values() -> None:
     graph = Flatbuffer(content)
     plain_hard_swish(graph)
     np.testing.assert_allclose(run(graph.pack()), run(content), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("levels", [False, True])
+def test_a_graph_behind_another_reads_what_that_returns(levels: bool) -> None:
+    """Levels are what the engine makes of them: (level - zero point) * scale."""
+    make = Maker()
+    image = make.tensor("image")
+    middle = make.conv(image, "middle")
+    if levels:
+        middle = make.operator("QUANTIZE", [middle], "levels", schema.QuantizeOptionsT())
+        made = make.graph.tensors[middle]
+        made.type, made.quantization = schema.TensorType.INT8, schema.QuantizationParametersT()
+        made.quantization.scale = np.array([0.05], dtype=np.float32)
+        made.quantization.zeroPoint = np.array([7])
+    first = make.finish(image, middle)
+    behind = Maker()
+    source = behind.tensor(make.graph.tensors[middle].name.decode())
+    second = behind.finish(source, behind.conv(behind.conv(source, "again"), "last"))
+    joined = Flatbuffer(first)
+    joined.append(Flatbuffer(second), "behind/")
+    kinds = [joined.kind(operator) for operator in joined.operators]
+    assert kinds == ["CONV_2D", *["QUANTIZE", "DEQUANTIZE"] * levels, "CONV_2D", "CONV_2D"]
+    assert joined.name(joined.outputs["last"]) == "behind/last"
+    between = run(first)
+    if levels:
+        between = (between.astype(np.float32) - 7) * np.float32(0.05)
+    np.testing.assert_array_equal(run(joined.pack()), run(second, between))
 
 
 def test_equal_vectors_are_written_once_and_nothing_stands_behind_the_flatbuffer() -> None:

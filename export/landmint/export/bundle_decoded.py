@@ -5,16 +5,16 @@ with the variant that it comes from, on the same engine, decoded by numpy.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 
-from landmint.export.fused_decode import fuse_decode, fuse_decode_ir
+from landmint.export.fused_decode import fuse_decode, fuse_decode_ir, fuse_decode_tflite
+from landmint.export.isolated import missing_packages
 from landmint.export.parity import Crops, engine_outputs
-from landmint.export.to_openvino import to_openvino
-from landmint.export.to_tflite import to_tflite
+from landmint.export.to_tflite import unavailable
 from landmint.runtime.bundle import Variant
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import Floats
@@ -26,10 +26,33 @@ NEAR_PX = 0.01
 """A graph's own landmarks may differ by this much from numpy's, in crop pixels."""
 
 
+@dataclass(frozen=True)
+class _Way:
+    """How one format gets its decode."""
+
+    fuse: Callable[[Path, Path], None]
+    """From the variant's file to that of its twin."""
+    unavailable: Callable[[], str] = lambda: ""
+    """Why that cannot be done here; empty when it can."""
+
+
+_WAYS: Mapping[str, _Way] = MappingProxyType(
+    {
+        "onnx": _Way(fuse_decode),
+        "openvino": _Way(fuse_decode_ir),
+        "tflite": _Way(
+            fuse_decode_tflite,
+            lambda: unavailable() or missing_packages("ai_edge_litert", "flatbuffers"),
+        ),
+    }
+)
+_PRECISIONS = ("float32", "int8")
+
+
 def decoded_twins(
     folder: Path, contract: Contract, variants: Sequence[Variant], crops: Crops
 ) -> list[Variant]:
-    """A twin of each float32 variant, and of INT8 ONNX and OpenVINO, checked.
+    """A twin of each ONNX, OpenVINO and TFLite variant in float32 and INT8, checked.
 
     Args:
         folder: of the bundle that is being made.
@@ -40,55 +63,24 @@ def decoded_twins(
     Raises:
         LandmintError: the decode cannot be fused, or a graph decodes otherwise than numpy.
     """
-    made = []
-    for variant in variants:
-        if variant.name not in _TWINS:
-            continue
-        name = f"{variant.format}-decoded/{variant.precision}"
-        twin = replace(variant, name=name, files=(), notes={}, decoded=True)
-        if variant.files:
-            files = _TWINS[variant.name](folder / variant.files[0], folder / name)
-            twin = replace(twin, files=tuple(str(file.relative_to(folder)) for file in files))
-            twin = replace(twin, notes={"decode": _compare(folder, contract, variant, twin, crops)})
-        made.append(twin)
-    return made
+    return [
+        _twin(folder, contract, variant, crops)
+        for variant in variants
+        if variant.format in _WAYS and variant.precision in _PRECISIONS
+    ]
 
 
-def _onnx(source: Path, target: Path) -> tuple[Path, ...]:
-    made = target.with_suffix(".onnx")
-    fuse_decode(source, made)
-    return (made,)
-
-
-def _openvino(source: Path, target: Path) -> tuple[Path, ...]:
-    return to_openvino(_fused(target), target.with_suffix(".xml"))
-
-
-def _openvino_int8(source: Path, target: Path) -> tuple[Path, ...]:
-    made = target.with_suffix(".xml")
-    fuse_decode_ir(source, made)
-    return made, made.with_suffix(".bin")
-
-
-def _tflite(source: Path, target: Path) -> tuple[Path, ...]:
-    return tuple(to_tflite(_fused(target), target.parent, ("float32",)).values())
-
-
-def _fused(target: Path) -> Path:
-    """The ONNX twin, which is made first."""
-    return target.parents[1] / "onnx-decoded" / "float32.onnx"
-
-
-_TWINS: Mapping[str, Callable[[Path, Path], tuple[Path, ...]]] = MappingProxyType(
-    {
-        "onnx/float32": _onnx,
-        "onnx/int8": _onnx,
-        "openvino/float32": _openvino,
-        "openvino/int8": _openvino_int8,
-        "tflite/float32": _tflite,
-    }
-)
-"""From the variant's file, and the path of its twin without suffix, to the twin's files."""
+def _twin(folder: Path, contract: Contract, variant: Variant, crops: Crops) -> Variant:
+    way, name = _WAYS[variant.format], f"{variant.format}-decoded/{variant.precision}"
+    twin = replace(variant, name=name, files=(), notes={}, decoded=True)
+    reason = variant.reason or way.unavailable()
+    if reason:
+        return replace(twin, reason=reason)
+    files = tuple(f"{name}{Path(file).suffix}" for file in variant.files)
+    (folder / name).parent.mkdir(exist_ok=True)
+    way.fuse(folder / variant.files[0], folder / files[0])
+    twin = replace(twin, files=files)
+    return replace(twin, notes={"decode": _compare(folder, contract, variant, twin, crops)})
 
 
 def _compare(

@@ -13,17 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from landmint.export.embed import read_contract, write_contract
+from landmint.export.graphs import DECODE
 from landmint.export.to_onnx import save_onnx, trace_onnx
 from landmint.export.to_openvino import save_ir
+from landmint.export.to_tflite import decode_to_tflite
 from landmint.runtime.contract import Contract
 from landmint.runtime.decode import SOFT_ARGMAX_RADIUS, SOFT_ARGMAX_TAU, pip_votes
 from landmint.runtime.errors import LandmintError
 
 if TYPE_CHECKING:
     import onnx
-
-PREFIX = "decode/"
-"""What the names of all that is appended begin with."""
 
 
 def fuse_decode(onnx_path: Path, fused_path: Path) -> None:
@@ -49,8 +48,8 @@ def fuse_decode(onnx_path: Path, fused_path: Path) -> None:
     network.ClearField("metadata_props")
     fused = onnx.compose.merge_models(
         network,
-        onnx.compose.add_prefix(decoder, PREFIX, rename_inputs=True, rename_outputs=False),
-        io_map=[(output.name, PREFIX + output.name) for output in contract.outputs],
+        onnx.compose.add_prefix(decoder, DECODE, rename_inputs=True, rename_outputs=False),
+        io_map=[(output.name, DECODE + output.name) for output in contract.outputs],
     )
     save_onnx(fused, contract.decoded(), fused_path)
 
@@ -78,6 +77,29 @@ def fuse_decode_ir(xml_path: Path, fused_path: Path) -> None:
         entrance.output(0).replace(made)
     fused = openvino.Model(decoder.get_results(), network.get_parameters(), network.get_name())
     save_ir(fused, fused_path)
+    write_contract(fused_path, contract.decoded())
+
+
+def fuse_decode_tflite(source: Path, fused_path: Path) -> None:
+    """Write a .tflite once more with its decode appended, under `Contract.decoded`.
+
+    Args:
+        source: of `to_tflite`, or quantised from it; outputs in levels are read as what those
+            stand for.
+        fused_path: of the .tflite to write.
+
+    Raises:
+        LandmintError: the head returns coordinates already, its decode cannot be fused, or the
+            converter failed.
+    """
+    from landmint.export.flatbuffer import Flatbuffer
+
+    contract = read_contract(source)
+    decoder = decode_to_tflite(decode_graph(contract), contract)
+    network = Flatbuffer(source.read_bytes())
+    network.append(Flatbuffer(decoder), DECODE)
+    fused_path.parent.mkdir(parents=True, exist_ok=True)
+    fused_path.write_bytes(network.pack())
     write_contract(fused_path, contract.decoded())
 
 

@@ -14,6 +14,8 @@ from onnx import NodeProto, numpy_helper
 from landmint.runtime.errors import LandmintError
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+DECODE = "decode/"
+"""What the names of all nodes of a fused decode begin with; it stays in float in every form."""
 SHAPERS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity")
 _GATE_PARTS = ("Conv", "Gemm", "Relu", "HardSwish", "HardSigmoid", "Sigmoid", "Clip")
 _POOLS = ("GlobalAveragePool", "ReduceMean")

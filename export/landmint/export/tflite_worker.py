@@ -24,8 +24,7 @@ from tensorflow.python.framework.convert_to_constants import (  # noqa: E402
 
 from landmint.export.to_tflite import spread_hard_sigmoid  # noqa: E402
 
-# onnx2tf looks for these pictures in the working directory, and else downloads them. It compares
-# each layer with the ONNX one on them; any numbers in [0, 1] do.
+# onnx2tf looks for these pictures in the working directory, and else downloads them.
 _SAMPLE_FILE = "calibration_image_sample_data_20x128x128x3_float32.npy"
 _SAMPLE_SHAPE = (20, 128, 128, 3)
 
@@ -34,12 +33,12 @@ def main(request: Mapping[str, Any]) -> None:
     """Convert request["onnx"] into the files that the request names.
 
     Args:
-        request: "onnx" path, "input" name, "outputs" name to shape (batch and channels last);
+        request: "onnx" path, "inputs" names, "outputs" name to shape (batch and channels last);
             "tflite" precision to path and "saved_model" folder where wanted; "pseudo" operators
             to be kept apart.
     """
     network = _keras(Path(request["onnx"]), list(request.get("pseudo", ())))
-    module = _signed(network, request["input"], request["outputs"])
+    module = _signed(network, request["inputs"], request["outputs"])
     folder = request.get("saved_model", "saved_model")
     tf.saved_model.save(module, folder, signatures={"serving_default": module.serve})
     for precision, path in request.get("tflite", {}).items():
@@ -47,14 +46,13 @@ def main(request: Mapping[str, Any]) -> None:
 
 
 def _keras(onnx_path: Path, pseudo: list[str]) -> Any:
-    sample = np.random.default_rng(0).random(_SAMPLE_SHAPE, dtype=np.float32)
-    np.save(_SAMPLE_FILE, sample)
     model = onnx.load(onnx_path)
     spread_hard_sigmoid(model.graph)
     onnx.save(model, "model.onnx")
     return onnx2tf.convert(
         input_onnx_file_path="model.onnx",
         output_folder_path="keras",
+        custom_input_op_name_np_data_path=_samples(model.graph),
         not_use_onnxsim=True,  # to_onnx has done that
         replace_to_pseudo_operators=pseudo,
         disable_model_save=True,  # saving the unfrozen network takes longer than all the rest
@@ -62,22 +60,41 @@ def _keras(onnx_path: Path, pseudo: list[str]) -> Any:
     )
 
 
-def _signed(network: Any, input_name: str, shapes: Mapping[str, list[int]]) -> Any:
+def _samples(graph: onnx.GraphProto) -> list[list[str]]:
+    """Name and file of numbers for each input, on which onnx2tf compares every layer with ONNX's.
+
+    By that it knows which axis of a map as high as wide is which. Left to itself it gives ones to
+    what is no picture, on which all axes are alike.
+    """
+    rng = np.random.default_rng(0)
+    np.save(_SAMPLE_FILE, rng.random(_SAMPLE_SHAPE, dtype=np.float32))
+    files = []
+    for place, value in enumerate(graph.input):
+        shape = [axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        np.save(f"{place}.npy", rng.random((shape[0], *shape[2:], shape[1]), dtype=np.float32))
+        files.append([value.name, f"{place}.npy"])
+    return files
+
+
+def _signed(network: Any, inputs: list[str], shapes: Mapping[str, list[int]]) -> Any:
     """The network as constants behind a signature with the contract's names.
 
-    onnx2tf keeps the outputs in ONNX order but renames them, so names are given by position and
-    the shapes checked; that no two of equal shape were swapped is what the parity check is for.
+    onnx2tf keeps inputs and outputs in ONNX order but renames them, so names are given by position
+    and the shapes checked; that no two of equal shape were swapped is what parity checks are for.
     """
     found = [list(output.shape) for output in network.outputs]
     if found != list(shapes.values()):
         sys.exit(f"onnx2tf returned outputs of shapes {found}, expected {dict(shapes)}")
-    spec = tf.TensorSpec(network.inputs[0].shape, tf.float32, name=input_name)
-    variable = tf.function(lambda image: network(image, training=False))
-    frozen = convert_variables_to_constants_v2(variable.get_concrete_function(spec))
+    specs = [
+        tf.TensorSpec(tensor.shape, tf.float32, name=name)
+        for tensor, name in zip(network.inputs, inputs, strict=True)
+    ]
+    variable = tf.function(lambda *tensors: network(list(tensors), training=False))
+    frozen = convert_variables_to_constants_v2(variable.get_concrete_function(*specs))
 
     module = tf.Module()
     module.serve = tf.function(
-        lambda image: dict(zip(shapes, frozen(image), strict=True)), input_signature=[spec]
+        lambda *tensors: dict(zip(shapes, frozen(*tensors), strict=True)), input_signature=specs
     )
     return module
 

@@ -5,12 +5,14 @@ name and the canonical output names: tensor order and tensor names mean nothing 
 quantisation; `saved_model` is what that starts from.
 """
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from landmint.export.embed import read_contract, write_contract
 from landmint.export.isolated import missing_packages, run_isolated
+from landmint.runtime.contract import Contract, Output
 
 if TYPE_CHECKING:
     import onnx
@@ -49,10 +51,31 @@ def to_tflite(
     contract = read_contract(onnx_path).with_layout("NHWC")
     files = {precision: folder / f"{precision}.tflite" for precision in precisions}
     folder.mkdir(parents=True, exist_ok=True)
-    _convert(onnx_path, tflite={key: str(path.absolute()) for key, path in files.items()})
+    wanted = {key: str(path.absolute()) for key, path in files.items()}
+    _convert(onnx_path, [contract.input_name], contract.outputs, tflite=wanted)
     for file in files.values():
         write_contract(file, contract)
     return files
+
+
+def decode_to_tflite(decoder: "onnx.ModelProto", contract: Contract) -> bytes:
+    """The flatbuffer of a decode alone, in float32.
+
+    Args:
+        decoder: from the contract's outputs to those of `contract.decoded()`.
+        contract: of the network without the decode.
+
+    Raises:
+        LandmintError: the converter failed.
+    """
+    import onnx
+
+    with tempfile.TemporaryDirectory(prefix="landmint-") as work:
+        graph, made = Path(work) / "decode.onnx", Path(work) / "decode.tflite"
+        onnx.save(decoder, graph)
+        names = [output.name for output in contract.outputs]
+        _convert(graph, names, contract.decoded().outputs, tflite={"float32": str(made)})
+        return made.read_bytes()
 
 
 def saved_model(onnx_path: Path, folder: Path, *, plain_hard_swish: bool = True) -> None:
@@ -72,15 +95,18 @@ def saved_model(onnx_path: Path, folder: Path, *, plain_hard_swish: bool = True)
     Raises:
         LandmintError: the converter failed, or the ONNX file carries no contract.
     """
-    _convert(onnx_path, saved_model=str(folder.absolute()), pseudo=["hardswish"] * plain_hard_swish)
-
-
-def _convert(onnx_path: Path, **wanted: Any) -> None:
     contract = read_contract(onnx_path)
+    wanted = {"saved_model": str(folder.absolute()), "pseudo": ["hardswish"] * plain_hard_swish}
+    _convert(onnx_path, [contract.input_name], contract.outputs, **wanted)
+
+
+def _convert(
+    onnx_path: Path, inputs: Sequence[str], outputs: Sequence[Output], **wanted: Any
+) -> None:
     request = {
         "onnx": str(onnx_path.absolute()),
-        "input": contract.input_name,
-        "outputs": {output.name: _channels_last(output.shape) for output in contract.outputs},
+        "inputs": list(inputs),
+        "outputs": {output.name: _channels_last(output.shape) for output in outputs},
         **wanted,
     }
     run_isolated(_WORKER, request, fact=f"onnx2tf could not convert {onnx_path.name} to TFLite")

@@ -108,7 +108,7 @@ def quantize_bundle(
 
     INT8 variants that `bundle` already had are left out. A variant whose library or float source
     is missing stands in the manifest with the reason. Where `bundle` has variants with the decode
-    in the graph, so has INT8 ONNX; only the network is INT8 there.
+    in the graph, so has INT8; only the network is INT8 there.
 
     Args:
         bundle: of `landmint.export`.

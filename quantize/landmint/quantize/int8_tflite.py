@@ -13,13 +13,14 @@ from ai_edge_quantizer import quantizer, recipe
 from ai_edge_quantizer.algorithm_manager import AlgorithmName
 from ai_edge_quantizer.qtyping import TFLOperationName
 
+from landmint.export.flatbuffer import Flatbuffer
 from landmint.export.graphs import ending_at
 from landmint.quantize.decision import prepared
 from landmint.quantize.heads import float_outputs, layers_in_float
 from landmint.quantize.integer_friendly import gate_ranges, make_friendly
 from landmint.quantize.job import Job
 from landmint.quantize.ranges import Range, run_all
-from landmint.quantize.tflite_graph import Flatbuffer, plain_hard_swish
+from landmint.quantize.tflite_graph import plain_hard_swish
 from landmint.quantize.tflite_layers import carry_constants, layers_by_weight, tensors_by_value
 
 _SIGNATURE = "serving_default"
@@ -40,7 +41,7 @@ def quantize(job: Job) -> dict[str, str]:
     graph = Flatbuffer(job.source.read_bytes())
     layers = layers_by_weight(graph, job.graph.graph)
     in_float = layers_in_float(job.graph.graph, job.contract, job.config)
-    ends = graph.outputs_of(_SIGNATURE)
+    ends = graph.outputs
     float_tensors = {ends[name] for name in float_outputs(job.contract)}
     float_tensors |= {layers[name].outputs[0] for name in in_float}
     ranges = _ranges(job, graph, layers)

@@ -13,8 +13,9 @@ import onnx
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
+from landmint.export.flatbuffer import Flatbuffer
 from landmint.export.graphs import WEIGHTED, Wiring, attribute
-from landmint.quantize.tflite_graph import LINEAR, Flatbuffer
+from landmint.quantize.tflite_graph import LINEAR
 from landmint.runtime.errors import LandmintError
 
 _SAME = 1e-3

@@ -250,3 +250,18 @@ def test_refuse_names_the_first_few_and_why() -> None:
     assert caught.value.fact == "the graph breaks 1 rule"
     assert caught.value.reason == "rule: a, b, c and 1 more: is odd (because)"
     assert caught.value.remedy == "mend it"
+
+
+def test_a_fused_decode_is_not_judged_as_int8(contract: Contract) -> None:
+    """It stays in float: no conversions, no grid, no common scale; it still cuts partitions."""
+    body = """a = Conv <pads = [1, 1, 1, 1]> (image, w) b = Elu (a) c = Softmax <axis = 1> (b)
+    y = Concat <axis = 1> (b, c)"""
+    model = graph(body)
+    assert {"tflite-converted", "mixed-output", "output-grid"} <= told(model, contract).keys()
+    for node in model.graph.node[1:]:
+        node.name = f"decode/{node.name}"
+    assert lint(model, contract, targets=("onnx", "openvino", "tflite")) == []
+    assert partitions(Subject(model), "int8") == 1
+    model.graph.node[2].op_type = "Sqrt"
+    model.graph.node[2].ClearField("attribute")
+    assert partitions(Subject(model), "int8") == 1, "XNNPACK takes it in float"

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, numpy_helper
 
-from landmint.export.graphs import SHAPERS, WEIGHTED, Wiring, output_axis
+from landmint.export.graphs import DECODE, SHAPERS, WEIGHTED, Wiring, output_axis
 from landmint.export.lint.rule import Breach, Subject
 
 UNFIT = ("BatchNormalization", "ConstantOfShape", "Constant", "Dropout", "Identity", "If", "Loop")
@@ -77,6 +77,8 @@ def output_floor(subject: Subject) -> Iterator[Breach]:
 
 def _step_of(subject: Subject, output: str) -> float:
     """Step of an output in units of the crop's side; 0 where it stays in float."""
+    if _is_decoded(subject, output):
+        return 0.0
     if not subject.is_paired:
         return 1 / _LEVELS  # coordinates span [0, 1]
     maker = subject.wiring.maker.get(output)
@@ -88,10 +90,18 @@ def _step_of(subject: Subject, output: str) -> float:
     return 0.0 if scale is None else float(np.max(scale))
 
 
+def _is_decoded(subject: Subject, output: str) -> bool:
+    """Whether a fused decode makes it."""
+    maker = subject.wiring.maker.get(output)
+    return maker is not None and maker.name.startswith(DECODE)
+
+
 def mixed_outputs(subject: Subject) -> Iterator[Breach]:
     """Outputs that join what different layers made, under one scale."""
     wiring = subject.wiring
     for value in subject.graph.output:
+        if _is_decoded(subject, value.name):
+            continue
         node = wiring.maker.get(value.name)
         while node is not None and node.op_type in SHAPERS:
             node = wiring.maker.get(node.input[0])

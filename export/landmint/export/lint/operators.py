@@ -12,7 +12,7 @@ import numpy as np
 from onnx import NodeProto
 
 from landmint.export.config import Format
-from landmint.export.graphs import Wiring, attribute, is_global_pool
+from landmint.export.graphs import DECODE, Wiring, attribute, is_global_pool
 from landmint.export.lint.rule import Breach, Subject
 
 Precision = Literal["float32", "int8"]
@@ -70,7 +70,7 @@ _FUSED_CLIPS = ((0.0, 6.0), (-1.0, 1.0), (0.0, np.inf))
 
 def float_operators(subject: Subject, target: Format) -> Iterator[Breach]:
     """Operators of a float graph that an engine will not run in integers."""
-    for node in subject.graph.node:
+    for node in subject.network:
         known = node.op_type in _INTEGER[target]
         if not known or _is_exception(target, node, subject.wiring):
             yield node.name, f"{_described(node)} runs in float"
@@ -89,7 +89,8 @@ def outside_xnnpack(subject: Subject, precision: Precision) -> list[NodeProto]:
 
 
 def _is_inside(node: NodeProto, wiring: Wiring, precision: Precision) -> bool:
-    if node.op_type not in _XNNPACK or (precision == "int8" and node.op_type in _NOT_IN_INT8):
+    quantised = precision == "int8" and not node.name.startswith(DECODE)
+    if node.op_type not in _XNNPACK or (quantised and node.op_type in _NOT_IN_INT8):
         return False
     if node.op_type == "MaxPool":
         return not any(attribute(node, "pads", ()))  # TFLite pads with minus infinity first
@@ -100,14 +101,14 @@ def _is_inside(node: NodeProto, wiring: Wiring, precision: Precision) -> bool:
     if node.op_type == "Slice":
         steps = wiring.array(node.input[4]) if len(node.input) > 4 else None
         return steps is None or bool((steps == 1).all())
-    if node.op_type == "Clip" and precision == "int8":
+    if node.op_type == "Clip" and quantised:
         return _limits(node, wiring) in _FUSED_CLIPS
     return True
 
 
 def in_float_in_xnnpack(subject: Subject) -> Iterator[Breach]:
     """Operators that stand between two conversions in INT8 TFLite."""
-    for node in subject.graph.node:
+    for node in subject.network:
         plain = node.op_type == "DepthToSpace" and _text(node, "mode", "DCR") == "DCR"
         if node.op_type in _CONVERTED or plain:
             yield node.name, f"{_described(node)} runs in float between two conversions"

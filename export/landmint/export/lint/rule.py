@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import onnx
 
-from landmint.export.graphs import Wiring
+from landmint.export.graphs import DECODE, Wiring
 from landmint.export.lint.finding import Severity, Target
 from landmint.runtime.contract import Contract
 
@@ -46,6 +46,11 @@ class Subject:
         values = (*graph.input, *graph.value_info, *graph.output)
         constants = {name: tuple(one.dims) for name, one in self.wiring.constants.items()}
         return {value.name: shape_of(value) for value in values} | constants
+
+    @cached_property
+    def network(self) -> list[onnx.NodeProto]:
+        """The nodes that become INT8: all but those of a fused decode."""
+        return [node for node in self.graph.node if not node.name.startswith(DECODE)]
 
     @property
     def is_paired(self) -> bool:

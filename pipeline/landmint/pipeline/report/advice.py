@@ -16,7 +16,7 @@ from landmint.runtime.gate import Limits
 from landmint.runtime.measurement import read_measurements
 
 GOAL: Mapping[str, float] = MappingProxyType({"openvino": 1.7})
-"""How many times faster than float32 INT8 should be, by format, on one thread."""
+"""How many times faster than float32 INT8 should be, by engine, on one thread."""
 _GOAL_ELSEWHERE = 2.0
 _DRIFT_SHARE, _DRIFT_POINTS = 0.01, 0.05  # without a limit: of the reference's NME, and at most
 _INTEGERS = ("i8", "u8", "int8", "uint8")
@@ -65,7 +65,7 @@ def _drift_limit(name: str, summaries: Sequence[VariantSummary], limits: Limits)
 
 
 def _engine(int8: VariantSummary, fit: Sequence[VariantSummary]) -> str:
-    speedup, goal = int8.speedup, GOAL.get(int8.family, _GOAL_ELSEWHERE)
+    speedup, goal = int8.speedup, GOAL.get(int8.measurement.engine, _GOAL_ELSEWHERE)
     if speedup is None:
         return f"{product(int8)}: INT8 was not timed against float32 here."
     factor, interval = times(speedup)

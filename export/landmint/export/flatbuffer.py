@@ -1,0 +1,205 @@
+"""A TFLite flatbuffer taken apart, changed, and put together again.
+
+Not a converter, and no runtime: `ai_edge_litert` knows the schema, and is imported with this file.
+"""
+
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+
+_FILE_ID = b"TFL3"
+_KINDS: dict[int, str] = {
+    code: kind for kind, code in vars(schema.BuiltinOperator).items() if kind.isupper()
+}
+_OPTIONS = {
+    "ADD": schema.AddOptionsT,
+    "MUL": schema.MulOptionsT,
+    "DEQUANTIZE": schema.DequantizeOptionsT,
+}
+_SINCE = {"DEQUANTIZE": 2}  # the version that takes int8, where it is not the first
+_LEFT_OUT = -1  # an input that an operator may have and has not
+_BUFFER_AT = 16
+
+
+class Flatbuffer:
+    """The one subgraph of a TFLite file with the one signature, open for changes."""
+
+    def __init__(self, content: bytes) -> None:
+        """Read a .tflite."""
+        self._model = schema.ModelT.InitFromPackedBuf(content, 0)
+        (self._graph,) = self._model.subgraphs
+        for buffer in self._model.buffers:
+            if buffer.size > 0:  # it stands behind the flatbuffer, where `pack` would lose it
+                held = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+                buffer.data, buffer.offset, buffer.size = held, 0, 0
+
+    @property
+    def operators(self) -> list[Any]:
+        """Operators in order of execution; the list may be changed."""
+        operators: list[Any] = self._graph.operators
+        return operators
+
+    def kind(self, operator: Any) -> str:
+        """The operator's name in the schema, such as "CONV_2D"."""
+        code: int = self._model.operatorCodes[operator.opcodeIndex].builtinCode
+        return _KINDS[code]
+
+    def name(self, tensor: int) -> str:
+        """The tensor's name."""
+        text: bytes = self._graph.tensors[tensor].name
+        return text.decode()
+
+    def is_output(self, tensor: int) -> bool:
+        """Whether the graph returns it."""
+        return tensor in self._graph.outputs
+
+    def readers(self, tensor: int) -> list[Any]:
+        """The operators that read a tensor."""
+        return [operator for operator in self.operators if tensor in operator.inputs]
+
+    @property
+    def inputs(self) -> dict[str, int]:
+        """Tensor by input name of the signature."""
+        return {end.name.decode(): end.tensorIndex for end in self._signature.inputs}
+
+    @property
+    def outputs(self) -> dict[str, int]:
+        """Tensor by output name of the signature."""
+        return {end.name.decode(): end.tensorIndex for end in self._signature.outputs}
+
+    @property
+    def _signature(self) -> Any:
+        (signature,) = self._model.signatureDefs
+        return signature
+
+    def add_tensor(self, name: str, like: int) -> int:
+        """A computed tensor of the shape and type of another."""
+        twin = schema.TensorT()
+        original = self._graph.tensors[like]
+        twin.shape, twin.shapeSignature = original.shape, original.shapeSignature
+        twin.type, twin.name = original.type, name.encode()
+        self._graph.tensors.append(twin)
+        return len(self._graph.tensors) - 1
+
+    def add_number(self, name: str, value: float) -> int:
+        """A constant float32 scalar."""
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(np.float32(value).tobytes(), dtype=np.uint8)
+        self._model.buffers.append(buffer)
+        tensor = schema.TensorT()
+        tensor.shape, tensor.type = [], schema.TensorType.FLOAT32
+        tensor.name, tensor.buffer = name.encode(), len(self._model.buffers) - 1
+        self._graph.tensors.append(tensor)
+        return len(self._graph.tensors) - 1
+
+    def constant(self, tensor: int) -> NDArray[np.float32] | None:
+        """The values of a float32 constant, flat; None for what is computed or of another type."""
+        mine = self._graph.tensors[tensor]
+        data = self._model.buffers[mine.buffer].data
+        if data is None or len(data) == 0 or mine.type != schema.TensorType.FLOAT32:
+            return None
+        return np.frombuffer(np.asarray(data, dtype=np.uint8).tobytes(), dtype=np.float32)
+
+    def set_constant(self, tensor: int, values: NDArray[np.float32]) -> None:
+        """Replace a float32 constant; other tensors of the same buffer keep their values."""
+        mine = self._graph.tensors[tensor]
+        if any(t.buffer == mine.buffer for t in self._graph.tensors if t is not mine):
+            self._model.buffers.append(schema.BufferT())
+            mine.buffer = len(self._model.buffers) - 1
+        content = np.ascontiguousarray(values, dtype=np.float32).tobytes()
+        self._model.buffers[mine.buffer].data = np.frombuffer(content, dtype=np.uint8)
+
+    def operator(self, kind: str, inputs: list[int], output: int, **options: int) -> Any:
+        """An ADD, MUL or DEQUANTIZE with its options, to be put among the operators."""
+        made = schema.OperatorT()
+        made.opcodeIndex = self._opcode(getattr(schema.BuiltinOperator, kind), _SINCE.get(kind, 1))
+        made.inputs, made.outputs = inputs, [output]
+        made.builtinOptionsType = getattr(schema.BuiltinOptions, f"{kind.capitalize()}Options")
+        made.builtinOptions = _OPTIONS[kind]()
+        for name, value in options.items():
+            setattr(made.builtinOptions, name, value)
+        return made
+
+    def _opcode(self, code: int, version: int) -> int:
+        for index, found in enumerate(self._model.operatorCodes):
+            if found.builtinCode == code:
+                found.version = max(found.version, version)
+                return index
+        made = schema.OperatorCodeT()
+        made.builtinCode = made.deprecatedBuiltinCode = code
+        made.version = version
+        self._model.operatorCodes.append(made)
+        return len(self._model.operatorCodes) - 1
+
+    def append(self, other: "Flatbuffer", prefix: str) -> None:
+        """Let another float32 graph read what this one returns, and return what that returns.
+
+        Args:
+            other: its inputs are called as outputs here; it is used up.
+            prefix: of its tensors' names.
+        """
+        mine = self.outputs
+        places = {tensor: self._in_float(mine[name]) for name, tensor in other.inputs.items()}
+        for index, tensor in enumerate(other._graph.tensors):
+            if index not in places:
+                places[index] = self._adopt(tensor, other._model.buffers[tensor.buffer], prefix)
+        for operator in other.operators:
+            code = other._model.operatorCodes[operator.opcodeIndex]
+            operator.opcodeIndex = self._opcode(code.builtinCode, code.version)
+            operator.inputs = [places.get(int(index), _LEFT_OUT) for index in operator.inputs]
+            operator.outputs = [places[int(index)] for index in operator.outputs]
+            self.operators.append(operator)
+        self._graph.outputs = [places[int(index)] for index in other._graph.outputs]
+        for end in other._signature.outputs:
+            end.tensorIndex = places[end.tensorIndex]
+        self._signature.outputs = other._signature.outputs
+
+    def _in_float(self, tensor: int) -> int:
+        """A tensor, or what its levels stand for."""
+        if self._graph.tensors[tensor].type == schema.TensorType.FLOAT32:
+            return tensor
+        twin = self.add_tensor(f"{self.name(tensor)}_in_float", like=tensor)
+        self._graph.tensors[twin].type = schema.TensorType.FLOAT32
+        self.operators.append(self.operator("DEQUANTIZE", [tensor], twin))
+        return twin
+
+    def _adopt(self, tensor: Any, buffer: Any, prefix: str) -> int:
+        """Take over a tensor of another file with what it holds."""
+        tensor.name, tensor.buffer = prefix.encode() + tensor.name, 0
+        if buffer.data is not None:
+            self._model.buffers.append(buffer)
+            tensor.buffer = len(self._model.buffers) - 1
+        self._graph.tensors.append(tensor)
+        return len(self._graph.tensors) - 1
+
+    def pack(self) -> bytes:
+        """The .tflite again, all within the flatbuffer: older runtimes look nowhere else."""
+        builder = _Sharing(1 << 20)
+        builder.Finish(self._model.Pack(builder), _FILE_ID)
+        return bytes(builder.Output())
+
+
+class _Sharing(flatbuffers.Builder):  # type: ignore[misc]
+    """Writes equal vectors once, and what buffers hold where vector instructions read it best.
+
+    Each channel's zero point is a 0 of eight bytes, for a layer's weights and again for its bias:
+    a tenth of a narrow network.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._written: dict[tuple[str, bytes], int] = {}
+
+    def CreateNumpyVector(self, x: NDArray[Any]) -> int:
+        """Where a vector stands."""
+        key = x.dtype.str, x.tobytes()
+        if key not in self._written:
+            self._written[key] = super().CreateNumpyVector(x)
+        return self._written[key]
+
+    def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:
+        """Begin a vector; the schema wants bytes on multiples of sixteen."""
+        return super().StartVector(elemSize, numElems, _BUFFER_AT if elemSize == 1 else alignment)
