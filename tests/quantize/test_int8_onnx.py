@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
+from landmint.export.graphs import Wiring
 from landmint.quantize.int8_onnx import quantize
 from landmint.quantize.integer_friendly import bounded, gate_ranges, make_friendly
 from landmint.quantize.job import Job
@@ -49,6 +50,19 @@ def test_the_three_of_a_gate_is_in_the_bias_before_it(graph_of: Graphs) -> None:
     np.testing.assert_allclose(constants[maker.input[2]], before["se2_b"] + 3, rtol=1e-6)
     readers = [node.op_type for node in friendly.graph.node if gates[1].source in node.input]
     assert readers == ["Clip"]
+
+
+def test_a_layer_without_a_bias_gets_one_for_the_three(graph_of: Graphs, tensors: Tensors) -> None:
+    """The exporter leaves out a bias of zeros; TFLite's converter makes one of the three."""
+    model = graph_of("pip")
+    layer = next(node for node in model.graph.node if node.name == "se2")
+    del layer.input[2]
+    friendly, gates = make_friendly(model)
+    assert gates[1].source == "gate_clipped_shifted"
+    bias = Wiring(friendly.graph).array("gate_clipped_shifted_bias")
+    np.testing.assert_array_equal(bias, np.full(16, 3, dtype=np.float32))
+    for name, expected in run_all(model, tensors).items():
+        np.testing.assert_allclose(run_all(friendly, tensors)[name], expected, atol=1e-5)
 
 
 def test_a_gate_whose_source_others_read_keeps_its_own_three(graph_of: Graphs) -> None:

@@ -14,7 +14,14 @@ import numpy as np
 import onnx
 from onnx import NodeProto, helper, numpy_helper
 
-from landmint.export.graphs import Wiring, alive, attribute, is_global_pool, replace_nodes
+from landmint.export.graphs import (
+    Wiring,
+    alive,
+    attribute,
+    is_global_pool,
+    output_axis,
+    replace_nodes,
+)
 from landmint.quantize.ranges import Range
 
 _CONSTANTS = {"landmint_zero": 0.0, "landmint_three": 3.0, "landmint_six": 6.0}
@@ -82,20 +89,22 @@ def _shifted(gate: HardGate) -> str:
 
 
 def _sole_layer(tensor: str, wiring: Wiring) -> NodeProto | None:
-    """The layer with a bias that makes a tensor for one reader alone, if it is so."""
+    """The layer that makes a tensor for one reader alone, if it is so."""
     maker = wiring.maker.get(tensor)
-    if maker is None or maker.op_type not in _BIASED or len(maker.input) < 3:
+    if maker is None or maker.op_type not in _BIASED:
         return None
     alone = len(wiring.readers(tensor)) == 1 and tensor not in wiring.outputs
-    return maker if alone and maker.input[2] in wiring.constants else None
+    return maker if alone and wiring.constants.keys() >= {*maker.input[1:]} else None
 
 
 def _add_three(graph: onnx.GraphProto, wiring: Wiring, layer: NodeProto, output: str) -> None:
     """Let a layer make x + 3 under another name, in place."""
-    bias = wiring.array(layer.input[2])
+    source, weight, *given = layer.input
+    channels = wiring.constants[weight].dims[output_axis(layer)]
+    bias = wiring.array(given[0]) if given else np.zeros(channels, dtype=np.float32)
     assert bias is not None
-    layer.input[2], layer.output[0] = f"{output}_bias", output
-    graph.initializer.append(numpy_helper.from_array(bias + np.float32(3), layer.input[2]))
+    layer.input[:], layer.output[0] = [source, weight, f"{output}_bias"], output
+    graph.initializer.append(numpy_helper.from_array(bias + np.float32(3), f"{output}_bias"))
 
 
 def _plain(node: NodeProto, gate: HardGate) -> list[NodeProto]:
