@@ -11,10 +11,11 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from landmint.export.graphs import Wiring
+from landmint.export.graphs import WEIGHTED, Wiring
 from landmint.quantize.int8_onnx import quantize
 from landmint.quantize.integer_friendly import bounded, gate_ranges, make_friendly
 from landmint.quantize.job import Job
+from landmint.quantize.placement import placement_of
 from landmint.quantize.ranges import observe, run_all
 from landmint.runtime.contract import Contract
 from landmint.runtime.engines import load_engine
@@ -175,12 +176,13 @@ def test_other_processors(
     job = job_of(tmp_path / "float32.onnx", tmp_path / "int8.onnx", tensors, contract, **settings)
     quantize(job)
     quantised = onnx.load(tmp_path / "int8.onnx")
-    levels = {t.name: onnx.numpy_helper.to_array(t) for t in quantised.graph.initializer}
-    weight = levels["thin_w_quantized"]
-    assert weight.dtype == np.int8
+    wiring = Wiring(quantised.graph)
+    weight = wiring.array("thin_w_quantized")
+    assert weight is not None and weight.dtype == np.int8
     assert np.abs(weight.astype(int)).max() <= (64 if job.config.reduce_range else 127)
-    types = {values.dtype for name, values in levels.items() if name.endswith("act_zero_point")}
-    assert types == {np.dtype(job.config.activations)}
+    pairs = [node for node in quantised.graph.node if node.op_type == "QuantizeLinear"]
+    zeros = [wiring.array(node.input[2]) for node in pairs]
+    assert {zero.dtype for zero in zeros if zero is not None} == {np.dtype(job.config.activations)}
     session = load_engine("onnxruntime").load(tmp_path / "int8.onnx", contract, threads=1)
     expected = run_all(model, tensors[:1])["cls"]
     assert relative_error(expected, session.run(tensors[:1])["cls"]) < 0.12
@@ -189,8 +191,9 @@ def test_other_processors(
 def test_weights_have_a_scale_per_channel(
     made: tuple[Path, Path, Contract, dict[str, str]],
 ) -> None:
-    wiring = {t.name: t for t in onnx.load(made[1]).graph.initializer}
-    assert wiring["deep_w_scale"].dims == [16]
+    wiring = Wiring(onnx.load(made[1]).graph)
+    (weight,) = wiring.readers("deep_w_quantized")
+    assert wiring.constants[weight.input[1]].dims == [16]
 
 
 def test_a_dark_head_stays_in_float(
@@ -209,3 +212,29 @@ def test_a_dark_head_stays_in_float(
     assert notes["float layers"] == "heatmaps, up"
     maker = {name: n.op_type for n in onnx.load(target).graph.node for name in n.output}
     assert maker["heatmaps"] == "Conv"
+
+
+def test_a_file_says_each_thing_once_and_returns_the_same_bits(
+    made: tuple[Path, Path, Contract, dict[str, str]],
+    tensors: Tensors,
+    job_of: Callable[..., Job],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source, target, contract, _ = made
+    slim, full = onnx.load(target), tmp_path / "full.onnx"
+    with monkeypatch.context() as patch:
+        patch.setattr("landmint.quantize.int8_onnx._say_once", lambda graph, tensors: None)
+        quantize(job_of(source, full, tensors, contract))
+    constants = [
+        (tensor.data_type, tuple(tensor.dims), onnx.numpy_helper.to_array(tensor).tobytes())
+        for tensor in slim.graph.initializer
+        if len(tensor.dims) < 2
+    ]
+    assert len(constants) == len(set(constants))
+    assert slim.ByteSize() < 0.9 * onnx.load(full).ByteSize()
+    for name, values in run_all(onnx.load(full), tensors).items():
+        np.testing.assert_array_equal(run_all(slim, tensors)[name], values)
+    layers = [n.name for n in onnx.load(source).graph.node if n.op_type in WEIGHTED]
+    assert {node.name for node in slim.graph.node} >= {*layers}
+    assert placement_of(slim) == placement_of(onnx.load(full))

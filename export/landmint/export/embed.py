@@ -97,6 +97,7 @@ def _write_openvino(path: Path, text: str) -> None:
     for element in root.iter():  # a sixth of an IR is indentation
         element.text = (element.text or "").strip()
         element.tail = None
+    _drop_shapes(root)
     for copied in root.findall("rt_info/framework"):  # from the metadata of ONNX
         for old in copied.findall(ONNX_KEY):
             copied.remove(old)
@@ -107,6 +108,16 @@ def _write_openvino(path: Path, text: str) -> None:
     place.set("value", text)
     with atomic_path(path) as fresh:
         ElementTree.ElementTree(root).write(fresh, encoding="utf-8", xml_declaration=True)
+
+
+def _drop_shapes(root: ElementTree.Element) -> None:
+    """Leave out of an IR what a reader infers from the shapes of input and constants, in place."""
+    for side in ("input", "output"):
+        for port in root.iterfind(f"layers/layer/{side}/port"):
+            for axis in port.findall("dim"):
+                port.remove(axis)
+            if side == "input":
+                port.attrib.pop("precision", None)
 
 
 def _read_openvino(path: Path) -> str | None:

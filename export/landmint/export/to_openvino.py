@@ -9,6 +9,8 @@ from typing import Any
 from landmint.export.embed import read_contract, write_contract
 from landmint.export.isolated import missing_packages
 
+_SMALL = 1024  # numbers; weights are larger, and no two are equal
+
 
 def unavailable() -> str:
     """Why this machine cannot write OpenVINO IR; empty when it can."""
@@ -47,7 +49,8 @@ def save_ir(model: Any, xml_path: Path, *, half: bool = False) -> None:
 
     Read as it is, an IR computes the shape of each bias and the ends of each clip anew, and takes
     five operators to round a tensor: the graph of an INT8 file was half as large as its weights.
-    These are the passes of OpenVINO's own converter, which has them in no public module.
+    These are the passes of OpenVINO's own converter, which has them in no public module. Equal
+    constants and long names of what nobody asks for go as well.
 
     Args:
         model: an `openvino.Model`, changed in place.
@@ -60,22 +63,42 @@ def save_ir(model: Any, xml_path: Path, *, half: bool = False) -> None:
     apply_moc_transformations(model, cf=True, smart_reshape=False)
     for node in model.get_ordered_ops():
         if node.get_type_name() == "FakeQuantize":
-            _share_ends(node)
-        elif node.get_type_name() == "Constant":
-            node.output(0).set_names(set())  # they are long, and said twice
+            _make_scalars(node)
+    _share_constants(model)
+    _shorten_names(model)
     openvino.save_model(model, xml_path, compress_to_fp16=half)
 
 
-def _share_ends(quantiser: Any) -> None:
-    """Let a quantiser that returns what it rounds have one range of two numbers, not two."""
+def _make_scalars(quantiser: Any) -> None:
+    """Write the ends of a quantiser with one range in one way, so that equal ones can be shared."""
     import openvino
 
-    ends = [quantiser.input_value(place).get_node() for place in range(1, 5)]
-    if any(node.get_type_name() != "Constant" or node.get_data().size != 1 for node in ends):
-        return
-    low, high, *returned = (node.get_data().reshape(()) for node in ends)
-    if returned == [low, high]:
-        for value, places in ((low, (1, 3)), (high, (2, 4))):
-            end = openvino.op.Constant(value).output(0)
-            for place in places:
-                quantiser.input(place).replace_source_output(end)
+    for place in range(1, 5):
+        end = quantiser.input_value(place).get_node()
+        if end.get_type_name() == "Constant" and end.get_data().size == 1:
+            scalar = openvino.op.Constant(end.get_data().reshape(()))
+            quantiser.input(place).replace_source_output(scalar.output(0))
+
+
+def _share_constants(model: Any) -> None:
+    """Let equal constants be one, large weights aside."""
+    held: dict[tuple[str, tuple[int, ...], bytes], Any] = {}
+    for node in model.get_ordered_ops():
+        if node.get_type_name() != "Constant" or node.get_data().size > _SMALL:
+            continue
+        values = node.get_data()
+        key = str(node.get_element_type()), values.shape, values.tobytes()
+        first = held.setdefault(key, node).output(0)
+        if first.get_node() != node:
+            for reader in node.output(0).get_target_inputs():
+                reader.replace_source_output(first)
+
+
+def _shorten_names(model: Any) -> None:
+    """Number the constants, and what makes numbers of the levels of weights."""
+    for number, node in enumerate(model.get_ordered_ops()):
+        kind = node.get_type_name()
+        widened = kind == "Multiply" and node.input_value(0).get_node().get_type_name() == "Convert"
+        if widened or kind in ("Constant", "Convert"):
+            node.set_friendly_name(str(number))
+            node.output(0).set_names(set())
