@@ -366,3 +366,23 @@ def test_encode_is_the_inverse_of_decode_for_pip() -> None:
     points = np.random.default_rng(3).uniform(0.05, 0.95, (68, 2))
     decoded, _ = decode(contract, encode(contract, points))
     np.testing.assert_allclose(decoded[0], points * 64 - 0.5, atol=1e-4)
+
+
+_LOUD = """
+import os, sys
+def fork():
+    raise SystemExit("a process was forked")
+os.fork = fork
+from landmint.runtime.engines.openvino_engine import shared_core
+shared_core()
+assert sys.modules["openvino_telemetry"] is None
+from openvino.tools.ovc import telemetry_utils
+assert telemetry_utils.tm.__name__.endswith("telemetry_stub"), telemetry_utils.tm
+"""
+
+
+def test_openvino_forks_no_process_that_reports_its_use() -> None:
+    pytest.importorskip("openvino")
+    done = subprocess.run([sys.executable, "-c", _LOUD], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "forked" not in done.stderr

@@ -71,8 +71,4 @@ def _engines() -> dict[str, dict[str, str]]:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Not sys.exit: an engine's threads may keep the interpreter from ending once nobody listens.
-    os._exit(code)
+    sys.exit(main())
