@@ -8,7 +8,7 @@ on the test faces, inter-ocular. The looser boxes are one draw of a fixed seed. 
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
 from landmint.pipeline.progress import Screen
@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows: dict[tuple[str, str], list[str]] = {}
         for path in options.recipes:
             recipe = load_recipe(path)
-            for row in _rows(Run(recipe, options.runs / recipe.name)):
-                rows.setdefault((row[0], row[1]), row)  # recipes share a teacher
+            for row in _rows(Run(recipe, options.runs / recipe.name), {name for name, _ in rows}):
+                rows[row[0], row[1]] = row
     except LandmintError as error:
         print(f"accuracy: {error}", file=sys.stderr)
         return error.exit_code
@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _rows(run: Run) -> Iterator[list[str]]:
+def _rows(run: Run, known: Set[str]) -> Iterator[list[str]]:
+    """Each network in each kind of box, but not those known: recipes share a teacher."""
     faces = run.faces("test")
     sets = {name: loosen(faces, *bounds, seed=0) for name, bounds in BOXES.items()}
     roles: list[tuple[str, str, type[TorchSession]]] = [(run.recipe.name, "student", TorchSession)]
@@ -59,6 +60,8 @@ def _rows(run: Run) -> Iterator[list[str]]:
         model = load_model(run.place(role) / WEIGHTS)
         told = model.config.backbone or model.config.name
         label = name if role == "student" else f"{name} ({told})"
+        if label in known:
+            continue
         exact: Evaluation | None = None
         for box, loose in sets.items():
             with Screen().bar(f"{name}, boxes: {box}"):
