@@ -23,7 +23,8 @@ names = [m.name for m in pkgutil.walk_packages(landmint.runtime.__path__, "landm
 for name in names:
     if not name.endswith("__main__"):
         importlib.import_module(name)
-foreign = {m.split(".")[0] for m in sys.modules} - set(sys.stdlib_module_names)
+loaded = (name for name, module in sys.modules.items() if module)  # None: kept from loading
+foreign = {name.split(".")[0] for name in loaded} - set(sys.stdlib_module_names)
 print(len(names), *sorted(f for f in foreign if not f.startswith("_")))
 """
 
