@@ -1,7 +1,5 @@
-"""ONNX to TFLite and to the SavedModel that INT8 starts from."""
+"""ONNX to TFLite."""
 
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import pytest
 
 from landmint.export import to_tflite as room
 from landmint.export.embed import read_contract
-from landmint.export.to_tflite import saved_model, spread_hard_sigmoid, to_tflite
+from landmint.export.to_tflite import spread_hard_sigmoid, to_tflite
 from landmint.runtime.engines import load_engine
 from landmint.runtime.errors import LandmintError
 
@@ -72,33 +70,3 @@ def test_tflite_keeps_names_layout_and_values(
         # One partition: a gate that XNNPACK leaves out would make it two.
         assert "XNNPACK, 1 partition" in session.executed_precision
     assert files["float16"].stat().st_size < files["float32"].stat().st_size
-
-
-CONVERT = """
-import sys
-import numpy as np
-import tensorflow as tf
-signature = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
-assert list(signature.structured_input_signature[1]) == ["image"], signature
-found = signature(image=tf.constant(np.load(sys.argv[2]).transpose(0, 2, 3, 1)))
-np.savez(sys.argv[3], **{name: value.numpy() for name, value in found.items()})
-open(sys.argv[4], "wb").write(tf.lite.TFLiteConverter.from_saved_model(sys.argv[1]).convert())
-"""
-
-
-@pytest.mark.slow
-def test_saved_model_keeps_names_and_hard_swish_apart(
-    pip_onnx: Path, images: Any, tmp_path: Path
-) -> None:
-    from ai_edge_litert.interpreter import Interpreter
-
-    folder, flat = tmp_path / "saved_model", tmp_path / "plain.tflite"
-    saved_model(pip_onnx, folder)
-    np.save(tmp_path / "images.npy", images)
-    arguments = (folder, tmp_path / "images.npy", tmp_path / "found.npz", flat)
-    subprocess.run([sys.executable, "-c", CONVERT, *map(str, arguments)], check=True)
-    found = np.load(tmp_path / "found.npz")
-    for name, value in run_onnx(onnx.load(pip_onnx), images).items():
-        np.testing.assert_allclose(np.moveaxis(found[name], -1, 1), value, atol=1e-5)
-    operators = {operator["op_name"] for operator in Interpreter(str(flat))._get_ops_details()}
-    assert "CONV_2D" in operators and not operators & {"HARD_SWISH", "RELU_0_TO_1"}

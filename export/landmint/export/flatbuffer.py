@@ -182,7 +182,7 @@ class Flatbuffer:
         return bytes(builder.Output())
 
 
-class _Sharing(flatbuffers.Builder):  # type: ignore[misc]
+class _Sharing(flatbuffers.Builder):  # type: ignore[misc]  # it has no types
     """Writes equal vectors once, and what buffers hold where vector instructions read it best.
 
     Each channel's zero point is a 0 of eight bytes, for a layer's weights and again for its bias:

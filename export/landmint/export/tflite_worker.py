@@ -26,6 +26,7 @@ from landmint.export.to_tflite import spread_hard_sigmoid  # noqa: E402
 
 # onnx2tf looks for these pictures in the working directory, and else downloads them.
 _SAMPLE_FILE = "calibration_image_sample_data_20x128x128x3_float32.npy"
+_FOLDER = "saved_model"
 _SAMPLE_SHAPE = (20, 128, 128, 3)
 
 
@@ -34,18 +35,16 @@ def main(request: Mapping[str, Any]) -> None:
 
     Args:
         request: "onnx" path, "inputs" names, "outputs" name to shape (batch and channels last);
-            "tflite" precision to path and "saved_model" folder where wanted; "pseudo" operators
-            to be kept apart.
+            "tflite" precision to path.
     """
-    network = _keras(Path(request["onnx"]), list(request.get("pseudo", ())))
+    network = _keras(Path(request["onnx"]))
     module = _signed(network, request["inputs"], request["outputs"])
-    folder = request.get("saved_model", "saved_model")
-    tf.saved_model.save(module, folder, signatures={"serving_default": module.serve})
-    for precision, path in request.get("tflite", {}).items():
-        Path(path).write_bytes(_flatbuffer(folder, half=precision == "float16"))
+    tf.saved_model.save(module, _FOLDER, signatures={"serving_default": module.serve})
+    for precision, path in request["tflite"].items():
+        Path(path).write_bytes(_flatbuffer(half=precision == "float16"))
 
 
-def _keras(onnx_path: Path, pseudo: list[str]) -> Any:
+def _keras(onnx_path: Path) -> Any:
     model = onnx.load(onnx_path)
     spread_hard_sigmoid(model.graph)
     onnx.save(model, "model.onnx")
@@ -54,7 +53,6 @@ def _keras(onnx_path: Path, pseudo: list[str]) -> Any:
         output_folder_path="keras",
         custom_input_op_name_np_data_path=_samples(model.graph),
         not_use_onnxsim=True,  # to_onnx has done that
-        replace_to_pseudo_operators=pseudo,
         disable_model_save=True,  # saving the unfrozen network takes longer than all the rest
         non_verbose=True,
     )
@@ -99,8 +97,8 @@ def _signed(network: Any, inputs: list[str], shapes: Mapping[str, list[int]]) ->
     return module
 
 
-def _flatbuffer(saved_model: str, half: bool) -> bytes:
-    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model)
+def _flatbuffer(half: bool) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_saved_model(_FOLDER)
     if half:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]

@@ -2,13 +2,13 @@
 
 The artefacts are channels-last. Their signature `serving_default` carries the contract's input
 name and the canonical output names: tensor order and tensor names mean nothing here. Not
-quantisation; `saved_model` is what that starts from.
+quantisation, which starts from the float32 file.
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from landmint.export.embed import read_contract, write_contract
 from landmint.export.isolated import missing_packages, run_isolated
@@ -52,7 +52,7 @@ def to_tflite(
     files = {precision: folder / f"{precision}.tflite" for precision in precisions}
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {key: str(path.absolute()) for key, path in files.items()}
-    _convert(onnx_path, [contract.input_name], contract.outputs, tflite=wanted)
+    _convert(onnx_path, [contract.input_name], contract.outputs, wanted)
     for file in files.values():
         write_contract(file, contract)
     return files
@@ -74,40 +74,21 @@ def decode_to_tflite(decoder: "onnx.ModelProto", contract: Contract) -> bytes:
         graph, made = Path(work) / "decode.onnx", Path(work) / "decode.tflite"
         onnx.save(decoder, graph)
         names = [output.name for output in contract.outputs]
-        _convert(graph, names, contract.decoded().outputs, tflite={"float32": str(made)})
+        _convert(graph, names, contract.decoded().outputs, {"float32": str(made)})
         return made.read_bytes()
 
 
-def saved_model(onnx_path: Path, folder: Path, *, plain_hard_swish: bool = True) -> None:
-    """Write the TensorFlow SavedModel from which full-integer TFLite is made.
-
-    It is frozen (constants, no variables), channels-last, and its signature `serving_default`
-    names input and outputs as the contract does.
-
-    Args:
-        onnx_path: of `to_onnx`.
-        folder: of the SavedModel.
-        plain_hard_swish: keep hard-swish apart as ADD, RELU6 and MUL. TFLite otherwise fuses it
-            into HARD_SWISH, whose INT8 form XNNPACK does not take: PIPNet on MobileNetV3-Small at
-            128 px falls into 19 partitions and runs slower than in float (1.40 ms against 0.95 on
-            one x86 thread); apart, it is one partition and takes 0.43 ms.
-
-    Raises:
-        LandmintError: the converter failed, or the ONNX file carries no contract.
-    """
-    contract = read_contract(onnx_path)
-    wanted = {"saved_model": str(folder.absolute()), "pseudo": ["hardswish"] * plain_hard_swish}
-    _convert(onnx_path, [contract.input_name], contract.outputs, **wanted)
-
-
 def _convert(
-    onnx_path: Path, inputs: Sequence[str], outputs: Sequence[Output], **wanted: Any
+    onnx_path: Path,
+    inputs: Sequence[str],
+    outputs: Sequence[Output],
+    files: Mapping[Precision, str],
 ) -> None:
     request = {
         "onnx": str(onnx_path.absolute()),
         "inputs": list(inputs),
         "outputs": {output.name: _channels_last(output.shape) for output in outputs},
-        **wanted,
+        "tflite": dict(files),
     }
     run_isolated(_WORKER, request, fact=f"onnx2tf could not convert {onnx_path.name} to TFLite")
 
