@@ -48,7 +48,7 @@ REVISIONS: Mapping[str, int] = {
     "self-training": 1,
     "qat": 1,
     "float-bundle": 3,
-    "bundle": 3,
+    "bundle": 4,
     "measurements": 2,
     "verdict": 2,
     "report": 2,

@@ -9,7 +9,7 @@ are two fifths of the network.
 
 import onnx
 
-from landmint.export.graphs import chosen_layers, last_layers
+from landmint.export.graphs import SHAPERS, Wiring, chosen_layers, last_layers
 from landmint.quantize.config import QuantizeConfig
 from landmint.runtime.contract import Contract
 
@@ -33,3 +33,22 @@ def layers_in_float(
     """
     asked = chosen_layers(graph, config.float_layers)
     return asked | last_layers(graph, float_outputs(contract))
+
+
+def joins_in_float(graph: onnx.GraphProto, in_float: frozenset[str]) -> frozenset[str]:
+    """Names of the Concats, and of the reshapes behind them, that nothing but such layers reads.
+
+    A Concat has levels of its own. Where integers follow it needs them; here they would round its
+    parts, which have levels already, once more and for nothing.
+
+    Args:
+        graph: float, as the exporter wrote it.
+        in_float: of `layers_in_float`.
+    """
+    wiring, found = Wiring(graph), set(in_float)
+    for node in reversed(graph.node):
+        readers = wiring.readers(node.output[0])
+        if node.op_type in ("Concat", *SHAPERS) and readers:
+            if node.output[0] not in wiring.outputs and all(r.name in found for r in readers):
+                found.add(node.name)
+    return frozenset(found) - in_float

@@ -5,7 +5,7 @@ decision. An output that 8 bits would spoil comes in float32 from a float layer;
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from landmint.quantize.tflite_graph import plain_hard_swish
 from landmint.quantize.tflite_layers import carry_constants, layers_by_weight, tensors_by_value
 
 _SIGNATURE = "serving_default"
+_JOINS = ("CONCATENATION", "RESHAPE")
 
 
 def quantize(job: Job) -> dict[str, str]:
@@ -44,6 +45,7 @@ def quantize(job: Job) -> dict[str, str]:
     ends = graph.outputs
     float_tensors = {ends[name] for name in float_outputs(job.contract)}
     float_tensors |= {layers[name].outputs[0] for name in in_float}
+    float_tensors |= _joined_in_float(graph, float_tensors)
     ranges = _ranges(job, graph, layers)
     model = graph.pack()
 
@@ -63,6 +65,17 @@ def quantize(job: Job) -> dict[str, str]:
     quantised = Flatbuffer(bytes(work.quantize(records).quantized_model))
     job.target.write_bytes(quantised.pack())
     return {"float layers": ", ".join(sorted(in_float)) or "none"}
+
+
+def _joined_in_float(graph: Flatbuffer, float_tensors: Set[int]) -> set[int]:
+    """What joins and reshapes make for float operators alone: as `joins_in_float` has it."""
+    found = set(float_tensors)
+    for operator in reversed(graph.operators):
+        tensor = int(operator.outputs[0])
+        readers = {int(reader.outputs[0]) for reader in graph.readers(tensor)}
+        if graph.kind(operator) in _JOINS and readers and readers <= found:
+            found.add(tensor)
+    return found
 
 
 def _ranges(job: Job, graph: Flatbuffer, layers: Mapping[str, Any]) -> dict[str, Range]:

@@ -23,6 +23,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from landmint.export.graphs import Wiring
 from landmint.quantize.decision import prepared
+from landmint.quantize.heads import joins_in_float
 from landmint.quantize.integer_friendly import fold_sixths, gate_ranges, make_friendly
 from landmint.quantize.job import Job
 from landmint.quantize.ranges import Range
@@ -43,6 +44,7 @@ def paired(
     """
     friendly, gates = make_friendly(prepared(job.graph, job.decision))
     ranges = {**job.decision.activations, **gate_ranges(gates)}
+    untouched = in_float | joins_in_float(friendly.graph, in_float) | {one.gate for one in gates}
     with tempfile.TemporaryDirectory() as work:
         plain, ready, target = (Path(work) / f"{name}.onnx" for name in ("plain", "ready", "int8"))
         onnx.save(friendly, plain)
@@ -57,7 +59,7 @@ def paired(
             reduce_range=reduce_range,
             activation_type=_ACTIVATIONS[activations],
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=sorted(in_float | {gate.gate for gate in gates}),
+            nodes_to_exclude=sorted(untouched),
             extra_options={"TensorQuantOverrides": _overrides(ranges, friendly.graph)},
         )
         quantised = onnx.load(target)
