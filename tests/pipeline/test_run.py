@@ -345,7 +345,8 @@ def test_self_training_stands_between_student_and_float_bundle(
     write_synthetic(copy / "more", counts, get_markup("68"), 64, 5, lambda *_: None)
 
     def stopped(weights: Path, *arguments: Any) -> FaceSet:
-        if weights.parent.name == "1-cls2":
+        folder: Path = arguments[4]
+        if folder.name == "2-std":
             raise KeyboardInterrupt
         return label_round(weights, *arguments)
 

@@ -45,7 +45,7 @@ REVISIONS: Mapping[str, int] = {
     "faces": 1,
     "teacher": 1,
     "student": 1,
-    "self-training": 1,
+    "self-training": 2,
     "qat": 1,
     "float-bundle": 3,
     "bundle": 4,

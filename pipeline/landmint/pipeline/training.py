@@ -30,6 +30,7 @@ from landmint.runtime.contract import CropRule
 from landmint.runtime.files import atomic_path, digest, sha256_file
 from landmint.train.config import Curriculum, DistillConfig
 from landmint.train.distill import DistillTask
+from landmint.train.evaluate import evaluate
 from landmint.train.faces.dataset import mean_shape
 from landmint.train.faces.face import FaceSet
 from landmint.train.fit import Progress, fit
@@ -143,7 +144,8 @@ def self_train(
 ) -> Path:
     """Self-training with curriculum, or what is left of it after an interruption.
 
-    A round that has weights is done; one that lacks them goes on from its labels or checkpoint.
+    A round that has weights is done; one that lacks them goes on from its labels or checkpoint. The
+    best network so far labels: a round that made a worse one would else teach its errors on.
 
     Args:
         recipe: how the student is trained, and the rounds.
@@ -151,18 +153,19 @@ def self_train(
         unlabelled: faces to label.
         train: faces with true labels.
         val: faces to choose the weights on.
-        place: folder for a folder of each round, and for weights and history of the last.
+        place: folder for a folder of each round, and for weights and history of the best.
         bar: told of every step.
         teacher: weights of a trained network to learn from as well.
 
     Returns:
-        the path of the last round's weights.
+        the path of the weights of the round that is best on the validation faces.
 
     Raises:
         LandmintError: no unlabelled face is left, or a training failed.
     """
-    config, network, weights = recipe.self_training, recipe.student, student
+    config, network = recipe.self_training, recipe.student
     assert config is not None
+    errors = {student: evaluate(load_model(student), val).nme}
     if config.epochs:
         fit = network.fit.model_copy(update={"epochs": config.epochs})
         network = network.model_copy(update={"fit": fit})
@@ -171,15 +174,18 @@ def self_train(
         if not (folder / WEIGHTS).is_file():
             part = RoundBar(bar, number, len(config.rounds), curriculum)
             part.step("labelling")
-            both = label_round(weights, unlabelled, train, config, network.fit, folder)
+            best = min(errors, key=lambda weights: errors[weights])
+            both = label_round(best, unlabelled, train, config, network.fit, folder)
             train_network(
                 network, both, val, folder, part, teacher, recipe.distill, curriculum=curriculum
             )
             (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
-        weights = folder / WEIGHTS
+        errors[folder / WEIGHTS] = evaluate(load_model(folder / WEIGHTS), val).nme
+    del errors[student]
+    chosen = min(errors, key=lambda weights: errors[weights]).parent
     for name in (HISTORY_FILE, WEIGHTS):
         with atomic_path(place / name) as fresh:
-            shutil.copyfile(folder / name, fresh)
+            shutil.copyfile(chosen / name, fresh)
     return place / WEIGHTS
 
 

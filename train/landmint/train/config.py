@@ -56,9 +56,9 @@ class DistillConfig(BaseModel):
 class SelfTrainingConfig(BaseModel):
     """How a student learns from faces without labels, after those with them.
 
-    Jin et al., IJCV 2021, section 3.4: in each round the newest student labels the faces, and a
-    fresh one learns from true and pseudo-labels together; of the pseudo-labels first only roughly
-    where each landmark is.
+    Jin et al., IJCV 2021, section 3.4: in each round a student labels the faces, and a fresh one
+    learns from true and pseudo-labels together; of the pseudo-labels first only roughly where each
+    landmark is. There the newest student labels, here the best so far on the validation faces.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

@@ -1,0 +1,75 @@
+"""Self-training: the network that is best on faces labels a round, and the best round is kept."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from landmint.pipeline import training
+from landmint.pipeline.progress import Bar
+from landmint.pipeline.recipe import Recipe
+from landmint.pipeline.run import WEIGHTS
+from landmint.pipeline.summaries import HISTORY_FILE
+from landmint.train.faces.face import FaceSet
+from landmint.train.self_training import Unlabelled
+
+ROUNDS = ("cls3", "cls2", "std")
+
+
+@pytest.mark.parametrize(
+    ("nme", "labellers", "kept"),
+    [
+        ((0.08, 0.07, 0.06, 0.05), ["student", "1-cls3", "2-cls2"], "3-std"),
+        ((0.08, 0.20, 0.15, 0.07), ["student", "student", "student"], "3-std"),
+        ((0.08, 0.07, 0.20, 0.10), ["student", "1-cls3", "1-cls3"], "1-cls3"),
+        ((0.05, 0.20, 0.15, 0.07), ["student", "student", "student"], "3-std"),
+    ],
+    ids=["ever-better", "rough-rounds-are-worse", "spoilt-by-a-round", "of-no-use"],
+)
+def test_the_best_network_labels_and_the_best_round_is_kept(
+    nme: Sequence[float],
+    labellers: list[str],
+    kept: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folders = ["student", *(f"{i}-{name}" for i, name in enumerate(ROUNDS, start=1))]
+    errors = dict(zip(folders, nme, strict=True))
+    asked = []
+
+    def label(weights: Path, *rest: Any) -> None:
+        asked.append(weights.parent.name)
+
+    def train(network: Any, faces: Any, val: Any, place: Path, *rest: Any, **more: Any) -> Path:
+        place.mkdir(parents=True)
+        (place / HISTORY_FILE).write_text(f"history of {place.name}")
+        (place / WEIGHTS).write_text(place.name)
+        return place / WEIGHTS
+
+    monkeypatch.setattr(training, "label_round", label)
+    monkeypatch.setattr(training, "train_network", train)
+    monkeypatch.setattr(training, "load_model", lambda weights: weights)
+    monkeypatch.setattr(
+        training, "evaluate", lambda weights, val: SimpleNamespace(nme=errors[weights.parent.name])
+    )
+    student = train(None, None, None, tmp_path / "student")
+    recipe = SimpleNamespace(
+        self_training=SimpleNamespace(epochs=None, rounds=ROUNDS),
+        student=SimpleNamespace(fit=None),
+        distill=None,
+    )
+    place = tmp_path / "self-training"
+    found = training.self_train(
+        cast(Recipe, recipe),
+        student,
+        cast(Unlabelled, None),
+        cast(FaceSet, None),
+        cast(FaceSet, None),
+        place,
+        cast(Bar, SimpleNamespace(step=lambda text: None)),
+    )
+    assert asked == labellers
+    assert found.read_text() == kept
+    assert (place / HISTORY_FILE).read_text() == f"history of {kept}"
