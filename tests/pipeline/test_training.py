@@ -9,10 +9,12 @@ import pytest
 
 from landmint.pipeline import training
 from landmint.pipeline.progress import Bar
-from landmint.pipeline.recipe import Recipe
+from landmint.pipeline.recipe import NetworkRecipe, Recipe
 from landmint.pipeline.run import WEIGHTS
 from landmint.pipeline.summaries import HISTORY_FILE
 from landmint.train.faces.face import FaceSet
+from landmint.train.fit_config import FitConfig
+from landmint.train.models import ModelConfig
 from landmint.train.self_training import Unlabelled
 
 ROUNDS = ("cls3", "cls2", "std")
@@ -37,13 +39,14 @@ def test_the_best_network_labels_and_the_best_round_is_kept(
 ) -> None:
     folders = ["student", *(f"{i}-{name}" for i, name in enumerate(ROUNDS, start=1))]
     errors = dict(zip(folders, nme, strict=True))
-    asked = []
+    asked, seeds = [], []
 
     def label(weights: Path, *rest: Any) -> None:
         asked.append(weights.parent.name)
 
     def train(network: Any, faces: Any, val: Any, place: Path, *rest: Any, **more: Any) -> Path:
         place.mkdir(parents=True)
+        seeds.append(network.fit.seed)
         (place / HISTORY_FILE).write_text(f"history of {place.name}")
         (place / WEIGHTS).write_text(place.name)
         return place / WEIGHTS
@@ -54,11 +57,10 @@ def test_the_best_network_labels_and_the_best_round_is_kept(
     monkeypatch.setattr(
         training, "evaluate", lambda weights, val: SimpleNamespace(nme=errors[weights.parent.name])
     )
-    student = train(None, None, None, tmp_path / "student")
+    network = NetworkRecipe(model=ModelConfig(name="pipnet"), fit=FitConfig(seed=7))
+    student = train(network, None, None, tmp_path / "student")
     recipe = SimpleNamespace(
-        self_training=SimpleNamespace(epochs=None, rounds=ROUNDS),
-        student=SimpleNamespace(fit=None),
-        distill=None,
+        self_training=SimpleNamespace(epochs=None, rounds=ROUNDS), student=network, distill=None
     )
     place = tmp_path / "self-training"
     found = training.self_train(
@@ -71,5 +73,6 @@ def test_the_best_network_labels_and_the_best_round_is_kept(
         cast(Bar, SimpleNamespace(step=lambda text: None)),
     )
     assert asked == labellers
+    assert seeds == [7, 8, 9, 10]
     assert found.read_text() == kept
     assert (place / HISTORY_FILE).read_text() == f"history of {kept}"

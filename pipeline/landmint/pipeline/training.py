@@ -145,7 +145,8 @@ def self_train(
     """Self-training with curriculum, or what is left of it after an interruption.
 
     A round that has weights is done; one that lacks them goes on from its labels or checkpoint. The
-    best network so far labels: a round that made a worse one would else teach its errors on.
+    best network so far labels: a round that made a worse one would else teach its errors on. Every
+    round has a seed of its own, so that one with the labels of the last is not the last again.
 
     Args:
         recipe: how the student is trained, and the rounds.
@@ -163,21 +164,22 @@ def self_train(
     Raises:
         LandmintError: no unlabelled face is left, or a training failed.
     """
-    config, network = recipe.self_training, recipe.student
+    config, network, fit = recipe.self_training, recipe.student, recipe.student.fit
     assert config is not None
     errors = {student: evaluate(load_model(student), val).nme}
     if config.epochs:
-        fit = network.fit.model_copy(update={"epochs": config.epochs})
-        network = network.model_copy(update={"fit": fit})
+        fit = fit.model_copy(update={"epochs": config.epochs})
     for number, curriculum in enumerate(config.rounds, start=1):
         folder = place / f"{number}-{curriculum}"
         if not (folder / WEIGHTS).is_file():
             part = RoundBar(bar, number, len(config.rounds), curriculum)
             part.step("labelling")
             best = min(errors, key=lambda weights: errors[weights])
-            both = label_round(best, unlabelled, train, config, network.fit, folder)
+            both = label_round(best, unlabelled, train, config, fit, folder)
+            reseeded = fit.model_copy(update={"seed": fit.seed + number})
+            another = network.model_copy(update={"fit": reseeded})
             train_network(
-                network, both, val, folder, part, teacher, recipe.distill, curriculum=curriculum
+                another, both, val, folder, part, teacher, recipe.distill, curriculum=curriculum
             )
             (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
         errors[folder / WEIGHTS] = evaluate(load_model(folder / WEIGHTS), val).nme
