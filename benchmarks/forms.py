@@ -31,6 +31,7 @@ from landmint.pipeline.measure_config import MeasureConfig
 from landmint.pipeline.measuring import measure_into
 from landmint.pipeline.progress import Bar, Screen
 from landmint.pipeline.recipe import load_recipe
+from landmint.pipeline.report.summary import REFERENCE
 from landmint.pipeline.report.text import PRODUCTS, markdown_table, milliseconds, number
 from landmint.pipeline.run import Run
 from landmint.quantize.bundle_quantize import quantize_bundle
@@ -44,7 +45,6 @@ from landmint.train.faces.face import FaceSet
 ROOT = Path(__file__).resolve().parents[1]
 FORMATS = ("onnx", "openvino", "tflite")
 _CALIBRATION = QuantizeConfig(formats=FORMATS, size=16)  # of times alone: any few faces do
-REFERENCE_VARIANT = "torch/float32"
 _COLUMNS = ("student", "form", "engine", "INT8, ms", "times as fast as exported", "95 %")
 
 
@@ -125,7 +125,7 @@ def rows_of(run: Run, scratch: Path, seconds: float, bar: Bar) -> Iterator[list[
         bundles[form] = built(source, model, run.faces("train"), run.faces("test"), scratch / form)
     together = beside_each_other(source, bundles, scratch / "together")
     config = MeasureConfig(launches=5, samples=2000, seconds=seconds)
-    names = [one.name for one in together.manifest.variants if one.name != REFERENCE_VARIANT]
+    names = [one.name for one in together.manifest.variants if one.name != REFERENCE]
     few = dataclasses.replace(run.faces("test"), faces=run.faces("test").faces[:8])
     measure_into(scratch / "times", together, few, config, names, bar)
     launches = {one.variant: one.launches for one in read_measurements(scratch / "times")}
@@ -165,7 +165,7 @@ def beside_each_other(source: Bundle, bundles: Mapping[str, Bundle], folder: Pat
     """One bundle of a bundle's network in PyTorch and the INT8 variants of several, numbered."""
 
     def build(place: Path) -> Manifest:
-        variants = [source.variant(REFERENCE_VARIANT)]
+        variants = [source.variant(REFERENCE)]
         (place / "torch").mkdir()
         for name in variants[0].files:
             shutil.copyfile(source.path / name, place / name)

@@ -47,8 +47,9 @@ def joins_in_float(graph: onnx.GraphProto, in_float: frozenset[str]) -> frozense
     """
     wiring, found = Wiring(graph), set(in_float)
     for node in reversed(graph.node):
-        readers = wiring.readers(node.output[0])
-        if node.op_type in ("Concat", *SHAPERS) and readers:
-            if node.output[0] not in wiring.outputs and all(r.name in found for r in readers):
-                found.add(node.name)
+        tensor = node.output[0]
+        readers = {reader.name for reader in wiring.readers(tensor)}
+        inner = bool(readers) and tensor not in wiring.outputs
+        if node.op_type in ("Concat", *SHAPERS) and inner and readers <= found:
+            found.add(node.name)
     return frozenset(found) - in_float
