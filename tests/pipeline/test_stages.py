@@ -22,6 +22,8 @@ from landmint.pipeline.stages import (
 )
 from landmint.runtime.errors import LandmintError
 
+HANG_S = 600  # nothing waits for so long unless it hangs
+
 
 class Kitchen:
     """Two stages: "flour" writes a file, "bread" reads it; both count their runs."""
@@ -248,17 +250,17 @@ def test_two_runs_at_once_make_a_thing_once(kitchen: Kitchen) -> None:
 
     def trouble(name: str) -> None:
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(HANG_S)
 
     kitchen.trouble = trouble
     first = threading.Thread(target=lambda: _quiet_run(kitchen))
     first.start()
-    assert begun.wait(10)
+    assert begun.wait(HANG_S)
     second = threading.Thread(target=lambda: _quiet_run(kitchen))
     second.start()
     go_on.set()
-    first.join(20)
-    second.join(20)
+    first.join(HANG_S)
+    second.join(HANG_S)
     assert sorted(kitchen.ran) == ["bread", "flour"]
 
 

@@ -119,9 +119,10 @@ def test_noise_of_rounding_is_a_twelfth_of_the_squared_step() -> None:
 def test_silence_and_equality_have_finite_figures() -> None:
     simulation = Simulation(copying(False), copying(True))
     silent = np.full((1, 1, 64, 64), STEP / 4, dtype=np.float32)
-    assert fidelities(simulation, copying(True), silent)["layer"] == (0.0, 0.0)
+    assert fidelities(simulation, copying(True), silent)["layer"] == pytest.approx((0, 0))
     equal = np.full((1, 1, 64, 64), STEP * 4, dtype=np.float32)
-    assert fidelities(simulation, copying(True), equal)["layer"] == (NO_NOISE_DB, 1.0)
+    snr_db, cosine = fidelities(simulation, copying(True), equal)["layer"]
+    assert (snr_db, cosine) == pytest.approx((NO_NOISE_DB, 1.0))
 
 
 def test_a_float_graph_has_nothing_to_explain() -> None:

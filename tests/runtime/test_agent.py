@@ -43,7 +43,7 @@ def run(*arguments: str, lines: str = "", root: Path = RUNTIME) -> Any:
         capture_output=True,
         text=True,
         env={"PYTHONPATH": str(root)},
-        timeout=60,
+        timeout=600,  # only a hang takes so long
     )
 
 

@@ -1,11 +1,11 @@
 """Timing: warm-up settles or says that it did not; figures come with what they need."""
 
-import time
 from statistics import median
 
 import numpy as np
 import pytest
 
+from landmint.runtime import latency
 from landmint.runtime.engines.engine import Tensor
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.latency import (
@@ -22,19 +22,45 @@ from landmint.runtime.latency import (
 INPUTS = [np.zeros((1, 3, 4, 4), dtype=np.float32)]
 
 
-class Sleeper:
-    """A session whose runs take the times that it is given, the last one for ever."""
+class Clock:
+    """Stands in for the module `time`: time passes only when a session runs."""
+
+    def __init__(self) -> None:
+        self.wall_ms = self.processor_ms = 0.0
+
+    def perf_counter(self) -> float:
+        return self.wall_ms / 1000
+
+    def perf_counter_ns(self) -> int:
+        return round(self.wall_ms * 1e6)
+
+    def process_time_ns(self) -> int:
+        return round(self.processor_ms * 1e6)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock that the module under test reads."""
+    clock = Clock()
+    monkeypatch.setattr(latency, "time", clock)
+    return clock
+
+
+class Timed:
+    """A session whose runs take the times that it is given, the last one for ever.
+
+    Its process runs for half of each time and waits for the other half.
+    """
 
     executed_precision = "none"
 
-    def __init__(self, *times_ms: float) -> None:
-        self.times_ms = list(times_ms)
+    def __init__(self, clock: Clock, *times_ms: float) -> None:
+        self.clock, self.times_ms = clock, list(times_ms)
 
     def run(self, tensor: Tensor) -> dict[str, Tensor]:
-        duration = self.times_ms.pop(0) if len(self.times_ms) > 1 else self.times_ms[0]
-        end = time.perf_counter() + duration / 1000
-        while time.perf_counter() < end:
-            pass
+        duration_ms = self.times_ms.pop(0) if len(self.times_ms) > 1 else self.times_ms[0]
+        self.clock.wall_ms += duration_ms
+        self.clock.processor_ms += duration_ms / 2
         return {}
 
 
@@ -43,26 +69,35 @@ def launch_of(*blocks: tuple[float, ...], cpu: float = 1.0, settled: bool = True
     return Launch(20.0, WarmUp(9.0, 40, settled), timed)
 
 
-def test_warm_up_keeps_the_first_run_apart() -> None:
+def test_warm_up_keeps_the_first_run_apart(clock: Clock) -> None:
     config = LatencyConfig(warm_runs=5, warm_ms=1)
-    told = warm_up(Sleeper(20, 0.3), INPUTS, config)
-    assert told.first_ms >= 20
-    assert told.runs >= 41  # forty runs must agree
+    told = warm_up(Timed(clock, 20, 0.3), INPUTS, config)
+    assert told.first_ms == pytest.approx(20)
+    assert told.settled
+    assert told.runs == 41, "forty runs must agree"
 
 
-def test_warm_up_ends_though_nothing_settles() -> None:
-    restless = Sleeper(*(0.2 * 3**i for i in range(5)), 0.1)
-    config = LatencyConfig(warm_runs=5, warm_ms=1, warm_limit_s=0.02)
+def test_warm_up_lasts_as_long_as_the_config_says(clock: Clock) -> None:
+    told = warm_up(Timed(clock, 1), INPUTS, LatencyConfig(warm_runs=5, warm_ms=100))
+    assert told.settled and told.runs == pytest.approx(100, abs=1)
+    assert clock.wall_ms == pytest.approx(100, abs=1)
+
+
+def test_warm_up_ends_though_nothing_settles(clock: Clock) -> None:
+    restless = Timed(clock, *(1.1**i for i in range(100)))
+    config = LatencyConfig(warm_runs=5, warm_ms=1, warm_limit_s=0.2)
     told = warm_up(restless, INPUTS, config)
     assert not told.settled
+    assert 200 <= clock.wall_ms < 250
 
 
-def test_a_block_is_long_enough_and_of_enough_runs() -> None:
+def test_a_block_is_long_enough_and_of_enough_runs(clock: Clock) -> None:
     config = LatencyConfig(block_ms=5, block_runs=3)
-    quick, slow = time_block(Sleeper(0.5), INPUTS, config), time_block(Sleeper(4), INPUTS, config)
-    assert sum(quick.samples_ms) >= 5 and len(quick.samples_ms) > 3
-    assert len(slow.samples_ms) == 3
-    assert slow.cpu_ms > 1
+    quick = time_block(Timed(clock, 0.5), INPUTS, config)
+    slow = time_block(Timed(clock, 4), INPUTS, config)
+    assert quick.samples_ms == pytest.approx((0.5,) * 10)
+    assert slow.samples_ms == pytest.approx((4,) * 3)
+    assert slow.cpu_ms == pytest.approx(6)
 
 
 def test_figures_of_launches() -> None:

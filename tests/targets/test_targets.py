@@ -11,6 +11,7 @@ from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.targets import TARGETS, Target, load_target
 
 Crops = Callable[[int], Path]
+LONG_S = 600  # nothing here waits for so long unless it hangs
 
 
 @pytest.fixture(params=TARGETS)
@@ -20,13 +21,13 @@ def target(request: pytest.FixtureRequest) -> Target:
 
 def test_a_visit(target: Target, bundle: Bundle, write_crops: Crops, tmp_path: Path) -> None:
     crops = target.push(write_crops(5))
-    link = target.start(target.push(bundle.path), "null/float32", 1, 30)
+    link = target.start(target.push(bundle.path), "null/float32", 1, LONG_S)
     try:
         assert link.hello["engine"] == "null"
         assert link.hello["machine"]["cores"] >= 1
-        assert link.ask({"do": "load"}, 30)["load_ms"] >= 0
+        assert link.ask({"do": "load"}, LONG_S)["load_ms"] >= 0
         there = f"{crops}.points.npy"
-        assert link.ask({"do": "predict", "crops": crops, "points": there}, 30)["faces"] == 5
+        assert link.ask({"do": "predict", "crops": crops, "points": there}, LONG_S)["faces"] == 5
         target.pull(there, tmp_path / "here.npy")
         assert np.load(tmp_path / "here.npy").shape == (5, 68, 2)
     finally:
@@ -35,17 +36,17 @@ def test_a_visit(target: Target, bundle: Bundle, write_crops: Crops, tmp_path: P
 
 
 def test_a_refused_request_leaves_the_agent_ready(target: Target, bundle: Bundle) -> None:
-    link = target.start(target.push(bundle.path), "null/float32", 1, 30)
+    link = target.start(target.push(bundle.path), "null/float32", 1, LONG_S)
     try:
         with pytest.raises(LandmintError, match="unknown request 'dance'.*\n.*load, predict"):
-            link.ask({"do": "dance"}, 30)
+            link.ask({"do": "dance"}, LONG_S)
         with pytest.raises(LandmintError, match="the model is not loaded"):
-            link.ask({"do": "precision"}, 30)
+            link.ask({"do": "precision"}, LONG_S)
         with pytest.raises(LandmintError, match="does not hold crops"):
-            link.ask({"do": "predict", "crops": "nowhere.npz", "points": "p.npy"}, 30)
+            link.ask({"do": "predict", "crops": "nowhere.npz", "points": "p.npy"}, LONG_S)
         with pytest.raises(LandmintError, match="is not understood"):
-            link.ask({"do": "predict"}, 30)
-        assert link.ask({"do": "load"}, 30)["ok"]
+            link.ask({"do": "predict"}, LONG_S)
+        assert link.ask({"do": "load"}, LONG_S)["ok"]
     finally:
         link.close()
 
@@ -53,13 +54,13 @@ def test_a_refused_request_leaves_the_agent_ready(target: Target, bundle: Bundle
 def test_what_cannot_start_says_why(target: Target, bundle: Bundle, tmp_path: Path) -> None:
     there = target.push(bundle.path)
     with pytest.raises(NotMeasuredError, match="tensorrt is not installed here"):
-        target.start(there, "tensorrt/int8", 1, 30)
+        target.start(there, "tensorrt/int8", 1, LONG_S)
     with pytest.raises(LandmintError, match="has no variant 'tflite/int4'"):
-        target.start(there, "tflite/int4", 1, 30)
+        target.start(there, "tflite/int4", 1, LONG_S)
     with pytest.raises(LandmintError, match="is no bundle"):
-        target.start(target.push(tmp_path), "null/float32", 1, 30)
+        target.start(target.push(tmp_path), "null/float32", 1, LONG_S)
     with pytest.raises(LandmintError, match="0 threads"):
-        target.start(there, "null/float32", 0, 30)
+        target.start(there, "null/float32", 0, LONG_S)
 
 
 def test_pull_of_a_missing_file(target: Target, tmp_path: Path) -> None:

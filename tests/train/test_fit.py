@@ -344,4 +344,5 @@ def test_two_processes_train_together(sets: Sets, tmp_path: Path) -> None:
     seen: list[Progress] = []
     path = fit(model, task, *sets, AugmentConfig(), config, tmp_path, seen.append)
     assert [progress.done for progress in seen] == [0, 1, 2, 3]
-    assert evaluate(load_model(path), sets[1]).nme == pytest.approx(seen[-1].metrics["val_nme"])
+    found, wanted = evaluate(load_model(path), sets[1]).nme, seen[-1].metrics["val_nme"]
+    assert found == pytest.approx(wanted, rel=1e-4), "another number of threads rounds otherwise"

@@ -59,7 +59,7 @@ def test_photographs_count_before_drawings_then_the_error(ship: Ship) -> None:
     ship("fair", 0.06)
     assert [one.name for one in zoo.shipped()] == ["good", "fair", "drawn"]
     assert zoo.best().name == "good"
-    assert zoo.best().about.nme == 0.05
+    assert zoo.best().about.nme == pytest.approx(0.05)
     assert zoo.best().card.name == "good.md"
     assert load_model(zoo.best().weights).contract.input_size == 64
 

@@ -31,7 +31,7 @@ def chromium() -> str:
 def _open(chromium: str, page: Path, profile: Path) -> tuple[str, list[str]]:
     """The page's DOM after loading, and the lines of its console."""
     command = [chromium, *_OPTIONS, f"--user-data-dir={profile}", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout, re.findall(r"CONSOLE.*", done.stderr)
 

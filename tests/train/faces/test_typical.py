@@ -1,6 +1,7 @@
 """Which shapes are strange, and which have their sides exchanged."""
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from landmint.runtime.markup import get_markup
@@ -27,7 +28,7 @@ def shapes(count: int = 200) -> NDArray[np.float64]:
 def test_variation_that_is_usual_is_not_strange() -> None:
     far = strangeness(shapes())
     assert far.shape == (200, 68)
-    assert np.median(far.max(axis=1)) == 1
+    assert np.median(far.max(axis=1)) == pytest.approx(1)
     assert far.max() < 2.5
 
 
@@ -56,5 +57,5 @@ def test_exchanged_sides_are_told_from_the_others() -> None:
 
 def test_copies_of_one_face_are_not_strange() -> None:
     points = np.repeat(shapes(1), 30, axis=0)
-    assert strangeness(points).max() <= 1
+    assert strangeness(points).max() < 1 + 1e-9
     assert not swapped_sides(points, MARKUP).any()
