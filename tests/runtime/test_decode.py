@@ -1,11 +1,13 @@
 """Decoding against landmarks that are known by construction."""
 
+import cv2
 import numpy as np
 import pytest
+import scipy.linalg
 
 from landmint.runtime.contract import Contract, CropRule, Head, HeadKind, Output
 from landmint.runtime.crop import Floats
-from landmint.runtime.decode import decode, decode_heatmaps, pip_matrix
+from landmint.runtime.decode import DARK_REACH_CELLS, decode, decode_heatmaps, pip_matrix
 from landmint.runtime.errors import LandmintError
 
 LANDMARKS = 68
@@ -52,25 +54,75 @@ def test_a_peak_at_the_border_stays_in_the_map(method: str) -> None:
     assert np.abs(points - centres).max() < 0.7
 
 
-def test_dark_equals_blurring_the_whole_map() -> None:
-    """The patch-wise blur must not differ from the published whole-map procedure."""
+def whole_map_dark(heatmap: Floats, sigma: float, reach: float) -> Floats:
+    """DARK with its bound, by OpenCV on the whole map (H, W): x, y.
+
+    Published code rescales the blurred map to its old maximum, which adds a constant to the log.
+    """
+    taps = {1.0: (3, 0.8), 1.5: (7, 1.4), 2.0: (11, 2.0)}[sigma]
+    kernel = cv2.getGaussianKernel(*taps)
+    border = cv2.BORDER_CONSTANT
+    blurred = cv2.sepFilter2D(heatmap, cv2.CV_64F, kernel, kernel, borderType=border)
+    log = np.log(np.maximum(blurred, 1e-10))
+
+    slope, curve = np.array([-0.5, 0, 0.5]), np.array([0.25, 0, -0.5, 0, 0.25])
+    none = np.ones(1)
+
+    def at_peak(along: Floats, down: Floats) -> float:
+        return float(cv2.sepFilter2D(log, cv2.CV_64F, along, down)[y, x])
+
+    y, x = np.unravel_index(heatmap.argmax(), heatmap.shape)
+    peak = np.array([x, y], dtype=np.float64)
+    if not (2 <= x < heatmap.shape[1] - 2 and 2 <= y < heatmap.shape[0] - 2):
+        return peak
+    mixed = at_peak(slope, slope)
+    hessian = np.array([[at_peak(curve, none), mixed], [mixed, at_peak(none, curve)]])
+    if scipy.linalg.eigvalsh(hessian).max() >= 0:
+        return peak
+    step = scipy.linalg.solve(-hessian, [at_peak(slope, none), at_peak(none, slope)])
+    moved: Floats = peak + np.clip(step, -reach, reach)
+    return moved
+
+
+@pytest.mark.parametrize("sigma", [1.0, 1.5, 2.0])
+@pytest.mark.parametrize("noise", [0.02, 0.3, 3.0])
+def test_dark_is_what_opencv_and_scipy_make_of_the_whole_map(sigma: float, noise: float) -> None:
     rng = np.random.default_rng(3)
-    centres = rng.uniform(6, 25, (1, 4, 2))
-    maps = gaussians(centres, 32, 1.5) + rng.uniform(0, 0.02, (1, 4, 32, 32))
-    kernel = np.exp(-(np.arange(-3, 4) ** 2) / (2 * 1.4**2))
-    kernel /= kernel.sum()
-    blurred = np.apply_along_axis(np.convolve, 2, maps, kernel, mode="same")
-    log = np.log(np.apply_along_axis(np.convolve, 3, blurred, kernel, mode="same"))[0]
+    maps = gaussians(rng.uniform(1, 30, (1, 60, 2)), 32, sigma)
+    maps += rng.normal(0, noise, maps.shape)
+    points, _ = decode_heatmaps(maps, "dark", sigma)
+    expected = [whole_map_dark(heatmap, sigma, DARK_REACH_CELLS) for heatmap in maps[0]]
+    np.testing.assert_allclose(points[0], expected, atol=1e-6)
+
+
+def test_dark_does_not_leave_the_cells_about_the_peak() -> None:
+    maps = np.random.default_rng(0).normal(size=(50, 20, 32, 32))
     points, _ = decode_heatmaps(maps, "dark", 1.5)
-    for i in range(4):
-        y, x = np.unravel_index(maps[0, i].argmax(), (32, 32))
-        m = log[i]
-        g = np.array([m[y, x + 1] - m[y, x - 1], m[y + 1, x] - m[y - 1, x]]) / 2
-        xy = (m[y + 1, x + 1] - m[y - 1, x + 1] - m[y + 1, x - 1] + m[y - 1, x - 1]) / 4
-        xx = (m[y, x + 2] - 2 * m[y, x] + m[y, x - 2]) / 4
-        yy = (m[y + 2, x] - 2 * m[y, x] + m[y - 2, x]) / 4
-        step = -np.linalg.solve(np.array([[xx, xy], [xy, yy]]), g)
-        assert np.allclose(points[0, i], [x + step[0], y + step[1]])
+    peaks, _ = decode_heatmaps(maps, "argmax", 1.5)
+    assert np.abs(points - peaks).max() <= 1.5
+    assert np.all((points >= 0) & (points <= 31))
+
+
+def test_dark_takes_no_step_where_the_log_map_curves_up() -> None:
+    """There a Taylor step seeks a trough or a saddle, not a peak."""
+    cells = np.arange(33.0)
+    hills = np.exp(-((np.abs(cells - 15.6) - 5) ** 2) / 4.0)
+    heatmap = hills[:, None] * hills[None, :]
+    heatmap[17, 17] = 1.1  # one wrong cell, between the hills
+    points, _ = decode_heatmaps(heatmap[None, None], "dark", 2.0)
+    np.testing.assert_allclose(points[0, 0], [17, 17])
+
+
+def test_bounding_the_step_costs_nothing_on_noisy_peaks() -> None:
+    """Of wide and noisy peaks the highest cell is often a neighbour of the right one."""
+    rng = np.random.default_rng(5)
+    centres = rng.uniform(6, 25, (4, 500, 2))
+    maps = 0.3 * gaussians(centres, 32, 2.0) + rng.normal(0, 0.03, (4, 500, 32, 32))
+    errors = {
+        method: np.linalg.norm(decode_heatmaps(maps, method, 1.5)[0] - centres, axis=2).mean()
+        for method in ("argmax", "dark")
+    }
+    assert errors["dark"] < 0.3 * errors["argmax"]
 
 
 def test_flat_maps_decode_to_something_finite() -> None:

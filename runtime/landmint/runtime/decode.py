@@ -19,6 +19,8 @@ Tensors = Mapping[str, NDArray[np.float32]]
 
 SOFT_ARGMAX_TAU = 10.0
 SOFT_ARGMAX_RADIUS = 2
+DARK_REACH_CELLS = 1.5
+"""Longest step of DARK along either axis: to the far edge of the neighbouring cell."""
 _LOG_FLOOR = 1e-10
 
 
@@ -140,7 +142,8 @@ def decode_heatmaps(heatmaps: Floats, method: str, sigma: float) -> tuple[Floats
     Args:
         heatmaps: one map a landmark.
         method: "argmax"; "quarter", a quarter cell towards the higher neighbour; "dark", a Taylor
-            step on the log of the blurred map (Zhang et al., CVPR 2020, equations 3-9);
+            step on the log of the blurred map (Zhang et al., CVPR 2020, equations 3-9), of at most
+            `DARK_REACH_CELLS`;
             "local_soft_argmax", the mean of the 5x5 cells around the peak under softmax(10 h)
             (Bulat et al., BMVC 2021, equation 4).
         sigma: of the Gaussian that the network was trained on, in cells.
@@ -185,7 +188,15 @@ def _inside(maps: Floats, x: Ints, y: Ints, border: int) -> NDArray[np.bool_]:
 
 
 def _dark(maps: Floats, x: Ints, y: Ints, sigma: float) -> Floats:
-    """-H^-1 g of the log map. Rescaling to the old maximum only adds a constant: left out."""
+    """-H^-1 g of the log map, at most `DARK_REACH_CELLS` along either axis.
+
+    Rescaling to the old maximum only adds a constant to the log: it is left out. A Taylor step
+    holds near the cell that it starts from. On a clear peak it is at most half a cell; under noise
+    the highest cell may be a neighbour of the right one, so the step may reach into that cell, and
+    not beyond it: a nearly flat map would send it thousands of cells away. It is cut, not dropped,
+    so that a landmark does not jump between two frames of a video. Where the log map does not
+    curve down in every direction there is no peak to step to, and the landmark stays.
+    """
     kernel = _blur_kernel(sigma)
     reach = len(kernel) // 2
     patch = _patches(maps, x, y, reach + 2, 0.0)
@@ -198,11 +209,13 @@ def _dark(maps: Floats, x: Ints, y: Ints, sigma: float) -> Floats:
     yy = (log[:, 4, 2] - 2 * log[:, 2, 2] + log[:, 0, 2]) / 4
     xy = (log[:, 3, 3] - log[:, 3, 1] - log[:, 1, 3] + log[:, 1, 1]) / 4
     determinant = xx * yy - xy * xy
-    usable = _inside(maps, x, y, 2) & (np.abs(determinant) > _LOG_FLOOR)
+    curves_down = (determinant > _LOG_FLOOR) & (xx < 0)
+    usable = _inside(maps, x, y, 2) & curves_down
     safe = np.where(usable, determinant, 1.0)
     step_x = -(yy * gradient_x - xy * gradient_y) / safe
     step_y = -(xx * gradient_y - xy * gradient_x) / safe
-    shift: Floats = np.stack([step_x, step_y], axis=-1) * usable[:, None]
+    step = np.stack([step_x, step_y], axis=-1) * usable[:, None]
+    shift: Floats = np.clip(step, -DARK_REACH_CELLS, DARK_REACH_CELLS)
     return shift
 
 
