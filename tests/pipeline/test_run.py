@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,11 +85,26 @@ seconds = 0.2
 [gate.nme_percent]
 "*" = 1000.0
 """
+LONG_S = 600  # nothing here takes so long unless it hangs
 STAGES = (
     *("faces", "teacher", "student", "float-bundle", "bundle", "measurements", "verdict"),
     "report",
 )
-COMMAND = [sys.executable, "-c", "from landmint.pipeline.cli import main; main()"]
+STOPPING_AFTER_A_CHECKPOINT = """
+import sys
+from landmint.pipeline.cli import main
+from landmint.train import loop
+
+save = loop.save_checkpoint
+
+def save_and_wait(*arguments):
+    save(*arguments)
+    print("saved", flush=True)
+    sys.stdin.readline()
+
+loop.save_checkpoint = save_and_wait
+main()
+"""
 
 
 def _landmint(folder: Path, *words: object) -> Result:
@@ -146,7 +160,7 @@ def test_a_second_run_does_nothing_and_imports_no_torch(made: Path) -> None:
         "assert not {'torch', 'matplotlib', 'onnx'} & set(sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=made, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script], cwd=made, capture_output=True, text=True, timeout=LONG_S
     )
     assert done.returncode == 0, done.stderr
     assert _current(done.stderr) == dict.fromkeys(STAGES, True)
@@ -239,19 +253,21 @@ def test_an_interrupted_training_goes_on_and_ends_with_the_same_weights(
     wanted = load_file(student / "model.safetensors")
     shutil.rmtree(student)
     process = subprocess.Popen(
-        [*COMMAND, "run", "tiny.toml", "--until", "student"],
+        [sys.executable, "-c", STOPPING_AFTER_A_CHECKPOINT]
+        + ["run", "tiny.toml", "--until", "student"],
         cwd=copy,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    while not (student / "last.pt").exists() and process.poll() is None:
-        time.sleep(0.01)
+    assert process.stdout is not None and process.stdout.readline() == "saved\n"
     if signalled == "its group":
         os.killpg(process.pid, signal.SIGTERM)
     else:
         process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=LONG_S)  # closes its standard input: it goes on
     assert process.returncode == 3, said
     assert "interrupted in stage student" in said
     assert "kept: faces, teacher; student goes on where it stopped" in said
