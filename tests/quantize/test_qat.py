@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from landmint.quantize.ranges import run_all
 from landmint.train.config import LossConfig
 from landmint.train.faces.face import FaceSet
 from landmint.train.fit import FitConfig, Progress, fit
+from landmint.train.models import ModelConfig, create_model
 from landmint.train.models.base import LandmarkModel
 
 Tensors = NDArray[np.float32]
@@ -74,6 +76,35 @@ def test_a_copy_says_nothing_to_the_network_that_it_is(
     truth = task.own.parts((), tiny_network(batch_of(tensors)["images"]), batch_of(tensors))
     assert parts["points"].item() == pytest.approx(0.75 * truth["points"].item(), rel=1e-5)
     assert not any("network" in name for name in task.state_dict())
+
+
+HEADS: dict[str, dict[str, Any]] = {
+    "coordinates": {"name": "pfld", "width": 0.25},
+    "heatmap": {"name": "mobilefan"},
+    "pip": {"name": "pipnet", "backbone": "mobilenetv3_small_050", "stride": 16},
+}
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_an_exact_copy_costs_nothing_and_any_other_does(kind: str, make_faces: MakeFaces) -> None:
+    torch.manual_seed(0)
+    settings = ModelConfig(input_size=64, **HEADS[kind])
+    network = create_model(settings, np.random.default_rng(0).random((68, 2))).eval()
+    assert network.contract.head.kind == kind
+    task = task_of(network, make_faces("some", 2))
+    examples = batch_of(torch.randn(2, 3, 64, 64).numpy())
+    features = network.features(examples["images"])
+    outputs = network.head(features)
+
+    def costs(returned: dict[str, Tensor]) -> dict[str, float]:
+        parts = task.parts(features, returned, examples)
+        return {name: part.item() for name, part in parts.items() if name.startswith("copy_")}
+
+    exact = costs(outputs)
+    assert exact == pytest.approx(dict.fromkeys(exact, 0.0), abs=1e-9)
+    for name, output in outputs.items():
+        moved = costs({**outputs, name: output + 0.1})
+        assert sum(moved.values()) > 1e-4, name
 
 
 def test_rounding_is_what_the_copy_speaks_of(

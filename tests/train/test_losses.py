@@ -1,5 +1,6 @@
 """Each loss against a value worked out by hand, its gradient, and what it must not do."""
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -132,14 +133,14 @@ def pip_outputs(points: Tensor, neighbours: Tensor, grid: int) -> dict[str, Tens
 
 NEIGHBOURS = torch.tensor([[1, 2], [0, 2], [1, 0]])
 THREE = torch.tensor([[[0.10, 0.30], [0.60, 0.55], [0.99, 0.01]]])
+TARGETS = losses.pip_targets(THREE, NEIGHBOURS, (8, 8))
 
 
 def test_pip_targets_by_hand() -> None:
-    targets = losses.pip_targets(THREE, NEIGHBOURS, (8, 8))
-    assert targets.cell.tolist() == [[2 * 8 + 0, 4 * 8 + 4, 0 * 8 + 7]]
-    torch.testing.assert_close(targets.offsets[0, 0], torch.tensor([0.8, 0.4]))
+    assert TARGETS.cell.tolist() == [[2 * 8 + 0, 4 * 8 + 4, 0 * 8 + 7]]
+    torch.testing.assert_close(TARGETS.offsets[0, 0], torch.tensor([0.8, 0.4]))
     # Landmark 1 seen from the cell of landmark 0: beyond it, so larger than 1.
-    torch.testing.assert_close(targets.neighbours[0, 0, 0], torch.tensor([4.8, 4.4 - 2]))
+    torch.testing.assert_close(TARGETS.neighbours[0, 0, 0], torch.tensor([4.8, 4.4 - 2]))
 
 
 def test_a_point_outside_counts_to_the_nearest_cell() -> None:
@@ -149,7 +150,7 @@ def test_a_point_outside_counts_to_the_nearest_cell() -> None:
 
 
 def test_pip_loss_of_the_truth_is_zero_and_decodes_to_it() -> None:
-    parts = losses.pip_loss(pip_outputs(THREE, NEIGHBOURS, 8), THREE, NEIGHBOURS)
+    parts = losses.pip_loss(pip_outputs(THREE, NEIGHBOURS, 8), TARGETS)
     assert {name: round(float(part), 6) for name, part in parts.items()} == {
         "cls": 0,
         "offsets": 0,
@@ -163,19 +164,34 @@ def test_pip_loss_by_hand() -> None:
     outputs["x"] = outputs["x"] + 0.3
     outputs["nb_y"] = outputs["nb_y"].clone()
     outputs["nb_y"][:, 0] += 0.6  # one vote of six
-    parts = losses.pip_loss(outputs, THREE, NEIGHBOURS)
+    parts = losses.pip_loss(outputs, TARGETS)
     assert float(parts["cls"]) == pytest.approx(1 / 64)
     assert float(parts["offsets"]) == pytest.approx(0.3, rel=1e-5)
     assert float(parts["neighbours"]) == pytest.approx(0.6 / 6, rel=1e-5)
-    only_last = losses.pip_loss(outputs, THREE, NEIGHBOURS, weight=torch.tensor([[0.0, 0.0, 1.0]]))
+    only_last = losses.pip_loss(outputs, TARGETS, weight=torch.tensor([[0.0, 0.0, 1.0]]))
     assert float(only_last["neighbours"]) == 0
     assert float(only_last["offsets"]) == pytest.approx(0.1, rel=1e-5)
+
+
+def test_pip_reading_is_what_stands_at_the_cells() -> None:
+    random = torch.Generator().manual_seed(0)
+    cell = torch.randint(0, 20, (2, 3), generator=random)
+    maps = {n: torch.randn(2, 3, 4, 5, generator=random) for n in ("x", "y")}
+    maps |= {n: torch.randn(2, 6, 4, 5, generator=random) for n in ("nb_x", "nb_y")}
+    reading = losses.pip_reading(maps, cell)
+    for b, i in itertools.product(range(2), range(3)):
+        row, column = divmod(int(cell[b, i]), 5)
+        own = [maps[n][b, i, row, column] for n in ("x", "y")]
+        assert reading.offsets[b, i].tolist() == own
+        for k in range(2):
+            vote = [maps[n][b, 2 * i + k, row, column] for n in ("nb_x", "nb_y")]
+            assert reading.neighbours[b, i, k].tolist() == vote
 
 
 def test_pip_regression_counts_only_at_the_landmarks_cell() -> None:
     outputs = {k: v.clone() for k, v in pip_outputs(THREE, NEIGHBOURS, 8).items()}
     outputs["x"][0, 0, 7, 7] = 99  # not the cell of landmark 0
-    assert float(losses.pip_loss(outputs, THREE, NEIGHBOURS)["offsets"]) < 1e-5
+    assert float(losses.pip_loss(outputs, TARGETS)["offsets"]) < 1e-5
 
 
 def test_curriculum_loss_by_hand() -> None:
@@ -204,7 +220,7 @@ def test_curriculum_loss_of_labelled_faces_alone_is_the_plain_one() -> None:
         for name in ("cls", "x", "y", "nb_x", "nb_y")
     }
     coarse = torch.randn(3, 4, 2, 2, generator=random)
-    plain = losses.pip_loss(outputs, points, neighbours)
+    plain = losses.pip_loss(outputs, losses.pip_targets(points, neighbours, (4, 4)))
     found = losses.curriculum_loss(outputs, coarse, points, neighbours, torch.zeros(3))
     assert {k: float(v) for k, v in found.items()} == pytest.approx(
         {k: float(v) for k, v in plain.items()}
@@ -302,7 +318,7 @@ WEIGHT = torch.from_numpy(RANDOM.random((2, 3)))
 
 def _pip(cls: Tensor, x: Tensor, nb_y: Tensor) -> Tensor:
     outputs = {"cls": cls, "x": x, "y": x * 2, "nb_x": nb_y * 3, "nb_y": nb_y}
-    parts = losses.pip_loss(outputs, POINTS, NEIGHBOURS, weight=WEIGHT)
+    parts = losses.pip_loss(outputs, losses.pip_targets(POINTS, NEIGHBOURS, (4, 4)), weight=WEIGHT)
     return torch.stack(list(parts.values()))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -59,6 +60,54 @@ def test_parts_add_up_and_a_few_steps_reduce_the_loss(
         history.append(float(parts["loss"].detach()))
     assert history[-1] < 0.8 * history[0]
     assert not [n for n, p in task.named_parameters() if p.grad is None]
+
+
+@pytest.mark.parametrize(("name", "settings", "config", "names"), CASES)
+def test_equal_outputs_cost_nothing_and_other_outputs_do(
+    name: str,
+    settings: dict[str, Any],
+    config: LossConfig,
+    names: set[str],
+    make_model: MakeModel,
+    make_faces: MakeFaces,
+) -> None:
+    model = make_model(name, input_size=64, **settings).eval()
+    task = task_for(model, config, make_faces({}, {}))
+    with torch.no_grad():
+        outputs = model(torch.randn(2, 3, 64, 64))
+    equal = task.copy_parts(outputs, outputs)
+    assert set(equal) == names - {"pose"}
+    assert all(float(part) == pytest.approx(0, abs=1e-9) for part in equal.values())
+    for output, values in outputs.items():
+        parts = task.copy_parts({**outputs, output: values + 0.1}, outputs)
+        assert sum(map(float, parts.values())) > 1e-4, output
+
+
+def test_copied_scores_weigh_as_true_ones_and_offsets_count_at_their_peak(
+    make_model: MakeModel, make_faces: MakeFaces
+) -> None:
+    """The same sums, written out in numpy."""
+    task = task_for(make_model("pipnet", input_size=64, stride=16), LossConfig(), make_faces({}))
+    rng = np.random.default_rng(0)
+    channels = {"cls": 68, "x": 68, "y": 68, "nb_x": 680, "nb_y": 680}
+    ours, theirs = (
+        {k: rng.normal(size=(2, n, 4, 4)).astype(np.float32) for k, n in channels.items()}
+        for _ in range(2)
+    )
+    parts = task.copy_parts(
+        {k: torch.from_numpy(v) for k, v in ours.items()},
+        {k: torch.from_numpy(v) for k, v in theirs.items()},
+    )
+    apart = {name: np.abs(ours[name] - theirs[name]) for name in channels}
+    misses = {"offsets": 0.0, "neighbours": 0.0}
+    for b, i in np.ndindex(2, 68):
+        row, column = np.unravel_index(theirs["cls"][b, i].argmax(), (4, 4))
+        near = slice(10 * i, 10 * i + 10)
+        for axis in ("x", "y"):
+            misses["offsets"] += apart[axis][b, i, row, column] / 136
+            misses["neighbours"] += apart[f"nb_{axis}"][b, near, row, column].mean() / 136
+    wanted = {"cls": 10 * np.mean(apart["cls"] ** 2), **misses}
+    assert {k: float(v) for k, v in parts.items()} == pytest.approx(wanted, rel=1e-4)
 
 
 def test_an_empty_heatmap_costs_one(

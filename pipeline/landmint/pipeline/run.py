@@ -46,7 +46,7 @@ REVISIONS: Mapping[str, int] = {
     "teacher": 1,
     "student": 1,
     "self-training": 2,
-    "qat": 1,
+    "qat": 2,
     "float-bundle": 3,
     "bundle": 4,
     "measurements": 2,

@@ -31,7 +31,6 @@ from landmint.quantize.ranges import run_all
 from landmint.quantize.strategies import choose
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import normalise
-from landmint.runtime.decode import decode
 from landmint.train import losses
 from landmint.train.config import DistillConfig, LossConfig
 from landmint.train.distill import DistillTask
@@ -39,7 +38,7 @@ from landmint.train.evaluate import crop_faces
 from landmint.train.faces.face import FaceSet
 from landmint.train.fit_config import FitConfig
 from landmint.train.models.base import LandmarkModel
-from landmint.train.tasks import Batch, Lesson, Parts, Task, task_for
+from landmint.train.tasks import Batch, Parts, Task, task_for
 
 TRAINED = "quantisation-aware training"
 """What a file of ranges says of weights that came of it."""
@@ -139,7 +138,7 @@ def fit_config(student: FitConfig, config: QatConfig) -> FitConfig:
 
 
 class QatTask(Task):
-    """A network's own task, mixed with what it said before it was rounded.
+    """A network's own task, mixed with its outputs before it was rounded.
 
     Loss = (1 - alpha) truth + alpha copy, and within (1 - alpha) the teacher has the share that it
     had in distillation. Of the teacher's features nothing is imitated: that goes through
@@ -178,9 +177,9 @@ class QatTask(Task):
     def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
         """The task's own parts times 1 - alpha; the copy's, named "copy_...", times alpha."""
         alpha, weight = self.config.alpha, self.config.feature_weight
-        maps, lesson = self.before.explain(batch["images"])
+        maps, wanted = self.before.run(batch["images"])
         unlike = [losses.relative_mse(own, tap) for own, tap in zip(features, maps, strict=True)]
-        copied = self.own.lesson_parts(outputs, lesson)
+        copied = self.own.copy_parts(outputs, wanted)
         copied["features"] = weight * torch.stack(unlike).mean()
         truth = self.truth.parts(features, outputs, batch)
         return {name: (1 - alpha) * part for name, part in truth.items()} | {
@@ -196,14 +195,8 @@ class FloatCopy:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
 
     @torch.no_grad()
-    def explain(self, images: Tensor) -> tuple[tuple[Tensor, ...], Lesson]:
-        """Its features, and what it says, of crops (B, 3, S, S)."""
+    def run(self, images: Tensor) -> tuple[tuple[Tensor, ...], Parts]:
+        """Its features and its outputs of crops (B, 3, S, S)."""
         self.network.to(images.device)
-        contract = self.network.contract
         features = self.network.features(images)
-        outputs = self.network.head(features)
-        points, _ = decode(contract, {name: maps.cpu().numpy() for name, maps in outputs.items()})
-        where = torch.from_numpy((points + 0.5) / contract.input_size).to(features[-1])
-        heatmaps = outputs.get("heatmaps", outputs.get("cls", features[-1]))
-        sure = torch.ones_like(where[..., 0])
-        return features, Lesson(heatmaps, where, sure, features[-1])
+        return features, self.network.head(features)

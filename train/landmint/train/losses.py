@@ -94,7 +94,7 @@ def wing(
 
 
 class PipTargets(NamedTuple):
-    """What PIPNet should say about landmarks."""
+    """Where PIPNet reads its offsets, and what should stand there."""
 
     cell: Tensor
     """(B, L) index of each landmark's cell in the flattened map, row by row."""
@@ -120,10 +120,23 @@ def pip_targets(points: Tensor, neighbours: Tensor, grid: Grid) -> PipTargets:
     return PipTargets(cell, places - corner, places[:, neighbours] - corner[:, :, None])
 
 
+def pip_reading(outputs: Mapping[str, Tensor], cell: Tensor) -> PipTargets:
+    """What PIPNet's outputs x, y, nb_x and nb_y hold at cells (B, L)."""
+
+    def at_cell(name: str) -> Tensor:
+        """Values (B, L, K) of K maps a landmark."""
+        batch, _, rows, columns = outputs[name].shape
+        maps = _wide(outputs[name]).reshape(batch, cell.shape[1], -1, rows * columns)
+        index = cell[..., None, None].expand(-1, -1, maps.shape[2], 1)
+        return maps.gather(3, index)[..., 0]
+
+    offsets = torch.cat([at_cell("x"), at_cell("y")], dim=2)
+    return PipTargets(cell, offsets, torch.stack([at_cell("nb_x"), at_cell("nb_y")], dim=3))
+
+
 def pip_loss(
     outputs: Mapping[str, Tensor],
-    points: Tensor,
-    neighbours: Tensor,
+    targets: PipTargets,
     scores: Tensor | None = None,
     weight: Tensor | None = None,
 ) -> dict[str, Tensor]:
@@ -131,8 +144,7 @@ def pip_loss(
 
     Args:
         outputs: cls, x, y (B, L, g, g) and nb_x, nb_y (B, L K, g, g).
-        points: (B, L, 2) in [0, 1].
-        neighbours: (L, K) indices.
+        targets: of `pip_targets`, or read from another network's outputs.
         scores: (B, L, g, g) wanted of cls; one-hot at the landmark's cell if absent.
         weight: (B, L).
 
@@ -140,22 +152,14 @@ def pip_loss(
         cls, the mean squared error over all cells; offsets and neighbours, the sum over x and y
         of the mean absolute error at the landmark's cell.
     """
-    batch, landmarks, rows, columns = outputs["cls"].shape
-    cell, offsets, votes = pip_targets(points, neighbours, (rows, columns))
+    wide = _wide(outputs["cls"])
     if scores is None:
-        scores = F.one_hot(cell, rows * columns).view(batch, landmarks, rows, columns)
-    surprise = (_wide(outputs["cls"]) - scores).square().mean(dim=(2, 3))
-
-    def miss(name: str, wanted: Tensor) -> Tensor:
-        """Absolute error (B, L) of maps at the landmark's cell; wanted is (B, L, K)."""
-        maps = _wide(outputs[name]).reshape(batch, landmarks, -1, rows * columns)
-        index = cell[..., None, None].expand(-1, -1, maps.shape[2], 1)
-        return (maps.gather(3, index)[..., 0] - wanted).abs().mean(dim=2)
-
-    own = miss("x", offsets[..., :1]) + miss("y", offsets[..., 1:])
-    others = miss("nb_x", votes[..., 0]) + miss("nb_y", votes[..., 1])
+        scores = F.one_hot(targets.cell, wide[0, 0].numel()).view(wide.shape)
+    returned = pip_reading(outputs, targets.cell)
+    own = (returned.offsets - targets.offsets).abs().sum(dim=2)
+    others = (returned.neighbours - targets.neighbours).abs().mean(dim=2).sum(dim=2)
     return {
-        "cls": _weighted_mean(surprise, weight),
+        "cls": _weighted_mean((wide - scores).square().mean(dim=(2, 3)), weight),
         "offsets": _weighted_mean(own, weight),
         "neighbours": _weighted_mean(others, weight),
     }
@@ -186,7 +190,9 @@ def curriculum_loss(
     surprise = ((_wide(coarse) - target).square().sum(dim=(1, 2, 3)) * pseudo).sum()
     labelled = 1 - pseudo
     weight = labelled[:, None].expand(batch, landmarks)
-    fine = pip_loss(outputs, points, neighbours, weight=weight)
+    height, width = outputs["cls"].shape[2:]
+    targets = pip_targets(points, neighbours, (height, width))
+    fine = pip_loss(outputs, targets, weight=weight)
     fine_cells, coarse_cells = outputs["cls"][0].numel(), coarse[0].numel()
     cells = fine_cells * labelled.sum() + coarse_cells * pseudo.sum()
     share = batch / labelled.sum().clamp(min=1)

@@ -62,6 +62,13 @@ class Task(nn.Module):
         """Weighted parts of the loss on what the teacher says, in the same units."""
         raise NotImplementedError
 
+    def copy_parts(self, outputs: Parts, wanted: Parts) -> Parts:
+        """Weighted parts of the loss on the raw outputs of a network with the same head.
+
+        In the same units as `parts`; 0 where the outputs are equal.
+        """
+        raise NotImplementedError
+
 
 class HeatmapTask(Task):
     """Heatmaps against Gaussians at the landmarks."""
@@ -91,8 +98,11 @@ class HeatmapTask(Task):
 
     def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
         """Heatmap to heatmap; the teacher's are resized where they differ in size."""
-        target = resize(lesson.heatmaps, self.grid)
-        return {"heatmaps": self.unit * losses.heatmap_mse(outputs["heatmaps"], target)}
+        return self.copy_parts(outputs, {"heatmaps": resize(lesson.heatmaps, self.grid)})
+
+    def copy_parts(self, outputs: Parts, wanted: Parts) -> Parts:
+        """Squared differences of all cells, whatever the loss on the truth is."""
+        return {"heatmaps": self.unit * losses.heatmap_mse(outputs["heatmaps"], wanted["heatmaps"])}
 
 
 class PipTask(Task):
@@ -104,20 +114,29 @@ class PipTask(Task):
         """Take the neighbours from the model's contract."""
         super().__init__()
         self.cls_weight = config.cls_weight
+        _, rows, columns = model.contract.outputs[0].shape
+        self.grid = (rows, columns)
         table = torch.tensor(model.contract.head.neighbours)
         self.register_buffer("neighbours", table, persistent=False)
 
     def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
         """cls, offsets, neighbours."""
-        return self._weighted(losses.pip_loss(outputs, batch["points"], self.neighbours))
+        return self._weighted(losses.pip_loss(outputs, self._targets(batch["points"])))
 
     def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
         """The teacher's heatmap mass as scores, its decoded points as offsets; by confidence."""
-        rows, columns = outputs["cls"].shape[2:]
-        scores = losses.heatmap_mass(lesson.heatmaps, (rows, columns))
-        return self._weighted(
-            losses.pip_loss(outputs, lesson.points, self.neighbours, scores, lesson.confidence)
-        )
+        scores = losses.heatmap_mass(lesson.heatmaps, self.grid)
+        targets = self._targets(lesson.points)
+        return self._weighted(losses.pip_loss(outputs, targets, scores, lesson.confidence))
+
+    def copy_parts(self, outputs: Parts, wanted: Parts) -> Parts:
+        """Scores of all cells; offsets and neighbours where a decoder would read them."""
+        scores = wanted["cls"]
+        targets = losses.pip_reading(wanted, scores.flatten(2).argmax(dim=2))
+        return self._weighted(losses.pip_loss(outputs, targets, scores))
+
+    def _targets(self, points: Tensor) -> losses.PipTargets:
+        return losses.pip_targets(points, self.neighbours, self.grid)
 
     def _weighted(self, parts: Parts) -> Parts:
         return {**parts, "cls": self.cls_weight * parts["cls"]}
@@ -139,7 +158,7 @@ class CurriculumTask(PipTask):
         super().__init__(model, config)
         self.pooled = pooled
         self._model = (model,)  # in a tuple, lest its weights become the task's as well
-        _, rows, columns = model.contract.outputs[0].shape
+        rows, columns = self.grid
         if min(rows, columns) < 2 * pooled or rows % pooled or columns % pooled:
             raise LandmintError(
                 f"a {rows} x {columns} score map cannot be {pooled} times as coarse",
@@ -175,6 +194,10 @@ class WingTask(Task):
     def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
         """The teacher's decoded points, by confidence."""
         return {"points": self._wing(outputs, lesson.points, lesson.confidence)}
+
+    def copy_parts(self, outputs: Parts, wanted: Parts) -> Parts:
+        """One part, points."""
+        return {"points": self._wing(outputs, _points(wanted), None)}
 
     def _wing(self, outputs: Parts, points: Tensor, weight: Tensor | None) -> Tensor:
         return losses.wing(
@@ -223,6 +246,10 @@ class PfldTask(Task):
         """Squared distances from the teacher's decoded points, by confidence."""
         distance = losses.squared_distance(_points(outputs), lesson.points, lesson.confidence)
         return {"points": distance.mean()}
+
+    def copy_parts(self, outputs: Parts, wanted: Parts) -> Parts:
+        """Squared distances; the pose net is no output."""
+        return {"points": losses.squared_distance(_points(outputs), _points(wanted)).mean()}
 
 
 class PoseNet(nn.Module):
