@@ -1,15 +1,41 @@
-"""A folder of shipped models to fill, in place of the real one."""
+"""What all tests share: random numbers, real faces where they are, a zoo, the closing lines."""
 
 from collections.abc import Callable
 from pathlib import Path
 
+import coverage
 import numpy as np
 import pytest
+import torch
 
 from landmint.train import zoo
 from landmint.train.models import ModelConfig, create_model, save_model
 
+ROOT = Path(__file__).parents[1]
+REAL_FACES = ROOT.parent / "shared" / "data"
+NOT_HERE = "../shared/data does not hold"
+LEAST_COVERED = 5
+RealFaces = Callable[[str | Path], Path]
 Ship = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers() -> None:
+    """Each test draws what it would draw if it ran alone."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def real_faces() -> RealFaces:
+    """Gives a folder below ../shared/data; a test that asks for one that is not here is skipped."""
+
+    def folder(name: str | Path) -> Path:
+        place = REAL_FACES / name
+        if not place.is_dir():
+            pytest.skip(f"{NOT_HERE} {name}")
+        return place
+
+    return folder
 
 
 @pytest.fixture
@@ -30,3 +56,29 @@ def ship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ship:
         return path
 
     return put
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say how many tests lacked their real faces, and what the tests have not run."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if without := sum(NOT_HERE in str(report.longrepr) for report in skipped):
+        terminalreporter.line(f"skipped: {without} tests of real faces that {NOT_HERE}")
+    if config.pluginmanager.hasplugin("_cov"):
+        terminalreporter.line(_coverage())
+
+
+def _coverage() -> str:
+    """Share of the lines that ran, and the files of which least ran."""
+    measured = coverage.Coverage()
+    measured.load()
+    lines, run = {}, {}
+    for file in measured.get_data().measured_files():
+        _, statements, _, missing, _ = measured.analysis2(file)
+        if statements:
+            lines[file], run[file] = len(statements), len(statements) - len(missing)
+    worst = sorted(lines, key=lambda file: run[file] / lines[file])[:LEAST_COVERED]
+    named = (f"{Path(file).relative_to(ROOT)} {run[file] / lines[file]:.0%}" for file in worst)
+    total = sum(run.values()) / max(1, sum(lines.values()))
+    return f"coverage: {total:.1%} of {sum(lines.values())} lines; least in {', '.join(named)}"

@@ -1,5 +1,6 @@
 """The detector's boxes are those that models are trained on; overlays show what they should."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from landmint.runtime.markup import get_markup
 from landmint.train.faces.face import read_image
 from landmint.train.faces.pts300w import read_pts
 
-YTF68 = Path(__file__).parents[3] / "shared/data/ytf68/val"
+RealFaces = Callable[[str | Path], Path]
 
 
 def _overlap(one: Box, other: Box) -> float:
@@ -24,10 +25,9 @@ def _overlap(one: Box, other: Box) -> float:
     return shared / (one.w * one.h + other.w * other.h - shared)
 
 
-@pytest.mark.skipif(not YTF68.is_dir(), reason="../shared/data/ytf68 is not here")
-def test_real_faces_are_found_where_their_landmarks_are() -> None:
+def test_real_faces_are_found_where_their_landmarks_are(real_faces: RealFaces) -> None:
     overlaps = []
-    for path in sorted(YTF68.glob("*.pts"))[::15]:
+    for path in sorted(real_faces("ytf68/val").glob("*.pts"))[::15]:
         found = find_faces(read_image(path.with_suffix(".jpg")))
         truth = box_of(read_pts(path, 68))
         overlaps.append(_overlap(found[0], truth) if found else 0.0)
@@ -35,10 +35,8 @@ def test_real_faces_are_found_where_their_landmarks_are() -> None:
     assert np.median(overlaps) > 0.72
 
 
-def test_several_faces_the_largest_first() -> None:
-    if not YTF68.is_dir():
-        pytest.skip("../shared/data/ytf68 is not here")
-    face = read_image(sorted(YTF68.glob("*.jpg"))[0])
+def test_several_faces_the_largest_first(real_faces: RealFaces) -> None:
+    face = read_image(sorted(real_faces("ytf68/val").glob("*.jpg"))[0])
     small = face[::2, ::2]
     canvas = np.zeros((len(face), face.shape[1] + small.shape[1], 3), dtype=np.uint8)
     canvas[:, : face.shape[1]] = face

@@ -3,7 +3,7 @@
 Drawn faces are the same everywhere; the recipe's own test faces are measured where they are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -33,6 +33,7 @@ from landmint.train.zoo import SUFFIX, Shipped, folder, shipped
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 MOST_BYTES = 25_000_000
+RealFaces = Callable[[str | Path], Path]
 TORCH = "torch/float32"
 
 each_model = pytest.mark.parametrize(
@@ -115,12 +116,15 @@ def test_every_form_is_as_accurate_as_published(
 @pytest.mark.slow
 @each_model
 def test_every_form_is_as_accurate_on_its_own_faces(
-    model: Shipped, network: LandmarkModel, float_forms: Bundle, tmp_path: Path
+    model: Shipped,
+    real_faces: RealFaces,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
 ) -> None:
     recipe, told = _recipe(model), read_reference(HERE / f"{model.name}.toml").test
-    root = recipe.file.parent / recipe.faces.root
-    if not root.is_dir():
-        pytest.skip(f"the faces of recipes/{recipe.name}.toml are not at {recipe.faces.root}")
+    real_faces(recipe.file.parent / recipe.faces.root)
+    network = request.getfixturevalue("network")
+    float_forms = request.getfixturevalue("float_forms")
     run = Run(recipe, tmp_path)
     own: dict[Split, FaceSet] = {split: run.faces(split) for split in ("train", "test")}
     assert own["test"].fingerprint == told.fingerprint, "other faces than were published with"

@@ -1,6 +1,7 @@
 """Markups are consistent with themselves, and with real faces."""
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,7 @@ from numpy.typing import NDArray
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import MARKUPS, Markup, get_markup
 
-SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "samples"
-needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the real faces are not here")
+RealFaces = Callable[[str | Path], Path]
 SAMPLE_OF = {"68": "300w", "98": "wflw", "29": "cofw", "19": "aflw", "106": "lapa"}
 
 
@@ -73,6 +73,14 @@ def test_every_markup_has_a_sample() -> None:
     assert set(SAMPLE_OF) == set(MARKUPS)
 
 
+def samples_of(markup: Markup, samples: Path) -> Iterator[NDArray[np.float64]]:
+    """Landmarks (L, 2) of each real face that is annotated by a markup."""
+    folder = SAMPLE_OF[markup.name]
+    about = json.loads((samples / folder / f"test_{folder}.json").read_text())
+    for annotation in about["annotations"]:
+        yield np.array(annotation["keypoints"]).reshape(markup.points, 3)[:, :2]
+
+
 def off_symmetry(points: NDArray[np.float64], flip: NDArray[np.int_]) -> NDArray[np.float64]:
     """How far each landmark is from a symmetric shape in perspective, over the face's width.
 
@@ -86,26 +94,20 @@ def off_symmetry(points: NDArray[np.float64], flip: NDArray[np.int_]) -> NDArray
     return np.asarray(np.linalg.norm(rest, axis=1) / np.ptp(points[:, 0]))
 
 
-@needs_samples
 @pytest.mark.parametrize("name", SAMPLE_OF)
-def test_real_faces_are_symmetric_under_the_flip_map(name: str) -> None:
-    markup, folder = get_markup(name), SAMPLE_OF[name]
-    about = json.loads((SAMPLES / folder / f"test_{folder}.json").read_text())
-    for annotation in about["annotations"]:
-        points = np.array(annotation["keypoints"]).reshape(markup.points, 3)[:, :2]
+def test_real_faces_are_symmetric_under_the_flip_map(name: str, real_faces: RealFaces) -> None:
+    markup = get_markup(name)
+    for points in samples_of(markup, real_faces("samples")):
         own = off_symmetry(points, np.array(markup.flip))
         assert own.mean() < 0.02 and own.max() < 0.06
         wrong = off_symmetry(points, np.roll(markup.flip, 1))
         assert wrong.max() > 0.1, "the check tells a wrong map from the right one"
 
 
-@needs_samples
 @pytest.mark.parametrize("name", SAMPLE_OF)
-def test_parts_lie_where_a_face_has_them(name: str) -> None:
-    markup, folder = get_markup(name), SAMPLE_OF[name]
-    about = json.loads((SAMPLES / folder / f"test_{folder}.json").read_text())
-    for annotation in about["annotations"]:
-        points = np.array(annotation["keypoints"]).reshape(markup.points, 3)[:, :2]
+def test_parts_lie_where_a_face_has_them(name: str, real_faces: RealFaces) -> None:
+    markup = get_markup(name)
+    for points in samples_of(markup, real_faces("samples")):
         left, right = (points[list(eye)].mean(axis=0) for eye in markup.pupils)
         across = right - left
         down = np.array([-across[1], across[0]])

@@ -1,6 +1,7 @@
 """COCO-style JSON: what is read, what a malformed entry is told, and real samples."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,7 @@ from landmint.runtime.markup import get_markup
 from landmint.train.faces.face import Face, read_image
 from landmint.train.faces.readers import FacesConfig, load_faces
 
-SAMPLES = Path(__file__).parents[4] / "shared" / "data" / "samples"
-needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the real faces are not here")
+RealFaces = Callable[[str | Path], Path]
 
 
 def entry(flag: int = 1, **changes: Any) -> dict[str, Any]:
@@ -75,7 +75,6 @@ def test_other_json(tmp_path: Path, text: str) -> None:
         load_faces(config, "test", Path())
 
 
-@needs_samples
 @pytest.mark.parametrize(
     ("name", "markup", "count"),
     [
@@ -86,10 +85,9 @@ def test_other_json(tmp_path: Path, text: str) -> None:
         ("lapa", "106", 2),
     ],
 )
-def test_real_samples(name: str, markup: str, count: int) -> None:
-    config = FacesConfig(
-        kind="coco", root=SAMPLES / name, markup=markup, test=(f"test_{name}.json",)
-    )
+def test_real_samples(name: str, markup: str, count: int, real_faces: RealFaces) -> None:
+    root = real_faces(f"samples/{name}")
+    config = FacesConfig(kind="coco", root=root, markup=markup, test=(f"test_{name}.json",))
     faces = load_faces(config, "test", Path()).faces
     assert len(faces) == count
     for face in faces:
@@ -102,11 +100,11 @@ def test_real_samples(name: str, markup: str, count: int) -> None:
         assert face.visible.any() and face.visible.all() == (name != "cofw")
 
 
-@needs_samples
-def test_the_same_faces_in_two_formats() -> None:
+def test_the_same_faces_in_two_formats(real_faces: RealFaces) -> None:
     """The JSON's 300W points are the .pts file's numbers, which count from 1."""
-    coco = FacesConfig(kind="coco", root=SAMPLES / "300w", test=("test_300w.json",))
-    pts = FacesConfig(kind="300w", root=SAMPLES, test=("300w",))
+    samples = real_faces("samples")
+    coco = FacesConfig(kind="coco", root=samples / "300w", test=("test_300w.json",))
+    pts = FacesConfig(kind="300w", root=samples, test=("300w",))
     ones, others = (load_faces(config, "test", Path()).faces for config in (coco, pts))
     for one, other in zip(ones, others, strict=True):
         np.testing.assert_allclose(one.points, other.points)

@@ -1,6 +1,7 @@
 """300W folders: what is read, and what each malformed file is told."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,7 @@ from landmint.train.faces.pts300w import read_pts, write_pts
 from landmint.train.faces.readers import FacesConfig, Split, load_faces
 from landmint.train.faces.synthetic import PERSON_PATTERN
 
-DATA = Path(__file__).parents[4] / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real faces are not here")
+RealFaces = Callable[[str | Path], Path]
 
 
 def pts(lines: list[str], count: int = 3) -> str:
@@ -140,10 +140,10 @@ def test_bad_attributes(copy: Path, old: str, new: str, message: str) -> None:
         load(copy)
 
 
-@needs_data
 @pytest.mark.parametrize(("split", "count"), [("train", 3002), ("val", 373), ("test", 426)])
-def test_real_faces(split: Split, count: int) -> None:
-    config = FacesConfig(kind="300w", root=DATA / "ytf68", person_pattern=r"^(.+?)_\d+(?:_b)?$")
+def test_real_faces(split: Split, count: int, real_faces: RealFaces) -> None:
+    root = real_faces("ytf68")
+    config = FacesConfig(kind="300w", root=root, person_pattern=r"^(.+?)_\d+(?:_b)?$")
     faces = load_faces(config, split, Path()).faces
     assert len(faces) == count
     assert len({face.person for face in faces}) < count / 8
@@ -151,9 +151,8 @@ def test_real_faces(split: Split, count: int) -> None:
     assert 60 < float(np.median(sizes)) < 130
 
 
-@needs_data
-def test_real_samples() -> None:
-    config = FacesConfig(kind="300w", root=DATA / "samples", test=("300w",))
+def test_real_samples(real_faces: RealFaces) -> None:
+    config = FacesConfig(kind="300w", root=real_faces("samples"), test=("300w",))
     faces = load_faces(config, "test", Path()).faces
     assert [face.name for face in faces] == ["300w/indoor_020", "300w/indoor_029"]
     np.testing.assert_allclose(faces[1].points[0], [268.0, 398.882])

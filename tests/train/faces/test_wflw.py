@@ -11,7 +11,7 @@ from landmint.runtime.errors import LandmintError
 from landmint.train.faces.face import ATTRIBUTES, Face
 from landmint.train.faces.readers import FacesConfig, load_faces
 
-DATA = Path(__file__).parents[4] / "shared" / "data"
+RealFaces = Callable[[str | Path], Path]
 
 
 def columns() -> list[str]:
@@ -79,11 +79,10 @@ def test_needs_98_points_and_a_folder_of_images(tmp_path: Path) -> None:
         load_faces(FacesConfig(kind="wflw", root=tmp_path, markup="98"), "test", Path())
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the real faces are not here")
-def test_real_samples() -> None:
+def test_real_samples(real_faces: RealFaces) -> None:
     config = FacesConfig(
         kind="wflw",
-        root=DATA / "samples" / "wflw",
+        root=real_faces("samples/wflw"),
         markup="98",
         images=".",
         test=("list_98pt_rect_attr_test.txt",),
