@@ -3,7 +3,7 @@
 For a run's student: INT8 made of it after training, and after training on with the recipe's [qat],
 both through the same export and calibration. NME on the test faces by ONNX Runtime, and how far
 the landmarks move from those of the float student, as differences paired by face, with 95 %
-intervals over resampled persons. Training on alone lowers the NME of a student that was not
+intervals over persons. Training on alone lowers the NME of a student that was not
 finished, so a third INT8 form is made of the student trained on in float with the same schedule.
 Prints Markdown.
 

@@ -4,7 +4,7 @@ For each seed the three ways take the same crops in the same order for the same 
 from the same first weights; seeds differ in first weights and order, and share the crops. The
 recipe's teacher is that of its run. What it says of a crop is kept on disk, so that it is asked
 once; delete that folder when all is done. NME of the student in PyTorch on the test faces;
-differences are paired by face, means over the seeds, with 95 % intervals over resampled persons.
+differences are paired by face, means over the seeds, with 95 % intervals over persons.
 A training that was interrupted goes on; one that is done is not repeated.
 
     python benchmarks/ways.py recipes/pipnet-mbv3s-ytf68.toml --seeds 0 1 2
@@ -24,7 +24,7 @@ from landmint.pipeline.run import WEIGHTS, Run
 from landmint.pipeline.training import train_network
 from landmint.runtime.accuracy import failure_rate
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.stats import cluster_bootstrap
+from landmint.runtime.stats import person_interval
 from landmint.train.evaluate import Evaluation, evaluate
 from landmint.train.models import load_model
 
@@ -100,7 +100,7 @@ def _train(run: Run, way: str, seed: int, place: Path, lessons: Path, screen: Sc
 def _row(way: str, found: list[dict[str, Evaluation]]) -> list[str]:
     nmes = np.array([one[way].nme for one in found])
     gains = np.mean([one[way].per_face - one[ALONE].per_face for one in found], axis=0)
-    gain = percent_interval(cluster_bootstrap(gains, found[0][way].truth.persons))
+    gain = percent_interval(person_interval(gains, found[0][way].truth.persons))
     failures = [failure_rate(one[way].per_face, 0.10) for one in found]
     return [
         way,

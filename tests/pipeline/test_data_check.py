@@ -1,5 +1,6 @@
 """`landmint data check`: what is printed, what is written, what it exits with."""
 
+import math
 import re
 import shutil
 from pathlib import Path
@@ -72,6 +73,9 @@ def test_labels_that_lean_to_one_side(
     said = ask(*asked).stdout
     assert "labels lie 1.52 % of the box's width to the right of what the model" in said
     assert "augment.mirror_shift = 0.0152" in said
+    unknown = Interval(0.01, -math.inf, math.inf, math.inf)
+    monkeypatch.setattr("landmint.train.evaluate.mirror_shift", lambda *_: unknown)
+    assert "cannot be told: not enough persons" in ask(*asked).stdout
     result = ask(faces, "--markup", "98", "--model", weights)
     assert result.exit_code == 2
     assert "the model knows markup 68, the faces have 98" in result.stderr

@@ -81,6 +81,18 @@ def test_nme_is_judged_by_its_interval(limit: float, status: Status) -> None:
     assert bool(check.reason) == (status == "inconclusive")
 
 
+def test_with_too_few_persons_nothing_is_passed() -> None:
+    two = dataclasses.replace(TRUTH, persons=("a",) * 60 + ("b",) * 60)
+    limits = Limits(nme_percent={"*": 99.0}, drift_percent={"*": 99.0})
+    verdicts = judge([REFERENCE, measured("tflite/int8")], two, limits)
+    assert exit_code(verdicts) == 4
+    for check in verdicts[1].checks:
+        assert check.status == "inconclusive"
+        assert check.reason == "not enough persons: an interval needs 3"
+    row = "0.000 points | 99.000 points | infinite | inconclusive: not enough persons"
+    assert row in to_markdown(verdicts, "two persons")
+
+
 def test_drift_is_paired_and_finds_what_nme_alone_cannot() -> None:
     # A hundredth of a pixel outwards on every landmark: lost in NME, plain in the pairs.
     away = REFERENCE_POINTS - POINTS

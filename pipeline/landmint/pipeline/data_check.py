@@ -151,6 +151,8 @@ def _leaning(model: "LandmarkModel", faces: Sequence[Face], markup: str) -> str:
     from landmint.train.evaluate import mirror_shift
 
     shift = mirror_shift(model, FaceSet(markup, tuple(faces), "a sample", ""))
+    if shift.is_unbounded:
+        return "whether labels lean to one side cannot be told: not enough persons"
     if shift.low <= 0 <= shift.high or abs(shift.estimate) < _LEANS:
         return f"labels lean to neither side (of {len(faces)} faces)"
     side = "right" if shift.estimate > 0 else "left"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import Markup, Normaliser, get_markup
-from landmint.runtime.stats import Interval, cluster_bootstrap, quantile
+from landmint.runtime.stats import Interval, person_interval, quantile
 
 Floats = NDArray[np.float64]
 NORMALISERS: tuple[Normaliser, ...] = get_args(Normaliser)
@@ -35,7 +35,7 @@ class Truth:
     names: tuple[str, ...]
     """Name of each face."""
     persons: tuple[str, ...]
-    """Person of each face; faces of one person are one cluster of the bootstrap."""
+    """Person of each face; faces of one person count together in every interval."""
     points: Floats
     """(N, L, 2) in original image pixels."""
     boxes: Floats
@@ -248,7 +248,7 @@ def errors_of(nme: Floats, kind: Normaliser) -> Errors:
     )
 
 
-def summarise(predicted: Floats, truth: Truth, seed: int = 0) -> Accuracy:
+def summarise(predicted: Floats, truth: Truth) -> Accuracy:
     """All figures of predicted landmarks (N, L, 2)."""
     markup = get_markup(truth.markup)
     errors = point_errors(predicted, truth.points)
@@ -263,7 +263,7 @@ def summarise(predicted: Floats, truth: Truth, seed: int = 0) -> Accuracy:
     return Accuracy(
         main=by_normaliser[markup.normalisers[0]],
         errors=by_normaliser,
-        interval=cluster_bootstrap(per_face, truth.persons, seed),
+        interval=person_interval(per_face, truth.persons),
         eyes_nme=float(eyes_only(errors, sizes, markup).mean()),
         by_region=by_region(errors, sizes, markup),
         by_landmark=by_landmark(errors, sizes),
@@ -272,11 +272,8 @@ def summarise(predicted: Floats, truth: Truth, seed: int = 0) -> Accuracy:
     )
 
 
-def drift(predicted: Floats, reference: Floats, truth: Truth, seed: int = 0) -> Drift:
-    """How predicted landmarks (N, L, 2) differ from the reference model's, paired by face.
-
-    Both intervals resample the same persons, with the same seed for every variant.
-    """
+def drift(predicted: Floats, reference: Floats, truth: Truth) -> Drift:
+    """How predicted landmarks (N, L, 2) differ from the reference model's, paired by face."""
     sizes = face_sizes(truth)
     moved = point_errors(predicted, reference)
     own = nme_per_image(point_errors(predicted, truth.points), sizes)
@@ -284,8 +281,8 @@ def drift(predicted: Floats, reference: Floats, truth: Truth, seed: int = 0) -> 
         rise = own - nme_per_image(point_errors(reference, truth.points), sizes)
     per_face = nme_per_image(moved, sizes)
     return Drift(
-        displacement=cluster_bootstrap(per_face, truth.persons, seed),
-        nme_rise=cluster_bootstrap(rise, truth.persons, seed),
+        displacement=person_interval(per_face, truth.persons),
+        nme_rise=person_interval(rise, truth.persons),
         by_landmark=by_landmark(moved, sizes),
         offsets=((predicted - reference) / sizes[:, None, None]).mean(axis=0),
         per_face=per_face,

@@ -17,7 +17,7 @@ from landmint.runtime.accuracy import Drift, Floats, Truth, drift, summarise
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.latency import latency_ratio
 from landmint.runtime.measurement import Measurement
-from landmint.runtime.stats import Interval
+from landmint.runtime.stats import MIN_PERSONS, Interval
 
 Status = Literal["pass", "regression", "inconclusive", "not measured", "accuracy drift"]
 
@@ -147,9 +147,7 @@ class Verdict:
             ) from None
 
 
-def judge(
-    measurements: Sequence[Measurement], truth: Truth, limits: Limits, seed: int = 0
-) -> tuple[Verdict, ...]:
+def judge(measurements: Sequence[Measurement], truth: Truth, limits: Limits) -> tuple[Verdict, ...]:
     """Judge every measurement, and every limit that found no measurement.
 
     Latency and size of the reference variant are not judged: it is not deployed.
@@ -158,13 +156,12 @@ def judge(
         measurements: of one bundle, the reference among them if drift has limits.
         truth: the faces that they were measured on.
         limits: what may be.
-        seed: of the bootstrap.
 
     Raises:
         LandmintError: a measurement was made on other faces than these.
     """
     by_name = {measurement.variant: measurement for measurement in measurements}
-    verdicts = [_judge_one(m, by_name, truth, limits, seed) for m in measurements]
+    verdicts = [_judge_one(m, by_name, truth, limits) for m in measurements]
     for pattern in dict.fromkeys(p for group in limits.by_name().values() for p in group):
         if not any(fnmatchcase(name, pattern) for name in by_name):
             reason = "no measurement matches this limit"
@@ -196,7 +193,6 @@ def _judge_one(
     by_name: Mapping[str, Measurement],
     truth: Truth,
     limits: Limits,
-    seed: int,
 ) -> Verdict:
     variant = measurement.variant
     optional = limits.is_optional(variant)
@@ -205,7 +201,7 @@ def _judge_one(
     if "null" in (measurement.target, measurement.engine):
         reason = "a rehearsal: the null engine ran instead of the model"
         return Verdict(variant, "not measured", reason, optional=optional)
-    checks = [*_accuracy_checks(measurement, by_name, truth, limits, seed)]
+    checks = [*_accuracy_checks(measurement, by_name, truth, limits)]
     if variant != limits.reference:
         checks += _cost_checks(measurement, by_name, limits)
     status = worst([check.status for check in checks])
@@ -217,17 +213,16 @@ def _accuracy_checks(
     by_name: Mapping[str, Measurement],
     truth: Truth,
     limits: Limits,
-    seed: int,
 ) -> Iterator[Check]:
     variant = measurement.variant
     limit = limits.of("nme_percent", variant)
     if limit is not None:
-        found = summarise(_points(measurement, truth), truth, seed).interval
+        found = summarise(_points(measurement, truth), truth).interval
         yield _three_way("nme_percent", _percent(found), limit, "accuracy drift")
     wanted = {n: limits.of(n, variant) for n in ("drift_percent", "displacement_percent")}
     if variant == limits.reference or not any(v is not None for v in wanted.values()):
         return
-    moved = _drift(measurement, by_name.get(limits.reference), truth, seed)
+    moved = _drift(measurement, by_name.get(limits.reference), truth)
     for name, limit in wanted.items():
         if limit is None:
             continue
@@ -239,12 +234,10 @@ def _accuracy_checks(
             yield _three_way(name, _percent(found), limit, "accuracy drift")
 
 
-def _drift(
-    measurement: Measurement, reference: Measurement | None, truth: Truth, seed: int
-) -> Drift | None:
+def _drift(measurement: Measurement, reference: Measurement | None, truth: Truth) -> Drift | None:
     if reference is None or reference.points is None:
         return None
-    return drift(_points(measurement, truth), _points(reference, truth), truth, seed)
+    return drift(_points(measurement, truth), _points(reference, truth), truth)
 
 
 def _points(measurement: Measurement, truth: Truth) -> Floats:
@@ -304,7 +297,11 @@ def _three_way(name: str, found: Interval, limit: float, beyond: Status) -> Chec
         status = "pass"
     elif found.low > limit:
         status = beyond
-    reason = "the 95 % interval lies across the limit" if status == "inconclusive" else ""
+    reason = ""
+    if status == "inconclusive":
+        reason = "the 95 % interval lies across the limit"
+    if found.is_unbounded:
+        reason = f"not enough persons: an interval needs {MIN_PERSONS}"
     bounds = (found.estimate, found.low, found.high, found.detectable)
     return Check(name, status, limit, *bounds, reason=reason)
 

@@ -1,15 +1,19 @@
 """The page as a file: complete, self-contained, escaped, the same for the same run."""
 
+import dataclasses
 import re
 import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from landmint.pipeline.report import write_report
+from landmint.pipeline.truth import TRUTH_FILE, read_truth, write_truth
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.measurement import read_measurements, write_measurement
 
 _VOID = {"meta", "link", "br", "img", "input", "image"}
 
@@ -127,6 +131,22 @@ def test_bundle_and_measurements_are_enough(
     html = write_report(run, tmp_path / "bare.html").read_text(encoding="utf-8")
     assert "No verdict" in html
     assert '<section id="training"' not in html and '<section id="faces"' not in html
+
+
+def test_two_persons_and_landmarks_that_are_not_finite(
+    make_run: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    folder = make_run(tmp_path / "run") / "measurements"
+    truth = read_truth(folder / TRUTH_FILE)
+    persons = tuple("ab"[i % 2] for i in range(len(truth.persons)))
+    write_truth(folder / TRUTH_FILE, dataclasses.replace(truth, persons=persons))
+    broken = next(m for m in read_measurements(folder) if m.variant == "tflite/int8")
+    assert broken.points is not None
+    broken.points[3] = np.nan
+    write_measurement(folder, broken)
+    html = write_report(folder.parent, tmp_path / "two.html").read_text(encoding="utf-8")
+    assert "not enough persons" in html
+    assert "landmarks that are not finite" in html or "are no finite numbers" in html
 
 
 def test_empty_folder_is_refused(tmp_path: Path) -> None:

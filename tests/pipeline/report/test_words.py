@@ -1,6 +1,7 @@
 """The sentences say what the intervals allow, and no more."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,15 @@ from landmint.pipeline.report.gather import gather
 from landmint.pipeline.report.record import RunRecord
 from landmint.pipeline.report.summary import VariantSummary, reading_order
 from landmint.pipeline.report.tables import int8_answer
-from landmint.pipeline.report.text import milliseconds, number, one_line, thousands
+from landmint.pipeline.report.text import (
+    milliseconds,
+    number,
+    one_line,
+    percent_interval,
+    thousands,
+)
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.gate import Verdict
+from landmint.runtime.gate import Check, Verdict
 from landmint.runtime.stats import Interval
 
 
@@ -53,6 +60,27 @@ def test_a_loss_within_noise_is_not_called_a_loss(record: RunRecord) -> None:
     summaries = tuple(changed if s is fastest else s for s in record.summaries)
     said = words.answer(dataclasses.replace(record, summaries=summaries))
     assert "no loss of NME can be shown" in said and "it costs" not in said
+
+
+def test_too_few_persons_tell_no_loss(record: RunRecord) -> None:
+    fastest = _find(record, "openvino/int8")
+    assert fastest.drift is not None
+    unknown = Interval(0.001, -math.inf, math.inf, math.inf)
+    drift = dataclasses.replace(fastest.drift, nme_rise=unknown)
+    changed = dataclasses.replace(fastest, drift=drift)
+    summaries = tuple(changed if s is fastest else s for s in record.summaries)
+    said = words.answer(dataclasses.replace(record, summaries=summaries))
+    assert "not enough persons to tell what it costs" in said
+    assert percent_interval(unknown) == ("0.10", "not enough persons")
+
+
+def test_banner_says_that_persons_are_too_few(record: RunRecord) -> None:
+    bounds = (-math.inf, math.inf, math.inf)
+    reason = "not enough persons: an interval needs 3"
+    check = Check("nme_percent", "inconclusive", 9.0, 5.0, *bounds, reason=reason)
+    verdicts = (Verdict("onnx/int8", "inconclusive", checks=(check,)),)
+    lines = words.banner(dataclasses.replace(record, verdicts=verdicts)).lines
+    assert lines[0] == f"onnx/int8, inconclusive: NME 5.00 % ({reason}), limit 9 %."
 
 
 def test_a_fastest_that_fails_is_followed_by_one_that_passes(record: RunRecord) -> None:

@@ -30,7 +30,7 @@ from landmint.runtime.crop import (
 from landmint.runtime.decode import decode
 from landmint.runtime.engines.engine import Tensor
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.stats import Interval, cluster_bootstrap
+from landmint.runtime.stats import Interval, person_interval
 from landmint.train.faces.face import Face, FaceSet, read_image
 from landmint.train.models.base import LandmarkModel
 
@@ -223,7 +223,7 @@ def mirror_shift(model: LandmarkModel, faces: FaceSet) -> Interval:
     plain, other = (evaluate(model, faces, crops=crops) for crops in (seen, mirrored))
     middle = (plain.points + other.points[:, list(contract.landmarks.flip)]) / 2
     right = (plain.truth.points - middle)[..., 0].mean(axis=1) / plain.truth.boxes[:, 2]
-    return cluster_bootstrap(right, plain.truth.persons)
+    return person_interval(right, plain.truth.persons)
 
 
 def predict_batch(

@@ -1,6 +1,7 @@
 """The sections of the report. Each is made from the record, or is None where there is nothing."""
 
 import json
+import math
 from collections.abc import Iterator
 
 from landmint.pipeline.report import figures, tables
@@ -17,6 +18,7 @@ from landmint.pipeline.report.blocks import (
 )
 from landmint.pipeline.report.pictures import Close, magnification_of, mean_faces, worst_faces_of
 from landmint.pipeline.report.record import RunRecord
+from landmint.pipeline.report.summary import VariantSummary
 from landmint.pipeline.report.text import listed, number, thousands
 from landmint.runtime.machine import Machine
 
@@ -56,15 +58,7 @@ def speed(record: RunRecord) -> Section | None:
         ]
     if record.advice:
         blocks += [Heading("What to deploy"), *(Text(line) for line in record.advice)]
-    trades = [
-        figures.Trade(
-            summary.name,
-            summary.latency.warm_ms,
-            *(100 * v for v in (moved.estimate, moved.low, moved.high)),
-        )
-        for summary in record.timed
-        if summary.latency and summary.drift and (moved := summary.drift.displacement)
-    ]
+    trades = [trade for summary in record.timed if (trade := _trade(summary))]
     samples = {
         summary.name: figures.flat(summary.measurement.blocks_ms) for summary in record.timed
     }
@@ -86,6 +80,18 @@ def speed(record: RunRecord) -> Section | None:
         *_latency_notes(record),
     ]
     return Section("speed", "Speed, memory and what really ran", blocks)
+
+
+def _trade(summary: VariantSummary) -> figures.Trade | None:
+    """A place in the picture; without bounds when there are not enough persons for them."""
+    if summary.latency is None or summary.drift is None:
+        return None
+    moved = summary.drift.displacement
+    if not math.isfinite(moved.estimate):
+        return None
+    bounds = (moved.estimate, moved.estimate) if moved.is_unbounded else (moved.low, moved.high)
+    shares = (moved.estimate, *bounds)
+    return figures.Trade(summary.name, summary.latency.warm_ms, *(100 * v for v in shares))
 
 
 def _latency_notes(record: RunRecord) -> Iterator[Block]:
@@ -302,8 +308,8 @@ def reading(record: RunRecord) -> Section:
         ),
         (
             "NME rise",
-            "the variant's NME minus the float student's, paired by face. Its interval "
-            "resamples persons, since faces of one person are alike.",
+            "the variant's NME minus the float student's, paired by face. Its interval is "
+            "over persons, since faces of one person are alike.",
         ),
         (
             "landmarks moved",

@@ -39,6 +39,8 @@ def percent_interval(interval: Interval | None, digits: int = 2) -> tuple[str, s
     """A share as per cent, and its interval in brackets."""
     if interval is None:
         return NONE, ""
+    if interval.is_unbounded:
+        return percent(interval.estimate, digits), "not enough persons"
     if not math.isfinite(interval.low):
         return percent(interval.estimate, digits), ""
     low, high = percent(interval.low, digits), percent(interval.high, digits)

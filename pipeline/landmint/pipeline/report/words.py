@@ -93,7 +93,9 @@ def _loss(summary: VariantSummary) -> str:
     now = percent(summary.accuracy.main.nme)
     if not math.isfinite(rise.estimate):
         return "it returns landmarks that are not finite."
-    if rise.low > 0:
+    if rise.is_unbounded:
+        change = f"there are not enough persons to tell what it costs in NME (now {now} %)"
+    elif rise.low > 0:
         change = f"it costs {number(rise.estimate * 100, 2)} points of NME (now {now} %)"
     elif rise.high < 0:
         change = f"its NME is {number(-rise.estimate * 100, 2)} points lower ({now} %)"
@@ -173,11 +175,9 @@ def _not_passed(verdicts: Sequence[Verdict]) -> list[tuple[Verdict, Check]]:
 def _failed(verdict: Verdict, check: Check) -> str:
     words, unit, digits = _FIGURES[check.name]
     found = f"{number(check.value, digits)} {unit}" if check.value is not None else "no figure"
-    interval = (
-        f" [{number(check.low, digits)}, {number(check.high, digits)}]"
-        if check.low is not None and check.high is not None
-        else ""
-    )
+    interval = f" ({check.reason})" if check.reason else ""
+    if check.low is not None and check.high is not None and math.isfinite(check.low):
+        interval = f" [{number(check.low, digits)}, {number(check.high, digits)}]"
     limit = f"{check.limit:g} {unit}"
     return f"{verdict.variant}, {check.status}: {words} {found}{interval}, limit {limit}."
 
