@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from landmint.runtime.errors import LandmintError
+from landmint.train import checkpoint
 from landmint.train.checkpoint import load_checkpoint, save_checkpoint
 
 CPU = torch.device("cpu")
@@ -31,10 +33,39 @@ def test_the_message_names_what_differs(tmp_path: Path) -> None:
     assert "and 3 more" in str(error.value)
 
 
-def test_another_schema_is_refused(tmp_path: Path) -> None:
-    torch.save({"schema": 99, "identity": {}, "state": {}}, tmp_path / "last.pt")
+def test_another_schema_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "SCHEMA", 99)
+    save_checkpoint(tmp_path / "last.pt", {}, {})
+    monkeypatch.undo()
     with pytest.raises(LandmintError, match="schema 99"):
         load_checkpoint(tmp_path / "last.pt", {}, CPU)
+
+
+def test_a_flipped_bit_is_found_before_torch_reads_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, {"seed": 1}, {"weights": {"a": torch.arange(1000.0)}})
+    whole = path.read_bytes()
+    loads: list[object] = []
+    monkeypatch.setattr(torch, "load", lambda *arguments, **options: loads.append(arguments))
+    for position in np.linspace(0, len(whole) - 1, 60).astype(int).tolist():
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        with pytest.raises(LandmintError, match="no checkpoint that can be resumed") as error:
+            load_checkpoint(path, {"seed": 1}, CPU)
+        assert "damaged" in error.value.reason and "starts anew" in error.value.remedy
+    assert not loads
+
+
+@pytest.mark.parametrize("kept", [0, 10, -1])
+def test_a_truncated_checkpoint_is_refused(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, {}, {"step": 1})
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(LandmintError, match="no checkpoint that can be resumed"):
+        load_checkpoint(path, {}, CPU)
 
 
 def test_a_failed_write_leaves_the_old_checkpoint(

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import hashlib
 import os
 import signal
 import struct
@@ -265,8 +266,10 @@ def test_a_checkpoint_that_runs_code_is_refused(sets: Sets, tmp_path: Path) -> N
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return os.system, (f"touch {tmp_path}/ran",)
 
-    torch.save({"schema": 1, "identity": {}, "state": Evil()}, tmp_path / "last.pt")
-    with pytest.raises(LandmintError, match="no checkpoint"):
+    path = tmp_path / "last.pt"
+    torch.save({"schema": 1, "identity": {}, "state": Evil()}, path)
+    path.write_bytes(path.read_bytes() + hashlib.sha256(path.read_bytes()).digest())
+    with pytest.raises(LandmintError, match="Weights only load failed"):
         run(sets, tmp_path)
     assert not (tmp_path / "ran").exists()
 

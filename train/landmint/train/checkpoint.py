@@ -1,8 +1,12 @@
 """The state of an interrupted run, on disk: written whole or not at all, never unpickled.
 
-Not the trained network: that is `model.safetensors`, by `landmint.train.models.save_model`.
+The file is what `torch.save` writes, and behind that the sha256 of it: a damaged one is refused
+before torch reads it. Not the trained network: that is `model.safetensors`, by
+`landmint.train.models.save_model`.
 """
 
+import hashlib
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +14,10 @@ from typing import Any
 import torch
 
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.files import atomic_path
+from landmint.runtime.files import atomic_path, sha256_file
 
 SCHEMA = 1
+_DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 def save_checkpoint(path: Path, identity: Mapping[str, Any], state: Mapping[str, Any]) -> None:
@@ -30,6 +35,9 @@ def save_checkpoint(path: Path, identity: Mapping[str, Any], state: Mapping[str,
     try:
         with atomic_path(path) as fresh:
             torch.save(content, fresh)
+            digest = bytes.fromhex(sha256_file(fresh))
+            with fresh.open("ab") as file:
+                file.write(digest)
     except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
         raise LandmintError(
             f"cannot write the checkpoint {path}",
@@ -44,22 +52,19 @@ def load_checkpoint(
     """The state that an interrupted run left; None if there is none.
 
     Raises:
-        LandmintError: the file is no whole checkpoint, or one of another run.
+        LandmintError: the file is damaged, no checkpoint, or one of another run.
     """
     if not path.exists():
         return None
+    saved = _undamaged(path)
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = torch.load(io.BytesIO(saved), map_location=device, weights_only=True)
         schema, found, state = content["schema"], content["identity"], content["state"]
         if schema != SCHEMA:
             raise ValueError(f"it has schema {schema}, this landmint reads {SCHEMA}")
     except Exception as error:  # torch raises half a dozen types for a broken archive
         first = (str(error).splitlines() or [""])[0]
-        raise LandmintError(
-            f"{path} is no checkpoint that can be resumed",
-            reason=f"{type(error).__name__}: {first[:200]}",
-            remedy="delete it; training then starts anew",
-        ) from None
+        raise _not_resumable(path, f"{type(error).__name__}: {first[:200]}") from None
     differing = sorted(
         key for key in found.keys() | identity.keys() if found.get(key) != identity.get(key)
     )
@@ -75,6 +80,27 @@ def load_checkpoint(
         )
     resumed: dict[str, Any] = state
     return resumed
+
+
+def _undamaged(path: Path) -> bytes:
+    """The bytes of a checkpoint without the digest behind them.
+
+    Raises:
+        LandmintError: they do not have that digest.
+    """
+    content = path.read_bytes()
+    saved, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
+    if hashlib.sha256(saved).digest() != digest:
+        raise _not_resumable(path, "its content does not match its sha256: the file is damaged")
+    return saved
+
+
+def _not_resumable(path: Path, reason: str) -> LandmintError:
+    return LandmintError(
+        f"{path} is no checkpoint that can be resumed",
+        reason=reason,
+        remedy="delete it; training then starts anew",
+    )
 
 
 def _brief(value: Any) -> str:
