@@ -162,6 +162,41 @@ def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
         load_recipe(tmp_path / "no.toml")
 
 
+@pytest.mark.parametrize(
+    ("tables", "formats"),
+    [
+        ("", ("onnx", "openvino", "tflite", "tensorrt")),
+        ('[export]\nformats = ["onnx"]', ("onnx",)),
+        ('[export]\nformats = ["tflite"]\n[quantize]\nsize = 9', ("tflite",)),
+        ('[export]\nformats = ["tflite"]\n[quantize]\nformats = ["tensorrt"]', ("tensorrt",)),
+    ],
+)
+def test_int8_is_made_in_the_formats_that_are_exported(
+    tables: str, formats: tuple[str, ...], tmp_path: Path
+) -> None:
+    recipe = load_recipe(_write(tmp_path, f"{SOUND}\n{tables}\n"))
+    assert recipe.quantize.formats == formats
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        (
+            '[export]\nformats = ["onnx"]\n[quantize]\nformats = ["onnx", "tflite"]',
+            "quantize.formats: tflite/int8 is made from tflite/float32; add tflite to",
+        ),
+        (
+            '[export]\nformats = ["tflite"]\n[quantize]\nexplain = true',
+            "quantize.explain: layers are explained in the ONNX INT8 graph; add onnx to",
+        ),
+    ],
+    ids=["without its float form", "explained without onnx"],
+)
+def test_int8_that_cannot_be_made_is_refused(tables: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(LandmintError, match=said.replace(".", r"\.")):
+        load_recipe(_write(tmp_path, f"{SOUND}\n{tables}\n"))
+
+
 def test_other_faces_may_be_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     recipe = load_recipe(_write(tmp_path, SOUND)).with_faces(Path("mine"))

@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 from landmint.export.config import ExportConfig
 from landmint.pipeline.measure_config import GateConfig, MeasureConfig
 from landmint.pipeline.toml_lines import Key, key_lines, line_of
-from landmint.quantize.config import QatConfig, QuantizeConfig
+from landmint.quantize.config import FROM_ONNX, Format, QatConfig, QuantizeConfig
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import MARKUPS
 from landmint.train.config import DistillConfig, LossConfig, SelfTrainingConfig
@@ -117,6 +117,7 @@ def load_recipe(path: Path) -> Recipe:
     raw = _parse(path, text)
     raw.setdefault("name", path.stem)
     _inherit_markup(raw)
+    _inherit_formats(raw)
     try:
         # By way of JSON, since there strict means: "128" is no number, but a list is a tuple.
         recipe = Recipe.model_validate_json(json.dumps(raw, default=str), strict=True)
@@ -217,6 +218,15 @@ def _inherit_markup(raw: dict[str, Any]) -> None:
             unlabelled.setdefault("markup", faces["markup"])
 
 
+def _inherit_formats(raw: dict[str, Any]) -> None:
+    """INT8 is made in the formats that are exported unless the recipe says otherwise."""
+    match raw.get("export"):
+        case {"formats": list() as formats} if all(name in get_args(Format) for name in formats):
+            quantize = raw.setdefault("quantize", {})
+            if isinstance(quantize, dict):
+                quantize.setdefault("formats", formats)
+
+
 def _models(raw: Mapping[str, Any]) -> dict[Key, dict[str, Any]]:
     """The [teacher.model] and [student.model] tables that are there."""
     found: dict[Key, dict[str, Any]] = {}
@@ -249,6 +259,7 @@ def _cross_problems(recipe: Recipe) -> Iterator[Problem]:
             ("student", "model", "markup"),
             f"is {student.markup}, but the faces have markup {recipe.faces.markup}",
         )
+    yield from _format_problems(recipe)
     if recipe.teacher is None:
         return
     teacher = recipe.teacher.model
@@ -265,6 +276,18 @@ def _cross_problems(recipe: Recipe) -> Iterator[Problem]:
                 f"is {_toml(ours)}, but the teacher's is {_toml(theirs)}; "
                 "both must see the same crop",
             )
+
+
+def _format_problems(recipe: Recipe) -> Iterator[Problem]:
+    """INT8 forms whose float form is not exported."""
+    quantize = recipe.quantize
+    for name in quantize.formats:
+        if name not in (*recipe.export.formats, *FROM_ONNX):
+            fact = f"{name}/int8 is made from {name}/float32; add {name} to export.formats"
+            yield Problem(("quantize", "formats"), fact)
+    if quantize.explain and "onnx" not in quantize.formats:
+        fact = "layers are explained in the ONNX INT8 graph; add onnx to quantize.formats"
+        yield Problem(("quantize", "explain"), fact)
 
 
 def _problem(detail: ErrorDetails) -> Problem:
