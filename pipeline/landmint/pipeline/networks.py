@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from landmint.export.fused_decode import decoder_for
 from landmint.pipeline.recipe import (
     NetworkRecipe,
     Problem,
@@ -98,6 +99,11 @@ def _problems(recipe: Recipe) -> Iterator[Problem]:
             yield Problem((role, section), _one_line(error))
     if recipe.self_training is not None and "student" in built:
         yield from _self_training_problems(recipe.student, built["student"][0], recipe)
+    if recipe.export.fuse_decode and "student" in built:
+        try:
+            decoder_for(built["student"][0].contract)
+        except LandmintError as error:
+            yield Problem(("export", "fuse_decode"), _one_line(error))
     if recipe.teacher is not None and len(built) == 2:
         (teacher, _), (student, task) = built["teacher"], built["student"]
         try:

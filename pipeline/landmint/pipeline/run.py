@@ -134,9 +134,11 @@ class Run:
         """Refuse before any work what would fail after hours of it.
 
         Raises:
-            LandmintError: the faces are not there, or networks do not fit each other.
+            LandmintError: the faces are not there, too few or not apart, or networks do not fit
+                each other.
         """
         from landmint.pipeline.networks import check_networks, starting_model
+        from landmint.pipeline.recipe_faces import check_recipe_faces
 
         root = self.faces_config.root
         if self.recipe.faces.kind != "synthetic" and not root.is_dir():
@@ -152,6 +154,7 @@ class Run:
                 reason="there is no such folder",
                 remedy="correct self_training.faces.root in the recipe",
             )
+        check_recipe_faces(self.recipe, self.faces_config)
         check_networks(self.recipe)
         for network in (self.recipe.teacher, self.recipe.student):
             if network and network.start:

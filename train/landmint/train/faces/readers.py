@@ -169,12 +169,21 @@ def load_faces(config: FacesConfig, split: Split, base: Path) -> FaceSet:
         LandmintError: the data set is missing, malformed or names a face twice; with the file
             and line.
     """
+    faces = read_faces(config, split, base)
+    return face_set(config.markup, faces, f"{config.kind}:{config.root.as_posix()}/{split}")
+
+
+def read_faces(config: FacesConfig, split: Split, base: Path) -> Sequence[Face]:
+    """The faces of one split in the order of their names, their images unread.
+
+    Raises:
+        LandmintError: as `load_faces`.
+    """
     faces = sorted((row() for row in find_rows(config, split, base)), key=lambda face: face.name)
     for one, other in pairwise(faces):
         if one.name == other.name:
             raise named_twice(one)
-    chosen = spread(faces, config.limits.get(split))
-    return face_set(config.markup, chosen, f"{config.kind}:{config.root.as_posix()}/{split}")
+    return spread(faces, config.limits.get(split))
 
 
 def spread(items: Sequence[_Item], limit: int | None) -> Sequence[_Item]:
