@@ -9,7 +9,7 @@ as a whole. Nothing is measured here; runs without measurements are named and le
 import argparse
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from landmint.pipeline.report.text import (
     one_line,
     percent,
 )
+from landmint.pipeline.summaries import training_figures
 from landmint.pipeline.truth import TRUTH_FILE, read_truth
 from landmint.runtime.accuracy import Truth
 from landmint.runtime.bundle import Bundle, Manifest
@@ -42,6 +43,8 @@ _FIGURES = ("NME, %", "NME rise, points", "moved, %", "latency, ms", "size, MiB"
 class RunResult:
     """What one run says."""
 
+    folder: Path
+    """The run's."""
     manifest: Manifest
     """Of the bundle that was measured."""
     truth: Truth
@@ -99,7 +102,7 @@ def read_runs(folder: Path) -> Iterator[RunResult]:
         truth = read_truth(run / "measurements" / TRUTH_FILE)
         measurements = read_measurements(run / "measurements")
         manifest = Bundle.open(run / "bundle", verify=False).manifest
-        yield RunResult(manifest, truth, summarise_run(measurements, truth))
+        yield RunResult(run, manifest, truth, summarise_run(measurements, truth))
     if not found:
         raise LandmintError(
             f"{folder} holds no measured run", remedy="landmint run recipes/demo.toml"
@@ -197,13 +200,14 @@ def _facts(result: RunResult) -> str:
     for role in ("teacher", "student"):
         told = result.about.get(role)
         if told:
-            lines.append(f"- {role.capitalize()}: {_training(told)}")
+            figures = training_figures(result.folder / role)
+            lines.append(f"- {role.capitalize()}: {_training(told, figures)}")
     machine = machine_of(result.summaries)
     return "\n".join(lines + ([f"- Machine: {machine}"] if machine else []))
 
 
-def _training(told: dict[str, Any]) -> str:
-    model, figures = told["settings"]["model"], told.get("figures", {})
+def _training(told: dict[str, Any], figures: Mapping[str, float]) -> str:
+    model = told["settings"]["model"]
     trunk = f" on {model['backbone']}" if model.get("backbone") else ""
     parts = [f"{model['name']}{trunk}, {model['input_size']} px"]
     if "epoch" in figures:

@@ -74,7 +74,6 @@ formats = ["onnx"]
 parity_faces = 2
 
 [quantize]
-formats = ["onnx"]
 size = 8
 
 [measure]
@@ -145,7 +144,7 @@ def test_everything_stands_in_the_run(made: Path) -> None:
     assert names == {"torch/float32", "onnx/float32", "onnx/int8"}
     assert not (run / "student" / "lessons").exists()
     assert bundle.manifest.provenance["recipe"] == "tiny"
-    assert bundle.manifest.provenance["teacher"]["figures"]["epoch"] == 2
+    assert bundle.manifest.provenance["teacher"]["settings"]["fit"]["epochs"] == 2
     assert str(made) not in (run / "bundle" / "manifest.json").read_text(encoding="utf-8")
     verdict = json.loads((run / "verdict" / "verdict.json").read_text(encoding="utf-8"))
     assert verdict["exit_code"] == 0
@@ -278,6 +277,64 @@ def test_an_interrupted_training_goes_on_and_ends_with_the_same_weights(
     assert done.exit_code == 0
     found = load_file(student / "model.safetensors")
     assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
+
+
+class Killed(BaseException):
+    """The end of a process, for a test: nothing below `BaseException` handles it."""
+
+
+def _kill_at(point: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kill the run when it shows `point`: a step of a training, or what it begins with."""
+
+    def at(bar: object, done: int, total: int, note: str = "") -> None:
+        if point == f"{done}/{total}":
+            raise Killed
+
+    def step(bar: object, note: str) -> None:
+        if note.startswith(point):
+            raise Killed
+
+    monkeypatch.setattr("landmint.pipeline.progress._Lines.at", at)
+    monkeypatch.setattr("landmint.pipeline.progress._Lines.step", step)
+
+
+def test_a_run_killed_again_and_again_has_the_manifests_of_an_unbroken_one(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = copy / "runs" / "tiny"
+    manifests = [run / name / "manifest.json" for name in ("float-bundle", "bundle")]
+    unbroken = [manifest.read_bytes() for manifest in manifests]
+    for stage in ("student", "float-bundle", "bundle"):
+        shutil.rmtree(run / stage)
+    for point in ("2/6", "5/6", "export to onnx", "quantise to onnx"):
+        _kill_at(point, monkeypatch)
+        with pytest.raises(Killed):
+            _landmint(copy, "run", "tiny.toml")
+        monkeypatch.undo()
+    done = _landmint(copy, "run", "tiny.toml", "--until", "bundle")
+    assert done.exit_code == 0, done.output
+    assert [manifest.read_bytes() for manifest in manifests] == unbroken
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "stage"),
+    [
+        ("a rehearsal", "a performance", "float-bundle"),
+        ("checkpoint_every_steps = 1", "epochs = 3", "float-bundle"),
+        ("epochs = 1", "epochs = 2", "bundle"),
+    ],
+    ids=["about", "epochs of the student", "epochs of QAT"],
+)
+def test_what_a_manifest_says_of_its_origin_is_an_input_of_its_stage(
+    tmp_path: Path, old: str, new: str, stage: str
+) -> None:
+    text = RECIPE.replace("epochs = 2\n", "", 2) + "\n[qat]\nepochs = 1\n"
+    path, settings = tmp_path / "tiny.toml", []
+    for content in (text, text.replace(old, new)):
+        path.write_text(content, encoding="utf-8")
+        stages = Run(load_recipe(path), tmp_path / "run").stages()
+        settings.append({made.name: made.settings for made in stages}[stage])
+    assert settings[0] != settings[1]
 
 
 def test_each_verb_works_alone(copy: Path) -> None:

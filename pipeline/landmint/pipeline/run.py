@@ -47,8 +47,8 @@ REVISIONS: Mapping[str, int] = {
     "student": 1,
     "self-training": 2,
     "qat": 2,
-    "float-bundle": 3,
-    "bundle": 4,
+    "float-bundle": 4,
+    "bundle": 5,
     "measurements": 2,
     "verdict": 2,
     "report": 2,
@@ -130,6 +130,36 @@ class Run:
         text = recipe.file.read_text(encoding="utf-8")
         return {"schema": 1, "name": recipe.name, "about": recipe.about, "recipe": text}
 
+    @property
+    def networks(self) -> dict[str, NetworkRecipe]:
+        """What is trained, by its stage; weights that only adapt to INT8 are not among them."""
+        recipe = self.recipe
+        taught_by = {"teacher": recipe.teacher} if recipe.teacher else {}
+        return {**taught_by, "student": recipe.student, self.trained: recipe.student}
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What a manifest says of where the model comes from, as far as the recipe tells.
+
+        No paths, no times and nothing of this machine: equal recipes say the same everywhere.
+        """
+        recipe = self.recipe
+        said = recipe.model_dump(mode="json", include={"distill", "self_training"})
+        origin = {
+            "recipe": recipe.name,
+            "about": recipe.about,
+            "faces": {"kind": recipe.faces.kind},
+            **{
+                role: {"settings": training_settings(network)}
+                for role, network in self.networks.items()
+            },
+            "distill": said["distill"] if recipe.teacher else None,
+        }
+        if recipe.self_training:
+            del said["self_training"]["faces"]
+            origin["self_training"] = said["self_training"]
+        return origin
+
     def check(self) -> None:
         """Refuse before any work what would fail after hours of it.
 
@@ -170,8 +200,8 @@ class Run:
         # As text: a later pattern counts for less than an earlier one, and digests sort keys.
         limits = json.dumps(said["gate"])
         adapted = ("qat",) if recipe.qat else ()
-        trained = dict.fromkeys(("student", self.trained))
-        everything = ("faces", *taught, *trained, *adapted, "bundle", "measurements", "verdict")
+        adapts = {"qat": recipe.qat.model_dump(mode="json")} if recipe.qat else {}
+        everything = ("faces", *self.networks, *adapted, "bundle", "measurements", "verdict")
         return (
             self._stage("faces", (), self._faces_settings(), self._faces_outcome, resumes=True),
             *(self._teacher_stage(network) for network in [recipe.teacher] if network),
@@ -190,14 +220,14 @@ class Run:
             *(self._qat_stage(qat, taught, lesson) for qat in [recipe.qat] if qat),
             self._stage(
                 "float-bundle",
-                ("faces", self.trained),
-                {"export": said["export"], "tools": converters},
+                ("faces", *self.networks),
+                {"export": said["export"], "origin": self.origin, "tools": converters},
                 _bundle_outcome,
             ),
             self._stage(
                 "bundle",
                 ("faces", "float-bundle", *adapted),
-                {"quantize": quantize_settings(recipe.quantize), "tools": quantizers},
+                {"quantize": quantize_settings(recipe.quantize), **adapts, "tools": quantizers},
                 _bundle_outcome,
             ),
             self._stage(
@@ -205,7 +235,7 @@ class Run:
                 ("faces", "bundle"),
                 {"measure": said["measure"], "machine": _this_machine()},
             ),
-            self._stage("verdict", ("measurements",), {"gate": limits}),
+            self._stage("verdict", ("measurements",), {"gate": limits, "title": recipe.name}),
             self._stage("report", everything, self._about()),
         )
 

@@ -17,8 +17,8 @@ from landmint.pipeline.progress import Bar
 from landmint.pipeline.recipe import Recipe
 from landmint.pipeline.report import write_report
 from landmint.pipeline.report.advice import advise_folder
-from landmint.pipeline.run import WEIGHTS, Run, faces_signature, training_settings
-from landmint.pipeline.summaries import FACES_FILE, training_figures
+from landmint.pipeline.run import WEIGHTS, Run, faces_signature
+from landmint.pipeline.summaries import FACES_FILE
 from landmint.pipeline.training import adapt_network, self_train, train_network
 from landmint.pipeline.verdicts import judge_folder, write_verdicts
 from landmint.quantize.bundle_quantize import quantize_bundle
@@ -113,36 +113,19 @@ def make_float_bundle(run: Run, place: Path, bar: Bar) -> None:
 
 
 def provenance_of(run: Run) -> dict[str, Any]:
-    """Where a run's model comes from, for its manifest: no paths, nothing of this machine."""
-    recipe = run.recipe
-    networks = {"teacher": recipe.teacher, "student": recipe.student, run.trained: recipe.student}
-    faces = {split: run.faces(split) for split in SPLITS}
-    return {
-        "recipe": recipe.name,
-        "about": recipe.about,
-        "faces": {
-            "kind": recipe.faces.kind,
-            **{
-                split: {"faces": len(found.faces), "fingerprint": found.fingerprint}
-                for split, found in faces.items()
-            },
-        },
-        **{
-            role: {
-                "settings": training_settings(network),
-                "figures": training_figures(run.place(role)),
-                "sha256": sha256_file(run.place(role) / WEIGHTS),
-            }
-            for role, network in networks.items()
-            if network
-        },
-        "distill": recipe.distill.model_dump(mode="json") if recipe.teacher else None,
-        **(
-            {"self_training": self_training.model_dump(mode="json", exclude={"faces"})}
-            if (self_training := recipe.self_training)
-            else {}
-        ),
-    }
+    """Where a run's model comes from, for its manifest.
+
+    Only what is the same whenever and wherever the run is made, interrupted or not: wall times and
+    figures of a training stand in its history, beside its weights.
+    """
+    origin = run.origin
+    for role in run.networks:
+        origin[role]["sha256"] = sha256_file(run.place(role) / WEIGHTS)
+    for split in SPLITS:
+        faces = run.faces(split)
+        about = {"faces": len(faces.faces), "fingerprint": faces.fingerprint}
+        origin["faces"][split] = about
+    return origin
 
 
 def make_bundle(run: Run, place: Path, bar: Bar) -> None:
@@ -184,7 +167,6 @@ def export_adapted(
     """
     about = {
         "settings": recipe.qat.model_dump(mode="json") if recipe and recipe.qat else {},
-        "figures": training_figures(weights.parent),
         "sha256": sha256_file(weights),
     }
     config = recipe.export if recipe else ExportConfig()

@@ -61,7 +61,8 @@ class Manifest:
     files: Mapping[str, str] = field(default_factory=dict)
     """Path in the bundle to sha256."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    """Where the model comes from: recipe, data, training, figures."""
+    """Where the model comes from: recipe, data, training; nothing that another run of the same
+    would not say."""
     tools: Mapping[str, str] = field(default_factory=dict)
     """Versions of the libraries that made it."""
     calibration: Mapping[str, Any] | None = None
