@@ -337,6 +337,18 @@ def test_what_a_manifest_says_of_its_origin_is_an_input_of_its_stage(
     assert settings[0] != settings[1]
 
 
+def test_a_verb_that_borrows_faces_leaves_the_description_of_the_run_alone(copy: Path) -> None:
+    description = copy / "runs" / "tiny" / "run.json"
+    before = description.read_bytes()
+    text = RECIPE.replace("a rehearsal", "another recipe")
+    (copy / "tiny.toml").write_text(text, encoding="utf-8")
+    done = _landmint(copy, "data", "check", "--recipe", "tiny.toml")
+    assert done.exit_code == 0, done.output
+    assert description.read_bytes() == before
+    done = _landmint(copy, "report", "runs/tiny")
+    assert "another recipe" not in (copy / "runs/tiny/report.html").read_text(encoding="utf-8")
+
+
 def test_each_verb_works_alone(copy: Path) -> None:
     recipe = ("--recipe", "tiny.toml")
     done = _landmint(copy, "train", "tiny.toml", "--out", "t")

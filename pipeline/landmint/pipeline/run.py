@@ -32,7 +32,9 @@ TEACHERS = "teachers"
 """Folder beside the runs: each teacher under the digest of what it was trained on and how, so that
 recipes which agree on the teacher share it."""
 RUN_FILE = "run.json"
-"""In the run's folder: name, about, recipe (its text) and command (what makes it again)."""
+"""In the run's folder: name, about, recipe (its text) and command (what makes it again) of whoever
+last measured, judged or reported on the run. What only borrows its faces leaves this alone."""
+_DESCRIBED = ("measurements", "verdict", "report")
 WEIGHTS = "model.safetensors"
 
 _LATER: Mapping[str, Mapping[str, Any]] = {
@@ -74,6 +76,7 @@ class Run:
         """
         self.recipe = recipe
         self.folder = folder
+        self.command = ""
 
     @property
     def faces_config(self) -> FacesConfig:
@@ -120,9 +123,17 @@ class Run:
             LandmintError: the recipe cannot work, or a stage failed.
             Interrupted: Ctrl-C.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / RUN_FILE, {**self._about(), "command": again})
+        self.command = again
         run_stages(self.stages(), screen, again, until, self.check)
+
+    def draw_faces(self, screen: Screen) -> None:
+        """Bring the faces alone up to date, for a verb that borrows them.
+
+        Raises:
+            LandmintError: they cannot be drawn or read.
+            Interrupted: Ctrl-C.
+        """
+        run_stages(self.stages(), screen, "the same command", until="faces")
 
     def _about(self) -> dict[str, Any]:
         """What the report says of the run as a whole."""
@@ -251,6 +262,9 @@ class Run:
         def work(where: Path, bar: Bar) -> None:
             from landmint.pipeline.work import WORK
 
+            if name in _DESCRIBED:
+                about = {**self._about(), "command": self.command}
+                write_json(self.folder / RUN_FILE, about)
             WORK[name](self, where, bar)
 
         def own_place(key: str) -> Path:

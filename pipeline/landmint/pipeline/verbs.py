@@ -141,7 +141,7 @@ def _with_faces(recipe: Recipe, screen: Screen) -> Run:
     """The run of a recipe, its synthetic faces drawn."""
     made = Run(recipe, RUNS / recipe.name)
     if recipe.faces.kind == "synthetic":
-        made.bring_up_to_date(screen, "the same command", until="faces")
+        made.draw_faces(screen)
     return made
 
 
