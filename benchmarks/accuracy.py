@@ -1,7 +1,7 @@
 """NME of a run's networks in boxes as exact as the labels', and in boxes as detectors draw them.
 
 For each recipe whose run has its networks: teacher (plain and by flip test) and student in PyTorch,
-on the test faces, inter-ocular. The looser boxes are one draw of a fixed seed. Prints Markdown.
+on the test faces. The looser boxes are one draw of a fixed seed. Prints Markdown.
 
     python benchmarks/accuracy.py recipes/pipnet-mbv3-ytf68.toml recipes/pfld-ytf68.toml
 """
@@ -72,7 +72,7 @@ def _rows(run: Run, known: Set[str]) -> Iterator[list[str]]:
 
 def _row(name: str, box: str, found: Evaluation, exact: float) -> list[str]:
     accuracy = summarise(found.points, found.truth)
-    errors, interval = accuracy.errors["inter_ocular"], accuracy.interval
+    errors, interval = accuracy.main, accuracy.interval
     return [
         name,
         box,

@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def residuals_of(runs: Sequence[Run]) -> tuple[Truth, dict[str, Floats]]:
-    """The labels, and each network's errors (N, L, 2) as shares of the inter-ocular distance.
+    """The labels, and each network's errors (N, L, 2) as shares of the face sizes.
 
     Raises:
         LandmintError: fewer than two networks, or they are not of the same faces.

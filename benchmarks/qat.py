@@ -123,10 +123,11 @@ def main() -> None:
         found = rows(bench, asked.out or Path(work))
     counts = [len(faces.faces) for faces in (bench.train, bench.val, bench.faces)]
     contract = bench.student.contract
+    unit = contract.landmarks.error_unit
     print(
         f"{recipe.name}: {bench.student.config.name}, {contract.input_size} px, box x "
         f"{contract.crop.scale:g}; {recipe.faces.kind} faces: {counts[0]} train, {counts[1]} val, "
-        f"{counts[2]} test; NME over the distance of the outer eye corners, %.\n"
+        f"{counts[2]} test; NME over the {unit}, %.\n"
     )
     columns = ("form", "NME", "over float32", "over INT8", "moved from float32")
     print(markdown_table(columns, found))

@@ -239,11 +239,11 @@ def _figures(summary: VariantSummary) -> list[str]:
 def _more(summary: VariantSummary) -> list[str]:
     accuracy, latency = summary.accuracy, summary.latency
     drift = None if summary.is_reference else summary.drift
-    ocular = accuracy.main if accuracy else None
+    errors = accuracy.main if accuracy else None
     return [
         _bounds(drift.nme_rise, 100, 3) if drift else "",
-        f"{percent(ocular.failure_rate[0.10])} %" if ocular else "",
-        number(ocular.auc[0.10], 3) if ocular else "",
+        f"{percent(errors.failure_rate[0.10])} %" if errors else "",
+        number(errors.auc[0.10], 3) if errors else "",
         percent(accuracy.eyes_nme if accuracy else None),
         milliseconds(latency.p99_ms if latency else None),
         summary.measurement.executed_precision,

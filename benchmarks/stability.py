@@ -1,7 +1,7 @@
 """How much landmarks tremble on a video of a moving synthetic face, with and without the filter.
 
 For each variant of a bundle that runs here: the mean, over frames and landmarks, of how far a
-landmark's error moves from one frame to the next, as a share of the inter-ocular distance. The
+landmark's error moves from one frame to the next, as a share of the face's size. The
 face is followed as `landmint predict` follows it: each frame's landmarks are the next frame's box.
 The mean error stands beside it, with and without the filter, to show what its delay costs.
 
@@ -100,7 +100,7 @@ def _figures(
         )
     truth = np.array([face.points for face in video])
     boxes = np.array([box_of(shape) for shape in truth])
-    sizes = normalisers(truth, boxes, markup, "inter_ocular")
+    sizes = normalisers(truth, boxes, markup, markup.normalisers[0])
     errors = nme_per_image(point_errors(np.array(points), truth), sizes)
     return temporal_jitter(np.array(points), truth, sizes), float(errors.mean())
 

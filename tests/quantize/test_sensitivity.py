@@ -1,5 +1,6 @@
 """The layer that was spoilt on purpose is found, and noise of known size is told right."""
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -16,8 +17,10 @@ from landmint.quantize.sensitivity import (
     layer_sensitivities,
 )
 from landmint.quantize.simulation import Simulation
-from landmint.runtime.contract import Contract
+from landmint.runtime.contract import Contract, Output
+from landmint.runtime.crop import apply_affine, invert_affine
 from landmint.runtime.errors import LandmintError
+from landmint.train.evaluate import crop_faces
 from landmint.train.faces.face import FaceSet
 
 Tensors = NDArray[np.float32]
@@ -29,6 +32,30 @@ def exam(
     module_faces: Callable[..., FaceSet], contract_of: Callable[[str], Contract]
 ) -> Examination:
     return Examination(module_faces("val", 4), contract_of("coordinates"))
+
+
+def test_19_points_are_judged_by_the_box(
+    make_faces: Callable[..., FaceSet], contract_of: Callable[[str], Contract]
+) -> None:
+    """AFLW has profiles, whose outer eye corners may lie on top of each other."""
+    faces = make_faces("profiles", 2)
+    seen = np.ones(19, dtype=bool)
+    profiles = [
+        dataclasses.replace(face, points=np.full((19, 2), 40.0), visible=seen)
+        for face in faces.faces
+    ]
+    profile_faces = dataclasses.replace(faces, markup="19", faces=tuple(profiles))
+    contract = dataclasses.replace(
+        contract_of("coordinates"), markup="19", outputs=(Output("coordinates", (38,)),)
+    )
+    matrices = crop_faces(profile_faces.faces, contract).matrices
+    shifted = np.array([face.points + [3.0, 4.0] for face in profiles])
+    in_crops = np.array(
+        [apply_affine(invert_affine(m), p) for m, p in zip(matrices, shifted, strict=True)]
+    )
+    sizes = [np.sqrt(face.box.w * face.box.h) for face in profiles]
+    found = Examination(profile_faces, contract).nme(in_crops)
+    assert found == pytest.approx(np.mean(5 / np.array(sizes)))
 
 
 @pytest.fixture(scope="module")

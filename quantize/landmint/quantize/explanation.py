@@ -22,7 +22,7 @@ class Cost:
     """What a quantised graph costs against the float graph, on the same faces."""
 
     nme_rise: float
-    """Inter-ocular NME less that of the float graph; a share."""
+    """NME less that of the float graph; a share."""
     drift_px: float
     """Mean distance from the float graph's landmarks on the median face, in pixels of the crop.
 
@@ -102,7 +102,7 @@ class Explanation:
     split: str
     """Name of the split that they are from."""
     float_nme: float
-    """Inter-ocular NME of the float32 ONNX graph on them; a share."""
+    """NME of the float32 ONNX graph on them; a share."""
     built: Cost
     """Of onnx/int8 as ONNX Runtime runs it."""
     simulated: Cost

@@ -22,7 +22,7 @@ class Trial:
     float_layers: tuple[str, ...]
     """Names of the layers; none for plain INT8."""
     nme_rise: Interval
-    """Inter-ocular NME less that of the float student, on the same faces; shares."""
+    """NME less that of the float student, on the same faces; shares."""
     latency_ms: float
     """Warm median."""
     speedup: Interval

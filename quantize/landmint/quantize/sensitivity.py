@@ -17,11 +17,10 @@ from landmint.quantize.drift import Points
 from landmint.quantize.explanation import Cost, Layer
 from landmint.quantize.ranges import Optimise, open_session, run_all
 from landmint.quantize.simulation import Simulation
-from landmint.runtime.accuracy import nme_per_image, normalisers, point_errors
+from landmint.runtime.accuracy import face_sizes, nme_per_image, point_errors
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import apply_affine, normalise
 from landmint.runtime.decode import decode
-from landmint.runtime.markup import get_markup
 from landmint.train.evaluate import crop_faces, truth_of
 from landmint.train.faces.face import FaceSet
 
@@ -45,8 +44,7 @@ class Examination:
         crops = crop_faces(faces.faces, contract)
         self._matrices = crops.matrices
         self.tensors: Tensors = normalise(crops.crops, contract)
-        markup = get_markup(faces.markup)
-        self._sizes = normalisers(self._truth.points, self._truth.boxes, markup, "inter_ocular")
+        self._sizes = face_sizes(self._truth)
 
     def points(self, model: onnx.ModelProto, optimise: Optimise = "all") -> Points:
         """Landmarks (N, L, 2) in crop pixels, as ONNX Runtime finds them."""
@@ -60,7 +58,7 @@ class Examination:
         return self.cost(self.points(model, optimise="float"), reference)
 
     def nme(self, points: Points) -> float:
-        """Inter-ocular NME of landmarks in crop pixels."""
+        """NME of landmarks (N, L, 2) in crop pixels, by the markup's own normaliser."""
         errors = point_errors(apply_affine(self._matrices, points), self._truth.points)
         return float(nme_per_image(errors, self._sizes).mean())
 

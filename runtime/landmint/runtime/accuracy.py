@@ -75,10 +75,7 @@ class Errors:
 
 @dataclass(frozen=True, eq=False)
 class Accuracy:
-    """Everything about one variant's landmarks, by the markup's normaliser unless another is said.
-
-    Inter-ocular for all markups but the 19 points of AFLW.
-    """
+    """Everything about one variant's landmarks; errors by the markup's first normaliser."""
 
     main: Errors
     """By the markup's normaliser."""

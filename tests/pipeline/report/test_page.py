@@ -13,6 +13,7 @@ import pytest
 from landmint.pipeline.report import write_report
 from landmint.pipeline.truth import TRUTH_FILE, read_truth, write_truth
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.files import read_json, write_json
 from landmint.runtime.measurement import read_measurements, write_measurement
 
 _VOID = {"meta", "link", "br", "img", "input", "image"}
@@ -147,6 +148,28 @@ def test_two_persons_and_landmarks_that_are_not_finite(
     html = write_report(folder.parent, tmp_path / "two.html").read_text(encoding="utf-8")
     assert "not enough persons" in html
     assert "landmarks that are not finite" in html or "are no finite numbers" in html
+
+
+def test_19_points_are_shares_of_the_box_in_every_word(
+    make_run: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    folder = make_run(tmp_path / "run") / "measurements"
+    truth = read_truth(folder / TRUTH_FILE)
+    points = truth.points[:, :19].copy()
+    points[0, 11] = points[0, 6]  # a profile: one outer eye corner hides the other
+    write_truth(folder / TRUTH_FILE, dataclasses.replace(truth, markup="19", points=points))
+    for one in read_measurements(folder):
+        if one.points is not None:
+            write_measurement(folder, dataclasses.replace(one, points=one.points[:, :19]))
+    manifest = read_json(folder.parent / "bundle" / "manifest.json")
+    manifest["contract"]["markup"] = "19"
+    for output in manifest["contract"]["outputs"]:
+        output["shape"] = [38]
+    write_json(folder.parent / "bundle" / "manifest.json", manifest)
+    html = write_report(folder.parent, tmp_path / "19.html").read_text(encoding="utf-8")
+    assert "the mean landmark error over the face box&#39;s size" in html
+    for absent in ("eye corners", "inter-ocular", "inter_ocular", "pupil"):
+        assert absent not in html, absent
 
 
 def test_empty_folder_is_refused(tmp_path: Path) -> None:

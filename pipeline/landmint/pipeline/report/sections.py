@@ -31,8 +31,8 @@ def variants(record: RunRecord) -> Section:
     blocks += [
         TableBlock(tables.overview(record)),
         Text(
-            "NME is the mean landmark error over the distance between the outer eye corners. Its "
-            "rise and the landmarks' movement are against the float student as it was trained "
+            f"NME is the mean landmark error over the {record.markup.error_unit}. Its rise and "
+            "the landmarks' movement are against the float student as it was trained "
             "(torch/float32). The dot marks the fastest variant. Brackets are 95 % intervals.",
             note=True,
         ),
@@ -298,8 +298,8 @@ def reading(record: RunRecord) -> Section:
         (
             "NME",
             "mean over faces of the mean landmark distance to the truth, in original image "
-            "pixels, over a size of the face: outer eye corners, pupils, or the root of the box "
-            "area. No face is left out, however wrong.",
+            f"pixels, over the {record.markup.error_unit} where a column names no other size of "
+            "the face. No face is left out, however wrong.",
         ),
         (
             "FR, AUC @ 10 %",
