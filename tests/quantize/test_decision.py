@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnx
@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.config import Calibrator, QuantizeConfig
 from landmint.quantize.decision import (
     Decision,
     bias_shifts,
@@ -21,7 +21,7 @@ from landmint.quantize.decision import (
     read_decision,
     write_decision,
 )
-from landmint.quantize.ranges import run_all
+from landmint.quantize.ranges import observe, outermost, run_all
 from landmint.runtime.errors import LandmintError
 
 Graphs = Callable[[str], onnx.ModelProto]
@@ -59,6 +59,24 @@ def test_it_names_every_tensor_and_every_weight(decision: Decision, graph_of: Gr
     assert set(decision.activations) == {"image", *(n.output[0] for n in graph.node)}
     assert set(decision.weights) == {node.input[1] for node in layers_of(graph)}
     assert decision.dead == ()
+
+
+@pytest.mark.parametrize("calibrator", get_args(Calibrator))
+def test_the_ends_of_the_graph_are_clipped_by_no_rule(
+    calibrator: Calibrator, graph_of: Graphs, tensors: Tensors
+) -> None:
+    model, sizes = graph_of("pip"), np.linspace(0.2, 1, len(tensors), dtype=np.float32)
+    faces = tensors * sizes[:, None, None, None]
+    turned = onnx.helper.make_node("Transpose", ["x"], ["turned"], "turned", perm=[0, 2, 3, 1])
+    model.graph.node.append(turned)
+    model.graph.output.append(onnx.helper.make_tensor_value_info("turned", 1, [1, 8, 8, 68]))
+    model.graph.output.remove(next(end for end in model.graph.output if end.name == "x"))
+    found = decide(model, faces, QuantizeConfig(calibrator=calibrator)).activations
+    extremes = observe(model, faces)
+    for name in ("image", "cls", "x", "turned", "nb_y"):
+        np.testing.assert_allclose(found[name], outermost(extremes[name]), err_msg=name)
+    if calibrator != "min_max":
+        assert found["joined"] != pytest.approx(outermost(extremes["joined"]))
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,23 @@ from types import MappingProxyType
 import numpy as np
 
 from landmint.quantize.config import Calibrator
-from landmint.quantize.ranges import BINS, LEVELS, Doubles, Range, is_dead, outermost
+from landmint.quantize.ranges import (
+    BINS,
+    LEVELS,
+    Doubles,
+    Range,
+    is_dead,
+    nearest_levels,
+    outermost,
+    zero_point,
+)
 
 COUNTING: frozenset[Calibrator] = frozenset({"entropy", "mse"})
 """Calibrators that look at histograms."""
 
 _DEAD: Range = (0.0, 1.0)
-_SHRINKS = np.linspace(0.3, 1.0, 36)
+_SHRINKS = np.arange(128, BINS + 1, 32) / BINS  # 128 bins are the fewest that Migacz tries
+_EMPTY = 1e-9  # for a share of zero, whose logarithm would be infinite
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +68,10 @@ def mse(seen: Seen, coverage: float) -> Range:
 
 
 def _least(seen: Seen, cost: Callable[[Seen, Range], float]) -> Range:
-    """The cheapest range within the outermost, by moving one end after the other, twice."""
+    """The cheapest range within the outermost, by moving one end after the other, twice.
+
+    Each end moves in steps of 32 bins.
+    """
     low, high = outermost(seen.extremes)
     lows, highs = low * _SHRINKS, high * _SHRINKS
     for _ in range(2):
@@ -67,43 +80,59 @@ def _least(seen: Seen, cost: Callable[[Seen, Range], float]) -> Range:
     return low, high
 
 
-def _square_error(seen: Seen, found: Range) -> float:
-    low, high = found
-    step = (high - low) / (LEVELS - 1)
-    zero = np.rint(-low / step)
+def _square_error(seen: Seen, span: Range) -> float:
+    low, high = span
     values = seen.centres
-    levels = np.clip(np.rint(values / step) + zero, 0, LEVELS - 1)
-    return float(seen.counts @ ((levels - zero) * step - values) ** 2)
+    levels = nearest_levels(values, span) - zero_point(span)
+    return float(seen.counts @ (levels * (high - low) / (LEVELS - 1) - values) ** 2)
 
 
 def entropy(seen: Seen, coverage: float) -> Range:
     """The range whose levels keep the distribution best: least Kullback-Leibler divergence.
 
-    Migacz, "8-bit inference with TensorRT" (GTC 2017), for each end by itself. ONNX Runtime's own
-    entropy calibrator takes ranges about zero only.
+    Migacz, "8-bit inference with TensorRT" (GTC 2017, S7310), whose pseudo-code knows magnitudes
+    only; here each end moves by itself, and bins are merged as the levels of the range merge them.
     """
-    return _least(seen, _divergence)
+    return _least(_without_zeros(seen), _divergence)
 
 
-def _divergence(seen: Seen, found: Range) -> float:
-    """Of the values from what their levels tell; what lies outside counts at the ends."""
-    low, high = found
+def _without_zeros(seen: Seen) -> Seen:
+    """The same tensor with as many values in the bin of zero as in the bins beside it.
+
+    Every range has a level that is exactly zero: the zeros of a ReLU lose nothing in any of them.
+    `_divergence` would share them among all bins of that level, and count that as a loss so great
+    that the range shrinks until the level is one bin. NVIDIA's calibrators, too, give the first
+    bin of their magnitudes what the second has.
+    """
+    (zero,) = np.flatnonzero(np.histogram(np.float32(0), BINS, outermost(seen.extremes))[0])
+    beside = [i for i in (zero - 1, zero + 1) if 0 <= i < BINS]
+    counts = seen.counts.copy()
+    counts[zero] = counts[beside].mean()
+    return Seen(seen.extremes, counts)
+
+
+def _divergence(seen: Seen, span: Range) -> float:
+    """Of the values (P) from what their levels tell of them (Q).
+
+    What lies outside counts in P, in the last bin at its end, and not in Q: that is the price of
+    saturation. A level's values are shared evenly among those of its bins that hold any.
+    """
+    low, high = span
     centres = seen.centres
     inside = (centres >= low) & (centres <= high)
-    counts = seen.counts[inside].copy()
-    if counts.sum() == 0:
+    kept = seen.counts[inside]
+    if kept.sum() == 0:
         return float("inf")
-    plain = counts.copy()
-    counts[0] += seen.counts[centres < low].sum()
-    counts[-1] += seen.counts[centres > high].sum()
-    level = np.minimum(np.arange(len(counts)) * LEVELS // len(counts), LEVELS - 1)
-    filled = plain > 0
-    mass = np.bincount(level, plain, LEVELS)
-    share = np.bincount(level, filled, LEVELS)
-    spread = np.where(filled, (mass / np.maximum(share, 1))[level], 0.0)
-    p, q = counts / counts.sum(), spread / spread.sum()
-    known = p > 0
-    return float(np.sum(p[known] * np.log(p[known] / np.maximum(q[known], 1e-9))))
+    saturated = kept.copy()
+    saturated[0] += seen.counts[centres < low].sum()
+    saturated[-1] += seen.counts[centres > high].sum()
+    level = nearest_levels(centres[inside], span)
+    mass = np.bincount(level, kept, LEVELS)
+    bins = np.bincount(level, kept > 0, LEVELS)
+    merged = np.where(kept > 0, (mass / np.maximum(bins, 1))[level], 0.0)
+    p, q = saturated / saturated.sum(), merged / merged.sum()
+    some = p > 0
+    return float(np.sum(p[some] * np.log(p[some] / np.maximum(q[some], _EMPTY))))
 
 
 CALIBRATORS: Mapping[Calibrator, Callable[[Seen, float], Range]] = MappingProxyType(

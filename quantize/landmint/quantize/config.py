@@ -33,7 +33,8 @@ class QuantizeConfig(BaseModel):
     """Equal seeds choose equal faces."""
     calibrator: Calibrator = "percentile"
     """How an activation's range is drawn: "min_max", the outermost values of all faces;
-    "percentile", of a share of them; "entropy", least divergence; "mse", least square error."""
+    "percentile", of a share of them; "entropy", least divergence; "mse", least square error. The
+    graph's input and outputs have "min_max" always."""
     coverage: float = Field(default=0.9, gt=0.5, le=1)
     """Percentile: the share of the faces whose extremes are spanned; the rest saturates."""
     bias_correction: bool = False

@@ -14,9 +14,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
-from landmint.export.graphs import WEIGHTED, Wiring, output_axis
+from landmint.export.graphs import SHAPERS, WEIGHTED, Wiring, output_axis
 from landmint.quantize.calibrators import COUNTING, Seen, settle
-from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.config import Calibrator, QuantizeConfig
 from landmint.quantize.equalise import Factors, equalise, equalising
 from landmint.quantize.integer_friendly import bounded
 from landmint.quantize.ranges import (
@@ -106,8 +106,10 @@ def decide(
     weights = weight_tops(model.graph)
     extremes = observe(model, tensors, faces)
     counts = histograms(model, tensors, extremes) if config.calibrator in COUNTING else {}
+    rules: dict[str, Calibrator] = dict.fromkeys(extremes, config.calibrator)
+    rules |= dict.fromkeys(_unclipped(model.graph), "min_max")
     activations = {
-        name: settle(Seen(ends, counts.get(name, np.empty(0))), config.calibrator, config.coverage)
+        name: settle(Seen(ends, counts.get(name, np.empty(0))), rules[name], config.coverage)
         for name, ends in extremes.items()
     }
     dead = [name for name, ends in extremes.items() if is_dead(outermost(ends))]
@@ -126,6 +128,19 @@ def decide(
         },
         tuple(dead),
     )
+
+
+def _unclipped(graph: onnx.GraphProto) -> set[str]:
+    """The graph's input and outputs, and the tensors that a reshape alone makes an output of.
+
+    Each keeps the outermost values of all faces under every rule: what is clipped at the input is
+    lost to all layers, and landmarks are read from the greatest values of the outputs.
+    """
+    names = {value.name for value in (*graph.input, *graph.output)}
+    for node in reversed(graph.node):
+        if node.op_type in SHAPERS and node.output[0] in names:
+            names.add(node.input[0])
+    return names
 
 
 def layers_of(graph: onnx.GraphProto) -> list[NodeProto]:

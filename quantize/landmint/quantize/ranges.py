@@ -150,6 +150,13 @@ def zero_point(found: Range) -> int:
     return int(np.clip(np.rint(-low * (LEVELS - 1) / (high - low)), 0, LEVELS - 1))
 
 
+def nearest_levels(values: Doubles, span: Range) -> NDArray[np.intp]:
+    """The uint8 level of each value."""
+    low, high = span
+    steps = np.rint(values * (LEVELS - 1) / (high - low)).astype(np.intp)
+    return np.clip(steps + zero_point(span), 0, LEVELS - 1)
+
+
 def weight_scales(values: NDArray[np.float32], axis: int) -> Doubles:
     """Per output channel the step of symmetric levels -127..127; 1 for a channel of zeros."""
     others = tuple(i for i in range(values.ndim) if i != axis)
