@@ -1,6 +1,7 @@
-"""The contract suite of the engines: each runs one tiny network and must give numpy's answer.
+"""The contract suite of the engines: each runs a tiny network and must give numpy's answer.
 
-The network: heatmaps = relu(conv 8x8 stride 8).
+A `Network` is what numpy computes; a `Case` writes it in the format of one engine. A network has
+one output of any head.
 
 An engine whose library or converter this machine lacks is reported as not measured.
 """
@@ -9,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,18 @@ from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.markup import get_markup
 
 SIZE, CELLS, POINTS = 32, 4, 68
+Floats32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Network:
+    """One tiny network."""
+
+    contract: Contract
+    answer: Callable[[Floats32], Floats32]
+    """Its output, channels first, of an input (1, 3, S, S)."""
+
+
 CONTRACT = Contract(
     markup="68",
     input_size=SIZE,
@@ -39,8 +52,7 @@ CONTRACT = Contract(
     outputs=(Output("heatmaps", (POINTS, CELLS, CELLS)),),
 )
 WEIGHTS = (np.random.default_rng(0).standard_normal((POINTS, 3, 8, 8)) * 0.05).astype(np.float32)
-
-Floats32 = NDArray[np.float32]
+MATRIX = np.random.default_rng(0).normal(0, 0.01, (3 * SIZE**2, 2 * POINTS)).astype(np.float32)
 
 
 def face(seed: int = 1) -> Floats32:
@@ -49,31 +61,64 @@ def face(seed: int = 1) -> Floats32:
     return rng.uniform(-1, 1, (1, 3, SIZE, SIZE)).astype(np.float32)
 
 
-def answer(tensor: Floats32) -> Floats32:
-    """The network's heatmaps (1, L, 4, 4)."""
+def heatmaps_of(tensor: Floats32) -> Floats32:
+    """Heatmaps (1, L, 4, 4): ReLU of a convolution of 8 x 8 with stride 8."""
     patches = tensor.reshape(3, CELLS, 8, CELLS, 8).transpose(1, 3, 0, 2, 4)
     values = np.einsum("ijcyx,lcyx->lij", patches, WEIGHTS)
     heatmaps: Floats32 = np.maximum(values, 0)[None].astype(np.float32)
     return heatmaps
 
 
+def coordinates_of(tensor: Floats32) -> Floats32:
+    """Coordinates (1, 2 L): a matrix product of all pixels."""
+    coordinates: Floats32 = tensor.reshape(1, -1) @ MATRIX
+    return coordinates
+
+
+HEATMAPS = Network(CONTRACT, heatmaps_of)
+COORDINATES = Network(
+    replace(CONTRACT, head=Head("coordinates"), outputs=(Output("coordinates", (2 * POINTS,)),)),
+    coordinates_of,
+)
+
+
 def write_onnx(folder: Path) -> Path:
+    from onnx import helper
+
+    nodes = [
+        helper.make_node("Conv", ["image", "weights"], ["c"], strides=[8, 8]),
+        helper.make_node("Relu", ["c"], ["heatmaps"]),
+    ]
+    return _write_onnx(folder / "tiny.onnx", nodes, HEATMAPS, WEIGHTS)
+
+
+def write_coordinates_onnx(folder: Path) -> Path:
+    from onnx import helper
+
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["pixels"]),
+        helper.make_node("MatMul", ["pixels", "weights"], ["coordinates"]),
+    ]
+    return _write_onnx(folder / "coordinates.onnx", nodes, COORDINATES, MATRIX)
+
+
+def _write_onnx(path: Path, nodes: Sequence[Any], network: Network, weights: Floats32) -> Path:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
+    def tensor(name: str, shape: tuple[int, ...]) -> Any:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
     graph = helper.make_graph(
-        [
-            helper.make_node("Conv", ["image", "weights"], ["c"], strides=[8, 8]),
-            helper.make_node("Relu", ["c"], ["heatmaps"]),
-        ],
+        nodes,
         "tiny",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, SIZE, SIZE])],
-        [helper.make_tensor_value_info("heatmaps", TensorProto.FLOAT, [1, POINTS, CELLS, CELLS])],
-        [numpy_helper.from_array(WEIGHTS, "weights")],
+        [tensor("image", network.contract.input_shape)],
+        [tensor(output.name, (1, *output.shape)) for output in network.contract.outputs],
+        [numpy_helper.from_array(weights, "weights")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    onnx.save(model, folder / "tiny.onnx")
-    return folder / "tiny.onnx"
+    onnx.save(model, path)
+    return path
 
 
 def write_int8_onnx(folder: Path) -> Path:
@@ -88,7 +133,15 @@ def write_int8_onnx(folder: Path) -> Path:
 
     target = folder / "int8.onnx"
     source = write_onnx(folder)
-    quantize_static(source, target, Faces(), quant_format=QuantFormat.QDQ, per_channel=True)
+    # Weights of 7 bits: with 8, processors without VNNI overflow.
+    quantize_static(
+        source,
+        target,
+        Faces(),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        reduce_range=True,
+    )
     return target
 
 
@@ -134,20 +187,41 @@ def _write_tflite(path: Path, int8: bool) -> Path:
 
 @dataclass(frozen=True)
 class Case:
+    """One format of one engine."""
+
     engine: str
+    """Its name in the registry."""
     write: Callable[[Path], Path]
+    """Writes `network` into a folder and returns the file."""
     precision: str
+    """What the session must say that it ran in."""
     layout: Layout = "NCHW"
+    """Of the file's input, and of outputs of rank 4."""
     tolerance: float = 1e-5
+    """How far the output may be from numpy's."""
+    network: Network = HEATMAPS
+    """What the file computes."""
+    times_operators: bool = True
+    """Whether the library tells how long each operator takes."""
 
 
 CASES = {
     "onnxruntime": Case("onnxruntime", write_onnx, "f32"),
     "onnxruntime-int8": Case("onnxruntime", write_int8_onnx, "u8", tolerance=0.05),
+    "onnxruntime-coordinates": Case(
+        "onnxruntime", write_coordinates_onnx, "f32", network=COORDINATES
+    ),
     "openvino": Case("openvino", write_openvino, "f32", tolerance=2e-3),
-    "litert": Case("litert", write_tflite, "f32 (XNNPACK, 1 partition)", "NHWC"),
+    "litert": Case(
+        "litert", write_tflite, "f32 (XNNPACK, 1 partition)", "NHWC", times_operators=False
+    ),
     "litert-int8": Case(
-        "litert", write_int8_tflite, "i8 (XNNPACK, 1 partition)", "NHWC", tolerance=0.05
+        "litert",
+        write_int8_tflite,
+        "i8 (XNNPACK, 1 partition)",
+        "NHWC",
+        tolerance=0.05,
+        times_operators=False,
     ),
 }
 
@@ -160,11 +234,13 @@ class Loaded:
     session: EngineSession
 
     def run(self, tensor: Floats32) -> Floats32:
-        """Heatmaps, channels first, of a channels-first input."""
+        """The output, channels first, of a channels-first input."""
         if self.case.layout == "NHWC":
-            outputs = self.session.run(np.ascontiguousarray(tensor.transpose(0, 2, 3, 1)))
-            return outputs["heatmaps"].transpose(0, 3, 1, 2)
-        return self.session.run(tensor)["heatmaps"]
+            tensor = np.ascontiguousarray(tensor.transpose(0, 2, 3, 1))
+        (output,) = self.session.run(tensor).values()
+        if self.case.layout == "NHWC" and output.ndim == 4:
+            return output.transpose(0, 3, 1, 2)
+        return output
 
 
 @pytest.fixture(
@@ -180,7 +256,7 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         entry = case.write(tmp_path_factory.mktemp(request.param))
     except (NotMeasuredError, ImportError) as error:
         pytest.skip(f"not measured: {error}")
-    contract = CONTRACT.with_layout(case.layout)
+    contract = case.network.contract.with_layout(case.layout)
     return Loaded(case, entry, contract, engine.load(entry, contract, threads=1))
 
 
@@ -189,7 +265,14 @@ def test_gives_the_answer(loaded: Loaded) -> None:
         tensor = face(seed)
         output = loaded.run(tensor)
         assert output.dtype == np.float32
-        np.testing.assert_allclose(output, answer(tensor), atol=loaded.case.tolerance)
+        answer = loaded.case.network.answer(tensor)
+        np.testing.assert_allclose(output, answer, atol=loaded.case.tolerance)
+
+
+def test_calls_the_output_by_its_canonical_name(loaded: Loaded) -> None:
+    tensor = np.zeros(loaded.contract.input_shape, dtype=np.float32)
+    names = [output.name for output in loaded.contract.outputs]
+    assert list(loaded.session.run(tensor)) == names
 
 
 def test_outputs_are_its_own(loaded: Loaded) -> None:
@@ -206,10 +289,11 @@ def test_tells_the_precision_that_ran(loaded: Loaded) -> None:
 
 def test_tells_what_an_inference_consists_of(loaded: Loaded) -> None:
     operators = loaded.session.operators
-    layers = [one for one in operators if "conv" in one.kind.lower()]
+    weighted = "conv", "matmul", "gemm"
+    layers = [one for one in operators if any(word in one.kind.lower() for word in weighted)]
     assert layers
     assert {one.precision for one in layers} == {loaded.case.precision.split()[0]}
-    timed = loaded.case.engine != "litert"
+    timed = loaded.case.times_operators
     assert all((one.ms is not None and one.ms >= 0) == timed for one in operators)
     assert not any(one.place for one in operators)
 
@@ -244,7 +328,7 @@ def test_refuses_another_input_size(loaded: Loaded) -> None:
 
 
 def test_refuses_a_file_without_the_output(loaded: Loaded) -> None:
-    outputs = (Output("cls", (68, 4, 4)), Output("heatmaps", (68, 4, 4)))
+    outputs = (Output("cls", (68, 4, 4)), *loaded.contract.outputs)
     other = replace(loaded.contract, outputs=outputs)
     with pytest.raises(LandmintError, match="has no output 'cls'"):
         load_engine(loaded.case.engine).load(loaded.entry, other, threads=1)

@@ -8,10 +8,10 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from landmint.runtime.crop import Box, box_of
 from landmint.runtime.errors import LandmintError
@@ -23,6 +23,7 @@ from landmint.train.faces.row import (
     found_image,
     malformed,
     sound_box,
+    sound_entry,
     sound_points,
     unreadable,
 )
@@ -42,9 +43,6 @@ class _Annotation(_Boxed):
     keypoints: list[float]
 
 
-_Said = TypeVar("_Said", bound=_Boxed)
-
-
 def read_boxes(config: FacesConfig, split: Split, root: Path) -> Iterator[tuple[Path, Box]]:
     """Image and bbox of every annotation in the JSON files of a split, with landmarks or without.
 
@@ -56,7 +54,7 @@ def read_boxes(config: FacesConfig, split: Split, root: Path) -> Iterator[tuple[
         files = _files(content)
         for number, entry in enumerate(content["annotations"]):
             place = f"{root / name}: annotations[{number}]"
-            said = _said(_Boxed, entry, place)
+            said = sound_entry(_Boxed, entry, place)
             if said.bbox is None:
                 raise malformed(place, "it has no bbox")
             image = _image(said, files, root / config.images, place)
@@ -106,7 +104,7 @@ def _face(
     images: Path,
     least_visible: int,
 ) -> Face:
-    said = _said(_Annotation, entry, place)
+    said = sound_entry(_Annotation, entry, place)
     image = _image(said, files, images, place)
     if len(said.keypoints) % 3:
         raise malformed(place, f"{len(said.keypoints)} keypoint values are no triples x, y, v")
@@ -129,14 +127,6 @@ def _face(
 def _files(content: Mapping[str, list[dict[str, Any]]]) -> dict[Any, Any]:
     """File name by image id."""
     return {image.get("id"): image.get("file_name") for image in content["images"]}
-
-
-def _said(kind: type[_Said], entry: Mapping[str, Any], place: str) -> _Said:
-    try:
-        return kind.model_validate(entry)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise malformed(place, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
 def _image(said: _Boxed, files: Mapping[Any, Any], images: Path, place: str) -> Path:

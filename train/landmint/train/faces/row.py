@@ -6,14 +6,18 @@ stops at the first, `check_data` reports them all.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ValidationError
 
 from landmint.runtime.crop import Box, Floats
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
 from landmint.train.faces.face import Face
+
+_Entry = TypeVar("_Entry", bound=BaseModel)
 
 Row = Callable[[], Face]
 """One annotation: gives its face, or raises a LandmintError that names the file and the place."""
@@ -45,6 +49,20 @@ def require_markup(markup: str, needed: str, what: str) -> None:
             reason=f"its faces have {get_markup(needed).points} points",
             remedy=f'set markup = "{needed}"',
         )
+
+
+def sound_entry(model: type[_Entry], entry: object, place: str) -> _Entry:
+    """What a JSON file says of one face, with the keys and types of a pydantic model.
+
+    Raises:
+        LandmintError: a key is missing, or a value has another type.
+    """
+    try:
+        return model.model_validate(entry)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise malformed(place, f"{key}: {first['msg']}".removeprefix(": ")) from None
 
 
 def sound_points(values: ArrayLike, count: int, place: str) -> Floats:

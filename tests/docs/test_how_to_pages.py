@@ -1,0 +1,105 @@
+"""The how-to pages, followed to the letter in one copy of the tree, pass what they name.
+
+A page says where a block of code belongs in the line above it: "`PATH`, a new file:", "`PATH`,
+above `NAME`:" or "`PATH`, in `NAME`:", where NAME is a literal dict or tuple of the file.
+"""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("adding-a-dataset", "adding-a-student", "adding-an-engine")
+ROOMS = ("train", "export", "quantize", "runtime", "targets", "pipeline")
+PLACED = re.compile(
+    r"^`(?P<path>[^`\n]+)`, (?P<how>a new file|above|in)(?: `(?P<name>\w+)`)?:\n\n"
+    r"```\w+\n(?P<code>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+
+pytestmark = pytest.mark.slow
+
+
+def _follow(page: Path, tree: Path) -> None:
+    """Put every block of a page where it says."""
+    for block in PLACED.finditer(page.read_text(encoding="utf-8")):
+        path, code = tree / block["path"], block["code"]
+        if block["how"] == "a new file":
+            assert not path.exists(), f"{page.name}: {block['path']} is not new"
+            path.write_text(code, encoding="utf-8")
+            continue
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        statement, last = _literal(path, block["name"])
+        if block["how"] == "above":
+            lines[statement.lineno - 1 : statement.lineno - 1] = [code, "\n\n"]
+        else:
+            indent = re.match(r" *", lines[last.lineno - 1])
+            assert indent
+            lines[last.end_lineno : last.end_lineno] = [indent[0] + code]
+        path.write_text("".join(lines), encoding="utf-8")
+
+
+def _literal(path: Path, name: str) -> tuple[ast.stmt, ast.expr]:
+    """The statement that assigns a dict or tuple to `name`, and its last entry."""
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=target)], value=value):
+                pass
+            case ast.AnnAssign(target=ast.Name(id=target), value=ast.expr() as value):
+                pass
+            case _:
+                continue
+        if target == name:
+            literal = value.args[0] if isinstance(value, ast.Call) else value
+            assert isinstance(literal, ast.Dict | ast.Tuple)
+            entries = literal.values if isinstance(literal, ast.Dict) else literal.elts
+            return statement, entries[-1]
+    raise AssertionError(f"{path} assigns no {name}")
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the repository in which all three pages have been followed."""
+    tree = tmp_path_factory.mktemp("followed")
+    unwanted = shutil.ignore_patterns("__pycache__", "*.safetensors", "*.jpg")
+    for name in (*ROOMS, "tests", "benchmarks", "recipes"):
+        shutil.copytree(ROOT / name, tree / name, ignore=unwanted)
+    shutil.copy(ROOT / "pyproject.toml", tree)
+    for page in PAGES:
+        _follow(ROOT / f"docs/{page}.md", tree)
+    return tree
+
+
+def _run(tree: Path, *command: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(tree / room) for room in ROOMS)}
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_suite_that_a_page_names_passes(page: str, tree: Path) -> None:
+    text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
+    (arguments,) = re.findall(r"^pytest (.*)$", text, re.MULTILINE)
+    words = re.findall(r'"([^"]*)"|(\S+)', arguments)
+    _run(tree, sys.executable, "-m", "pytest", "-q", *(a or b for a, b in words))
+
+
+@pytest.mark.parametrize("check", ["ruff check", "ruff format --check", "lint-imports", "mypy"])
+def test_the_checks_pass(check: str, tree: Path) -> None:
+    words = check.split()
+    if check == "mypy":  # of the new files; with what `make check` has cached of all others
+        words += ["--cache-dir", str(ROOT / ".mypy_cache"), *_new_files()]
+    _run(tree, str(Path(sys.executable).with_name(words[0])), *words[1:])
+
+
+def _new_files() -> list[str]:
+    pages = [(ROOT / f"docs/{page}.md").read_text(encoding="utf-8") for page in PAGES]
+    blocks = [block for page in pages for block in PLACED.finditer(page)]
+    new = [block["path"] for block in blocks if block["how"] == "a new file"]
+    return [path for path in new if path.endswith(".py")]
