@@ -78,7 +78,7 @@ def test_without_models_there_is_one_message(ship: Ship, words: list[str]) -> No
     result = _landmint(*words)
     assert result.exit_code == 3
     assert "no model is shipped with this landmint" in result.stderr
-    assert "landmint run recipes/demo.toml" in result.stderr
+    assert "landmint run demo" in result.stderr
     assert not result.stdout
 
 

@@ -66,7 +66,7 @@ def test_photographs_count_before_drawings_then_the_error(ship: Ship) -> None:
 
 def test_without_models_the_remedy_is_said(ship: Ship) -> None:
     assert zoo.shipped() == ()
-    with pytest.raises(NotMeasuredError, match="landmint run recipes/demo.toml"):
+    with pytest.raises(NotMeasuredError, match="landmint run demo"):
         zoo.best()
     with pytest.raises(LandmintError, match="pfld is no file, no folder and no shipped model"):
         zoo.find_model("pfld")

@@ -11,9 +11,9 @@ from typing import Any
 from landmint.export import to_onnx, to_openvino, to_tensorrt, to_tflite
 from landmint.export.bundle_decoded import decoded_twins
 from landmint.export.config import LINT_FILE, ExportConfig, Format
+from landmint.export.finding import write_findings
 from landmint.export.fused_decode import decoder_for
 from landmint.export.lint import EVERY, lint
-from landmint.export.lint.finding import write_findings
 from landmint.export.parity import (
     Crops,
     Tensors,

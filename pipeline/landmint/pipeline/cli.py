@@ -50,9 +50,9 @@ def run(
     from its last checkpoint.
 
     Examples:
-        landmint run recipes/demo.toml
-        landmint run recipes/pfld-ytf68.toml --faces /data/ytf68
-        landmint run recipes/demo.toml --until student
+        landmint run demo
+        landmint run pfld-ytf68 --faces /data/ytf68
+        landmint run demo --until student
     """
     from landmint.pipeline import verbs
 
@@ -73,8 +73,8 @@ def train(
     Run it again to go on from the last checkpoint.
 
     Examples:
-        landmint train recipes/demo.toml --out runs/teacher
-        landmint train recipes/demo.toml --role student --out runs/undistilled
+        landmint train demo --out runs/teacher
+        landmint train demo --role student --out runs/undistilled
     """
     from landmint.pipeline import verbs
 
@@ -93,7 +93,7 @@ def distill(
     """Train a recipe's student with a trained teacher beside it.
 
     Examples:
-        landmint distill recipes/demo.toml --teacher runs/teacher/model.safetensors --out runs/s
+        landmint distill demo --teacher runs/teacher/model.safetensors --out runs/s
     """
     from landmint.pipeline import verbs
 
@@ -196,7 +196,7 @@ def qat(
     come out to `landmint quantize --adapted`.
 
     Examples:
-        landmint qat runs/demo/student/model.safetensors --recipe recipes/demo.toml --out q
+        landmint qat runs/demo/student/model.safetensors --recipe demo --out q
     """
     from landmint.pipeline import verbs
 
@@ -225,7 +225,7 @@ def export(
 
     Examples:
         landmint export pipnet-mbv3 --out bundle
-        landmint export runs/demo/student/model.safetensors --recipe recipes/demo.toml --out b
+        landmint export runs/demo/student/model.safetensors --recipe demo --out b
         landmint export model.safetensors --faces /data/my-300w --out bundle
         landmint export --lint runs/demo/bundle
     """
@@ -270,8 +270,8 @@ def quantize(
     The calibration set may share no image and no person with the test faces.
 
     Examples:
-        landmint quantize bundle --recipe recipes/demo.toml --out int8-bundle
-        landmint quantize bundle --recipe recipes/demo.toml --adapted q/model.safetensors --out b
+        landmint quantize bundle --recipe demo --out int8-bundle
+        landmint quantize bundle --recipe demo --adapted q/model.safetensors --out b
         landmint quantize bundle --faces /data/my-300w --out int8-bundle --explain
         landmint quantize bundle --recipe r.toml --out int8-bundle --fallback-budget 0.05
     """
@@ -296,7 +296,7 @@ def measure(
     A variant that cannot run here is "not measured", with the reason.
 
     Examples:
-        landmint measure runs/demo/bundle --recipe recipes/demo.toml --out measurements
+        landmint measure runs/demo/bundle --recipe demo --out measurements
         landmint measure bundle --faces /data/my-300w --variant tflite/int8 --out m
     """
     from landmint.pipeline import verbs
@@ -317,7 +317,7 @@ def gate(
     """Judge measurements by the limits of a recipe; the exit code is the verdict.
 
     Examples:
-        landmint gate runs/demo/measurements --recipe recipes/demo.toml --out verdict
+        landmint gate runs/demo/measurements --recipe demo --out verdict
     """
     from landmint.pipeline import verbs
 
@@ -393,6 +393,20 @@ def models() -> None:
     from landmint.pipeline import verbs
 
     verbs.models()
+
+
+@verb
+def recipes() -> None:
+    """The recipes that come along: what each is for, and the folder to copy one from.
+
+    Every verb that takes a recipe takes the name of one of these.
+
+    Examples:
+        landmint recipes
+    """
+    from landmint.pipeline.tables import print_recipes
+
+    print_recipes()
 
 
 @verb

@@ -14,7 +14,7 @@ app = typer.Typer(
     name="landmint",
     help="Small facial-landmark models for phones and boards: train a heavy teacher, distil a "
     "student, export and quantise it, measure what was lost.\n\n"
-    "The whole way: landmint run recipes/demo.toml",
+    "The whole way: landmint run demo",
     epilog="Exit codes: 0 pass, 1 latency or size regression, 2 usage or bad input, 3 not "
     "measured, 4 inconclusive, 5 accuracy drift.",
     no_args_is_help=True,
@@ -24,7 +24,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a TOML file.")]
+RecipeFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RECIPE", help="A TOML file, or a shipped recipe; see `landmint recipes`."
+    ),
+]
 RecipeOption = Annotated[
     Path | None,
     typer.Option("--recipe", metavar="RECIPE", help="Take faces and settings from this recipe."),

@@ -56,7 +56,7 @@ def check(
     Examples:
         landmint data check /data/my-300w --person-pattern '^(.+)_'
         landmint data check /data/cofw --kind cofw --markup 29 --test COFW_test_color.mat
-        landmint data check --recipe recipes/pfld-ytf68.toml
+        landmint data check --recipe pfld-ytf68
         landmint data check /data/my-300w --model runs/mine/student/model.safetensors
     """
     from landmint.pipeline import verbs

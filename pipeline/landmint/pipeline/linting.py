@@ -13,8 +13,8 @@ from rich.table import Table
 
 from landmint.export.config import Format
 from landmint.export.embed import find_contract
+from landmint.export.finding import Finding
 from landmint.export.lint import lint
-from landmint.export.lint.finding import Finding
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError
 

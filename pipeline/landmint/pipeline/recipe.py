@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 
 from landmint.export.config import ExportConfig
 from landmint.pipeline.measure_config import GateConfig, MeasureConfig
+from landmint.pipeline.shipped_recipes import find_recipe
 from landmint.pipeline.toml_lines import Key, key_lines, line_of
 from landmint.quantize.config import FROM_ONNX, Format, QatConfig, QuantizeConfig
 from landmint.runtime.errors import LandmintError
@@ -109,10 +110,14 @@ class Problem:
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe and check it as far as it can be checked without its networks and faces.
 
+    Args:
+        path: its file, or the name of a shipped recipe.
+
     Raises:
         LandmintError: it cannot be read or is wrong; all problems in one message, each with its
             line.
     """
+    path = find_recipe(path)
     text = _read(path)
     raw = _parse(path, text)
     raw.setdefault("name", path.stem)
@@ -187,7 +192,7 @@ def _read(path: Path) -> str:
         raise LandmintError(
             f"cannot read the recipe {path}",
             reason=error.strerror or str(error),
-            remedy="give the path of a recipe, such as recipes/demo.toml",
+            remedy="give a recipe's file, or a name that `landmint recipes` lists",
         ) from None
     except UnicodeDecodeError as error:
         raise LandmintError(f"{path} is not UTF-8 text", reason=str(error)) from None

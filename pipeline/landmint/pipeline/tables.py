@@ -11,6 +11,7 @@ from landmint.pipeline.report import blocks
 from landmint.pipeline.report.losses import engines_table, in_words, layers_table
 from landmint.pipeline.report.summary import VariantSummary, summarise_run
 from landmint.pipeline.report.text import mebibytes, milliseconds, number, percent
+from landmint.pipeline.shipped_recipes import about, folder, shipped_recipes
 from landmint.pipeline.truth import TRUTH_FILE, read_truth
 from landmint.quantize.explanation import Explanation
 from landmint.runtime.markup import get_markup
@@ -56,6 +57,16 @@ def print_shipped(models: Sequence[Shipped]) -> None:
             *(percent(about.nme), about.faces, mebibytes(model.weights.stat().st_size)),
         )
     print_tables(table)
+
+
+def print_recipes() -> None:
+    """Print the shipped recipes and where they lie to the standard output."""
+    table = Table()
+    table.add_column("recipe", no_wrap=True)
+    table.add_column("what it is for")
+    for name, path in shipped_recipes().items():
+        table.add_row(name, escape(about(path)))
+    print_tables(table, escape(f"They lie in {folder()}"))
 
 
 def print_explanation(explanation: Explanation) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from landmint.export.config import LINT_FILE
-from landmint.export.lint.finding import Finding, write_findings
+from landmint.export.finding import Finding, write_findings
 from landmint.pipeline.report import write_report
 from landmint.pipeline.report.advice import advise_folder
 from landmint.pipeline.stages import RECORDS

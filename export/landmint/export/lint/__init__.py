@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import onnx
 
 from landmint.export.config import Format
-from landmint.export.lint.finding import Finding
+from landmint.export.finding import Finding
 from landmint.export.lint.rule import Rule, Subject
 from landmint.export.lint.rules import EVERY, RULES, TARGETS
 from landmint.runtime.contract import Contract

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import onnx
 
+from landmint.export.finding import Severity, Target
 from landmint.export.graphs import DECODE, Wiring
-from landmint.export.lint.finding import Severity, Target
 from landmint.runtime.contract import Contract
 
 Stage = Literal["float", "paired", "any"]

@@ -5,8 +5,8 @@ from functools import partial
 from types import MappingProxyType
 
 from landmint.export.config import Format
+from landmint.export.finding import Target
 from landmint.export.lint import general, layout, operators, tensorrt
-from landmint.export.lint.finding import Target
 from landmint.export.lint.rule import Rule
 
 TARGETS: tuple[Format, ...] = ("onnx", "openvino", "tflite", "tensorrt")

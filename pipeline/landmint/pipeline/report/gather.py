@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from landmint.export.config import LINT_FILE
-from landmint.export.lint.finding import read_findings
+from landmint.export.finding import read_findings
 from landmint.pipeline.report.figures import Curve
 from landmint.pipeline.report.record import Network, RunRecord, StageRecord
 from landmint.pipeline.report.summary import summarise_run

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from landmint.export.lint.finding import Finding
+from landmint.export.finding import Finding
 from landmint.pipeline.report.figures import Curve
 from landmint.pipeline.report.summary import REFERENCE, VariantSummary
 from landmint.quantize.explanation import Explanation

@@ -85,7 +85,7 @@ def best() -> Shipped:
     raise NotMeasuredError(
         "no model is shipped with this landmint",
         reason=f"{folder()} holds no {SUFFIX} file",
-        remedy="train one, `landmint run recipes/demo.toml`, and name its bundle or weights",
+        remedy="train one, `landmint run demo`, and name its bundle or weights",
     )
 
 

@@ -1,0 +1,79 @@
+"""What a lint rule has to say of a graph, and the file in which a bundle keeps it."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from landmint.export.config import Format
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.files import read_json, write_json
+
+Severity = Literal["error", "warning"]
+Target = Literal["every target"] | Format
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One rule broken in one way, and where."""
+
+    rule: str
+    """Its id."""
+    target: Target
+    """Where it matters."""
+    severity: Severity
+    """Error: it will not build, or computes something else. Warning: slow or inaccurate."""
+    fact: str
+    """What is the matter."""
+    nodes: tuple[str, ...]
+    """With which nodes, tensors or outputs; empty when with the graph as a whole."""
+    reason: str
+    """Why that cannot be worked with, or what it costs."""
+    remedy: str
+    """What to do about it."""
+
+    def __str__(self) -> str:
+        """Rule, places and fact on one line."""
+        return f"{self.rule}: {self.what}"
+
+    @property
+    def what(self) -> str:
+        """Places and fact on one line."""
+        return f"{named(self.nodes)}: {self.fact}" if self.nodes else self.fact
+
+
+def named(nodes: tuple[str, ...], most: int = 3) -> str:
+    """The first few names, and how many more there are."""
+    rest = len(nodes) - most
+    return ", ".join(nodes[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def write_findings(path: Path, findings: Sequence[Finding]) -> None:
+    """Write findings as JSON."""
+    told = [dataclasses.asdict(finding) for finding in findings]
+    write_json(path, {"schema": SCHEMA, "findings": told})
+
+
+def read_findings(path: Path) -> tuple[Finding, ...]:
+    """The findings that `write_findings` wrote; none where there is no such file.
+
+    Raises:
+        LandmintError: the file is truncated, or of another schema.
+    """
+    if not path.is_file():
+        return ()
+    content = read_json(path)
+    try:
+        if content["schema"] != SCHEMA:
+            raise ValueError(f"schema {content['schema']}")
+        told = content["findings"]
+        return tuple(Finding(**{**one, "nodes": tuple(one["nodes"])}) for one in told)
+    except (KeyError, TypeError, ValueError) as error:
+        raise LandmintError(
+            f"{path} holds no lint findings",
+            reason=f"{type(error).__name__}: {error}",
+            remedy="export the model again",
+        ) from None

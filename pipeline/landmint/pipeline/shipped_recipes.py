@@ -1,0 +1,32 @@
+"""The recipes that come with landmint, found by name as its models are.
+
+They stand in recipes/ at the top of the repository. The link `recipes` beside this file leads
+there; a wheel holds the files in its place. What stands in the folder is the list.
+"""
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+
+
+def folder() -> Path:
+    """Where the shipped recipes lie."""
+    return Path(str(resources.files("landmint.pipeline") / "recipes")).resolve()
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """The file of each shipped recipe by its name."""
+    return {path.stem: path for path in sorted(folder().glob("*.toml"))}
+
+
+def find_recipe(given: Path) -> Path:
+    """The file of a shipped recipe for its name; every other path as it is.
+
+    A shipped name means the shipped recipe even where a file has that name.
+    """
+    return shipped_recipes().get(str(given), given)
+
+
+def about(recipe: Path) -> str:
+    """What a shipped recipe says it is for."""
+    return str(tomllib.loads(recipe.read_text(encoding="utf-8")).get("about", ""))
