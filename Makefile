@@ -1,17 +1,27 @@
-# Two commands on a fresh Debian or Ubuntu machine with Python 3.11+:
+# Two commands on a fresh Debian or Ubuntu machine with Python 3.11 to 3.13:
 #   make demo   install, run the main job on synthetic faces, say where the report is
 #   make test   install, run checks and tests
+# For a machine without a GPU: make install TORCH_INDEX=URL takes torch and torchvision from another
+# package index, such as PyTorch's own one of CPU builds. Once installed, all other targets keep them.
+#   make lock     write the exact versions that install takes (constraints.txt) and the oldest ones
+#                 that the dependencies allow (constraints-oldest.txt); versions that still fit are
+#                 kept: to take the newest of everything, delete constraints.txt first
+#   make newest   the suite with the newest versions of everything
+#   make oldest   the suite with the oldest
+#   make extras   what the command says where one extra alone is installed
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 APT := $(SUDO) apt-get
+COMPILE := .venv-lock/bin/uv pip compile pyproject.toml --all-extras --quiet \
+	--custom-compile-command "make lock"
 
-.PHONY: install demo test check figures
+.PHONY: install demo test check figures lock newest oldest extras
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
-	$(BIN)/landmint run recipes/demo.toml
+	$(BIN)/landmint run demo
 
 test: check
 	@command -v chromium >/dev/null || { $(APT) update -q && $(APT) install -q -y chromium; } \
@@ -26,15 +36,49 @@ check: $(INSTALLED)
 
 install: $(INSTALLED)
 
-# The environment is made again when the dependencies change.
-$(INSTALLED): pyproject.toml
+# Makes the virtual environment $(1) if there is none.
+define venv
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "landmint needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 2; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
 		|| { $(APT) update -q && $(APT) install -q -y python3-venv; }
-	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar off --editable '.[dev]'
+	[ -x $(1)/bin/python ] || $(PYTHON) -m venv $(1)
+endef
+
+# Installs landmint and what it needs into $(1), with the options $(2) of pip.
+define install
+	$(call venv,$(1))
+	$(1)/bin/pip install --quiet --disable-pip-version-check --progress-bar off $(2) \
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[dev]'
+endef
+
+# The environment is made again when the dependencies change.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(call install,.venv,--constraint constraints.txt)
 	@touch $@
+
+lock:
+	$(call venv,.venv-lock)
+	.venv-lock/bin/pip install --quiet --disable-pip-version-check --upgrade uv
+	$(COMPILE) --universal --python-version 3.11 --output-file constraints.txt
+	for python in 3.11 3.12 3.13; do for machine in x86_64 aarch64; do \
+		$(COMPILE) --python-version $$python --python-platform $$machine-manylinux_2_36 \
+			--only-binary :all: --constraint constraints.txt >/dev/null \
+		|| { echo "constraints.txt does not hold for Python $$python on $$machine"; exit 1; }; \
+	done; done
+	$(COMPILE) --resolution lowest-direct --upgrade --python-version 3.11 \
+		--output-file constraints-oldest.txt
+
+newest:
+	$(call install,.venv-newest,--upgrade --upgrade-strategy eager)
+	.venv-newest/bin/pytest
+
+oldest:
+	$(call install,.venv-oldest,--constraint constraints-oldest.txt)
+	.venv-oldest/bin/pytest
+
+extras: $(INSTALLED)
+	$(BIN)/python benchmarks/extras.py
 
 # The tables of README.md and docs/results.md from the runs that stand under runs/.
 figures: $(INSTALLED)
