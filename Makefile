@@ -17,7 +17,7 @@ APT := $(SUDO) apt-get
 COMPILE := .venv-lock/bin/uv pip compile pyproject.toml --all-extras --quiet \
 	--custom-compile-command "make lock"
 
-.PHONY: install demo test check figures lock newest oldest extras
+.PHONY: install demo test check figures reference lock newest oldest extras
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -83,3 +83,7 @@ extras: $(INSTALLED)
 # The tables of README.md and docs/results.md from the runs that stand under runs/.
 figures: $(INSTALLED)
 	$(BIN)/python benchmarks/results.py
+
+# The page of every key of a recipe, from the docstrings of the models that check it.
+reference: $(INSTALLED)
+	$(BIN)/python -m landmint.pipeline.recipe_reference

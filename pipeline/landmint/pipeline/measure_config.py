@@ -31,7 +31,7 @@ class MeasureConfig(BaseModel):
     seconds: float = Field(default=4.0, gt=0)
     """Time for each variant's warm runs over all launches; a slow variant gets fewer runs."""
     seed: int = 0
-    """Of the order in which variants take turns."""
+    """Seed of the order in which variants take turns."""
 
     @field_validator("target")
     @classmethod
@@ -56,17 +56,19 @@ class GateConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     nme_percent: ByVariant = {}
-    """Most NME, in percent of the markup's normaliser."""
+    """Highest NME, in percent of the size that the markup's errors are divided by, such as the
+    distance of the outer eye corners."""
     drift_percent: ByVariant = {}
-    """Most that NME may rise over the torch student's, in points of percent."""
+    """Largest rise of NME over the student in PyTorch, in points of percent."""
     displacement_percent: ByVariant = {}
-    """Most mean distance from the torch student's landmarks, in percent of the same."""
+    """Largest mean distance from the landmarks of the student in PyTorch, in percent of the same
+    size."""
     latency_ms: ByVariant = {}
-    """Most warm median latency."""
+    """Highest latency of a warm run, the median, in ms."""
     latency_ratio: ByVariant = {}
-    """Most latency over that of the same format's float32 variant."""
+    """Highest latency as a multiple of that of the float32 variant of the same format."""
     size_mib: ByVariant = {}
-    """Most size on disk."""
+    """Largest size on disk, in MiB."""
     optional: tuple[str, ...] = ("tensorrt/*",)
     """Patterns of variants that may be missing: not measured, they do not fail the gate."""
 

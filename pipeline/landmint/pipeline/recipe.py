@@ -37,7 +37,7 @@ class NetworkRecipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     model: ModelConfig
-    """The network; its markup is that of the faces where it says nothing."""
+    """The network."""
     start: str | None = None
     """Weights to begin from: the name of a shipped model, or a file such as another run's
     student/model.safetensors. They may be of a network with another activation, input size or
@@ -56,7 +56,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    """Name of the model and of the run's folder; the file's name where it says nothing."""
+    """Name of the model and of the run's folder."""
     about: str = ""
     """A sentence for people: what this recipe is for."""
     faces: FacesConfig
@@ -317,14 +317,15 @@ def _fields_at(key: Key) -> tuple[str, ...]:
     section: type[BaseModel] = Recipe
     for part in key:
         field = section.model_fields.get(part)
-        models = [] if field is None else _models_in(field.annotation)
+        models = [] if field is None else models_in(field.annotation)
         if not models:
             return ()
         section = models[0]
     return tuple(section.model_fields)
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models among the alternatives of a field's type."""
     parts = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
     return [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]
 

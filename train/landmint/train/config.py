@@ -19,17 +19,17 @@ class LossConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     kind: LossKind | None = None
-    """heatmap heads: mse or adaptive_wing; PIP: pip; coordinates: pfld or wing. Empty for the
-    first of these that fits the head."""
+    """Which loss: mse or adaptive_wing for heatmaps, pip for PIPNet, pfld or wing for coordinates.
+    Left out: the first of these that fits the head."""
     cls_weight: float = Field(default=10.0, ge=0)
-    """pip: weight of the score map, against 1 for offsets and for neighbours."""
+    """pip: weight of the score map. Offsets and neighbours have weight 1."""
     pose_weight: float = Field(default=1.0, ge=0)
     """pfld: weight of the pose net's own error, 1 - cos summed over three angles."""
     pose_floor: float = Field(default=1.0, ge=0)
-    """pfld: what a face counts whose pose is guessed exactly, before 1 - cos is added. 0 is the
-    paper's formula, in which such a face teaches nothing."""
+    """pfld: weight of a face whose pose is guessed exactly; 1 - cos of the error is added to it.
+    0 is the paper's formula, in which such a face teaches nothing."""
     wing_width_px: float = Field(default=10.0, gt=0)
-    """wing: errors below it count logarithmically, in crop pixels."""
+    """wing: errors below this many crop pixels count by their logarithm."""
     wing_curvature_px: float = Field(default=2.0, gt=0)
     """wing: how sharply the logarithm bends, in crop pixels."""
 
@@ -47,7 +47,7 @@ class DistillConfig(BaseModel):
     """Heatmap students: weight, within the teacher's part, of imitating which places of the face
     look alike to it."""
     patches: int = Field(default=8, gt=1)
-    """Places along a side that are compared so."""
+    """How many places along each side of the map `patch_weight` compares."""
     precision: Literal["32", "bf16", "fp16"] = "32"
     """Arithmetic of the teacher's trunk; its head stays in 32 bits, since decoding reads small
     differences of its heatmaps."""
@@ -72,6 +72,6 @@ class SelfTrainingConfig(BaseModel):
     """What pseudo-labels teach in each round: cls3 the cell of a score map a quarter as fine, cls2
     half as fine, std all that true labels teach."""
     epochs: int | None = Field(default=None, ge=1)
-    """Passes over all faces in each round; as many as the student's own where nothing is said."""
+    """Passes over all faces in each round. Left out: as many as the student's own training."""
     min_confidence: float | None = None
     """Pseudo-labelled faces whose mean confidence is lower are left out of a round."""

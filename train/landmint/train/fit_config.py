@@ -28,7 +28,7 @@ class FitConfig(BaseModel):
     epochs: int = Field(default=60, ge=1)
     """Passes over the training faces."""
     batch_size: int = Field(default=16, ge=2)
-    """Faces per process and step."""
+    """Faces in a batch, in each process."""
     optimizer: Literal["adamw", "adam"] = "adamw"
     """adamw decays weights apart from the gradient; adam adds the decay to it."""
     learning_rate: float = Field(default=1e-3, gt=0)
@@ -40,16 +40,17 @@ class FitConfig(BaseModel):
     schedule: Literal["cosine", "milestones", "constant"] = "cosine"
     """What the learning rate does after the warm-up."""
     milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 5 / 6)
-    """milestones: shares of the run after each of which it falls; 30 and 50 of 60 epochs."""
+    """milestones: shares of the run after each of which the learning rate falls. The default means
+    after 30 and 50 of 60 epochs."""
     milestone_factor: float = Field(default=0.1, gt=0, le=1)
-    """milestones: it falls to this share."""
+    """milestones: the learning rate is multiplied by it each time."""
     final_factor: float = Field(default=0.01, ge=0, le=1)
-    """cosine: where it ends, as a share of the learning rate."""
+    """cosine: where the learning rate ends, as a share of the highest."""
     frozen_norms: float = Field(default=0.0, ge=0, le=1)
     """Share of the run, at its end, in which batch norms normalise by their running statistics,
     as they will on the device."""
     clip_norm: float = Field(default=5.0, ge=0)
-    """Longest gradient; 0 does not clip."""
+    """Largest norm of the gradient; a longer one is shortened to it. 0 does not clip."""
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     """Decay per step of the averaged weights, which are evaluated and kept; it starts lower, so
     that a short run forgets its beginning. 0 keeps the plain weights."""
@@ -62,7 +63,7 @@ class FitConfig(BaseModel):
     """Arithmetic of convolutions and products: float32, or mixed with bfloat16 or float16. auto
     takes bf16 where the processor has it, else fp16 on a GPU and 32 on a CPU."""
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train; auto takes the GPUs if there are any."""
+    """Where to train. auto takes the GPUs if there are any."""
     devices: int = Field(default=1, ge=1)
     """Processes per node: one for each GPU."""
     nodes: int = Field(default=1, ge=1)
@@ -76,17 +77,18 @@ class FitConfig(BaseModel):
     """Threads of one CPU process; 0 leaves torch's choice, all cores."""
     workers: int | None = Field(default=None, ge=0)
     """Processes that prepare crops for each training process; 0 prepares them between steps.
-    Empty for one per core but one, at most 8."""
+    Left out: one for each core but one, at most 8."""
     cache_mib: int = Field(default=1024, ge=0)
-    """Memory, over all workers, that may keep decoded faces."""
+    """Memory that all workers together may use to keep decoded faces, in MiB."""
     seed: int = Field(default=0, ge=0)
-    """Of the order of the faces, their augmentation and everything random in the network."""
+    """Seed of the order of the faces, of their augmentation and of everything random in the
+    network."""
     log_every_steps: int = Field(default=20, ge=1)
-    """How often losses are averaged, checked and logged."""
+    """Losses are averaged, checked and logged every so many steps."""
     checkpoint_every_s: float = Field(default=120.0, gt=0)
-    """Longest time that an interruption without warning may cost."""
+    """A checkpoint is written every so many seconds: the most work that a crash can cost."""
     checkpoint_every_steps: int = Field(default=0, ge=0)
-    """Write a checkpoint every so many steps too; 0 by time and by epoch alone."""
+    """A checkpoint is also written every so many steps; 0 writes them by time and epoch alone."""
 
     @field_validator("milestones")
     @classmethod

@@ -52,12 +52,13 @@ class AugmentConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     views: int = Field(default=0, ge=0)
-    """How many crops of a face there are, seen over and over; a teacher is asked about each once.
-    0 draws a new one every epoch."""
+    """How many different crops of a face are drawn and then seen over and over, so that a teacher
+    is asked about each only once. 0 draws a new crop in every epoch."""
     seed: int | None = Field(default=None, ge=0)
-    """Of the crops; empty for the training loop's."""
+    """Seed of the crops. Left out: the seed of the training loop."""
     scale: ScaleRange = (0.85, 1.2)
-    """Size of the face box over the true one: detectors draw boxes of other sizes."""
+    """Range of the size of the face box, as a multiple of the true one: detectors draw boxes of
+    other sizes."""
     shift: Share = 0.08
     """The box's centre moves by up to this share of its sides, either way."""
     stretch: Share = 0.05
@@ -65,7 +66,7 @@ class AugmentConfig(BaseModel):
     rotate_probability: Probability = 0.6
     """How often a face is rotated in the image plane."""
     rotate_degrees: float = Field(default=30.0, ge=0, le=180)
-    """Up to this angle, either way."""
+    """Largest angle of rotation, either way."""
     flip_probability: Probability = 0.5
     """How often a face is mirrored, landmarks by the markup's map."""
     mirror_shift: float = Field(default=0.0, gt=-1, lt=1)
@@ -76,13 +77,13 @@ class AugmentConfig(BaseModel):
     occlude_probability: Probability = 0.4
     """How often blocks of one colour cover parts of the crop."""
     occlude_side: Share = 0.4
-    """Longest side of a block over the crop's."""
+    """Longest side of a block, as a share of the crop's side."""
     occlude_blocks: int = Field(default=2, ge=1)
-    """Up to so many blocks."""
+    """Largest number of blocks in a crop."""
     blur_probability: Probability = 0.25
     """How often the crop is blurred by a Gaussian."""
     blur_sigma: Share = 0.015
-    """Largest standard deviation over the crop's side: 4 px at 256."""
+    """Largest standard deviation of that Gaussian, as a share of the crop's side: 4 px at 256."""
     gray_probability: Probability = 0.15
     """How often the crop loses its colour."""
     colour_probability: Probability = 0.6
@@ -94,11 +95,11 @@ class AugmentConfig(BaseModel):
     saturation: Share = 0.4
     """Distance from gray grows or shrinks by up to this share."""
     tint: Share = 0.1
-    """Each channel's gain changes by up to this share."""
+    """The brightness of each channel changes by up to this share, apart from the others."""
     jpeg_probability: Probability = 0.2
     """How often the crop goes through a JPEG encoder."""
     jpeg_quality: QualityRange = (30, 90)
-    """Its quality, 1 to 100."""
+    """Range of the JPEG quality, from 1 to 100."""
 
     def reach_px(self, box: Box, rule: CropRule) -> float:
         """Side in image pixels of a square about the box that holds every possible crop."""

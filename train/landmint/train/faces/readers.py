@@ -58,7 +58,7 @@ class SyntheticConfig(BaseModel):
     size_px: int = Field(default=160, ge=48, le=1024)
     """Width and height of each image in pixels."""
     seed: int = Field(default=0, ge=0)
-    """Equal seeds draw equal faces."""
+    """Seed of the drawing: equal seeds draw equal faces."""
 
     @property
     def counts(self) -> dict[Split, int]:
@@ -81,18 +81,18 @@ class FacesConfig(BaseModel):
     """What holds the training faces, under the root: folders (300w, cofw68), files (wflw lists,
     cofw .mat, imglab XML, coco JSON), or parts of AFLW."""
     val: Names = ("val",)
-    """The same, for choosing among checkpoints."""
+    """What holds the validation faces: those that choose among checkpoints."""
     test: Names = ("test",)
-    """The same, for reporting."""
+    """What holds the test faces: those that are reported on."""
     images: str = ""
     """Folder under the root to which the image paths of wflw, aflw, imglab and coco refer; for
     cofw68 the .mat file with the pictures. Empty: WFLW_images for wflw, COFW_test_color.mat for
     cofw68, else the root itself."""
     person_pattern: str = ""
-    """Regular expression searched in an image's stem; its first group, else the whole match, is
-    the person. Empty: every image is a person of its own."""
+    """Regular expression that finds the person in an image's name without its suffix: the first
+    group, or the whole match where there is no group. Empty: every image is a person of its own."""
     limits: dict[Split, PositiveInt] = {}
-    """At most so many faces of a split, spread evenly over their names."""
+    """At most so many faces of a split, such as { train = 500 }, spread evenly over their names."""
     synthetic: SyntheticConfig = SyntheticConfig()
     """What to draw when the kind is synthetic."""
 

@@ -20,42 +20,45 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str
-    """The architecture: a key of `MODELS`."""
+    """The architecture: hrnet, fan, pipnet, pfld or mobilefan."""
     backbone: str = ""
-    """The trunk, "own" or a timm model; empty for the architecture's first choice."""
+    """The trunk: "own", or the name of a timm model. Empty for the architecture's first choice; a
+    wrong name is answered with all choices."""
     activation: Activation = ""
-    """Of a timm trunk where it was published with hard-swish or ReLU6; empty for that one. Layers
-    published with ReLU keep it. A trunk with hard-swish needs no other one to become INT8:
-    quantising writes hard-swish as ADD, a clip and MUL by itself. ReLU6 saves those too."""
+    """The activation of a timm trunk that was published with hard-swish or ReLU6; empty for the
+    published one. Layers published with ReLU keep it. Hard-swish works in INT8 too: quantising
+    writes it as ADD, a clip and MUL. ReLU and ReLU6 save these three operations."""
     squeeze_excite: bool = True
     """Keep the squeeze-and-excitation gates of a trunk that was published with them."""
     decoder: Decoder = ""
-    """MobileFAN, from the trunk's map up to the heatmaps: "deconv", transposed convolutions as
-    published, or "shuffle", a separable convolution and pixel shuffle, which stays integer in
-    every engine; empty for "deconv"."""
+    """MobileFAN: how the trunk's map grows to heatmaps. "deconv" uses transposed convolutions, as
+    published; "shuffle" a separable convolution and pixel shuffle, which stay in integers in
+    every engine. Empty for "deconv"."""
     width: float = Field(default=1.0, gt=0)
-    """Multiplies the channels of what is not taken from timm: PFLD's own trunk, MobileFAN's
-    decoder. The width of a timm trunk is part of its name."""
+    """Multiplies the number of channels of what is not taken from timm: PFLD's own trunk,
+    MobileFAN's decoder. The width of a timm trunk is part of its name."""
     input_size: int = Field(default=256, gt=0)
     """Side of the square input, in pixels."""
     markup: str = "68"
     """The landmark scheme."""
     stride: int | None = None
-    """Input pixels per cell: of the heatmaps, or of the last map where there are none. Empty for
-    the architecture's first choice."""
+    """Input pixels per cell of the heatmaps, or of the last map where there are no heatmaps. Left
+    out: the architecture's first choice."""
     neighbours: int = Field(default=10, gt=0)
     """PIPNet: how many of the nearest landmarks each landmark predicts too."""
     heatmap_sigma: float = Field(default=1.5, gt=0)
     """Heatmap heads: standard deviation of the target's Gaussian, in heatmap cells."""
     decode: Decode = ""
-    """Heatmap heads: from map to point; empty for the architecture's own."""
+    """Heatmap heads: how a map becomes a point. Empty for the architecture's own way."""
     crop_scale: float = Field(default=1.2, gt=0)
-    """Side of the crop over the side of the face box."""
+    """Side of the crop, as a multiple of the side of the face box."""
     crop_square: bool = True
-    """A square crop of the longer side; else the box is stretched to a square."""
+    """Whether the crop is a square about the longer side; otherwise the box is stretched to a
+    square."""
     mean: Channels = (123.675, 116.28, 103.53)
-    """Subtracted from RGB on the 0..255 scale; ImageNet's."""
+    """Subtracted from the channels of the RGB input, which run from 0 to 255. The default is
+    ImageNet's."""
     std: Channels = (58.395, 57.12, 57.375)
-    """Divides RGB on the 0..255 scale; ImageNet's."""
+    """What the channels are divided by afterwards. The default is ImageNet's."""
     pretrained: bool = False
     """Start a timm trunk from its ImageNet weights, which are fetched over the network."""
