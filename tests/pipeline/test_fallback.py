@@ -1,21 +1,20 @@
 """Candidates are built, measured together and chosen for each format; latencies are planted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from landmint.pipeline.fallback import Search, as_toml, search_fallbacks, search_table
-from landmint.pipeline.report.summary import VariantSummary
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.explanation import Cost, Explanation, Layer
-from landmint.runtime.accuracy import Drift
+from landmint.runtime.accuracy import Truth
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract, CropRule, Head, Output
-from landmint.runtime.latency import Latency
+from landmint.runtime.latency import Block, Launch, WarmUp
 from landmint.runtime.measurement import Measurement
-from landmint.runtime.stats import Interval
 
 ENGINES = {"torch": "torch", "onnx": "onnxruntime", "tflite": "litert", "tensorrt": "tensorrt"}
 # Times as fast as float32 by format and number of float layers: LiteRT pays for each border.
@@ -43,23 +42,50 @@ def bundle_of(folder: Path, layers: Sequence[str]) -> Bundle:
     return write_bundle(folder, build)
 
 
-def surely(value: float) -> Interval:
-    return Interval(value, value, value, 0.0)
+FACES, PERSONS = 24, 8
+SHAPE = np.random.default_rng(0).uniform(0, 100, (FACES, 68, 2))
+SHAPE[:, 36], SHAPE[:, 45] = (0.0, 0.0), (100.0, 0.0)  # 100 px between the eyes: 1 px is 1 %
+TRUTH = Truth(
+    "68",
+    tuple(f"f{i}" for i in range(FACES)),
+    tuple(f"p{i % PERSONS}" for i in range(FACES)),
+    SHAPE,
+    np.tile([0.0, 0.0, 100.0, 100.0], (FACES, 1)),
+)
+Measured = tuple[list[Measurement], Truth]
 
 
-def planted(bundle: Bundle, names: Sequence[str]) -> list[VariantSummary]:
-    """What each variant did; the number of float layers is read from its file."""
-    found = []
+def measured(name: str, engine: str, rise: np.ndarray, ms: float) -> Measurement:
+    """Every landmark of a face is off by its rise (FACES,), a share; three equal launches."""
+    launch = Launch(1.0, WarmUp(1.0, 40, True), (Block((ms,) * 5, 5 * ms),))
+    points = SHAPE + 100 * rise[:, None, None] * [1.0, 0.0]
+    return Measurement(
+        *("tiny", name, engine, "measured"),
+        session="now",
+        launches=(launch,) * 3,
+        faces=TRUTH.names,
+        points=points,
+    )
+
+
+def planted(bundle: Bundle, names: Sequence[str], noise: float = 0.0) -> Measured:
+    """What each variant did; the number of float layers is read from its file.
+
+    Args:
+        bundle: of all of them.
+        names: to measure; the float student is measured besides.
+        noise: share by which one face's rise differs from another's, where layers are in float.
+    """
+    found = [measured("torch/float32", "torch", np.zeros(FACES), 9.0)]
     for name in names:
         variant = bundle.variant(name)
         layers = len(bundle.entry(variant).read_text().split()) - 1
         faster = 1.0 if "float32" in name else SPEEDUP[variant.format][layers]
-        time = Latency(1, 1, 1 / faster, None, 1, None, None, 99, 0, ())
-        none = np.zeros(1)
-        drift = Drift(surely(0), surely(RISE[layers]), none, none, none)
-        one = Measurement("tiny", name, variant.engine, "measured")
-        found.append(VariantSummary(one, None, drift, time, surely(faster)))
-    return found
+        rise = np.full(FACES, 0.0 if "float32" in name else RISE[layers])
+        if layers:
+            rise += np.abs(np.random.default_rng(layers).normal(0, noise, FACES))
+        found.append(measured(name, variant.engine, rise, 1 / faster))
+    return found, TRUTH
 
 
 @pytest.fixture
@@ -73,13 +99,18 @@ def explanation() -> Explanation:
     return Explanation("tiny", 4, "val", 0.05, cost, cost, layers)
 
 
-def search(folder: Path, explanation: Explanation, budget: float) -> dict[str, Search]:
+def search(
+    folder: Path,
+    explanation: Explanation,
+    budget: float,
+    measure: Callable[[Bundle, Sequence[str]], Measured] = planted,
+) -> dict[str, Search]:
     bundle_of(folder, ())
 
     def build(layers: tuple[str, ...], place: Path) -> Bundle:
         return bundle_of(place, layers)
 
-    searches = search_fallbacks(folder, explanation, budget, build, planted)
+    searches = search_fallbacks(folder, explanation, budget, build, measure)
     return {one.format: one for one in searches}
 
 
@@ -103,16 +134,35 @@ def test_each_format_chooses_for_itself(tmp_path: Path, explanation: Explanation
 def test_refusals_say_why(tmp_path: Path, explanation: Explanation) -> None:
     found = search(tmp_path / "int8", explanation, budget=0.002)
     said = [row.cells[-1].text for row in search_table(found["tflite"]).rows]
-    assert said[0] == "front"
-    assert said[1] == "refused: slower than float32 (0.90 times as fast)"
+    assert said[0] == "accuracy drift: its NME rises by more than the budget"
+    assert said[1] == "regression: slower than float32 (0.90 times as fast)"
     said = [row.cells[-1].text for row in search_table(found["onnx"]).rows]
-    assert said == ["front", "chosen", "front"]
+    assert said[1:] == ["chosen", "pass"]
+    assert [one.status for one in found.values()] == ["pass", "regression", "not measured"]
+
+
+def test_faces_that_disagree_keep_no_layer_in_float(
+    tmp_path: Path, explanation: Explanation
+) -> None:
+    """By its mean alone, a layer in float would keep the budget and beat plain INT8."""
+    found = search(tmp_path / "int8", explanation, 0.0034, partial(planted, noise=0.004))["onnx"]
+    plain, spared, _ = found.trials
+    assert spared.nme_rise.estimate < 0.0034 < spared.nme_rise.high
+    assert spared.over_plain.estimate < 0
+    assert found.chosen is None
+    assert found.status == "inconclusive"
+    assert [row.cells[-1].text for row in search_table(found).rows][1] == (
+        "inconclusive: the interval of its NME rise lies across the budget"
+    )
+    assert as_toml([found], QuantizeConfig()).splitlines()[-1] == (
+        "# onnx: nothing that was tried surely keeps the budget: inconclusive"
+    )
 
 
 def test_the_choice_can_be_pasted_into_a_recipe(tmp_path: Path, explanation: Explanation) -> None:
     found = list(search(tmp_path / "int8", explanation, budget=0.002).values())
     lines = as_toml(found, QuantizeConfig(float_layers=("first",))).splitlines()
     assert lines[:2] == ["[quantize]", 'float_layers = ["first", "bad"]']
-    assert lines[2] == "# tflite: nothing that was tried fits the budget"
+    assert lines[2] == "# tflite: nothing that was tried surely keeps the budget: regression"
     found = list(search(tmp_path / "int8", explanation, budget=0.0045).values())
     assert as_toml(found[:2], QuantizeConfig()).splitlines() == ["[quantize]", "float_layers = []"]

@@ -16,22 +16,24 @@ from landmint.pipeline.measure_config import MeasureConfig
 from landmint.pipeline.measuring import measure_into
 from landmint.pipeline.progress import Bar, Screen
 from landmint.pipeline.report.blocks import Cell, Column, Row, Table
-from landmint.pipeline.report.summary import VariantSummary, summarise_run
+from landmint.pipeline.report.summary import summarise_run
 from landmint.pipeline.report.text import NONE, milliseconds, percent_interval, times
 from landmint.pipeline.tables import as_rich, print_tables
 from landmint.pipeline.truth import TRUTH_FILE, read_truth
 from landmint.quantize.bundle_quantize import PRECISION, quantize_bundle
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.explanation import EXPLANATION, Explanation, write_explanation
-from landmint.quantize.fallback import Trial, candidates, choose_trial, front
+from landmint.quantize.fallback import Trial, candidates, choose_trial
+from landmint.runtime.accuracy import Truth, drift
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
-from landmint.runtime.measurement import read_measurements
+from landmint.runtime.gate import PRECEDENCE, Status, Verdict, exit_code
+from landmint.runtime.measurement import Measurement, read_measurements
 from landmint.train.faces.face import FaceSet
 
 Build = Callable[[tuple[str, ...], Path], Bundle]
 """From the layers that stay in float and a folder to the bundle made there."""
-Measure = Callable[[Bundle, Sequence[str]], Sequence[VariantSummary]]
-"""From a bundle and names of its variants to what they did in one visit."""
+Measure = Callable[[Bundle, Sequence[str]], tuple[Sequence[Measurement], Truth]]
+"""From a bundle and names of its variants to what they did in one visit, and on which faces."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,21 @@ class Search:
     """Which."""
     trials: tuple[Trial, ...]
     """Every candidate that ran, the one without float layers first."""
-    chosen: Trial | None
-    """The quickest within the budget; None when there is none."""
+    budget: float
+    """Most rise of NME over the float student, a share."""
     reason: str = ""
     """Why nothing was tried; empty when something was."""
+
+    @property
+    def chosen(self) -> Trial | None:
+        """The quickest within the budget; None when there is none."""
+        return choose_trial(self.trials, self.budget)
+
+    @property
+    def status(self) -> Status:
+        """That of the best candidate; "not measured" when none ran."""
+        statuses = [trial.judge(self.budget)[0] for trial in self.trials]
+        return max(statuses, key=PRECEDENCE.index, default="not measured")
 
 
 @dataclass(frozen=True)
@@ -68,8 +81,8 @@ def search_fallbacks(
 ) -> list[Search]:
     """Try candidates for every INT8 variant of a bundle, and keep the best within the budget.
 
-    The bundle's INT8 variants are replaced by those that were chosen; where nothing keeps the
-    budget, plain INT8 stays.
+    The bundle's INT8 variants are replaced by those that were chosen; where nothing surely keeps
+    the budget, plain INT8 stays.
 
     Args:
         final: folder of the INT8 bundle; made by `build` without float layers.
@@ -93,9 +106,8 @@ def search_fallbacks(
         searches = []
         for variant in plain.manifest.variants:
             if variant.precision == PRECISION:
-                found = _try(variant, bundles, Path(scratch) / variant.format, measure)
-                chosen = choose_trial(found.trials, budget)
-                searches.append(dataclasses.replace(found, chosen=chosen))
+                place = Path(scratch) / variant.format
+                searches.append(_try(variant, bundles, budget, place, measure))
         best = {one.format: bundles[one.chosen.float_layers] for one in searches if one.chosen}
         parts = []
         for variant in plain.manifest.variants:
@@ -106,13 +118,17 @@ def search_fallbacks(
 
 
 def _try(
-    variant: Variant, bundles: Mapping[tuple[str, ...], Bundle], folder: Path, measure: Measure
+    variant: Variant,
+    bundles: Mapping[tuple[str, ...], Bundle],
+    budget: float,
+    folder: Path,
+    measure: Measure,
 ) -> Search:
     """Measure one format's candidates beside its float32 variant."""
     plain = bundles[()]
     reference = f"{variant.format}/float32"
     if all(known.name != reference for known in plain.manifest.variants):
-        return Search(variant.format, (), None, f"there is no {reference} to compare with")
+        return Search(variant.format, (), budget, f"there is no {reference} to compare with")
     names = {f"{variant.name}-{i}": layers for i, layers in enumerate(bundles)}
     parts = [_Part(plain, plain.variant(name), name) for name in ("torch/float32", reference)]
     parts += [
@@ -121,16 +137,39 @@ def _try(
     ]
     missing = [part for part in parts if not part.variant.files]
     if missing:
-        return Search(variant.format, (), None, missing[0].variant.reason)
+        return Search(variant.format, (), budget, missing[0].variant.reason)
     together = _assemble(plain, parts, folder)
-    summaries = measure(together, [reference, *names])
-    trials = [
-        Trial(names[one.name], one.drift.nme_rise, one.latency.warm_ms, one.speedup)
-        for one in sorted(summaries, key=lambda one: one.name)
-        if one.name in names and one.drift and one.latency and one.speedup
-    ]
-    failures = [one.measurement.reason for one in summaries if one.measurement.reason]
-    return Search(variant.format, tuple(trials), None, "" if trials else "; ".join(failures))
+    measurements, truth = measure(together, [reference, *names])
+    trials = _trials(measurements, truth, names)
+    failures = [one.reason for one in measurements if one.reason]
+    reason = "; ".join(failures) or "a comparison of times needs two or more launches"
+    return Search(variant.format, trials, budget, "" if trials else reason)
+
+
+def _trials(
+    measurements: Sequence[Measurement], truth: Truth, names: Mapping[str, tuple[str, ...]]
+) -> tuple[Trial, ...]:
+    """What ran of the candidates, plain INT8 first; none without it, since all are compared to it.
+
+    Args:
+        measurements: of one visit, the float variants among them.
+        truth: the faces.
+        names: of the candidates' variants, plain INT8 first, with the layers in float.
+    """
+    summaries = {one.name: one for one in summarise_run(measurements, truth)}
+    plain = summaries[next(iter(names))].measurement.points
+    if plain is None:
+        return ()
+    trials = []
+    for name, layers in names.items():
+        one = summaries[name]
+        points = one.measurement.points
+        if points is None or not (one.drift and one.latency and one.speedup):
+            continue
+        over_plain = drift(points, plain, truth).nme_rise
+        rise, latency_ms = one.drift.nme_rise, one.latency.warm_ms
+        trials.append(Trial(layers, rise, over_plain, latency_ms, one.speedup))
+    return tuple(trials)
 
 
 def _assemble(base: Bundle, parts: Sequence[_Part], final: Path) -> Bundle:
@@ -159,11 +198,10 @@ def _assemble(base: Bundle, parts: Sequence[_Part], final: Path) -> Bundle:
 def measure_together(faces: FaceSet, config: MeasureConfig, bar: Bar) -> Measure:
     """Measuring on faces, as `landmint measure` does it."""
 
-    def measure(bundle: Bundle, names: Sequence[str]) -> Sequence[VariantSummary]:
+    def measure(bundle: Bundle, names: Sequence[str]) -> tuple[Sequence[Measurement], Truth]:
         with tempfile.TemporaryDirectory(prefix="landmint-") as folder:
             measure_into(Path(folder), bundle, faces, config, names, bar)
-            truth = read_truth(Path(folder) / TRUTH_FILE)
-            return summarise_run(read_measurements(Path(folder)), truth)
+            return read_measurements(Path(folder)), read_truth(Path(folder) / TRUTH_FILE)
 
     return measure
 
@@ -190,7 +228,7 @@ def fall_back(
     faces: FaceSet,
     config: MeasureConfig,
     quantize: QuantizeConfig,
-) -> bool:
+) -> int:
     """Search, replace the bundle's INT8 variants, and print what was tried and chosen.
 
     Args:
@@ -203,7 +241,8 @@ def fall_back(
         quantize: with the layers that were in float from the start.
 
     Returns:
-        whether every format that could be measured keeps the budget.
+        the exit code, as the gate's: 0 when every format that could be measured surely keeps the
+        budget.
 
     Raises:
         LandmintError: a candidate cannot be built, or the faces do not fit.
@@ -216,28 +255,29 @@ def fall_back(
     write_explanation(final / EXPLANATION, explanation)
     tried = [as_rich(search_table(one)) for one in searches if one.trials]
     print_tables(*tried, escape(as_toml(searches, quantize)))
-    return all(one.chosen is not None or not one.trials for one in searches)
+    return exit_code([Verdict(one.format, one.status, optional=True) for one in searches])
 
 
 def search_table(search: Search) -> Table:
-    """What was tried for one format, quickest of the front marked."""
+    """What was tried for one format, and why the others were not chosen."""
     columns = (
         Column("layers in float"),
         Column("NME rise", "points, 95 % interval"),
+        Column("over plain INT8", "points, 95 % interval"),
         Column("latency", "ms"),
         Column("against float32", "95 % interval"),
         Column("", words=True),
     )
-    best = front(search.trials)
     rows = []
     for trial in search.trials:
-        said = trial.refused and f"refused: {trial.refused}"
-        said = said or ("chosen" if trial == search.chosen else "front" if trial in best else NONE)
+        status, reason = trial.judge(search.budget)
+        said = f"{status}: {reason}" if reason else status
         cells = [
             Cell(*percent_interval(trial.nme_rise, 3)),
+            Cell(*percent_interval(trial.over_plain, 3) if trial.float_layers else (NONE, "")),
             Cell(milliseconds(trial.latency_ms)),
             Cell(*times(trial.speedup)),
-            Cell(said, css="words"),
+            Cell("chosen" if trial == search.chosen else said, css="words"),
         ]
         rows.append(Row(str(len(trial.float_layers)), cells))
     return Table(f"{search.format}: layers in float, measured in turns", columns, rows)
@@ -257,7 +297,6 @@ def as_toml(searches: Sequence[Search], config: QuantizeConfig) -> str:
         lines += [f"# {format_}: float_layers = [{one}]" for format_, one in choices.items()]
     for one in searches:
         if one.chosen is None:
-            lines.append(
-                f"# {one.format}: {one.reason or 'nothing that was tried fits the budget'}"
-            )
+            reason = one.reason or f"nothing that was tried surely keeps the budget: {one.status}"
+            lines.append(f"# {one.format}: {reason}")
     return "\n".join(lines)

@@ -257,7 +257,8 @@ def quantize(
     It may tell where they lose, and search for layers to keep in float.
 
     Returns:
-        0, or 5 when a fallback was searched for and some format has none within the budget.
+        0, or the gate's code when a fallback was searched for and some format has none that
+        surely keeps the budget.
 
     Raises:
         LandmintError: the bundle is broken, calibration and test faces overlap, or the weights are
@@ -298,10 +299,9 @@ def quantize(
         if fallback_budget is not None:
             build = quantize_with(bundle, sets["train"], sets["test"], config)
             measuring = recipe.measure if recipe else MeasureConfig()
-            kept = fall_back(
+            code = fall_back(
                 out, explanation, fallback_budget, build, sets["val"], measuring, config
             )
-            code = 0 if kept else 5
     print(out)
     return code
 

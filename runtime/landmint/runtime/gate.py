@@ -170,6 +170,13 @@ def judge(measurements: Sequence[Measurement], truth: Truth, limits: Limits) -> 
     return tuple(verdicts)
 
 
+def three_way(found: Interval, limit: float, beyond: Status) -> Status:
+    """Pass when the whole interval keeps the limit, `beyond` when none of it does."""
+    if found.high <= limit:
+        return "pass"
+    return beyond if found.low > limit else "inconclusive"
+
+
 def worst(statuses: Sequence[Status]) -> Status:
     """The status that decides: the first in `PRECEDENCE`; "pass" for none."""
     return min(statuses, key=PRECEDENCE.index, default="pass")
@@ -218,7 +225,7 @@ def _accuracy_checks(
     limit = limits.of("nme_percent", variant)
     if limit is not None:
         found = summarise(_points(measurement, truth), truth).interval
-        yield _three_way("nme_percent", _percent(found), limit, "accuracy drift")
+        yield _check("nme_percent", _percent(found), limit, "accuracy drift")
     wanted = {n: limits.of(n, variant) for n in ("drift_percent", "displacement_percent")}
     if variant == limits.reference or not any(v is not None for v in wanted.values()):
         return
@@ -231,7 +238,7 @@ def _accuracy_checks(
             yield Check(name, "not measured", limit, reason=reason)
         else:
             found = moved.nme_rise if name == "drift_percent" else moved.displacement
-            yield _three_way(name, _percent(found), limit, "accuracy drift")
+            yield _check(name, _percent(found), limit, "accuracy drift")
 
 
 def _drift(measurement: Measurement, reference: Measurement | None, truth: Truth) -> Drift | None:
@@ -282,7 +289,7 @@ def _timed(
     name: str, found: Interval | None, value: float | None, limit: float, reason: str
 ) -> Check:
     if found is not None:
-        check = _three_way(name, found, limit, "regression")
+        check = _check(name, found, limit, "regression")
         told = check.status == "inconclusive" and reason
         return dataclasses.replace(check, reason=f"{check.reason}; {reason}") if told else check
     if value is not None:
@@ -291,12 +298,8 @@ def _timed(
     return Check(name, "not measured", limit, reason=reason)
 
 
-def _three_way(name: str, found: Interval, limit: float, beyond: Status) -> Check:
-    status: Status = "inconclusive"
-    if found.high <= limit:
-        status = "pass"
-    elif found.low > limit:
-        status = beyond
+def _check(name: str, found: Interval, limit: float, beyond: Status) -> Check:
+    status = three_way(found, limit, beyond)
     reason = ""
     if status == "inconclusive":
         reason = "the 95 % interval lies across the limit"
