@@ -16,6 +16,8 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 APT := $(SUDO) apt-get
 COMPILE := .venv-lock/bin/uv pip compile pyproject.toml --all-extras --quiet \
 	--custom-compile-command "make lock"
+# A process for each core, up to four, of one thread each: more threads than cores are slower.
+SUITE := --numprocesses logical --maxprocesses 4 --dist worksteal --cov --cov-report=
 
 .PHONY: install demo test check figures reference lock newest oldest extras
 .DELETE_ON_ERROR:
@@ -26,7 +28,7 @@ demo: $(INSTALLED)
 test: check
 	@command -v chromium >/dev/null || { $(APT) update -q && $(APT) install -q -y chromium; } \
 		|| echo "no chromium: the report's browser test will say so"
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(SUITE)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check

@@ -1,5 +1,6 @@
 """What all tests share: random numbers, real faces where they are, a zoo, the closing lines."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,8 @@ ROOT = Path(__file__).parents[1]
 REAL_FACES = ROOT.parent / "shared" / "data"
 NOT_HERE = "../shared/data does not hold"
 LEAST_COVERED = 5
+# Set by terminals and CI; rich and typer lay out their text by them.
+LAYOUT = ("COLUMNS", "TERMINAL_WIDTH", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS")
 RealFaces = Callable[[str | Path], Path]
 Ship = Callable[..., Path]
 
@@ -56,6 +59,12 @@ def ship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ship:
         return path
 
     return put
+
+
+def pytest_configure() -> None:
+    """Lay text out alike in every terminal."""
+    for name in LAYOUT:
+        os.environ.pop(name, None)
 
 
 def pytest_terminal_summary(
