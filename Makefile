@@ -18,6 +18,7 @@ COMPILE := .venv-lock/bin/uv pip compile pyproject.toml --all-extras --quiet \
 	--custom-compile-command "make lock"
 # A process for each core, up to four, of one thread each: more threads than cores are slower.
 SUITE := --numprocesses logical --maxprocesses 4 --dist worksteal --cov --cov-report=
+test newest oldest: export OMP_NUM_THREADS = 1
 
 .PHONY: install demo test check figures reference lock newest oldest extras
 .DELETE_ON_ERROR:
@@ -28,7 +29,7 @@ demo: $(INSTALLED)
 test: check
 	@command -v chromium >/dev/null || { $(APT) update -q && $(APT) install -q -y chromium; } \
 		|| echo "no chromium: the report's browser test will say so"
-	OMP_NUM_THREADS=1 $(BIN)/pytest $(SUITE)
+	$(BIN)/pytest $(SUITE)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check
@@ -73,11 +74,11 @@ lock:
 
 newest:
 	$(call install,.venv-newest,--upgrade --upgrade-strategy eager)
-	.venv-newest/bin/pytest
+	.venv-newest/bin/pytest $(SUITE)
 
 oldest:
 	$(call install,.venv-oldest,--constraint constraints-oldest.txt)
-	.venv-oldest/bin/pytest
+	.venv-oldest/bin/pytest $(SUITE)
 
 extras: $(INSTALLED)
 	$(BIN)/python benchmarks/extras.py

@@ -33,7 +33,7 @@ def read_truth(path: Path) -> Truth:
         LandmintError: the file is missing or truncated.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Truth(
                 markup=str(arrays["markup"]),
                 names=tuple(map(str, arrays["names"])),

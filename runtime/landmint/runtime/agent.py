@@ -198,7 +198,7 @@ def _read_crops(
         LandmintError: the file is missing, truncated, or lacks an array.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return arrays["crops"][:count], arrays["matrices"][:count]
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise LandmintError(

@@ -94,7 +94,7 @@ class _Faces:
     @staticmethod
     def read(crops: Path, scratch: Path, target: Target) -> "_Faces":
         try:
-            with np.load(crops, allow_pickle=False) as arrays:
+            with crops.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 names = tuple(str(name) for name in arrays["names"])
                 pixels, matrices = arrays["crops"], arrays["matrices"]
         except Exception as error:  # numpy and zipfile have many ways to refuse a file
