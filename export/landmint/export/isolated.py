@@ -9,15 +9,19 @@ import importlib.util
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from landmint.runtime.errors import LandmintError
 
+TIMEOUT_S = 3600.0
+"""Longest run of a converter. They take seconds to minutes; an hour leaves room for a slow board
+and a large network, and ends one that hangs."""
 _LAST_LINES = 6
 _NOISE = re.compile(r"^\s*$|^[IWE]\d{4} |^WARNING|^INFO|^\d{4}-\d\d-\d\d |[Ww]arning[:(]|^\s*warn")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -33,33 +37,67 @@ def missing_packages(*names: str) -> str:
 
 
 def run_isolated(module: str, request: Mapping[str, Any], fact: str) -> None:
-    """Run `python -m module REQUEST` in a temporary working directory, its output captured.
+    """Run `python -m module` in a temporary working directory, its output captured.
 
     Args:
-        module: a module whose main reads one JSON object from its first argument. Paths in it
+        module: a module whose main reads one JSON object from its standard input. Paths in it
             must be absolute.
-        request: that object.
+        request: that object, of any length.
         fact: what has failed if it fails, as the first line of the error.
 
     Raises:
-        LandmintError: the process failed; its last lines that are no log noise are the reason.
+        LandmintError: the process failed, and its last lines that are no log noise are the reason;
+            or it had not ended after `TIMEOUT_S`, and was stopped with all processes it started.
     """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(_import_path())}
     with tempfile.TemporaryDirectory(prefix="landmint-") as work:
-        done = subprocess.run(
-            [sys.executable, "-m", module, json.dumps(request)],
-            cwd=work,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_path())},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-    if done.returncode != 0:
+        command = [sys.executable, "-m", module]
+        reason = run_converter(command, json.dumps(request), cwd=work, env=environment)
+    if reason:
         raise LandmintError(
             fact,
-            reason=last_lines(done.stdout) or f"the converter ended with code {done.returncode}",
+            reason=reason,
             remedy="see the reason; leave the format out of the recipe to go on without it",
         )
+
+
+def run_converter(
+    command: Sequence[str],
+    request: str = "",
+    cwd: str | None = None,
+    env: Mapping[str, str] | None = None,
+) -> str:
+    """Run a program with a request on its standard input; why it failed, empty when it did not.
+
+    It is stopped, with every process that it started, when it has not ended after `TIMEOUT_S`, and
+    when we are interrupted: Ctrl-C does not reach its session.
+    """
+    # Files, not pipes: nothing waits for a reader, nor for a process that keeps a pipe open.
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as job,
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output,
+    ):
+        job.write(request)
+        job.seek(0)
+        process = subprocess.Popen(
+            command,
+            stdin=job,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env=env,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(TIMEOUT_S)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            return f"the converter had not ended after {TIMEOUT_S / 60:g} minutes and was stopped"
+        output.seek(0)
+        return "" if code == 0 else last_lines(output.read()) or f"it ended with code {code}"
 
 
 def last_lines(output: str) -> str:

@@ -1,13 +1,13 @@
 """The process behind `to_tflite`: onnx2tf to a Keras network, TensorFlow to files.
 
-Run as `python -m landmint.export.tflite_worker REQUEST` in a working directory that may be
-littered. Nothing else imports it: it lives on tensorflow.
+Run as `python -m landmint.export.tflite_worker`, with the request on its standard input, in a
+working directory that may be littered. Nothing else imports it: it lives on tensorflow.
 """
 
 import os
 import sys
 from collections.abc import Mapping
-from json import loads
+from json import load
 from pathlib import Path
 from typing import Any
 
@@ -107,4 +107,4 @@ def _flatbuffer(half: bool) -> bytes:
 
 
 if __name__ == "__main__":
-    main(loads(sys.argv[1]))
+    main(load(sys.stdin))

@@ -6,13 +6,12 @@ quantisation: Q/DQ pairs are placed by `landmint.quantize`, which builds with `b
 
 import importlib.util
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landmint.export.embed import read_contract, write_contract
-from landmint.export.isolated import last_lines, missing_packages
+from landmint.export.isolated import missing_packages, run_converter
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path
 
@@ -197,14 +196,8 @@ def _build_by_trtexec(program: str, onnx_path: Path, engine_path: Path) -> str |
     with tempfile.TemporaryDirectory(dir=engine_path.parent) as work:
         built = Path(work) / engine_path.name
         options = [f"--onnx={onnx_path}", f"--saveEngine={built}"]
-        done = subprocess.run(
-            [program, *options, "--stronglyTyped", "--skipInference", _DETAILED],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-        if done.returncode != 0 or not built.is_file():
-            return f"trtexec ended with code {done.returncode}: {last_lines(done.stdout)}"
+        reason = run_converter([program, *options, "--stronglyTyped", "--skipInference", _DETAILED])
+        if reason or not built.is_file():
+            return f"trtexec failed: {reason or 'it wrote no engine'}"
         built.replace(engine_path)
     return None

@@ -1,7 +1,8 @@
 """The process behind `quantize_bundle`: ranges decided, or one INT8 variant made and tried.
 
 Quantisers and engines talk too much, and a broken artefact may take the process down with it. Run
-as `python -m landmint.quantize.worker REQUEST`. Nothing else imports it.
+as `python -m landmint.quantize.worker`, with the request on its standard input. Nothing else
+imports it.
 """
 
 import importlib
@@ -80,6 +81,6 @@ def _drift(job: Job, source_engine: str, engine: str) -> str:
 
 if __name__ == "__main__":
     try:
-        main(json.loads(sys.argv[1]))
+        main(json.load(sys.stdin))
     except LandmintError as error:
         sys.exit(str(error))
