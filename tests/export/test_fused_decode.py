@@ -15,7 +15,7 @@ from landmint.export import bundle_decoded
 from landmint.export.bundle_export import export_bundle
 from landmint.export.config import ExportConfig
 from landmint.export.embed import read_contract
-from landmint.export.fused_decode import decoder_for, fuse_decode
+from landmint.export.fused_decode import fusable_decoder, fuse_decode
 from landmint.export.to_onnx import to_onnx
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.contract import Contract, Head
@@ -50,7 +50,7 @@ def student(settings: dict[str, Any]) -> LandmarkModel:
 @pytest.mark.parametrize("settings", STUDENTS)
 def test_the_decode_is_numpys(settings: dict[str, Any]) -> None:
     contract = student(settings).contract
-    fused = decoder_for(contract)
+    fused = fusable_decoder(contract)
     rng = np.random.default_rng(1)
     for offset, levels in ((0, 0), (-20, 0), (0, 4), (3, 2)):  # few levels: many peaks are equal
         outputs: dict[str, Any] = {
@@ -100,7 +100,7 @@ def test_a_fused_graph_returns_landmarks(settings: dict[str, Any], tmp_path: Pat
 def test_what_cannot_be_fused_is_refused(head: Head, message: str, pip_net: LandmarkModel) -> None:
     contract: Contract = dataclasses.replace(pip_net.contract, head=head)
     with pytest.raises(LandmintError) as caught:
-        decoder_for(contract)
+        fusable_decoder(contract)
     assert message in str(caught.value)
 
 

@@ -1,5 +1,6 @@
 """A teacher is heard, is never changed, and says nothing to a student that agrees with it."""
 
+import contextlib
 import copy
 from collections.abc import Callable
 from typing import Any
@@ -7,13 +8,16 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from landmint.runtime.crop import normalise
 from landmint.runtime.errors import LandmintError
 from landmint.train import losses
 from landmint.train.config import DistillConfig, LossConfig
 from landmint.train.distill import DistillTask, Imitation
+from landmint.train.faces.dataset import finish_batch
 from landmint.train.faces.face import FaceSet
+from landmint.train.loop import Lesson as Module
 from landmint.train.models.base import LandmarkModel
 from landmint.train.tasks import Lesson, task_for
 
@@ -222,3 +226,50 @@ def test_a_teacher_without_heatmaps_is_refused(
     task = task_for(student, LossConfig(), make_faces({}))
     with pytest.raises(LandmintError, match="pipnet cannot teach"):
         DistillTask(task, student, make_model("pipnet", input_size=64), DistillConfig())
+
+
+class Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts copies to the device that a step waits for; those from it fail on "meta" anyway."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count = 0
+
+    def __torch_dispatch__(  # noqa: D105 - torch's name
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.ops.aten._to_copy.default and args[0].device.type == "cpu":
+            self.count += not kwargs.get("non_blocking")
+        return func(*args, **kwargs)
+
+
+@pytest.mark.parametrize(("name", "settings", "names"), STUDENTS)
+def test_no_step_waits_for_the_cpu(
+    name: str,
+    settings: dict[str, Any],
+    names: set[str],
+    make_task: MakeTask,
+    batch: MakeBatch,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The device "meta" has shapes and no values: who reads a value of it gets an error."""
+    student, task = make_task(name, **settings)
+    module = Module(student, task).to("meta")
+    faces = {key: values.clone() for key, values in batch(2, 64).items() if key != "images"}
+    crops = torch.zeros(2, 64, 64, 3, dtype=torch.uint8)
+    # Of autocast, "meta" has none.
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
+
+    def step() -> Any:
+        moved = finish_batch({"crop": crops, **faces}, student.contract, torch.device("meta"))
+        parts = module(moved)
+        parts["loss"].backward()
+        return parts
+
+    step()  # the teacher follows the first batch to its device
+    with Waits() as waits:
+        parts = step()
+    assert parts["loss"].device.type == "meta"
+    assert f"teacher_{min(names)}" in parts
+    assert waits.count == 0

@@ -12,7 +12,7 @@ from landmint.export import to_onnx, to_openvino, to_tensorrt, to_tflite
 from landmint.export.bundle_decoded import decoded_twins
 from landmint.export.config import LINT_FILE, ExportConfig, Format
 from landmint.export.finding import write_findings
-from landmint.export.fused_decode import decoder_for
+from landmint.export.fused_decode import fusable_decoder
 from landmint.export.lint import EVERY, lint
 from landmint.export.parity import (
     Crops,
@@ -81,7 +81,7 @@ def export_bundle(
             be fused where that was asked for.
     """
     if config.fuse_decode:
-        decoder_for(model.contract)  # refuse at once what cannot be fused
+        fusable_decoder(model.contract)  # refuse at once what cannot be fused
     crops = crops_for_parity(faces, model.contract, config.parity_faces)
     check = _Check(model, config, crops, torch_outputs(model, crops))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from landmint.export.fused_decode import decoder_for
+from landmint.export.fused_decode import fusable_decoder
 from landmint.pipeline.recipe import (
     NetworkRecipe,
     Problem,
@@ -101,7 +101,7 @@ def _problems(recipe: Recipe) -> Iterator[Problem]:
         yield from _self_training_problems(recipe.student, built["student"][0], recipe)
     if recipe.export.fuse_decode and "student" in built:
         try:
-            decoder_for(built["student"][0].contract)
+            fusable_decoder(built["student"][0].contract)
         except LandmintError as error:
             yield Problem(("export", "fuse_decode"), _one_line(error))
     if recipe.teacher is not None and len(built) == 2:

@@ -1,7 +1,7 @@
 """From a model's outputs to landmarks in the crop, by the contract; numpy only.
 
 Heatmap cell i of stride s stands at crop pixel (i + 0.5) s - 0.5; a normalised coordinate p
-at p S - 0.5. Distillation decodes the teacher with this same code.
+at p S - 0.5. `landmint.train.torch_decode` is the same in torch, for batches on a GPU.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,8 @@ SOFT_ARGMAX_TAU = 10.0
 SOFT_ARGMAX_RADIUS = 2
 DARK_REACH_CELLS = 1.5
 """Longest step of DARK along either axis: to the far edge of the neighbouring cell."""
-_LOG_FLOOR = 1e-10
+LOG_FLOOR = 1e-10
+"""DARK: least value before its logarithm, and least determinant of a map that curves."""
 
 
 def decode(contract: Contract, outputs: Tensors) -> tuple[Floats, Floats]:
@@ -197,11 +198,9 @@ def _dark(maps: Floats, x: Ints, y: Ints, sigma: float) -> Floats:
     so that a landmark does not jump between two frames of a video. Where the log map does not
     curve down in every direction there is no peak to step to, and the landmark stays.
     """
-    kernel = _blur_kernel(sigma)
-    reach = len(kernel) // 2
-    patch = _patches(maps, x, y, reach + 2, 0.0)
-    band = np.stack([np.pad(kernel, (i, 4 - i)) for i in range(5)])
-    log = np.log(np.maximum(band @ patch @ band.T, _LOG_FLOOR))
+    band = dark_band(sigma)
+    patch = _patches(maps, x, y, band.shape[1] // 2, 0.0)
+    log = np.log(np.maximum(band @ patch @ band.T, LOG_FLOOR))
 
     gradient_x = (log[:, 2, 3] - log[:, 2, 1]) / 2
     gradient_y = (log[:, 3, 2] - log[:, 1, 2]) / 2
@@ -209,7 +208,7 @@ def _dark(maps: Floats, x: Ints, y: Ints, sigma: float) -> Floats:
     yy = (log[:, 4, 2] - 2 * log[:, 2, 2] + log[:, 0, 2]) / 4
     xy = (log[:, 3, 3] - log[:, 3, 1] - log[:, 1, 3] + log[:, 1, 1]) / 4
     determinant = xx * yy - xy * xy
-    curves_down = (determinant > _LOG_FLOOR) & (xx < 0)
+    curves_down = (determinant > LOG_FLOOR) & (xx < 0)
     usable = _inside(maps, x, y, 2) & curves_down
     safe = np.where(usable, determinant, 1.0)
     step_x = -(yy * gradient_x - xy * gradient_y) / safe
@@ -219,13 +218,16 @@ def _dark(maps: Floats, x: Ints, y: Ints, sigma: float) -> Floats:
     return shift
 
 
-def _blur_kernel(sigma: float) -> Floats:
-    """DARK's Gaussian: 11 taps for sigma 2, 7 for 1.5, as wide as OpenCV makes such a kernel."""
+def dark_band(sigma: float) -> Floats:
+    """DARK's Gaussian blur as a matrix (5, T + 4): from a line of cells to its 5 middle ones.
+
+    T is 11 taps for sigma 2, 7 for 1.5, as wide as OpenCV makes such a kernel.
+    """
     reach = max(1, int((sigma - 0.8) / 0.3 + 1))
     width = 0.3 * (reach - 1) + 0.8
     taps = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * width**2))
-    kernel: Floats = taps / taps.sum()
-    return kernel
+    kernel = taps / taps.sum()
+    return np.stack([np.pad(kernel, (i, 4 - i)) for i in range(5)])
 
 
 def _local_soft_argmax(maps: Floats, x: Ints, y: Ints, sigma: float) -> Floats:

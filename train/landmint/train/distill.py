@@ -15,13 +15,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from landmint.runtime.decode import Floats, decode
 from landmint.runtime.errors import LandmintError
 from landmint.train import losses
 from landmint.train.config import DistillConfig
 from landmint.train.lessons import LessonBook
 from landmint.train.models.base import LandmarkModel, tap_shapes
 from landmint.train.tasks import Batch, Lesson, Parts, Task, resize
+from landmint.train.torch_decode import decoder_for
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -95,6 +95,7 @@ class Teacher:
         """Copy and freeze the teacher."""
         self.model = copy.deepcopy(teacher).eval().requires_grad_(False)
         self.contract = teacher.contract
+        self.decoder = decoder_for(teacher.contract.head)
         self.dtype = _AUTOCAST.get(config.precision)
         old, new = student.contract, teacher.contract
         per_channel = zip(old.mean, old.std, new.mean, new.std, strict=True)
@@ -109,31 +110,20 @@ class Teacher:
     def explain(self, images: Tensor) -> Lesson:
         """What the teacher says of crops (B, 3, S, S), normalised by the student's contract."""
         self.model.to(images.device)
+        self.decoder.to(images.device)
         device = images.device.type
         crops = self._as_own(images.float())
         with torch.autocast(device, dtype=self.dtype, enabled=self.dtype is not None):
             features = self.model.features(crops)
         with torch.autocast(device, enabled=False):
             wide = tuple(tap.float() for tap in features)
-            outputs = self.model.head(wide)
-        points, confidence = decode(
-            self.contract, {name: maps.cpu().numpy() for name, maps in outputs.items()}
-        )
-
-        def tensor(values: Floats) -> Tensor:
-            return torch.from_numpy(values).to(images.device, torch.float32)
-
-        return Lesson(
-            heatmaps=outputs["heatmaps"],
-            # A heatmap has no place outside the crop; DARK's step may leave it where a map is flat.
-            points=tensor((points + 0.5) / self.contract.input_size).clamp(0, 1),
-            confidence=tensor(confidence).clamp(0, 1),
-            features=wide[-1],
-        )
+            heatmaps = self.model.head(wide)["heatmaps"]
+            points, confidence = self.decoder(heatmaps)
+        return Lesson(heatmaps, points, confidence.clamp(0, 1), wide[-1])
 
     def _as_own(self, images: Tensor) -> Tensor:
         """The same crops in the teacher's normalisation and size."""
-        scale, shift = self._affine.to(images).T[..., None, None]
+        scale, shift = self._affine.to(images, non_blocking=True).T[..., None, None]
         size = self.contract.input_size
         if images.shape[2] != size:
             images = nn.functional.interpolate(

@@ -113,7 +113,8 @@ def pip_targets(points: Tensor, neighbours: Tensor, grid: Grid) -> PipTargets:
         grid: rows and columns.
     """
     rows, columns = grid
-    scale = torch.tensor([columns, rows], device=points.device, dtype=torch.float32)
+    scale = torch.tensor([columns, rows], dtype=torch.float32)
+    scale = scale.to(points.device, non_blocking=True)
     places = points.float() * scale
     corner = places.floor().clamp(min=torch.zeros_like(scale), max=scale - 1)
     cell = (corner[..., 1] * columns + corner[..., 0]).long()

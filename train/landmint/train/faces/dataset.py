@@ -193,7 +193,9 @@ def finish_batch(
     """
     moved = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
     crops = moved.pop("crop").float()
-    mean, std = (torch.tensor(v, device=device) for v in (contract.mean, contract.std))
+    mean, std = (
+        torch.tensor(v).to(device, non_blocking=True) for v in (contract.mean, contract.std)
+    )
     # Channels last in memory, as the crops already are: convolutions are faster so.
     return {"images": ((crops - mean) / std).permute(0, 3, 1, 2), **moved}
 

@@ -1,0 +1,230 @@
+"""Landmarks from a network's outputs in torch: batches of them, on the device that trains.
+
+`landmint.runtime.decode` is the reference, and a test compares the two on every head and method.
+The export room appends these modules to graphs. What it appends is made of operators that ONNX
+Runtime, OpenVINO and TFLite all have: no gathering by computed indices, rank 3 at most, no types
+but float32 and bool.
+"""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from landmint.runtime.contract import Head
+from landmint.runtime.decode import (
+    DARK_REACH_CELLS,
+    LOG_FLOOR,
+    SOFT_ARGMAX_RADIUS,
+    SOFT_ARGMAX_TAU,
+    dark_band,
+    pip_votes,
+)
+
+
+def decoder_for(head: Head) -> nn.Module:
+    """The decode of a head.
+
+    Returns:
+        a module from the contract's outputs, in their order and with a batch axis, to points
+        (B, L, 2) in [0, 1] over the crop, x then y, and confidence (B, L).
+    """
+    return _DECODERS[head.decode if head.kind == "heatmap" else head.kind](head)
+
+
+class CoordinatesDecode(nn.Module):
+    """Coordinates are landmarks already; a head that states no confidence is sure."""
+
+    def __init__(self, head: Head) -> None:
+        """Nothing depends on the head."""
+        super().__init__()
+
+    def forward(
+        self, coordinates: Tensor, confidence: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Points and confidence of coordinates (B, 2L)."""
+        points = coordinates.reshape(len(coordinates), -1, 2)
+        return points, torch.ones_like(points[..., 0]) if confidence is None else confidence
+
+
+class HeatmapDecode(nn.Module):
+    """The peak's cell; a subclass refines it. Also the decode "argmax"."""
+
+    def __init__(self, head: Head) -> None:
+        """Keep what the head says of its maps."""
+        super().__init__()
+        self.head = head
+
+    def forward(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
+        """Points and peaks of heatmaps (B, L, H, W)."""
+        batch, landmarks, height, width = heatmaps.shape
+        maps = heatmaps.reshape(-1, height, width)
+        x, y, top = _peak(maps)
+        shift_x, shift_y = self.shift(maps, x, y, top)
+        points = torch.cat([(x + shift_x + 0.5) / width, (y + shift_y + 0.5) / height], dim=1)
+        return points.reshape(batch, landmarks, 2), top.reshape(batch, landmarks)
+
+    def shift(self, maps: Tensor, x: Tensor, y: Tensor, top: Tensor) -> tuple[Tensor, Tensor]:
+        """From the peak's cell to the landmark, in cells: (M, 1) along x and along y.
+
+        Args:
+            maps: (M, H, W).
+            x: (M, 1) column of each map's peak.
+            y: its row.
+            top: its value.
+        """
+        return torch.zeros_like(x), torch.zeros_like(y)
+
+
+class QuarterDecode(HeatmapDecode):
+    """A quarter of a cell towards the higher neighbour."""
+
+    def shift(self, maps: Tensor, x: Tensor, y: Tensor, top: Tensor) -> tuple[Tensor, Tensor]:
+        """A quarter of a cell, nothing in the outermost cells."""
+        patch = _patch(maps, x, y, 1)
+        inside = 0.25 * _inside(maps, x, y, 1)
+        slope_x = patch[:, 1:2, 2] - patch[:, 1:2, 0]
+        slope_y = patch[:, 2:3, 1] - patch[:, 0:1, 1]
+        return slope_x.sign() * inside, slope_y.sign() * inside
+
+
+class DarkDecode(HeatmapDecode):
+    """A Taylor step on the log of the blurred map, in float64: second differences cancel."""
+
+    band: Tensor
+
+    def __init__(self, head: Head) -> None:
+        """Look up the blur for the head's sigma."""
+        super().__init__(head)
+        self.register_buffer("band", torch.from_numpy(dark_band(head.sigma)), persistent=False)
+
+    def shift(self, maps: Tensor, x: Tensor, y: Tensor, top: Tensor) -> tuple[Tensor, Tensor]:
+        """-H^-1 g within the bound; nothing near the border or where there is no peak."""
+        patch = _patch(maps, x, y, self.band.shape[1] // 2).double()
+        log = (self.band @ patch @ self.band.T).clamp(min=LOG_FLOOR).log()
+        gradient_x = (log[:, 2, 3] - log[:, 2, 1]) / 2
+        gradient_y = (log[:, 3, 2] - log[:, 1, 2]) / 2
+        xx = (log[:, 2, 4] - 2 * log[:, 2, 2] + log[:, 2, 0]) / 4
+        yy = (log[:, 4, 2] - 2 * log[:, 2, 2] + log[:, 0, 2]) / 4
+        xy = (log[:, 3, 3] - log[:, 3, 1] - log[:, 1, 3] + log[:, 1, 1]) / 4
+        determinant = xx * yy - xy * xy
+        usable = _inside(maps, x, y, 2)[:, 0] & (determinant > LOG_FLOOR) & (xx < 0)
+        safe = torch.where(usable, determinant, 1.0)
+        step_x = -(yy * gradient_x - xy * gradient_y) / safe * usable
+        step_y = -(xx * gradient_y - xy * gradient_x) / safe * usable
+        step = torch.stack([step_x, step_y], dim=1).clamp(-DARK_REACH_CELLS, DARK_REACH_CELLS)
+        shift = step.to(maps.dtype)
+        return shift[:, :1], shift[:, 1:]
+
+
+class SoftArgmaxDecode(HeatmapDecode):
+    """The mean of the cells around the peak under a softmax of their values."""
+
+    def shift(self, maps: Tensor, x: Tensor, y: Tensor, top: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean's distance from the peak; cells outside of the map do not count."""
+        steps = _steps(SOFT_ARGMAX_RADIUS, maps)
+        rows, columns = _window(maps, x, y, SOFT_ARGMAX_RADIUS)
+        patch = rows @ maps @ columns.transpose(1, 2)
+        inside = rows.sum(dim=2)[:, :, None] * columns.sum(dim=2)[:, None, :]
+        # Outside of the map the patch is 0, which may lie above the peak: it must not overflow.
+        below = torch.relu(top[:, :, None] - patch)
+        weights = torch.exp(-SOFT_ARGMAX_TAU * below) * inside
+        # Multiplied before they are summed: OpenVINO 2026.4 reads past a sum of one axis that is
+        # multiplied by a vector afterwards.
+        sums = [(weights * along).sum(dim=(1, 2)) for along in (steps, steps[:, None])]
+        shift_x, shift_y = ((part / weights.sum(dim=(1, 2)))[:, None] for part in sums)
+        return shift_x, shift_y
+
+
+class PipDecode(nn.Module):
+    """PIPNet's decode of scores and offsets: each landmark is the mean of all votes for it."""
+
+    votes: Tensor
+
+    def __init__(self, head: Head) -> None:
+        """Look up whose votes count for each landmark."""
+        super().__init__()
+        votes = torch.from_numpy(pip_votes(head.neighbours))
+        self.register_buffer("votes", votes, persistent=False)
+
+    def forward(
+        self, cls: Tensor, x: Tensor, y: Tensor, nb_x: Tensor, nb_y: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Points, and the score maps' peaks."""
+        batch, landmarks, rows, columns = cls.shape
+        cell_x, cell_y, top = _peak(cls.reshape(-1, rows, columns))
+        there = _picks(cell_y, rows).transpose(1, 2) * _picks(cell_x, columns)
+        cell = there.reshape(batch * landmarks, rows * columns, 1)
+
+        def mean_vote(own: Tensor, others: Tensor, start: Tensor, cells: int) -> Tensor:
+            maps = (part.reshape(len(cell), -1, rows * columns) for part in (own, others))
+            votes = torch.cat([part @ cell for part in maps], dim=1).squeeze(2) + start
+            received = votes.reshape(batch, -1).index_select(1, self.votes.flatten())
+            return received.reshape(batch * landmarks, -1).mean(dim=1, keepdim=True) / cells
+
+        means = (mean_vote(x, nb_x, cell_x, columns), mean_vote(y, nb_y, cell_y, rows))
+        return torch.cat(means, dim=1).reshape(batch, landmarks, 2), top.reshape(batch, landmarks)
+
+
+_DECODERS: Mapping[str, Callable[[Head], nn.Module]] = {
+    "coordinates": CoordinatesDecode,
+    "argmax": HeatmapDecode,
+    "quarter": QuarterDecode,
+    "dark": DarkDecode,
+    "local_soft_argmax": SoftArgmaxDecode,
+    "pip": PipDecode,
+}
+
+
+def _peak(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where maps (M, H, W) are highest, the first such cell in reading order.
+
+    In two steps of small numbers: a flat index may be too large for a half float.
+
+    Returns:
+        column, row and height, (M, 1) each.
+    """
+    tops = maps.amax(dim=2)
+    y = _first_of_highest(tops)
+    row = (_picks(y, maps.shape[1]) @ maps).squeeze(1)
+    return _first_of_highest(row), y, tops.amax(dim=1, keepdim=True)
+
+
+def _first_of_highest(values: Tensor) -> Tensor:
+    """Index (M, 1), in float, of the first among the highest of (M, N)."""
+    count = values.shape[1]
+    highest = values == values.amax(dim=1, keepdim=True)
+    places = torch.where(highest, _range(count, values), float(count))
+    return places.amin(dim=1, keepdim=True)
+
+
+def _patch(maps: Tensor, x: Tensor, y: Tensor, radius: int) -> Tensor:
+    """Square patches (M, 2 radius + 1, 2 radius + 1) around (x, y); 0 outside of the map."""
+    rows, columns = _window(maps, x, y, radius)
+    return rows @ maps @ columns.transpose(1, 2)
+
+
+def _window(maps: Tensor, x: Tensor, y: Tensor, radius: int) -> tuple[Tensor, Tensor]:
+    """One-hot rows (M, 2 radius + 1, H) and columns (M, 2 radius + 1, W) around (x, y)."""
+    steps = _steps(radius, maps)
+    return _picks(y + steps, maps.shape[1]), _picks(x + steps, maps.shape[2])
+
+
+def _inside(maps: Tensor, x: Tensor, y: Tensor, border: int) -> Tensor:
+    """True (M, 1) where at least `border` cells stand on every side of (x, y)."""
+    height, width = maps.shape[1:]
+    inside_x = (x >= border) & (x < width - border)
+    return inside_x & (y >= border) & (y < height - border)
+
+
+def _picks(places: Tensor, count: int) -> Tensor:
+    """One-hot rows (M, K, count) for whole-numbered places (M, K); zeros for a place outside."""
+    return torch.relu(1 - (_range(count, places) - places[:, :, None]).abs())
+
+
+def _steps(radius: int, like: Tensor) -> Tensor:
+    return torch.arange(-float(radius), radius + 1.0, device=like.device)
+
+
+def _range(count: int, like: Tensor) -> Tensor:
+    return torch.arange(float(count), device=like.device)
