@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 from landmint.runtime.contract import Contract, CropRule, Head, Output
-from landmint.runtime.engines import load_engine
-from landmint.runtime.engines import tensorrt_engine as module
+from landmint.runtime.engines import cuda_driver, load_engine
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 
 CONTRACT = Contract(
@@ -31,26 +30,81 @@ CONTRACT = Contract(
 IMAGE = np.random.default_rng(0).uniform(0, 1, (1, 3, 4, 4)).astype(np.float32)
 
 
-class HostMemory:
-    """A stream whose device memory is the host's."""
-
-    handle = 7
+class Driver:
+    """The CUDA driver's library, whose device memory is the host's. It counts what is alive."""
 
     def __init__(self) -> None:
-        self.buffers: list[Any] = []
+        self.contexts = 0
+        self.streams: list[int] = []
+        self.memory: dict[int, Any] = {}
+        self.failing = ""
 
-    def allocate(self, size: int) -> int:
-        self.buffers.append(ctypes.create_string_buffer(size))
-        return ctypes.addressof(self.buffers[-1])
+    @property
+    def alive(self) -> tuple[int, int, int]:
+        """Context references, streams, allocations."""
+        return self.contexts, len(self.streams), len(self.memory)
 
-    def upload(self, address: int, host: np.ndarray) -> None:
-        ctypes.memmove(address, host.ctypes.data, host.nbytes)
+    def _status(self, name: str) -> int:
+        return 2 if name == self.failing else 0  # CUDA_ERROR_OUT_OF_MEMORY
 
-    def download(self, host: np.ndarray, address: int) -> None:
-        ctypes.memmove(host.ctypes.data, address, host.nbytes)
+    def cuInit(self, flags: int) -> int:  # noqa: N802
+        return 0
 
-    def wait(self) -> None:
-        return
+    def cuDeviceGet(self, device: Any, ordinal: int) -> int:  # noqa: N802
+        return 0
+
+    def cuDevicePrimaryCtxRetain(self, context: Any, device: Any) -> int:  # noqa: N802
+        context._obj.value = 5
+        self.contexts += 1
+        return 0
+
+    def cuDevicePrimaryCtxRelease_v2(self, device: Any) -> int:  # noqa: N802
+        self.contexts -= 1
+        assert len(self.streams) <= self.contexts  # they go before their context
+        return 0
+
+    def cuCtxSetCurrent(self, context: Any) -> int:  # noqa: N802
+        assert context.value == 5 and self.contexts
+        return 0
+
+    def cuStreamCreate(self, stream: Any, flags: int) -> int:  # noqa: N802
+        if not self._status("cuStreamCreate"):
+            stream._obj.value = 7
+            self.streams.append(7)
+        return self._status("cuStreamCreate")
+
+    def cuStreamDestroy_v2(self, stream: Any) -> int:  # noqa: N802
+        self.streams.remove(stream.value)
+        return 0
+
+    def cuMemAlloc_v2(self, address: Any, size: Any) -> int:  # noqa: N802
+        if not self._status("cuMemAlloc_v2"):
+            buffer = ctypes.create_string_buffer(size.value)
+            address._obj.value = ctypes.addressof(buffer)
+            self.memory[ctypes.addressof(buffer)] = buffer
+        return self._status("cuMemAlloc_v2")
+
+    def cuMemFree_v2(self, address: Any) -> int:  # noqa: N802
+        del self.memory[address.value]
+        return 0
+
+    def cuMemcpyHtoDAsync_v2(self, target: Any, source: Any, size: Any, stream: Any) -> int:  # noqa: N802
+        ctypes.memmove(target.value, source.value, size.value)
+        return 0
+
+    def cuMemcpyDtoHAsync_v2(self, target: Any, source: Any, size: Any, stream: Any) -> int:  # noqa: N802
+        ctypes.memmove(target.value, source.value, size.value)
+        return 0
+
+    def cuStreamSynchronize(self, stream: Any) -> int:  # noqa: N802
+        return 0
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
+    fake = Driver()
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: fake)
+    return fake
 
 
 class Context:
@@ -121,7 +175,7 @@ class Logger:
 
 
 @pytest.fixture
-def library(monkeypatch: pytest.MonkeyPatch) -> None:
+def library(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = SimpleNamespace(
         __version__="10.9",
         Runtime=Runtime,
@@ -131,7 +185,6 @@ def library(monkeypatch: pytest.MonkeyPatch) -> None:
         nptype=lambda kind: np.float16 if kind == "half" else np.float32,
     )
     monkeypatch.setitem(sys.modules, "tensorrt", fake)
-    monkeypatch.setattr(module, "CudaStream", HostMemory)
 
 
 def test_it_runs_and_tells_what_ran(library: None, tmp_path: Path) -> None:
@@ -152,10 +205,47 @@ def test_without_an_engine_file_it_is_not_measured(library: None, tmp_path: Path
         load_engine("tensorrt").load(tmp_path / "int8.onnx", CONTRACT, threads=1)
 
 
-def test_an_engine_of_another_machine_is_not_measured(library: None, tmp_path: Path) -> None:
+def test_a_session_that_is_dropped_frees_the_gpu(
+    library: None, driver: Driver, tmp_path: Path
+) -> None:
+    (tmp_path / "int8.engine").write_bytes(b"plan")
+    session = load_engine("tensorrt").load(tmp_path / "int8.engine", CONTRACT, threads=1)
+    session.run(IMAGE)
+    assert driver.alive == (1, 1, 2)
+    del session
+    assert driver.alive == (0, 0, 0)
+
+
+@pytest.mark.parametrize("failing", ["cuStreamCreate", "cuMemAlloc_v2"])
+def test_an_engine_that_does_not_fit_leaves_nothing_on_the_gpu(
+    library: None, driver: Driver, tmp_path: Path, failing: str
+) -> None:
+    (tmp_path / "int8.engine").write_bytes(b"plan")
+    driver.failing = failing
+    with pytest.raises(LandmintError, match=f"{failing} failed with error 2"):
+        load_engine("tensorrt").load(tmp_path / "int8.engine", CONTRACT, threads=1)
+    assert driver.alive == (0, 0, 0)
+
+
+def test_a_stream_is_closed_once(driver: Driver) -> None:
+    first, second = cuda_driver.CudaStream(), cuda_driver.CudaStream()
+    for stream in (first, first, second):
+        stream.allocate(16)
+    assert driver.alive == (2, 2, 3)
+    for alive in ((1, 1, 1), (1, 1, 1)):
+        first.close()
+        assert driver.alive == alive
+    second.close()
+    assert driver.alive == (0, 0, 0)
+
+
+def test_an_engine_of_another_machine_is_not_measured(
+    library: None, driver: Driver, tmp_path: Path
+) -> None:
     (tmp_path / "int8.engine").write_bytes(b"plan of an older TensorRT")
     with pytest.raises(NotMeasuredError, match="cannot be opened by tensorrt 10.9"):
         load_engine("tensorrt").load(tmp_path / "int8.engine", CONTRACT, threads=1)
+    assert driver.alive == (0, 0, 0)
 
 
 def test_an_engine_that_breaks_its_contract(library: None, tmp_path: Path) -> None:
@@ -166,8 +256,6 @@ def test_an_engine_that_breaks_its_contract(library: None, tmp_path: Path) -> No
 
 
 def test_a_machine_without_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    from landmint.runtime.engines import cuda_driver
-
     monkeypatch.setattr(cuda_driver, "_LIBRARY", "libcuda-that-is-not-there.so.1")
     with pytest.raises(NotMeasuredError, match="no NVIDIA driver on this machine"):
         cuda_driver.CudaStream()

@@ -4,7 +4,9 @@ Not a CUDA binding. It calls the driver's own library through ctypes, so that a 
 toolkit and no further wheel beside TensorRT. Names and signatures: CUDA Driver API, cuda.h.
 """
 
+import contextlib
 import ctypes
+import weakref
 from typing import Any
 
 from numpy.typing import NDArray
@@ -15,13 +17,17 @@ _LIBRARY = "libcuda.so.1"
 
 
 class CudaStream:
-    """One stream on the first GPU, and buffers of device memory that live as long as it."""
+    """One stream on the first GPU, and buffers of device memory that live as long as it.
+
+    All is freed by `close`, or as soon as nothing refers to the stream any more.
+    """
 
     def __init__(self) -> None:
         """Take the first GPU's primary context.
 
         Raises:
             NotMeasuredError: no driver, or no GPU.
+            LandmintError: the driver refuses a context or a stream.
         """
         try:
             self._driver = ctypes.CDLL(_LIBRARY)
@@ -33,10 +39,23 @@ class CudaStream:
             self._call("cuDeviceGet", ctypes.byref(device), 0)
         except LandmintError as error:
             raise NotMeasuredError("no NVIDIA GPU on this machine", reason=error.fact) from None
-        self._call("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
-        self._call("cuCtxSetCurrent", context)
-        self._call("cuStreamCreate", ctypes.byref(stream), 0)
+        # The statuses of what frees are not looked at: nothing can be done about them.
+        with contextlib.ExitStack() as resources:
+            self._call("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
+            resources.callback(self._driver.cuDevicePrimaryCtxRelease_v2, device)
+            self._call("cuCtxSetCurrent", context)
+            self._call("cuStreamCreate", ctypes.byref(stream), 0)
+            resources.callback(self._driver.cuStreamDestroy_v2, stream)
+            self._resources = resources.pop_all()
         self._stream = stream
+        self._freeing = weakref.finalize(self, _free, self._driver, context, self._resources)
+
+    def close(self) -> None:
+        """Free the memory, the stream and the reference to the context; once, however often called.
+
+        Nothing may be queued.
+        """
+        self._freeing()
 
     @property
     def handle(self) -> int:
@@ -47,6 +66,7 @@ class CudaStream:
         """Address of `size` bytes of device memory."""
         address = ctypes.c_uint64()
         self._call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(size))
+        self._resources.callback(self._driver.cuMemFree_v2, address)
         return address.value
 
     def upload(self, address: int, host: NDArray[Any]) -> None:
@@ -69,3 +89,9 @@ class CudaStream:
         status = getattr(self._driver, name)(*arguments)
         if status != 0:
             raise LandmintError(f"the CUDA driver's {name} failed with error {status}")
+
+
+def _free(driver: ctypes.CDLL, context: ctypes.c_void_p, resources: contextlib.ExitStack) -> None:
+    """Free what was taken, the last first; from whatever thread drops the stream."""
+    driver.cuCtxSetCurrent(context)
+    resources.close()

@@ -51,6 +51,13 @@ class TensorRtEngine:
                 remedy="run `landmint export` with TensorRT on this machine",
             )
         stream = CudaStream()
+        try:
+            return self._open(plan, contract, stream)
+        except BaseException:
+            stream.close()
+            raise
+
+    def _open(self, plan: Path, contract: Contract, stream: CudaStream) -> EngineSession:
         with loading(self.name, plan):
             runtime = self._library.Runtime(self._library.Logger(self._library.Logger.ERROR))
             engine = runtime.deserialize_cuda_engine(plan.read_bytes())
