@@ -135,7 +135,7 @@ def rows_of(run: Run, scratch: Path, seconds: float, bar: Bar) -> Iterator[list[
             ratio = latency_ratio(first, this)
             yield [
                 *(run.recipe.name, form, PRODUCTS[format_]),
-                milliseconds(summarise_latency(this, 1).warm_ms),
+                milliseconds(summarise_latency(this, one_thread=True).warm_ms),
                 number(ratio.estimate) if ratio and place else "",
                 f"{number(ratio.low)} to {number(ratio.high)}" if ratio and place else "",
             ]

@@ -101,7 +101,9 @@ def test_a_block_is_long_enough_and_of_enough_runs(clock: Clock) -> None:
 
 
 def test_figures_of_launches() -> None:
-    found = summarise_latency([launch_of((2.0, 3.0, 50.0), (3.0, 3.0, 4.0)), launch_of((3.0,))], 1)
+    found = summarise_latency(
+        [launch_of((2.0, 3.0, 50.0), (3.0, 3.0, 4.0)), launch_of((3.0,))], one_thread=True
+    )
     assert (found.load_ms, found.first_ms) == (20, 9)
     assert found.warm_ms == pytest.approx(3.0)
     assert found.interval is not None and found.interval.estimate == pytest.approx(3.0)
@@ -110,24 +112,26 @@ def test_figures_of_launches() -> None:
 
 
 def test_tails_need_their_samples() -> None:
-    few = summarise_latency([launch_of(tuple(range(1, 64)))], 1)
+    few = summarise_latency([launch_of(tuple(range(1, 64)))], one_thread=True)
     assert (few.p90_ms, few.p99_ms) == (None, None)
     assert few.notes[:2] == (
         "p90 needs 64 samples, there are 63",
         "p99 needs 662 samples, there are 63",
     )
     assert "no interval" in few.notes[2]
-    many = summarise_latency([launch_of(tuple(range(1, 701)))], 1)
+    many = summarise_latency([launch_of(tuple(range(1, 701)))], one_thread=True)
     assert (many.p90_ms, many.p99_ms) == (630, 693)
 
 
 def test_a_busy_machine_is_told() -> None:
     busy = [launch_of((2.0,) * 10, cpu=0.6), launch_of((2.0,) * 10, cpu=0.6)]
-    found = summarise_latency(busy, threads=1)
+    found = summarise_latency(busy, one_thread=True)
     assert found.waiting == pytest.approx(0.4)
     assert found.notes[-1] == "the machine was busy: the process waited 40% of the time"
-    assert summarise_latency(busy, threads=2).waiting == 0  # other threads' time is in it
-    unsettled = summarise_latency([launch_of((2.0,), settled=False), launch_of((2.0,))], 1)
+    assert summarise_latency(busy, one_thread=False).waiting == 0  # others' time is in it
+    unsettled = summarise_latency(
+        [launch_of((2.0,), settled=False), launch_of((2.0,))], one_thread=True
+    )
     assert "had not settled in 1 of 2 launches" in unsettled.notes[-1]
 
 
@@ -149,4 +153,6 @@ def test_nothing_can_be_timed_in_no_time() -> None:
 
 def test_the_median_of_a_launch_ignores_a_hiccup() -> None:
     launch = launch_of((1.0, 1.1, 40.0), (1.0, 1.0, 1.2), (9.0, 9.0, 9.0))
-    assert summarise_latency([launch], 1).warm_ms == pytest.approx(median((1.1, 1.0, 9.0)))
+    assert summarise_latency([launch], one_thread=True).warm_ms == pytest.approx(
+        median((1.1, 1.0, 9.0))
+    )

@@ -1,5 +1,6 @@
 """Measurements come back as they were written, or one clear error says what is wrong."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -49,6 +50,18 @@ def test_round_trip(tmp_path: Path) -> None:
         assert getattr(read, name) == getattr(written, name)
     assert read.latency is not None and read.latency.samples == 2
     assert read.blocks_ms == [[2.0, 2.5]]
+
+
+def test_a_process_that_waits_for_its_gpu_or_threads_is_on_no_busy_machine() -> None:
+    launch = Launch(20.0, WarmUp(9.0, 40, True), (Block((2.0,) * 10, 12.0),))
+    on_cpu = dataclasses.replace(example(), launches=(launch,) * 2)
+    on_gpu = dataclasses.replace(on_cpu, engine="tensorrt")
+    on_threads = dataclasses.replace(on_cpu, threads=2)
+    for one, waiting in ((on_cpu, 0.4), (on_gpu, 0.0), (on_threads, 0.0)):
+        assert one.latency is not None
+        assert one.latency.waiting == pytest.approx(waiting)
+        busy = any("the machine was busy" in note for note in one.latency.notes)
+        assert busy == (one is on_cpu)
 
 
 def test_what_was_not_measured_keeps_its_reason(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The contract suite of the targets, run by every target that this machine can reach."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ import pytest
 
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError, NotMeasuredError
-from landmint.targets import TARGETS, Target, load_target
+from landmint.targets import TARGETS, Target, host, load_target
 
 Crops = Callable[[int], Path]
 LONG_S = 600  # nothing here waits for so long unless it hangs
@@ -61,6 +61,20 @@ def test_what_cannot_start_says_why(target: Target, bundle: Bundle, tmp_path: Pa
         target.start(target.push(tmp_path), "null/float32", 1, LONG_S)
     with pytest.raises(LandmintError, match="0 threads"):
         target.start(there, "null/float32", 0, LONG_S)
+
+
+def test_an_engine_gets_the_threads_that_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    given: list[Mapping[str, str]] = []
+
+    def link(command: Sequence[str], environment: Mapping[str, str], timeout_s: float) -> None:
+        given.append(environment)
+
+    monkeypatch.setattr(host, "PipeLink", link)
+    for threads in (1, 3):
+        load_target("host").start("bundle", "null/float32", threads, LONG_S)
+    assert [environment["OMP_NUM_THREADS"] for environment in given] == ["1", "3"]
+    assert [environment["OPENBLAS_NUM_THREADS"] for environment in given] == ["1", "1"]
 
 
 def test_pull_of_a_missing_file(target: Target, tmp_path: Path) -> None:

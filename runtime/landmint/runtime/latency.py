@@ -190,12 +190,18 @@ def launch_median(launch: Launch) -> float:
     return median(median(block.samples_ms) for block in launch.blocks)
 
 
-def summarise_latency(launches: Sequence[Launch], threads: int) -> Latency:
-    """The figures of one variant's launches, of which there is at least one."""
+def summarise_latency(launches: Sequence[Launch], one_thread: bool) -> Latency:
+    """The figures of one variant's launches.
+
+    Args:
+        launches: at least one.
+        one_thread: whether one thread of the process does all the work; where several do, or a
+            GPU, its processor time does not tell how long it waited.
+    """
     samples = np.array([ms for launch in launches for b in launch.blocks for ms in b.samples_ms])
     medians = [launch_median(launch) for launch in launches]
     cpu_ms = sum(block.cpu_ms for launch in launches for block in launch.blocks)
-    waiting = max(0.0, 1 - cpu_ms / float(samples.sum())) if threads == 1 else 0.0
+    waiting = max(0.0, 1 - cpu_ms / float(samples.sum())) if one_thread else 0.0
     return Latency(
         load_ms=median(launch.load_ms for launch in launches),
         first_ms=median(launch.warm_up.first_ms for launch in launches),

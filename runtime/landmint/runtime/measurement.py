@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from landmint.runtime.engines import ON_GPU
 from landmint.runtime.engines.engine import Operator
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path, read_json, sha256_file, write_json
@@ -70,7 +71,8 @@ class Measurement:
     @property
     def latency(self) -> Latency | None:
         """Figures of the launches; None when latency was not measured."""
-        return summarise_latency(self.launches, self.threads) if self.launches else None
+        one_thread = self.threads == 1 and self.engine not in ON_GPU
+        return summarise_latency(self.launches, one_thread) if self.launches else None
 
     @property
     def blocks_ms(self) -> list[list[float]]:

@@ -40,13 +40,14 @@ class HostTarget:
         # -P: a file in the working directory must not stand in for a module.
         command = [sys.executable, "-P", "-m", "landmint.runtime", "serve"]
         command += [bundle, variant, "--threads", str(threads)]
-        return PipeLink(command, _environment(), timeout_s)
+        return PipeLink(command, _environment(threads), timeout_s)
 
 
-def _environment() -> dict[str, str]:
+def _environment(threads: int) -> dict[str, str]:
     environment = dict(os.environ)
     known = environment.get("PYTHONPATH")
     environment["PYTHONPATH"] = os.pathsep.join([str(_RUNTIME_ROOT), *([known] if known else [])])
-    # numpy's own threads would add their stacks to the model's memory.
-    environment["OPENBLAS_NUM_THREADS"] = environment["OMP_NUM_THREADS"] = "1"
+    # numpy's own threads would add their stacks to the model's memory; an engine may use OpenMP's.
+    environment["OPENBLAS_NUM_THREADS"] = "1"
+    environment["OMP_NUM_THREADS"] = str(threads)
     return environment

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from landmint.runtime.engines.engine import Engine, Session
 from landmint.runtime.errors import LandmintError
 
-__all__ = ["ENGINES", "Engine", "Session", "load_engine"]
+__all__ = ["ENGINES", "ON_GPU", "Engine", "Session", "load_engine"]
 
 ENGINES: Mapping[str, str] = MappingProxyType(
     {
@@ -22,6 +22,9 @@ ENGINES: Mapping[str, str] = MappingProxyType(
         "null": "landmint.runtime.engines.null_engine:NullEngine",
     }
 )
+
+ON_GPU = frozenset({"tensorrt"})
+"""Engines that compute on a GPU while the process waits."""
 
 
 def load_engine(name: str) -> Engine:
