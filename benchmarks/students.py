@@ -29,7 +29,6 @@ from landmint.pipeline.truth import TRUTH_FILE, read_truth
 from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig
 from landmint.runtime.bundle import Bundle
-from landmint.runtime.contract import CropRule
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.measurement import read_measurements
 from landmint.train.faces.dataset import mean_shape
@@ -102,8 +101,8 @@ def untrained(run: Run, scratch: Path, bar: Bar) -> Bundle:
     """The student's bundle with random weights."""
     network, faces = run.recipe.student.model, _few(run.faces("train"), 64)
     torch.manual_seed(0)
-    rule = CropRule(network.crop_scale, network.crop_square)
-    model = create_model(network.model_copy(update={"pretrained": False}), mean_shape(faces, rule))
+    shape = mean_shape(faces, network.crop)
+    model = create_model(network.model_copy(update={"pretrained": False}), shape)
     export = ExportConfig(formats=FORMS, parity_faces=1)
     bundle = export_bundle(model.eval(), faces, export, scratch / "float", {}, bar.step)
     apart = _few(run.faces("test"), 1)

@@ -28,7 +28,6 @@ from torchvision.transforms import v2
 from landmint.pipeline.recipe import NetworkRecipe, load_recipe
 from landmint.pipeline.report.text import markdown_table, number, percent
 from landmint.pipeline.run import Run
-from landmint.runtime.contract import CropRule
 from landmint.runtime.errors import LandmintError
 from landmint.train.faces.dataset import mean_shape
 from landmint.train.faces.face import FaceSet, face_set
@@ -79,8 +78,7 @@ def _first(faces: FaceSet, count: int) -> FaceSet:
 
 def _built(network: NetworkRecipe, train: FaceSet) -> tuple[LandmarkModel, Task]:
     torch.manual_seed(0)
-    rule = CropRule(network.model.crop_scale, network.model.crop_square)
-    model = create_model(network.model, mean_shape(train, rule))
+    model = create_model(network.model, mean_shape(train, network.model.crop))
     return model, task_for(model, network.loss, train)
 
 

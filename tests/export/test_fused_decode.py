@@ -18,7 +18,7 @@ from landmint.export.embed import read_contract
 from landmint.export.fused_decode import fusable_decoder, fuse_decode
 from landmint.export.to_onnx import to_onnx
 from landmint.runtime.bundle import Bundle
-from landmint.runtime.contract import Contract, Head
+from landmint.runtime.contract import Decode, Head, Output
 from landmint.runtime.decode import decode
 from landmint.runtime.engines import load_engine
 from landmint.runtime.errors import LandmintError
@@ -70,6 +70,22 @@ def test_the_decode_is_numpys(settings: dict[str, Any]) -> None:
             np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
+@pytest.mark.parametrize(("tau", "radius"), [(3.0, 1), (30.0, 4)])
+def test_tau_and_radius_are_the_contracts(tau: float, radius: int) -> None:
+    plain = student(STUDENTS[1]).contract
+    head = dataclasses.replace(plain.head, tau=tau, radius=radius)
+    contract = dataclasses.replace(plain, head=head)
+    maps = np.random.default_rng(5).normal(size=(1, 68, 16, 16)).astype(np.float32)
+    with torch.no_grad():
+        coordinates, _ = fusable_decoder(contract)(torch.from_numpy(maps))
+    expected, _ = decode(contract, {"heatmaps": maps})
+    found, _ = decode(
+        contract.decoded(),
+        {"coordinates": coordinates.numpy(), "confidence": np.ones((1, 68), np.float32)},
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
 @pytest.mark.parametrize("settings", STUDENTS)
 def test_a_fused_graph_returns_landmarks(settings: dict[str, Any], tmp_path: Path) -> None:
     model = student(settings)
@@ -89,16 +105,22 @@ def test_a_fused_graph_returns_landmarks(settings: dict[str, Any], tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("head", "message"),
+    ("decode", "message"),
     [
-        (Head("heatmap", "dark", 1.0), "choices: local_soft_argmax"),
-        (Head("heatmap", "quarter", 1.0), "'quarter' cannot be fused"),
-        (Head("heatmap", "argmax", 1.0), "'argmax' cannot be fused"),
-        (Head("coordinates"), "leave export.fuse_decode away"),
+        ("dark", "choices: local_soft_argmax"),
+        ("quarter", "'quarter' cannot be fused"),
+        ("argmax", "'argmax' cannot be fused"),
+        ("", "leave export.fuse_decode away"),
     ],
 )
-def test_what_cannot_be_fused_is_refused(head: Head, message: str, pip_net: LandmarkModel) -> None:
-    contract: Contract = dataclasses.replace(pip_net.contract, head=head)
+def test_what_cannot_be_fused_is_refused(
+    decode: Decode, message: str, pip_net: LandmarkModel
+) -> None:
+    contract = pip_net.contract.decoded()
+    if decode:
+        outputs = (Output("heatmaps", (68, 8, 8)),)
+        head = Head("heatmap", decode, 1.0)
+        contract = dataclasses.replace(contract, head=head, outputs=outputs)
     with pytest.raises(LandmintError) as caught:
         fusable_decoder(contract)
     assert message in str(caught.value)

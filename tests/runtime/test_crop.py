@@ -1,9 +1,11 @@
 """Crops: exact geometry, faithful pixels."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from landmint.runtime.contract import CropRule
+from landmint.runtime.contract import Contract, CropRule, Head, Layout, Output
 from landmint.runtime.crop import (
     Box,
     Floats,
@@ -14,6 +16,7 @@ from landmint.runtime.crop import (
     crop_matrix,
     flip_points,
     invert_affine,
+    normalise,
     warp,
 )
 from landmint.runtime.errors import LandmintError
@@ -41,6 +44,35 @@ def test_square_rule_takes_the_longer_side_and_keeps_the_centre() -> None:
 def test_stretched_rule_scales_each_axis() -> None:
     matrix = crop_matrix(Box(10, 20, 40, 80), CropRule(1.1, False), 64)
     assert np.allclose([matrix[0, 0], matrix[1, 1]], [1.1 * 40 / 64, 1.1 * 80 / 64])
+
+
+@pytest.mark.parametrize("square", [True, False])
+def test_a_shift_moves_the_crop_by_shares_of_the_box(square: bool) -> None:
+    box, rule = Box(10, 20, 40, 80), CropRule(1.2, square, shift=(-0.25, 0.1))
+    matrix = crop_matrix(box, rule, 100)
+    assert np.allclose(apply_affine(matrix, np.array([49.5, 49.5])), [30 - 10, 60 + 8])
+    still = crop_matrix(box, CropRule(1.2, square), 100)
+    assert np.allclose(matrix[:, :2], still[:, :2])
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_the_input_has_the_contracts_colour_order(layout: Layout) -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    rgb = Contract(
+        markup="68",
+        input_size=8,
+        crop=CropRule(1.2, True),
+        mean=(123.0, 117.0, 104.0),
+        std=(58.0, 57.0, 56.0),
+        head=Head("coordinates"),
+        outputs=(Output("coordinates", (136,)),),
+        layout=layout,
+    )
+    axis = 1 if layout == "NCHW" else 3
+    plain, other = normalise(crops, rgb), normalise(crops, dataclasses.replace(rgb, color="BGR"))
+    np.testing.assert_allclose(np.flip(other, axis), plain)
+    red = (crops[..., 0] - 123.0) / 58.0
+    np.testing.assert_allclose(other.take(2, axis), red, rtol=1e-5)
 
 
 @pytest.mark.parametrize("box", [Box(0, 0, 0, 5), Box(0, 0, 5, -1), Box(float("nan"), 0, 5, 5)])

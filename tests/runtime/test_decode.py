@@ -1,9 +1,12 @@
 """Decoding against landmarks that are known by construction."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.special
 
 from landmint.runtime.contract import Contract, CropRule, Head, HeadKind, Output
 from landmint.runtime.crop import Floats
@@ -27,6 +30,10 @@ def contract(kind: HeadKind, outputs: dict[str, tuple[int, ...]], head: Head) ->
     )
 
 
+def heatmap_head(method: Any, sigma: float = 1.5) -> Head:
+    return Head("heatmap", method, sigma)
+
+
 def gaussians(centres: Floats, size: int, sigma: float) -> Floats:
     """Heatmaps (N, L, size, size) with unquantised centres (N, L, 2) in cells."""
     cells = np.arange(size)
@@ -42,7 +49,7 @@ def gaussians(centres: Floats, size: int, sigma: float) -> Floats:
 )
 def test_heatmap_methods_find_the_centre(method: str, worst_cells: float) -> None:
     centres = np.random.default_rng(0).uniform(4, 27, (2, LANDMARKS, 2))
-    points, value = decode_heatmaps(gaussians(centres, 32, 1.5), method, 1.5)
+    points, value = decode_heatmaps(gaussians(centres, 32, 1.5), heatmap_head(method))
     assert np.abs(points - centres).max() <= worst_cells
     assert np.all((value > 0.7) & (value <= 1))
 
@@ -50,7 +57,7 @@ def test_heatmap_methods_find_the_centre(method: str, worst_cells: float) -> Non
 @pytest.mark.parametrize("method", ["argmax", "quarter", "dark", "local_soft_argmax"])
 def test_a_peak_at_the_border_stays_in_the_map(method: str) -> None:
     centres = np.array([[[0.0, 0.0], [31.0, 0.0], [0.0, 31.0], [31.0, 31.0]]])
-    points, _ = decode_heatmaps(gaussians(centres, 32, 1.5), method, 1.5)
+    points, _ = decode_heatmaps(gaussians(centres, 32, 1.5), heatmap_head(method))
     assert np.abs(points - centres).max() < 0.7
 
 
@@ -90,15 +97,15 @@ def test_dark_is_what_opencv_and_scipy_make_of_the_whole_map(sigma: float, noise
     rng = np.random.default_rng(3)
     maps = gaussians(rng.uniform(1, 30, (1, 60, 2)), 32, sigma)
     maps += rng.normal(0, noise, maps.shape)
-    points, _ = decode_heatmaps(maps, "dark", sigma)
+    points, _ = decode_heatmaps(maps, heatmap_head("dark", sigma))
     expected = [whole_map_dark(heatmap, sigma, DARK_REACH_CELLS) for heatmap in maps[0]]
     np.testing.assert_allclose(points[0], expected, atol=1e-6)
 
 
 def test_dark_does_not_leave_the_cells_about_the_peak() -> None:
     maps = np.random.default_rng(0).normal(size=(50, 20, 32, 32))
-    points, _ = decode_heatmaps(maps, "dark", 1.5)
-    peaks, _ = decode_heatmaps(maps, "argmax", 1.5)
+    points, _ = decode_heatmaps(maps, heatmap_head("dark"))
+    peaks, _ = decode_heatmaps(maps, heatmap_head("argmax"))
     assert np.abs(points - peaks).max() <= 1.5
     assert np.all((points >= 0) & (points <= 31))
 
@@ -109,7 +116,7 @@ def test_dark_takes_no_step_where_the_log_map_curves_up() -> None:
     hills = np.exp(-((np.abs(cells - 15.6) - 5) ** 2) / 4.0)
     heatmap = hills[:, None] * hills[None, :]
     heatmap[17, 17] = 1.1  # one wrong cell, between the hills
-    points, _ = decode_heatmaps(heatmap[None, None], "dark", 2.0)
+    points, _ = decode_heatmaps(heatmap[None, None], heatmap_head("dark", 2.0))
     np.testing.assert_allclose(points[0, 0], [17, 17])
 
 
@@ -119,7 +126,9 @@ def test_bounding_the_step_costs_nothing_on_noisy_peaks() -> None:
     centres = rng.uniform(6, 25, (4, 500, 2))
     maps = 0.3 * gaussians(centres, 32, 2.0) + rng.normal(0, 0.03, (4, 500, 32, 32))
     errors = {
-        method: np.linalg.norm(decode_heatmaps(maps, method, 1.5)[0] - centres, axis=2).mean()
+        method: np.linalg.norm(
+            decode_heatmaps(maps, heatmap_head(method))[0] - centres, axis=2
+        ).mean()
         for method in ("argmax", "dark")
     }
     assert errors["dark"] < 0.3 * errors["argmax"]
@@ -127,8 +136,27 @@ def test_bounding_the_step_costs_nothing_on_noisy_peaks() -> None:
 
 def test_flat_maps_decode_to_something_finite() -> None:
     for method in ("argmax", "quarter", "dark", "local_soft_argmax"):
-        points, value = decode_heatmaps(np.zeros((1, 2, 16, 16)), method, 1.5)
+        points, value = decode_heatmaps(np.zeros((1, 2, 16, 16)), heatmap_head(method))
         assert np.all(np.isfinite(points)) and np.all(value == 0)
+
+
+def soft_mean(heatmap: Floats, tau: float, radius: int) -> Floats:
+    """Bulat et al., BMVC 2021, equation 4, by scipy's softmax over a window of the map: x, y."""
+    y, x = np.unravel_index(heatmap.argmax(), heatmap.shape)
+    rows, columns = np.mgrid[: heatmap.shape[0], : heatmap.shape[1]]
+    near = (abs(rows - y) <= radius) & (abs(columns - x) <= radius)
+    weights = scipy.special.softmax(tau * heatmap[near])
+    return np.array([weights @ columns[near], weights @ rows[near]])
+
+
+@pytest.mark.parametrize(("tau", "radius"), [(10.0, 2), (3.0, 1), (40.0, 4)])
+def test_local_soft_argmax_takes_tau_and_radius_from_the_head(tau: float, radius: int) -> None:
+    rng = np.random.default_rng(4)
+    maps = gaussians(rng.uniform(0, 31, (1, 40, 2)), 32, 1.5) + rng.normal(0, 0.1, (1, 40, 32, 32))
+    head = Head("heatmap", "local_soft_argmax", 1.5, tau=tau, radius=radius)
+    points, _ = decode_heatmaps(maps, head)
+    expected = [soft_mean(heatmap, tau, radius) for heatmap in maps[0]]
+    np.testing.assert_allclose(points[0], expected, atol=1e-9)
 
 
 def test_heatmap_contract_in_both_layouts() -> None:

@@ -156,11 +156,14 @@ def test_weights_of_zero_build_no_adapters(make_task: MakeTask, batch: MakeBatch
     assert set(task(student, batch(2, 64))) == {"loss", "heatmaps", "teacher_heatmaps"}
 
 
+@pytest.mark.parametrize("color", ["RGB", "BGR"])
 def test_the_lesson_is_what_the_deployed_teacher_would_say(
-    teacher: LandmarkModel, make_task: MakeTask
+    teacher: LandmarkModel, make_task: MakeTask, color: str
 ) -> None:
-    """Other normalisation for the student, the same crop, the same landmarks."""
-    student, task = make_task("mobilefan", mean=(127.5, 127.5, 127.5), std=(128.0, 100.0, 90.0))
+    """Other normalisation and colour order for the student, the same crop, the same landmarks."""
+    student, task = make_task(
+        "mobilefan", mean=(127.5, 117.5, 107.5), std=(128.0, 100.0, 90.0), color=color
+    )
     crops = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8).numpy()
     lesson = task.teacher.explain(torch.from_numpy(normalise(crops, student.contract)))
     with torch.no_grad():
@@ -208,6 +211,7 @@ def test_a_teacher_of_half_precision_says_nearly_the_same(
         ({"markup": "98"}, "same markup"),
         ({"crop_scale": 1.4}, "set the same crop_scale"),
         ({"crop_square": False}, "set the same crop_scale"),
+        ({"crop_shift": (0.0, 0.1)}, "crop_square and crop_shift for both"),
         ({"heatmap_sigma": 2.0}, "set the student's heatmap_sigma to 1.5"),
         ({"input_size": 128}, "set the student's heatmap_sigma to 3"),
     ],

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck
 
+from landmint.runtime.contract import Decode, Head
 from landmint.runtime.decode import decode_heatmaps
 from landmint.train import losses
 
@@ -35,10 +36,10 @@ def test_a_point_on_a_cells_centre_peaks_at_one() -> None:
 
 
 @pytest.mark.parametrize(("method", "limit"), [("dark", 0.02), ("local_soft_argmax", 0.06)])
-def test_decoding_finds_what_was_encoded(method: str, limit: float) -> None:
+def test_decoding_finds_what_was_encoded(method: Decode, limit: float) -> None:
     points = torch.from_numpy(0.2 + 0.6 * RANDOM.random((4, 20, 2)))
     maps = losses.encode_heatmaps(points, (32, 32), sigma=1.5).numpy().astype(np.float64)
-    cells, _ = decode_heatmaps(maps, method, 1.5)
+    cells, _ = decode_heatmaps(maps, Head("heatmap", method, 1.5))
     assert np.abs(cells - (points.numpy() * 32 - 0.5)).max() < limit
 
 

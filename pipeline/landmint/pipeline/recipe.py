@@ -273,7 +273,7 @@ def _cross_problems(recipe: Recipe) -> Iterator[Problem]:
             ("teacher", "model", "markup"),
             f"is {teacher.markup}, but the faces have markup {recipe.faces.markup}",
         )
-    for field in ("crop_scale", "crop_square"):
+    for field in ("crop_scale", "crop_square", "crop_shift"):
         ours, theirs = getattr(student, field), getattr(teacher, field)
         if ours != theirs:
             yield Problem(

@@ -26,7 +26,6 @@ from landmint.quantize.qat import (
     simulate,
     truth_task,
 )
-from landmint.runtime.contract import CropRule
 from landmint.runtime.files import atomic_path, digest, sha256_file
 from landmint.train.config import Curriculum, DistillConfig
 from landmint.train.distill import DistillTask
@@ -110,8 +109,7 @@ def _first(network: NetworkRecipe, train: FaceSet) -> LandmarkModel:
     """The network before its first step: new, or with the weights that it begins from."""
     if network.start is not None:
         return starting_model(network, network.start)
-    rule = CropRule(network.model.crop_scale, network.model.crop_square)
-    return create_model(network.model, mean_shape(train, rule))
+    return create_model(network.model, mean_shape(train, network.model.crop))
 
 
 def _book_for(

@@ -4,17 +4,24 @@ Not a model: it holds no weights and names no file.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import Markup, get_markup
+from landmint.runtime.typed_json import MismatchError, read_as
 
-SCHEMA = 1
+SCHEMA = 2
 HeadKind = Literal["coordinates", "heatmap", "pip"]
 Decode = Literal["", "argmax", "quarter", "dark", "local_soft_argmax"]
 Layout = Literal["NCHW", "NHWC"]
+Color = Literal["RGB", "BGR"]
+Shape = tuple[int, ...]
+
+_LARGEST_SIDE = 4096  # of an input or a map: a device must not be made to fill its memory
+_REMEDY = "export the model again"
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,18 @@ class CropRule:
     """Side of the crop over the side of the box."""
     square: bool
     """True: a square of scale * max(w, h); False: scale * w by scale * h, stretched to a square."""
+    shift: tuple[float, float] = (0.0, 0.0)
+    """How far right and down the crop's centre lies of the box's, as shares of w and h."""
+
+    def __post_init__(self) -> None:
+        """Refuse a crop that shows no face.
+
+        Raises:
+            LandmintError: the scale or the shift is out of bounds.
+        """
+        _check_bounds("crop.scale", self.scale, 0.01, 100)
+        for share in self.shift:
+            _check_bounds("crop.shift", share, -1, 1)
 
 
 @dataclass(frozen=True)
@@ -33,7 +52,7 @@ class Output:
 
     name: str
     """Canonical name, such as "heatmaps" or "nb_x"."""
-    shape: tuple[int, ...]
+    shape: Shape
     """Shape without the batch axis, channels first whatever the layout."""
 
 
@@ -49,6 +68,29 @@ class Head:
     """Standard deviation of the heatmap's Gaussian, in heatmap cells."""
     neighbours: tuple[tuple[int, ...], ...] = ()
     """For each landmark of a PIP head, the landmarks that it also predicts."""
+    tau: float = 10.0
+    """Local soft-argmax: what heatmaps are multiplied by before the softmax."""
+    radius: int = 2
+    """Local soft-argmax: cells on each side of the peak that count."""
+
+    def __post_init__(self) -> None:
+        """Refuse a head that no landmarks come of.
+
+        Raises:
+            LandmintError: the kind or the decode is unknown or they do not fit, or a number is
+                out of bounds.
+        """
+        _check_choice("head", self.kind, HeadKind)
+        _check_choice("decode", self.decode, Decode)
+        if bool(self.decode) != (self.kind == "heatmap"):
+            raise LandmintError(
+                f"a {self.kind} head with the decode '{self.decode}'",
+                reason="heatmaps need a decode, and no other head has one",
+                remedy=_REMEDY,
+            )
+        _check_bounds("head.sigma", self.sigma, 1e-3 if self.decode == "dark" else 0, 100)
+        _check_bounds("head.tau", self.tau, 1e-3, 1e4)
+        _check_bounds("head.radius", self.radius, 1, 64)
 
 
 @dataclass(frozen=True)
@@ -62,17 +104,17 @@ class Contract:
     crop: CropRule
     """From face box to input."""
     mean: tuple[float, float, float]
-    """Subtracted per channel, on the 0..255 scale."""
+    """Subtracted from red, green and blue, on the 0..255 scale, whatever `color` is."""
     std: tuple[float, float, float]
-    """Divided by per channel, on the 0..255 scale."""
+    """Divides red, green and blue, on the 0..255 scale, whatever `color` is."""
     head: Head
     """From outputs to landmarks."""
     outputs: tuple[Output, ...]
     """The outputs in graph order."""
     layout: Layout = "NCHW"
     """Axis order of the input and of every output of rank 4 in this artefact."""
-    color: Literal["RGB"] = "RGB"
-    """Channel order of the input."""
+    color: Color = "RGB"
+    """Order of the input's channels."""
     input_name: str = "image"
     """Name of the input tensor."""
 
@@ -80,17 +122,28 @@ class Contract:
         """Refuse a contract that no device could keep.
 
         Raises:
-            LandmintError: the markup is unknown, or a size, scale or std is not positive.
+            LandmintError: the markup is unknown, a number is not finite or out of bounds, or the
+                outputs do not fit head and markup.
         """
-        get_markup(self.markup)
-        if self.head.kind not in get_args(HeadKind):
-            raise LandmintError(f"unknown head '{self.head.kind}'", choices=get_args(HeadKind))
-        if self.head.decode not in get_args(Decode):
-            raise LandmintError(f"unknown decode '{self.head.decode}'", choices=get_args(Decode))
-        if self.layout not in get_args(Layout):
-            raise LandmintError(f"unknown layout '{self.layout}'", choices=get_args(Layout))
-        if min(self.input_size, self.crop.scale, *self.std) <= 0:
-            raise LandmintError("a contract needs a positive input_size, crop.scale and std")
+        points = get_markup(self.markup).points
+        _check_choice("layout", self.layout, Layout)
+        _check_choice("color", self.color, Color)
+        _check_bounds("input_size", self.input_size, 1, _LARGEST_SIDE)
+        for mean, std in zip(self.mean, self.std, strict=True):
+            _check_bounds("mean", mean, -1e4, 1e4)
+            _check_bounds("std", std, 1e-4, 1e4)
+        if not 0 < len(self.input_name) <= 200:
+            raise LandmintError("a contract needs the input's name", remedy=_REMEDY)
+        if self.head.kind == "pip":
+            _check_neighbours(self.head.neighbours, points)
+        shapes = {output.name: output.shape for output in self.outputs}
+        problem = _OUTPUTS[self.head.kind](shapes, points, self.head)
+        if problem or len(shapes) != len(self.outputs):
+            raise LandmintError(
+                f"outputs that do not fit a {self.head.kind} head of {points} landmarks",
+                reason=problem or "two of them have the same name",
+                remedy=_REMEDY,
+            )
 
     @property
     def landmarks(self) -> Markup:
@@ -118,50 +171,120 @@ class Contract:
         return {"schema": SCHEMA, **dataclasses.asdict(self)}
 
     @staticmethod
-    def from_json(content: Mapping[str, Any]) -> "Contract":
-        """The contract that `to_json` wrote.
+    def from_json(content: Any) -> "Contract":
+        """The contract that `to_json` wrote, now or by an older schema.
 
         Raises:
-            LandmintError: a key is missing, of the wrong type, or the schema is unknown.
+            LandmintError: a field is missing, unknown or of the wrong type, the values do not fit
+                each other, or the schema is unknown.
         """
-        if content.get("schema") != SCHEMA:
+        schema = content.get("schema") if isinstance(content, Mapping) else None
+        if not isinstance(schema, int) or not 1 <= schema <= SCHEMA:
             raise LandmintError(
-                f"contract of schema {content.get('schema')!r}",
-                reason=f"this landmint reads schema {SCHEMA}",
-                remedy="export the model again",
+                f"contract of schema {schema!r}"[:200],
+                reason=f"this landmint reads schemas 1 to {SCHEMA}",
+                remedy=_REMEDY,
             )
         try:
-            head = content["head"]
-            return Contract(
-                markup=str(content["markup"]),
-                input_size=int(content["input_size"]),
-                crop=CropRule(float(content["crop"]["scale"]), bool(content["crop"]["square"])),
-                mean=_three(content["mean"]),
-                std=_three(content["std"]),
-                head=Head(
-                    kind=head["kind"],
-                    decode=head["decode"],
-                    sigma=float(head["sigma"]),
-                    neighbours=tuple(tuple(int(i) for i in row) for row in head["neighbours"]),
-                ),
-                outputs=tuple(
-                    Output(str(o["name"]), tuple(int(n) for n in o["shape"]))
-                    for o in content["outputs"]
-                ),
-                layout=content["layout"],
-                color=content["color"],
-                input_name=str(content["input_name"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
+            fields = {name: value for name, value in content.items() if name != "schema"}
+            for step in range(schema, SCHEMA):
+                fields = _UPDATES[step](fields)
+            return read_as(Contract, fields, "contract")
+        except MismatchError as error:
             raise LandmintError(
-                "the contract is incomplete",
-                reason=f"{type(error).__name__}: {error}",
-                remedy="export the model again",
+                "the contract cannot be read", reason=str(error), remedy=_REMEDY
             ) from None
 
 
-def _three(values: Any) -> tuple[float, float, float]:
-    numbers = tuple(float(v) for v in values)
-    if len(numbers) != 3:
-        raise ValueError(f"three numbers expected, {len(numbers)} found")
-    return numbers
+def _to_schema_2(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Schema 1 had no shift of the crop; tau and radius of the soft-argmax were constants."""
+    crop, head = content.get("crop"), content.get("head")
+    if not isinstance(crop, Mapping) or not isinstance(head, Mapping):
+        raise MismatchError("contract has no field 'crop' or 'head' that is an object")
+    if "shift" in crop or "tau" in head or "radius" in head:
+        raise MismatchError("contract says schema 1, but has fields of schema 2")
+    return {
+        **content,
+        "crop": {**crop, "shift": [0.0, 0.0]},
+        "head": {**head, "tau": 10.0, "radius": 2},
+    }
+
+
+_UPDATES: Mapping[int, Callable[[Mapping[str, Any]], dict[str, Any]]] = MappingProxyType(
+    {1: _to_schema_2}
+)
+"""From each older schema to the next."""
+
+
+def _check_choice(name: str, value: str, choices: Any) -> None:
+    if value not in get_args(choices):
+        raise LandmintError(f"unknown {name} '{value}'", choices=get_args(choices))
+
+
+def _check_bounds(name: str, value: float, least: float, most: float) -> None:
+    """Refuse what is not between the two; NaN is not."""
+    if not least <= value <= most:
+        raise LandmintError(
+            f"{name} is {value:.6g} in a contract",
+            reason=f"it must lie between {least:g} and {most:g}",
+            remedy=_REMEDY,
+        )
+
+
+def _check_neighbours(neighbours: tuple[tuple[int, ...], ...], points: int) -> None:
+    """Refuse lists that the votes of a PIP head cannot be read by."""
+    lengths = {len(row) for row in neighbours}
+    if len(neighbours) != points or len(lengths) != 1 or not all(lengths):
+        raise LandmintError(
+            f"neighbours of {len(neighbours)} landmarks, in lists of {sorted(lengths)[:9]}",
+            reason=f"a PIP head of {points} landmarks needs a list for each, of one length",
+            remedy=_REMEDY,
+        )
+    for i, row in enumerate(neighbours):
+        if not all(0 <= j < points for j in row) or len(set(row)) != len(row):
+            raise LandmintError(
+                f"the neighbours of landmark {i} are {list(row)[:points]}",
+                reason=f"they must be of the {points} landmarks, each once",
+                remedy=_REMEDY,
+            )
+
+
+def _coordinate_problem(shapes: Mapping[str, Shape], points: int, head: Head) -> str:
+    """What is wrong with a coordinate head's outputs; empty when nothing is."""
+    expected = {"coordinates": (2 * points,)}
+    if "confidence" in shapes:
+        expected["confidence"] = (points,)
+    return _difference(shapes, expected)
+
+
+def _heatmap_problem(shapes: Mapping[str, Shape], points: int, head: Head) -> str:
+    """What is wrong with a heatmap head's output; empty when nothing is."""
+    return _difference(shapes, {"heatmaps": (points, *_grid(shapes.get("heatmaps", ())))})
+
+
+def _pip_problem(shapes: Mapping[str, Shape], points: int, head: Head) -> str:
+    """What is wrong with a PIP head's outputs; empty when nothing is."""
+    grid, votes = _grid(shapes.get("cls", ())), points * len(head.neighbours[0])
+    channels = {"cls": points, "x": points, "y": points, "nb_x": votes, "nb_y": votes}
+    return _difference(shapes, {name: (count, *grid) for name, count in channels.items()})
+
+
+def _grid(shape: Shape) -> Shape:
+    """Rows and columns of a map; 1 for what none can have."""
+    return tuple(n if 1 <= n <= _LARGEST_SIDE else 1 for n in (*shape[1:], 1, 1)[:2])
+
+
+def _difference(shapes: Mapping[str, Shape], expected: Mapping[str, Shape]) -> str:
+    if dict(shapes) == dict(expected):
+        return ""
+    return f"they are {_told(shapes)}; {_told(expected)} would fit"
+
+
+def _told(shapes: Mapping[str, Shape]) -> str:
+    named = (f"{name[:40]} {list(shape[:4])}" for name, shape in list(shapes.items())[:6])
+    return ", ".join(named) or "none"
+
+
+_OUTPUTS: Mapping[HeadKind, Callable[[Mapping[str, Shape], int, Head], str]] = MappingProxyType(
+    {"coordinates": _coordinate_problem, "heatmap": _heatmap_problem, "pip": _pip_problem}
+)

@@ -51,12 +51,13 @@ def crop_matrix(box: Box, rule: CropRule, size: int) -> Floats:
     side = max(box.w, box.h)
     width, height = (side, side) if rule.square else (box.w, box.h)
     step_x, step_y = rule.scale * width / size, rule.scale * height / size
+    centre_x, centre_y = (
+        box.x + (0.5 + rule.shift[0]) * box.w,
+        box.y + (0.5 + rule.shift[1]) * box.h,
+    )
     middle = (size - 1) / 2
     return np.array(
-        [
-            [step_x, 0.0, box.x + box.w / 2 - step_x * middle],
-            [0.0, step_y, box.y + box.h / 2 - step_y * middle],
-        ]
+        [[step_x, 0.0, centre_x - step_x * middle], [0.0, step_y, centre_y - step_y * middle]]
     )
 
 
@@ -137,10 +138,16 @@ def _shrink(image: Image, factor: int) -> Image:
 
 
 def normalise(crops: Image, contract: Contract) -> NDArray[np.float32]:
-    """Crops (N, S, S, 3) as the model's input: (x - mean) / std, in the contract's layout."""
+    """RGB crops (N, S, S, 3) as the model's input: (x - mean) / std, in its colours and layout.
+
+    Mean and deviation are those of red, green and blue, whatever the order of the input's
+    channels.
+    """
     mean = np.asarray(contract.mean, dtype=np.float32)
     std = np.asarray(contract.std, dtype=np.float32)
     tensor: NDArray[np.float32] = (crops.astype(np.float32) - mean) / std
+    if contract.color == "BGR":
+        tensor = tensor[..., ::-1]
     if contract.layout == "NCHW":
         tensor = tensor.transpose(0, 3, 1, 2)
     return np.ascontiguousarray(tensor)

@@ -10,15 +10,13 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from landmint.runtime.contract import Contract
+from landmint.runtime.contract import Contract, Head
 from landmint.runtime.errors import LandmintError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Tensors = Mapping[str, NDArray[np.float32]]
 
-SOFT_ARGMAX_TAU = 10.0
-SOFT_ARGMAX_RADIUS = 2
 DARK_REACH_CELLS = 1.5
 """Longest step of DARK along either axis: to the far edge of the neighbouring cell."""
 LOG_FLOOR = 1e-10
@@ -76,7 +74,7 @@ def _decode_coordinates(contract: Contract, tensors: Mapping[str, Floats]) -> tu
 
 def _decode_heatmap(contract: Contract, tensors: Mapping[str, Floats]) -> tuple[Floats, Floats]:
     heatmaps = tensors["heatmaps"]
-    cells, confidence = decode_heatmaps(heatmaps, contract.head.decode, contract.head.sigma)
+    cells, confidence = decode_heatmaps(heatmaps, contract.head)
     return (cells + 0.5) / np.array([heatmaps.shape[3], heatmaps.shape[2]]), confidence
 
 
@@ -137,17 +135,18 @@ def pip_matrix(neighbours: tuple[tuple[int, ...], ...]) -> Floats:
     return matrix
 
 
-def decode_heatmaps(heatmaps: Floats, method: str, sigma: float) -> tuple[Floats, Floats]:
+def decode_heatmaps(heatmaps: Floats, head: Head) -> tuple[Floats, Floats]:
     """Peaks of heatmaps (N, L, H, W) in cells, x then y: (N, L, 2), and their values (N, L).
+
+    `head.decode` says how: "argmax"; "quarter", a quarter cell towards the higher neighbour;
+    "dark", a Taylor step on the log of the map blurred as befits `head.sigma` (Zhang et al., CVPR
+    2020, equations 3-9), of at most `DARK_REACH_CELLS`; "local_soft_argmax", the mean of the cells
+    within `head.radius` of the peak under softmax(`head.tau` h) (Bulat et al., BMVC 2021,
+    equation 4: 5x5 cells, tau 10).
 
     Args:
         heatmaps: one map a landmark.
-        method: "argmax"; "quarter", a quarter cell towards the higher neighbour; "dark", a Taylor
-            step on the log of the blurred map (Zhang et al., CVPR 2020, equations 3-9), of at most
-            `DARK_REACH_CELLS`;
-            "local_soft_argmax", the mean of the 5x5 cells around the peak under softmax(10 h)
-            (Bulat et al., BMVC 2021, equation 4).
-        sigma: of the Gaussian that the network was trained on, in cells.
+        head: of the contract.
     """
     count, landmarks, height, width = heatmaps.shape
     maps = heatmaps.reshape(-1, height, width)
@@ -155,7 +154,7 @@ def decode_heatmaps(heatmaps: Floats, method: str, sigma: float) -> tuple[Floats
     peak = flat.argmax(axis=1)
     value = np.take_along_axis(flat, peak[:, None], axis=1)[:, 0]
     x, y = peak % width, peak // width
-    shift = _REFINEMENTS[method](maps, x, y, sigma)
+    shift = _REFINEMENTS[head.decode](maps, x, y, head)
     points = np.stack([x, y], axis=-1) + shift
     return points.reshape(count, landmarks, 2), value.reshape(count, landmarks)
 
@@ -169,11 +168,11 @@ def _patches(maps: Floats, x: Ints, y: Ints, radius: int, fill: float) -> Floats
     return patches
 
 
-def _no_shift(maps: Floats, x: Ints, y: Ints, sigma: float) -> Floats:
+def _no_shift(maps: Floats, x: Ints, y: Ints, head: Head) -> Floats:
     return np.zeros((len(maps), 2))
 
 
-def _quarter(maps: Floats, x: Ints, y: Ints, sigma: float) -> Floats:
+def _quarter(maps: Floats, x: Ints, y: Ints, head: Head) -> Floats:
     patch = _patches(maps, x, y, 1, 0.0)
     slope = np.stack([patch[:, 1, 2] - patch[:, 1, 0], patch[:, 2, 1] - patch[:, 0, 1]], axis=-1)
     shift: Floats = 0.25 * np.sign(slope) * _inside(maps, x, y, 1)[:, None]
@@ -188,7 +187,7 @@ def _inside(maps: Floats, x: Ints, y: Ints, border: int) -> NDArray[np.bool_]:
     return inside
 
 
-def _dark(maps: Floats, x: Ints, y: Ints, sigma: float) -> Floats:
+def _dark(maps: Floats, x: Ints, y: Ints, head: Head) -> Floats:
     """-H^-1 g of the log map, at most `DARK_REACH_CELLS` along either axis.
 
     Rescaling to the old maximum only adds a constant to the log: it is left out. A Taylor step
@@ -198,7 +197,7 @@ def _dark(maps: Floats, x: Ints, y: Ints, sigma: float) -> Floats:
     so that a landmark does not jump between two frames of a video. Where the log map does not
     curve down in every direction there is no peak to step to, and the landmark stays.
     """
-    band = dark_band(sigma)
+    band = dark_band(head.sigma)
     patch = _patches(maps, x, y, band.shape[1] // 2, 0.0)
     log = np.log(np.maximum(band @ patch @ band.T, LOG_FLOOR))
 
@@ -230,16 +229,16 @@ def dark_band(sigma: float) -> Floats:
     return np.stack([np.pad(kernel, (i, 4 - i)) for i in range(5)])
 
 
-def _local_soft_argmax(maps: Floats, x: Ints, y: Ints, sigma: float) -> Floats:
-    radius = SOFT_ARGMAX_RADIUS
+def _local_soft_argmax(maps: Floats, x: Ints, y: Ints, head: Head) -> Floats:
+    radius = head.radius
     patch = _patches(maps, x, y, radius, -np.inf)
-    weights = np.exp(SOFT_ARGMAX_TAU * (patch - patch.max(axis=(1, 2), keepdims=True)))
+    weights = np.exp(head.tau * (patch - patch.max(axis=(1, 2), keepdims=True)))
     weights /= weights.sum(axis=(1, 2), keepdims=True)
     steps = np.arange(-radius, radius + 1)
     return np.stack([weights.sum(axis=1) @ steps, weights.sum(axis=2) @ steps], axis=-1)
 
 
-_REFINEMENTS: Mapping[str, Callable[[Floats, Ints, Ints, float], Floats]] = MappingProxyType(
+_REFINEMENTS: Mapping[str, Callable[[Floats, Ints, Ints, Head], Floats]] = MappingProxyType(
     {
         "argmax": _no_shift,
         "quarter": _quarter,

@@ -15,7 +15,12 @@ Image = NDArray[np.uint8]
 
 MARKUP = get_markup("68")
 BOX = Box(60.0, 50.0, 90.0, 110.0)
-RULES = (CropRule(1.25, True), CropRule(1.1, False))
+RULES = (
+    CropRule(1.25, True),
+    CropRule(1.1, False),
+    CropRule(1.1, False, shift=(0.15, -0.1)),
+    CropRule(1.25, True, shift=(-0.1, 0.3)),
+)
 GEOMETRY = AugmentConfig(
     occlude_probability=0, blur_probability=0, gray_probability=0, colour_probability=0,
     jpeg_probability=0,
@@ -69,6 +74,18 @@ def test_without_variation_it_is_the_devices_crop() -> None:
         _, moved = augment(dot(90, 90), points, BOX, rule, 96, MARKUP, STILL, rng)
         device = apply_affine(invert_affine(crop_matrix(BOX, rule, 96)), points)
         assert moved == pytest.approx(device)
+
+
+def test_a_mirrored_face_is_cropped_as_the_device_would_crop_it() -> None:
+    """A rule that looks to the right of the box looks to the right of a mirrored box as well."""
+    config, points = STILL.model_copy(update={"flip_probability": 1.0}), face_points()
+    rule, width = CropRule(1.2, False, shift=(0.2, 0.1)), 210
+    rng = np.random.default_rng(0)
+    _, moved = augment(dot(90, 90), points, BOX, rule, 96, MARKUP, config, rng)
+    mirrored_box = Box(width - BOX.x - BOX.w, BOX.y, BOX.w, BOX.h)
+    matrix = invert_affine(crop_matrix(mirrored_box, rule, 96))
+    mirrored = points[list(MARKUP.flip)] * (-1, 1) + (width, 0)
+    assert moved == pytest.approx(apply_affine(matrix, mirrored))
 
 
 def test_labels_off_to_one_side_are_so_in_the_mirror_too() -> None:

@@ -141,8 +141,11 @@ def test_without_augmentation_the_crop_is_the_devices(disk_faces: MakeFaces) -> 
     item = FaceDataset(faces, CONTRACT, None, 0)[5, 0]
     expected = warp(read_image(face.image), crop_matrix(face.box, CONTRACT.crop, 48), 48)
     assert np.array_equal(item["crop"].numpy(), expected)
-    finished = finish_batch({k: v[None] for k, v in item.items()}, CONTRACT, torch.device("cpu"))
-    assert torch.equal(finished["images"], torch.from_numpy(normalise(expected[None], CONTRACT)))
+    for contract in (CONTRACT, dataclasses.replace(CONTRACT, color="BGR")):
+        batch = {name: values[None] for name, values in item.items()}
+        finished = finish_batch(batch, contract, torch.device("cpu"))
+        images = torch.from_numpy(normalise(expected[None], contract))
+        torch.testing.assert_close(finished["images"], images)
     assert finished["images"].is_contiguous(memory_format=torch.channels_last)
     assert "crop" not in finished
 

@@ -98,13 +98,15 @@ class Teacher:
         self.decoder = decoder_for(teacher.contract.head)
         self.dtype = _AUTOCAST.get(config.precision)
         old, new = student.contract, teacher.contract
-        per_channel = zip(old.mean, old.std, new.mean, new.std, strict=True)
-        self._affine = torch.tensor(
-            [
-                (std / new_std, (mean - new_mean) / new_std)
-                for mean, std, new_mean, new_std in per_channel
-            ]
-        )
+        self._reversed = old.color != new.color
+        per_channel = [
+            (std / new_std, (mean - new_mean) / new_std)
+            for mean, std, new_mean, new_std in zip(
+                old.mean, old.std, new.mean, new.std, strict=True
+            )
+        ]
+        # Of red, green and blue; as the teacher takes them.
+        self._affine = torch.tensor(per_channel[:: -1 if new.color == "BGR" else 1])
 
     @torch.no_grad()
     def explain(self, images: Tensor) -> Lesson:
@@ -122,14 +124,14 @@ class Teacher:
         return Lesson(heatmaps, points, confidence.clamp(0, 1), wide[-1])
 
     def _as_own(self, images: Tensor) -> Tensor:
-        """The same crops in the teacher's normalisation and size."""
+        """The same crops in the teacher's normalisation, colour order and size."""
         scale, shift = self._affine.to(images, non_blocking=True).T[..., None, None]
         size = self.contract.input_size
         if images.shape[2] != size:
             images = nn.functional.interpolate(
                 images, (size, size), mode="bilinear", align_corners=False, antialias=True
             )
-        own: Tensor = images * scale + shift
+        own: Tensor = (images.flip(1) if self._reversed else images) * scale + shift
         return own
 
 
@@ -202,7 +204,7 @@ def _check_pair(student: LandmarkModel, teacher: LandmarkModel) -> None:
         raise LandmintError(
             f"the teacher was trained on {theirs.crop}, the student is on {ours.crop}",
             reason="both must see the same crop",
-            remedy="set the same crop_scale and crop_square for both",
+            remedy="set the same crop_scale, crop_square and crop_shift for both",
         )
     if ours.head.kind == "heatmap":
         _check_sigma(student, teacher)

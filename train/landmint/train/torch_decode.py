@@ -15,8 +15,6 @@ from landmint.runtime.contract import Head
 from landmint.runtime.decode import (
     DARK_REACH_CELLS,
     LOG_FLOOR,
-    SOFT_ARGMAX_RADIUS,
-    SOFT_ARGMAX_TAU,
     dark_band,
     pip_votes,
 )
@@ -122,13 +120,13 @@ class SoftArgmaxDecode(HeatmapDecode):
 
     def shift(self, maps: Tensor, x: Tensor, y: Tensor, top: Tensor) -> tuple[Tensor, Tensor]:
         """The mean's distance from the peak; cells outside of the map do not count."""
-        steps = _steps(SOFT_ARGMAX_RADIUS, maps)
-        rows, columns = _window(maps, x, y, SOFT_ARGMAX_RADIUS)
+        steps = _steps(self.head.radius, maps)
+        rows, columns = _window(maps, x, y, self.head.radius)
         patch = rows @ maps @ columns.transpose(1, 2)
         inside = rows.sum(dim=2)[:, :, None] * columns.sum(dim=2)[:, None, :]
         # Outside of the map the patch is 0, which may lie above the peak: it must not overflow.
         below = torch.relu(top[:, :, None] - patch)
-        weights = torch.exp(-SOFT_ARGMAX_TAU * below) * inside
+        weights = torch.exp(-self.head.tau * below) * inside
         # Multiplied before they are summed: OpenVINO 2026.4 reads past a sum of one axis that is
         # multiplied by a vector afterwards.
         sums = [(weights * along).sum(dim=(1, 2)) for along in (steps, steps[:, None])]

@@ -205,6 +205,9 @@ def built(record: RunRecord) -> Section:
     """What the bundle holds."""
     contract = record.manifest.contract
     crop = f"{contract.crop.scale:g} times the face box"
+    if any(contract.crop.shift):
+        right, down = contract.crop.shift
+        crop += f", shifted by {right:g} of its width and {down:g} of its height"
     facts = [
         ("model", record.manifest.name),
         ("markup", f"{record.markup.points} landmarks"),

@@ -7,6 +7,7 @@ The defaults stand between the recipes of PIPNet (translation, occlusion, blur, 
 .75-1.25, rotation 30 degrees with probability .6) and PFLD (centre +-10 %).
 """
 
+from dataclasses import replace
 from typing import Annotated
 
 import cv2
@@ -104,9 +105,10 @@ class AugmentConfig(BaseModel):
     def reach_px(self, box: Box, rule: CropRule) -> float:
         """Side in image pixels of a square about the box that holds every possible crop."""
         longest = max(box.w, box.h)
-        grown = rule.scale * longest * self.scale[1] * (1 + self.stretch)
+        largest = longest * self.scale[1] * (1 + self.stretch)
         turns = self.rotate_probability > 0 and self.rotate_degrees > 0
-        return float(grown * (np.sqrt(2) if turns else 1.0) + 2 * self.shift * longest)
+        grown = rule.scale * largest * (np.sqrt(2) if turns else 1.0)
+        return float(grown + 2 * np.hypot(*rule.shift) * largest + 2 * self.shift * longest)
 
     def finest_step(self, box: Box, rule: CropRule, size: int) -> float:
         """Image pixels per crop pixel, along either axis, in the finest possible crop."""
@@ -152,26 +154,28 @@ def draw_matrix(
 ) -> tuple[Floats, bool]:
     """A crop matrix with scale, shift, rotation and flip in it, and whether it mirrors.
 
-    The face turns about the middle of the shifted box, in image space: a rule that stretches the
-    crop then stretches the turned face, as it would on the device.
+    The face turns about the middle of the moved box, in image space: a rule that stretches the
+    crop then stretches the turned face, as it would on the device. A rule that shifts the crop to
+    the right shifts it to the right of a mirrored face too.
     """
     centre_x = box.x + box.w * (0.5 + rng.uniform(-config.shift, config.shift))
     centre_y = box.y + box.h * (0.5 + rng.uniform(-config.shift, config.shift))
     scale = rng.uniform(*config.scale)
     width, height = scale * (1 + rng.uniform(-config.stretch, config.stretch, 2)) * (box.w, box.h)
     jittered = Box(centre_x - width / 2, centre_y - height / 2, width, height)
-    matrix = crop_matrix(jittered, rule, size)
 
     limit = np.radians(config.rotate_degrees) if happens(config.rotate_probability, rng) else 0.0
     cos, sin = np.cos(angle := rng.uniform(-limit, limit)), np.sin(angle)
     turn = np.array([[cos, -sin], [sin, cos]])
     centre = np.array([centre_x, centre_y])
-    matrix = compose(np.column_stack([turn, centre - turn @ centre]), matrix)
+    turned = np.column_stack([turn, centre - turn @ centre])
 
     flipped = happens(config.flip_probability, rng)
-    if flipped:
-        matrix = compose(matrix, np.array([[-1.0, 0.0, size - 1.0], [0.0, 1.0, 0.0]]))
-    return matrix, flipped
+    if not flipped:
+        return compose(turned, crop_matrix(jittered, rule, size)), False
+    mirrored = replace(rule, shift=(-rule.shift[0], rule.shift[1]))
+    mirror = np.array([[-1.0, 0.0, size - 1.0], [0.0, 1.0, 0.0]])
+    return compose(compose(turned, crop_matrix(jittered, mirrored, size)), mirror), True
 
 
 def disturb(crop: Image, config: AugmentConfig, rng: Generator) -> Image:

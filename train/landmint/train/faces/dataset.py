@@ -196,8 +196,10 @@ def finish_batch(
     mean, std = (
         torch.tensor(v).to(device, non_blocking=True) for v in (contract.mean, contract.std)
     )
+    normalised = (crops - mean) / std
+    ordered = normalised.flip(-1) if contract.color == "BGR" else normalised
     # Channels last in memory, as the crops already are: convolutions are faster so.
-    return {"images": ((crops - mean) / std).permute(0, 3, 1, 2), **moved}
+    return {"images": ordered.permute(0, 3, 1, 2), **moved}
 
 
 class EpochBatches(Sampler[list[Key]]):

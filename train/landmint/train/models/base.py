@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from landmint.runtime.contract import Contract, CropRule, Decode, Head, Output
+from landmint.runtime.contract import Contract, Decode, Head, Output
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
 from landmint.train.models.config import Decoder, ModelConfig
@@ -93,9 +93,10 @@ class LandmarkModel(nn.Module):
         return Contract(
             markup=config.markup,
             input_size=config.input_size,
-            crop=CropRule(config.crop_scale, config.crop_square),
+            crop=config.crop,
             mean=config.mean,
             std=config.std,
+            color=config.color,
             head=head,
             outputs=outputs,
         )

@@ -3,13 +3,14 @@
 Not a network: this file imports no torch, so that a recipe is checked in a moment.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from landmint.runtime.contract import Decode
+from landmint.runtime.contract import Color, CropRule, Decode
 
 Channels = tuple[float, float, float]
+Shift = tuple[Annotated[float, Field(ge=-1, le=1)], Annotated[float, Field(ge=-1, le=1)]]
 Activation = Literal["", "hard_swish", "relu6", "relu"]
 Decoder = Literal["", "deconv", "shuffle"]
 
@@ -55,10 +56,19 @@ class ModelConfig(BaseModel):
     crop_square: bool = True
     """Whether the crop is a square about the longer side; otherwise the box is stretched to a
     square."""
+    crop_shift: Shift = (0.0, 0.0)
+    """How far right and down the crop's centre lies of the box's, as shares of its width and
+    height. For boxes that reach further up or down than the faces that a network knows."""
     mean: Channels = (123.675, 116.28, 103.53)
-    """Subtracted from the channels of the RGB input, which run from 0 to 255. The default is
-    ImageNet's."""
+    """Subtracted from red, green and blue, which run from 0 to 255. The default is ImageNet's."""
     std: Channels = (58.395, 57.12, 57.375)
-    """What the channels are divided by afterwards. The default is ImageNet's."""
+    """What red, green and blue are divided by afterwards. The default is ImageNet's."""
+    color: Color = "RGB"
+    """Order in which the network takes the channels: "BGR" for weights that were learned so."""
     pretrained: bool = False
     """Start a timm trunk from its ImageNet weights, which are fetched over the network."""
+
+    @property
+    def crop(self) -> CropRule:
+        """How a face box becomes the input."""
+        return CropRule(self.crop_scale, self.crop_square, self.crop_shift)
