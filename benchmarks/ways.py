@@ -2,9 +2,10 @@
 
 For each seed the three ways take the same crops in the same order for the same number of steps,
 from the same first weights; seeds differ in first weights and order, and share the crops. The
-recipe's teacher is that of its run. What it says of a crop is kept on disk, so that it is asked
-once; delete that folder when all is done. NME of the student in PyTorch on the test faces;
-differences are paired by face, means over the seeds, with 95 % intervals over persons.
+recipe's teacher is that of its run. What it says of a crop is kept on disk for each way, so that
+it is asked once for all seeds; delete that folder when all is done. NME of the student in PyTorch
+on the test faces; differences are paired by face, means over the seeds, with 95 % intervals over
+persons.
 A training that was interrupted goes on; one that is done is not repeated.
 
     python benchmarks/ways.py recipes/pipnet-mbv3s-ytf68.toml --seeds 0 1 2

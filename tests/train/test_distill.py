@@ -19,7 +19,7 @@ from landmint.train.faces.dataset import finish_batch
 from landmint.train.faces.face import FaceSet
 from landmint.train.loop import Lesson as Module
 from landmint.train.models.base import LandmarkModel
-from landmint.train.tasks import Lesson, task_for
+from landmint.train.tasks import task_for
 
 MakeModel = Callable[..., LandmarkModel]
 MakeFaces = Callable[..., FaceSet]
@@ -124,9 +124,9 @@ def test_imitation_of_the_teachers_own_features_is_zero(
     student = make_model("mobilefan", input_size=64)
     imitation = Imitation(student, teacher, DistillConfig())
     target = torch.randn(2, 240, 16, 16)
-    imitation.taps = (0,)
+    imitation.taps, imitation.grids = (0,), [(16, 16)]
     imitation.adapters = torch.nn.ModuleList([torch.nn.Identity()])
-    lesson = Lesson(target, torch.zeros(2, 68, 2), torch.ones(2, 68), target)
+    lesson = imitation.lesson(target)
     parts = imitation((target,), lesson)
     zeros = pytest.approx({"features": 0, "patches": 0}, abs=1e-9)
     assert {key: float(part) for key, part in parts.items()} == zeros
@@ -165,24 +165,21 @@ def test_the_lesson_is_what_the_deployed_teacher_would_say(
         "mobilefan", mean=(127.5, 117.5, 107.5), std=(128.0, 100.0, 90.0), color=color
     )
     crops = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8).numpy()
-    lesson = task.teacher.explain(torch.from_numpy(normalise(crops, student.contract)))
+    _, heard = task.teacher.explain(torch.from_numpy(normalise(crops, student.contract)))
     with torch.no_grad():
         heatmaps = teacher(torch.from_numpy(normalise(crops, teacher.contract)))["heatmaps"]
-    torch.testing.assert_close(lesson.heatmaps, heatmaps, atol=1e-4, rtol=1e-3)
-    assert lesson.points.shape == (2, 68, 2)
-    assert lesson.points.min() >= 0 and lesson.points.max() <= 1
-    assert lesson.confidence.min() >= 0 and lesson.confidence.max() <= 1
-    assert not lesson.heatmaps.requires_grad
+    torch.testing.assert_close(heard, heatmaps, atol=1e-4, rtol=1e-3)
+    assert not heard.requires_grad
 
 
 def test_points_of_the_lesson_lie_where_its_heatmaps_peak(make_task: MakeTask) -> None:
     _, task = make_task("pfld", width=0.25)
     points = 0.3 + 0.4 * torch.rand(2, 68, 2)
-    heatmaps = 0.8 * losses.encode_heatmaps(points, (16, 16), 1.5)
-    task.teacher.model.head = lambda features: {"heatmaps": heatmaps}  # type: ignore[method-assign]
-    lesson = task.teacher.explain(torch.zeros(2, 3, 64, 64))
-    torch.testing.assert_close(lesson.points, points, atol=2e-3, rtol=0)
-    assert float(lesson.confidence.min()) > 0.6
+    heatmaps = losses.encode_heatmaps(points, (16, 16), 1.5)
+    for height in (0.8, 1.5):
+        lesson = task.teacher.decode(height * heatmaps)
+        torch.testing.assert_close(lesson["points"], points, atol=2e-3, rtol=0)
+        assert 0.6 < float(lesson["confidence"].min()) <= float(lesson["confidence"].max()) <= 1
 
 
 def test_sizes_may_differ(make_task: MakeTask, batch: MakeBatch) -> None:
@@ -199,10 +196,10 @@ def test_a_teacher_of_half_precision_says_nearly_the_same(
     images = batch(2, 64)["images"]
     _, full = make_task("pfld", width=0.25)
     _, half = make_task("pfld", DistillConfig(precision="bf16"), width=0.25)
-    exact, rounded = full.teacher.explain(images), half.teacher.explain(images)
-    assert rounded.heatmaps.dtype == torch.float32
-    assert not torch.equal(exact.heatmaps, rounded.heatmaps)
-    torch.testing.assert_close(exact.heatmaps, rounded.heatmaps, atol=0.05, rtol=0.1)
+    (_, exact), (_, rounded) = (task.teacher.explain(images) for task in (full, half))
+    assert rounded.dtype == torch.float32
+    assert not torch.equal(exact, rounded)
+    torch.testing.assert_close(exact, rounded, atol=0.05, rtol=0.1)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -16,6 +18,7 @@ from landmint.train.lessons import LessonBook
 from landmint.train.models.base import LandmarkModel
 from landmint.train.tasks import Lesson, task_for
 
+CPU = torch.device("cpu")
 MakeModel = Callable[..., LandmarkModel]
 MakeFaces = Callable[..., FaceSet]
 MakeBatch = Callable[[int, int], dict[str, Tensor]]
@@ -35,17 +38,17 @@ class Oracle:
         def filled(*shape: int) -> Tensor:
             return told.float().reshape(-1, *[1] * len(shape)).expand(-1, *shape)
 
-        return Lesson(filled(2, 4, 4), filled(2, 2), filled(2), filled(3, 2, 2))
+        return {"heatmaps": filled(2, 4, 4), "points": filled(2, 2), "confidence": filled(2)}
 
 
 def look_up(book: LessonBook, *rows: int) -> tuple[list[float], list[int]]:
     """What the book says, one number a row, and which rows it had to ask about."""
     oracle = Oracle(torch.tensor(rows))
-    lesson = book.look_up(oracle.rows, oracle)
-    for values in vars(lesson).values():
+    lesson = book.look_up(oracle.rows, CPU, oracle)
+    for values in lesson.values():
         assert values.dtype == torch.float32
         assert (values.flatten(1) == values.flatten(1)[:, :1]).all()
-    said = {tuple(values.flatten(1)[:, 0].tolist()) for values in vars(lesson).values()}
+    said = {tuple(values.flatten(1)[:, 0].tolist()) for values in lesson.values()}
     assert len(said) == 1  # the fields agree
     return list(said.pop()), oracle.asked
 
@@ -67,10 +70,8 @@ def test_another_process_finds_what_was_said(tmp_path: Path) -> None:
 def test_a_number_beyond_half_precision_is_held_at_its_end(tmp_path: Path) -> None:
     book = LessonBook(tmp_path / "book", 1)
     huge = torch.full((1, 1, 1, 1), 1e9)
-    lesson = book.look_up(
-        torch.tensor([0]), lambda _: Lesson(huge, torch.zeros(1, 1, 2), torch.ones(1, 1), -huge)
-    )
-    assert lesson.heatmaps.item() == 65504 and lesson.features.item() == -65504
+    lesson = book.look_up(torch.tensor([0]), CPU, lambda _: {"heatmaps": huge, "features": -huge})
+    assert lesson["heatmaps"].item() == 65504 and lesson["features"].item() == -65504
 
 
 def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path) -> None:
@@ -79,17 +80,35 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("name", "settings"),
-    [
-        ("mobilefan", {}),
-        ("pipnet", {"backbone": "mobilenetv3_small_100", "stride": 16}),
-        ("pfld", {"width": 0.25}),
-    ],
+POINTS = 68 * 2 * 4 + 68 * 2  # in 32 bits, and confidence in 16
+TEACHER_CHANNELS = 240
+STUDENTS: tuple[tuple[str, dict[str, Any], dict[str, float], int], ...] = (
+    ("pfld", {"width": 0.25}, {}, POINTS),
+    (
+        "pipnet",
+        {"backbone": "mobilenetv3_small_100", "stride": 16},
+        {},
+        POINTS + 2 * (68 + TEACHER_CHANNELS) * 4 * 4,
+    ),
+    (
+        "pipnet",
+        {"backbone": "mobilenetv3_small_100", "stride": 16},
+        {"feature_weight": 0.0},
+        POINTS + 2 * 68 * 4 * 4,
+    ),
+    ("mobilefan", {}, {}, 2 * (68 + TEACHER_CHANNELS) * 16 * 16),
+    # Affinities of maps with sides of 4, 8 and 16: of 16 places, and of 64.
+    ("mobilefan", {}, {"feature_weight": 0.0}, 2 * (68 * 16 * 16 + 16**2 + 64**2 + 64**2)),
+    ("mobilefan", {}, {"feature_weight": 0.0, "patch_weight": 0.0}, 2 * 68 * 16 * 16),
 )
-def test_a_student_hears_the_same_from_a_book(
+
+
+@pytest.mark.parametrize(("name", "settings", "weights", "size_bytes"), STUDENTS)
+def test_a_book_holds_what_the_student_hears_and_gives_the_loss_that_it_would_have_alone(
     name: str,
-    settings: dict[str, object],
+    settings: dict[str, Any],
+    weights: dict[str, float],
+    size_bytes: int,
     make_model: MakeModel,
     make_faces: MakeFaces,
     batch: MakeBatch,
@@ -98,16 +117,32 @@ def test_a_student_hears_the_same_from_a_book(
     teacher = make_model("hrnet", input_size=64, backbone="hrnet_w18_small").eval()
     student = make_model(name, input_size=64, **settings)
     examples = batch(3, 64) | {"row": torch.tensor([4, 0, 2])}
-    losses = []
+    config, losses = DistillConfig.model_validate(weights), []
     for book in (None, LessonBook(tmp_path, 5)):
         torch.manual_seed(0)
         task = DistillTask(
-            task_for(student, LossConfig(), make_faces({})), student, teacher, DistillConfig(), book
+            task_for(student, LossConfig(), make_faces({})), student, teacher, config, book
         )
         student.eval()
         task.eval()
         losses.append({k: float(v.detach()) for k, v in task(student, examples).items()})
     assert losses[1] == pytest.approx(losses[0], rel=2e-3)
     task.teacher.explain = None  # type: ignore[assignment, method-assign]  # not asked again
-    again = {k: float(v.detach()) for k, v in task(student, examples).items()}
-    assert again == pytest.approx(losses[1], rel=1e-6)
+    assert {k: float(v.detach()) for k, v in task(student, examples).items()} == losses[1]
+    pages = {path.stem: np.load(path) for path in tmp_path.rglob("*.npy")}
+    assert pages.pop("known").tolist() == [True, False, True, False, True]
+    assert sum(page.nbytes for page in pages.values()) == 5 * size_bytes
+
+
+@pytest.mark.parametrize(("name", "decodes"), [("pfld", 1), ("pipnet", 1), ("mobilefan", 0)])
+def test_the_teacher_decodes_only_for_a_student_that_reads_points(
+    name: str, decodes: int, make_model: MakeModel, make_faces: MakeFaces, batch: MakeBatch
+) -> None:
+    teacher = make_model("hrnet", input_size=64, backbone="hrnet_w18_small").eval()
+    student = make_model(name, input_size=64)
+    task = task_for(student, LossConfig(), make_faces({}))
+    distilled = DistillTask(task, student, teacher, DistillConfig())
+    calls = []
+    distilled.teacher.decoder.register_forward_hook(lambda *_: calls.append(1))
+    distilled(student, batch(2, 64))
+    assert len(calls) == decodes

@@ -29,9 +29,9 @@ CASES: tuple[tuple[str, dict[str, Any], LossConfig, set[str]], ...] = (
 )
 
 
-def lesson_of(points: Tensor, confidence: float = 1.0) -> Lesson:
-    maps = losses.encode_heatmaps(points, (16, 16), 1.5)
-    return Lesson(maps, points, torch.full(points.shape[:2], confidence), maps)
+def lesson_of(task: Task, points: Tensor, confidence: float = 1.0) -> Lesson:
+    decoded = {"points": points, "confidence": torch.full(points.shape[:2], confidence)}
+    return task.lesson(losses.encode_heatmaps(points, (16, 16), 1.5), lambda _: decoded)
 
 
 @pytest.mark.parametrize(("name", "settings", "config", "names"), CASES)
@@ -230,15 +230,15 @@ def test_what_the_teacher_says_costs_nothing_and_doubt_costs_less(
     for kind in ("pfld", "wing"):
         config = LossConfig.model_validate({"kind": kind})
         task = task_for(make_model("pfld", input_size=64), config, make_faces({}))
-        assert told(task, {"coordinates": exact}, lesson_of(points)) == 0
-        sure = told(task, {"coordinates": off}, lesson_of(points))
-        doubtful = told(task, {"coordinates": off}, lesson_of(points, 0.5))
+        assert told(task, {"coordinates": exact}, lesson_of(task, points)) == 0
+        sure = told(task, {"coordinates": off}, lesson_of(task, points))
+        doubtful = told(task, {"coordinates": off}, lesson_of(task, points, 0.5))
         assert doubtful == pytest.approx(sure / 2, rel=1e-4)
-        assert told(task, {"coordinates": off}, lesson_of(points, 0.0)) == 0
+        assert told(task, {"coordinates": off}, lesson_of(task, points, 0.0)) == 0
 
     task = task_for(make_model("mobilefan", input_size=64), LossConfig(), make_faces({}))
-    lesson = lesson_of(points)
-    assert told(task, {"heatmaps": lesson.heatmaps}, lesson) == 0
+    lesson = lesson_of(task, points)
+    assert told(task, {"heatmaps": lesson["heatmaps"]}, lesson) == 0
 
 
 def test_pip_learns_scores_from_the_teachers_mass(
@@ -246,14 +246,16 @@ def test_pip_learns_scores_from_the_teachers_mass(
 ) -> None:
     model = make_model("pipnet", input_size=64, stride=16)
     task = task_for(model, LossConfig(), make_faces({}))
-    lesson = lesson_of(batch(2, 64)["points"].clamp(0, 1))
+    points = batch(2, 64)["points"].clamp(0, 1)
+    lesson = lesson_of(task, points)
     with torch.no_grad():
         outputs = model(torch.randn(2, 3, 64, 64))
-    outputs["cls"] = losses.heatmap_mass(lesson.heatmaps, (4, 4))
+    heatmaps = losses.encode_heatmaps(points, (16, 16), 1.5)
+    outputs["cls"] = losses.heatmap_mass(heatmaps, (4, 4))
     assert float(task.lesson_parts(outputs, lesson)["cls"]) == pytest.approx(0, abs=1e-9)
     assert all(
         float(part) == 0
-        for part in task.lesson_parts(outputs, lesson_of(lesson.points, 0.0)).values()
+        for part in task.lesson_parts(outputs, lesson_of(task, points, 0.0)).values()
     )
 
 

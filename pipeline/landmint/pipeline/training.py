@@ -125,7 +125,7 @@ def _book_for(
         "faces": train.fingerprint,
         "model": network.model.model_dump(mode="json"),
         "teacher": sha256_file(teacher),
-        "precision": distill.precision,
+        "distill": distill.model_dump(mode="json", exclude={"alpha"}),
     }
     return LessonBook(folder / digest(lessons)[:12], rows)
 

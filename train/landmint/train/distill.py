@@ -10,7 +10,6 @@ estimation", CVPR 2019, equation 5), and the teacher's part holds, by the studen
 """
 
 import copy
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -74,13 +73,18 @@ class DistillTask(Task):
     def _lesson(self, batch: Batch) -> Lesson:
         images = batch["images"]
         if self.book is None:
-            return self.teacher.explain(images)
+            return self._ask(images)
+        return self.book.look_up(
+            batch["row"], images.device, lambda places: self._ask(images[places])
+        )
 
-        def ask(places: Tensor) -> Lesson:
-            lesson = self.teacher.explain(images[places])
-            return replace(lesson, features=self.imitation.heard(lesson.features))
-
-        return self.book.look_up(batch["row"], ask)
+    def _ask(self, images: Tensor) -> Lesson:
+        """What the student's losses read of the teacher's answer, and nothing else."""
+        features, heatmaps = self.teacher.explain(images)
+        return {
+            **self.task.lesson(heatmaps, self.teacher.decode),
+            **self.imitation.lesson(features),
+        }
 
 
 class Teacher:
@@ -109,19 +113,28 @@ class Teacher:
         self._affine = torch.tensor(per_channel[:: -1 if new.color == "BGR" else 1])
 
     @torch.no_grad()
-    def explain(self, images: Tensor) -> Lesson:
-        """What the teacher says of crops (B, 3, S, S), normalised by the student's contract."""
+    def explain(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """What the teacher makes of crops (B, 3, S, S), normalised by the student's contract.
+
+        Returns:
+            the map (B, C, H, W) that feeds its head, and its heatmaps (B, L, H, W).
+        """
         self.model.to(images.device)
-        self.decoder.to(images.device)
         device = images.device.type
         crops = self._as_own(images.float())
         with torch.autocast(device, dtype=self.dtype, enabled=self.dtype is not None):
             features = self.model.features(crops)
         with torch.autocast(device, enabled=False):
             wide = tuple(tap.float() for tap in features)
-            heatmaps = self.model.head(wide)["heatmaps"]
+            return wide[-1], self.model.head(wide)["heatmaps"]
+
+    @torch.no_grad()
+    def decode(self, heatmaps: Tensor) -> Parts:
+        """The landmarks of its heatmaps: points (B, L, 2) and confidence (B, L), in [0, 1]."""
+        self.decoder.to(heatmaps.device)
+        with torch.autocast(heatmaps.device.type, enabled=False):
             points, confidence = self.decoder(heatmaps)
-        return Lesson(heatmaps, points, confidence.clamp(0, 1), wide[-1])
+        return {"points": points, "confidence": confidence.clamp(0, 1)}
 
     def _as_own(self, images: Tensor) -> Tensor:
         """The same crops in the teacher's normalisation, colour order and size."""
@@ -154,37 +167,51 @@ class Imitation(nn.Module):
         self.compares_places = config.patch_weight > 0 and heatmaps and bool(self.taps)
         self.adapters = nn.ModuleList()
         shapes = [tap_shapes(student)[i] for i in self.taps]
-        self.finest = max(((rows, columns) for _, rows, columns in shapes), default=None)
+        self.grids = [(rows, columns) for _, rows, columns in shapes]
         if config.feature_weight > 0:
             target = tap_shapes(teacher)[-1][0]
             self.adapters.extend(nn.Conv2d(shape[0], target, 1) for shape in shapes)
 
-    def heard(self, features: Tensor) -> Tensor:
-        """The teacher's map (B, C, H, W), no finer than the finest tap; empty where none is."""
-        if self.finest is None:
-            return features[:, :0]
-        rows, columns = self.finest
-        coarser = features.shape[2] >= rows and features.shape[3] >= columns
-        return resize(features, self.finest) if coarser else features
+    def lesson(self, features: Tensor) -> Lesson:
+        """What is compared with the taps, from the teacher's map (B, C, H, W).
+
+        Returns:
+            features, the map, no finer than the finest tap; where only PS reads it, its affinities
+            at each tap's size in its place: places_0, places_1, ... (B, P, P). Without taps or
+            weight, neither.
+        """
+        if self.adapters:
+            finest = max(self.grids)
+            return {
+                "features": resize(features, finest) if features.shape[2:] > finest else features
+            }
+        return self._affinities(features) if self.compares_places else {}
 
     def forward(self, features: tuple[Tensor, ...], lesson: Lesson) -> Parts:
         """FA as "features", PS as "patches", means over taps; without taps or weight, neither."""
         taps = [features[i] for i in self.taps]
-        targets = [resize(lesson.features, (t.shape[2], t.shape[3])) for t in taps]
         parts = {}
         if self.adapters:
-            adapted = [adapter(tap) for adapter, tap in zip(self.adapters, taps, strict=True)]
-            unlike = [losses.relative_mse(a, t) for a, t in zip(adapted, targets, strict=True)]
+            unlike = [
+                losses.relative_mse(adapter(tap), resize(lesson["features"], grid))
+                for adapter, tap, grid in zip(self.adapters, taps, self.grids, strict=True)
+            ]
             parts["features"] = self.config.feature_weight * torch.stack(unlike).mean()
         if self.compares_places:
-            unlike = [self._places(a, t) for a, t in zip(taps, targets, strict=True)]
+            wanted = self._affinities(lesson["features"]) if self.adapters else lesson
+            unlike = [
+                nn.functional.mse_loss(self._places(tap), wanted[f"places_{i}"])
+                for i, tap in enumerate(taps)
+            ]
             parts["patches"] = self.config.patch_weight * torch.stack(unlike).mean()
         return parts
 
-    def _places(self, maps: Tensor, target: Tensor) -> Tensor:
-        patches = self.config.patches
-        own, wanted = (losses.patch_affinity(m, patches) for m in (maps, target))
-        return nn.functional.mse_loss(own, wanted)
+    def _affinities(self, features: Tensor) -> Lesson:
+        sizes = (resize(features, grid) for grid in self.grids)
+        return {f"places_{i}": self._places(maps) for i, maps in enumerate(sizes)}
+
+    def _places(self, maps: Tensor) -> Tensor:
+        return losses.patch_affinity(maps, self.config.patches)
 
 
 def _check_pair(student: LandmarkModel, teacher: LandmarkModel) -> None:

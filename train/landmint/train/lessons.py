@@ -6,7 +6,6 @@ that sees a face in a few fixed views over and over, then pay for the student al
 "TinyViT", ECCV 2022, section 3.1, keeps a teacher's answers for the same reason).
 """
 
-import dataclasses
 import math
 import shutil
 from collections.abc import Callable, Mapping
@@ -24,9 +23,8 @@ from landmint.train.tasks import Lesson
 Ask = Callable[[Tensor], Lesson]
 """From the places (K,) in a batch to what the teacher says of those crops."""
 
-_FIELDS = tuple(field.name for field in dataclasses.fields(Lesson))
 _KNOWN = "known"
-_HALF = ("heatmaps", "features")  # large, and exact to a thousandth; the others stay in 32 bits
+_WIDE = ("points",)  # in 16 bits a landmark would move by up to 1/4000 of the crop's side
 
 
 class LessonBook:
@@ -50,11 +48,12 @@ class LessonBook:
         """Another process opens the files by itself."""
         return {**vars(self), "_pages": {}}
 
-    def look_up(self, rows: Tensor, ask: Ask) -> Lesson:
+    def look_up(self, rows: Tensor, device: torch.device, ask: Ask) -> Lesson:
         """The lessons of crops; the teacher is asked about those that are not in the book.
 
         Args:
-            rows: (B,) int64.
+            rows: (B,) int64, best on the CPU, where the files are.
+            device: where the lesson is wanted.
             ask: called with the places in the batch that are unknown, if there are any.
 
         Raises:
@@ -65,20 +64,15 @@ class LessonBook:
             pages |= self._opened()
         unknown = np.flatnonzero(~pages[_KNOWN][wanted]) if pages else np.arange(len(wanted))
         if len(unknown):
-            lesson = ask(torch.from_numpy(unknown).to(rows.device))
+            lesson = ask(torch.from_numpy(unknown).to(device))
             if not pages:
                 self._make(lesson)
                 pages |= self._opened()
             self._write(wanted[unknown], lesson)
-        return Lesson(
-            **{
-                name: torch.from_numpy(pages[name][wanted]).to(rows.device).float()
-                for name in _FIELDS
-            }
-        )
+        return {name: _sent(page[wanted], device) for name, page in pages.items() if name != _KNOWN}
 
     def _write(self, rows: NDArray[Any], lesson: Lesson) -> None:
-        for name, values in vars(lesson).items():
+        for name, values in lesson.items():
             page = self._pages[name]
             limit = np.finfo(page.dtype).max
             page[rows] = values.detach().float().clamp(-limit, limit).cpu().numpy()
@@ -90,17 +84,16 @@ class LessonBook:
 
     def _opened(self) -> dict[str, NDArray[Any]]:
         """Every file, mapped into memory."""
-        folder = self._known_file.parent
         return {
-            name: np.lib.format.open_memmap(folder / f"{name}.npy", mode="r+")
-            for name in (*_FIELDS, _KNOWN)
+            path.stem: np.lib.format.open_memmap(path, mode="r+")
+            for path in self._known_file.parent.glob("*.npy")
         }
 
     def _make(self, lesson: Lesson) -> None:
         """Empty files in the shapes of a lesson; the one that makes a book of them comes last."""
         layouts: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
-            name: (np.float16 if name in _HALF else np.float32, (self._rows, *values.shape[1:]))
-            for name, values in vars(lesson).items()
+            name: (np.float32 if name in _WIDE else np.float16, (self._rows, *values.shape[1:]))
+            for name, values in lesson.items()
         }
         self._check_room(sum(math.prod(s) * np.dtype(d).itemsize for d, s in layouts.values()))
         folder = self._known_file.parent
@@ -121,6 +114,14 @@ class LessonBook:
                 reason=f"{free / 2**30:.1f} GiB are free; there are {self._rows} crops",
                 remedy="lower augment.views, or set it to 0 to ask the teacher at each step",
             )
+
+
+def _sent(values: NDArray[Any], device: torch.device) -> Tensor:
+    """Values in 32 bits on a device; a GPU copies pinned memory while the CPU goes on."""
+    tensor = torch.from_numpy(values)
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True).float()
 
 
 def _rank() -> int:

@@ -5,8 +5,7 @@ nor knows epochs. The parts add up to "loss", so a log of them adds up too.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -30,18 +29,13 @@ _KINDS: Mapping[str, tuple[LossKind, ...]] = {
 _POOLED: Mapping[Curriculum, int] = {"std": 1, "cls2": 2, "cls3": 4}
 
 
-@dataclass(frozen=True)
-class Lesson:
-    """What a teacher says about a batch."""
+Lesson = Mapping[str, Tensor]
+"""What a teacher says of a batch, by name: only what the student's loss reads, and as it reads it.
 
-    heatmaps: Tensor
-    """(B, L, H, W)."""
-    points: Tensor
-    """(B, L, 2) in [0, 1], decoded."""
-    confidence: Tensor
-    """(B, L) in [0, 1]: the heatmap's peak."""
-    features: Tensor
-    """(B, C, H, W): the map that feeds the teacher's head."""
+heatmaps and scores (B, L, rows, columns) on the student's own grid, points (B, L, 2) in [0, 1] with
+confidence (B, L) in [0, 1]; of features see `Imitation.lesson`."""
+DecodeHeatmaps = Callable[[Tensor], Parts]
+"""From a teacher's heatmaps (B, L, H, W) to points and confidence."""
 
 
 class Task(nn.Module):
@@ -58,11 +52,15 @@ class Task(nn.Module):
         """Weighted parts of the loss on the true landmarks."""
         raise NotImplementedError
 
+    def lesson(self, heatmaps: Tensor, decode: DecodeHeatmaps) -> Lesson:
+        """What `lesson_parts` compares with, from a teacher's heatmaps (B, L, H, W)."""
+        raise NotImplementedError
+
     def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
         """Weighted parts of the loss on what the teacher says, in the same units."""
         raise NotImplementedError
 
-    def copy_parts(self, outputs: Parts, wanted: Parts) -> Parts:
+    def copy_parts(self, outputs: Parts, wanted: Mapping[str, Tensor]) -> Parts:
         """Weighted parts of the loss on the raw outputs of a network with the same head.
 
         In the same units as `parts`; 0 where the outputs are equal.
@@ -96,11 +94,15 @@ class HeatmapTask(Task):
             return losses.adaptive_wing(maps, target)
         return self.unit * losses.heatmap_mse(maps, target)
 
-    def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
-        """Heatmap to heatmap; the teacher's are resized where they differ in size."""
-        return self.copy_parts(outputs, {"heatmaps": resize(lesson.heatmaps, self.grid)})
+    def lesson(self, heatmaps: Tensor, decode: DecodeHeatmaps) -> Lesson:
+        """The heatmaps, resized where they differ in size from the student's."""
+        return {"heatmaps": resize(heatmaps, self.grid)}
 
-    def copy_parts(self, outputs: Parts, wanted: Parts) -> Parts:
+    def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
+        """Heatmap to heatmap."""
+        return self.copy_parts(outputs, lesson)
+
+    def copy_parts(self, outputs: Parts, wanted: Mapping[str, Tensor]) -> Parts:
         """Squared differences of all cells, whatever the loss on the truth is."""
         return {"heatmaps": self.unit * losses.heatmap_mse(outputs["heatmaps"], wanted["heatmaps"])}
 
@@ -123,13 +125,18 @@ class PipTask(Task):
         """cls, offsets, neighbours."""
         return self._weighted(losses.pip_loss(outputs, self._targets(batch["points"])))
 
-    def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
-        """The teacher's heatmap mass as scores, its decoded points as offsets; by confidence."""
-        scores = losses.heatmap_mass(lesson.heatmaps, self.grid)
-        targets = self._targets(lesson.points)
-        return self._weighted(losses.pip_loss(outputs, targets, scores, lesson.confidence))
+    def lesson(self, heatmaps: Tensor, decode: DecodeHeatmaps) -> Lesson:
+        """The heatmaps' mass as scores, and the decoded points."""
+        return {"scores": losses.heatmap_mass(heatmaps, self.grid), **decode(heatmaps)}
 
-    def copy_parts(self, outputs: Parts, wanted: Parts) -> Parts:
+    def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
+        """Scores, and offsets to the teacher's points; by confidence."""
+        targets = self._targets(lesson["points"])
+        return self._weighted(
+            losses.pip_loss(outputs, targets, lesson["scores"], lesson["confidence"])
+        )
+
+    def copy_parts(self, outputs: Parts, wanted: Mapping[str, Tensor]) -> Parts:
         """Scores of all cells; offsets and neighbours where a decoder would read them."""
         scores = wanted["cls"]
         targets = losses.pip_reading(wanted, scores.flatten(2).argmax(dim=2))
@@ -191,11 +198,15 @@ class WingTask(Task):
         """One part, points."""
         return {"points": self._wing(outputs, batch["points"], None)}
 
+    def lesson(self, heatmaps: Tensor, decode: DecodeHeatmaps) -> Lesson:
+        """The decoded points."""
+        return decode(heatmaps)
+
     def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
         """The teacher's decoded points, by confidence."""
-        return {"points": self._wing(outputs, lesson.points, lesson.confidence)}
+        return {"points": self._wing(outputs, lesson["points"], lesson["confidence"])}
 
-    def copy_parts(self, outputs: Parts, wanted: Parts) -> Parts:
+    def copy_parts(self, outputs: Parts, wanted: Mapping[str, Tensor]) -> Parts:
         """One part, points."""
         return {"points": self._wing(outputs, _points(wanted), None)}
 
@@ -242,12 +253,17 @@ class PfldTask(Task):
             "pose": self.config.pose_weight * pose.mean(),
         }
 
+    def lesson(self, heatmaps: Tensor, decode: DecodeHeatmaps) -> Lesson:
+        """The decoded points."""
+        return decode(heatmaps)
+
     def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
         """Squared distances from the teacher's decoded points, by confidence."""
-        distance = losses.squared_distance(_points(outputs), lesson.points, lesson.confidence)
+        points, confidence = lesson["points"], lesson["confidence"]
+        distance = losses.squared_distance(_points(outputs), points, confidence)
         return {"points": distance.mean()}
 
-    def copy_parts(self, outputs: Parts, wanted: Parts) -> Parts:
+    def copy_parts(self, outputs: Parts, wanted: Mapping[str, Tensor]) -> Parts:
         """Squared distances; the pose net is no output."""
         return {"points": losses.squared_distance(_points(outputs), _points(wanted)).mean()}
 
@@ -328,7 +344,7 @@ def resize(maps: Tensor, grid: losses.Grid) -> Tensor:
     return nn.functional.interpolate(maps, grid, mode="bilinear", align_corners=False)
 
 
-def _points(outputs: Parts) -> Tensor:
+def _points(outputs: Mapping[str, Tensor]) -> Tensor:
     coordinates = outputs["coordinates"]
     return coordinates.reshape(len(coordinates), -1, 2)
 

@@ -189,9 +189,13 @@ def finish_batch(
 ) -> dict[str, Tensor]:
     """A collated batch on the device, its crops normalised: "images" (B, 3, S, S) float32.
 
-    The same arithmetic as `landmint.runtime.crop.normalise`, on the device that trains.
+    The same arithmetic as `landmint.runtime.crop.normalise`, on the device that trains. "row" stays
+    on the CPU, where files are looked up by it.
     """
-    moved = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+    moved = {
+        name: tensor if name == "row" else tensor.to(device, non_blocking=True)
+        for name, tensor in batch.items()
+    }
     crops = moved.pop("crop").float()
     mean, std = (
         torch.tensor(v).to(device, non_blocking=True) for v in (contract.mean, contract.std)
