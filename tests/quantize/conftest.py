@@ -197,11 +197,14 @@ def twins(
     job_of: Callable[..., Job],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[onnx.ModelProto, onnx.ModelProto]:
-    """A float graph with one layer that 8 bits spoil, and its INT8 twin."""
+    """A float graph with one layer that 8 bits spoil, and its INT8 twin.
+
+    Its weights have 7 bits: with 8, ONNX Runtime's sums saturate on processors without VNNI.
+    """
     folder = tmp_path_factory.mktemp("twins")
     source, target = folder / "float32.onnx", folder / "int8.onnx"
     onnx.save(_spoilt(graph_of("coordinates")), source)
-    quantize(job_of(source, target, tensors, contract_of("coordinates")))
+    quantize(job_of(source, target, tensors, contract_of("coordinates"), reduce_range=True))
     return onnx.load(source), onnx.load(target)
 
 

@@ -36,7 +36,7 @@ def explained(
         (folder / "onnx").mkdir()
         source, target = folder / "onnx/float32.onnx", folder / "onnx/int8.onnx"
         onnx.save(graph_of("coordinates"), source)
-        job = job_of(source, target, tensors, contract, equalise=True)
+        job = job_of(source, target, tensors, contract, equalise=True, reduce_range=True)
         quantize(job)
         write_decision(folder / RANGES, job.decision)
         names = ("onnx/float32", "onnx/int8")

@@ -61,7 +61,8 @@ def test_pairs_are_sound_and_close(kind: str, paired_of: Graphs, graph_of: Graph
                                    tensors: Tensors) -> None:  # fmt: skip
     paired = paired_of(kind)
     assert broken(to_float16(paired)) == []
-    expected, found = run_all(graph_of(kind), tensors), run_all(paired, tensors)
+    # Not optimised, it rounds in float: integer sums saturate on processors without VNNI.
+    expected, found = run_all(graph_of(kind), tensors), run_all(paired, tensors, "none")
     for name, values in expected.items():
         error = np.sqrt(np.mean((found[name] - values) ** 2) / np.mean(values**2))
         assert 0 < error < 0.1
