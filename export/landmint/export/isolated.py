@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.scratch import scratch_folder
 
 TIMEOUT_S = 3600.0
 """Longest run of a converter. They take seconds to minutes; an hour leaves room for a slow board
@@ -50,9 +51,9 @@ def run_isolated(module: str, request: Mapping[str, Any], fact: str) -> None:
             or it had not ended after `TIMEOUT_S`, and was stopped with all processes it started.
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(_import_path())}
-    with tempfile.TemporaryDirectory(prefix="landmint-") as work:
+    with scratch_folder() as work:
         command = [sys.executable, "-m", module]
-        reason = run_converter(command, json.dumps(request), cwd=work, env=environment)
+        reason = run_converter(command, json.dumps(request), cwd=str(work), env=environment)
     if reason:
         raise LandmintError(
             fact,

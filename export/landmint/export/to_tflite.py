@@ -5,7 +5,6 @@ name and the canonical output names: tensor order and tensor names mean nothing 
 quantisation, which starts from the float32 file.
 """
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from landmint.export.embed import read_contract, write_contract
 from landmint.export.isolated import missing_packages, run_isolated
 from landmint.runtime.contract import Contract, Output
+from landmint.runtime.scratch import scratch_folder
 
 if TYPE_CHECKING:
     import onnx
@@ -70,8 +70,8 @@ def decode_to_tflite(decoder: "onnx.ModelProto", contract: Contract) -> bytes:
     """
     import onnx
 
-    with tempfile.TemporaryDirectory(prefix="landmint-") as work:
-        graph, made = Path(work) / "decode.onnx", Path(work) / "decode.tflite"
+    with scratch_folder() as work:
+        graph, made = work / "decode.onnx", work / "decode.tflite"
         onnx.save(decoder, graph)
         names = [output.name for output in contract.outputs]
         _convert(graph, names, contract.decoded().outputs, {"float32": str(made)})

@@ -5,7 +5,6 @@ Each format chooses for itself: what is worth float32 on one engine may slow ano
 
 import dataclasses
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from landmint.runtime.accuracy import Truth, drift
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.gate import PRECEDENCE, Status, Verdict, exit_code
 from landmint.runtime.measurement import Measurement, read_measurements
+from landmint.runtime.scratch import scratch_folder
 from landmint.train.faces.face import FaceSet
 
 Build = Callable[[tuple[str, ...], Path], Bundle]
@@ -96,17 +96,17 @@ def search_fallbacks(
         LandmintError: a candidate cannot be built.
     """
     plain = Bundle.open(final, verify=False)
-    with tempfile.TemporaryDirectory(prefix="landmint-") as scratch:
+    with scratch_folder() as scratch:
         bundles: dict[tuple[str, ...], Bundle] = {(): plain}
         sets = candidates(explanation)
         for number, layers in enumerate(sets[1:], start=1):
             step(f"build candidate {number} of {len(sets) - 1}: {len(layers)} layers in float")
-            bundles[layers] = build(layers, Path(scratch) / str(number))
+            bundles[layers] = build(layers, scratch / str(number))
         step("measure the candidates")
         searches = []
         for variant in plain.manifest.variants:
             if variant.precision == PRECISION:
-                place = Path(scratch) / variant.format
+                place = scratch / variant.format
                 searches.append(_try(variant, bundles, budget, place, measure))
         best = {one.format: bundles[one.chosen.float_layers] for one in searches if one.chosen}
         parts = []
@@ -199,9 +199,9 @@ def measure_together(faces: FaceSet, config: MeasureConfig, bar: Bar) -> Measure
     """Measuring on faces, as `landmint measure` does it."""
 
     def measure(bundle: Bundle, names: Sequence[str]) -> tuple[Sequence[Measurement], Truth]:
-        with tempfile.TemporaryDirectory(prefix="landmint-") as folder:
-            measure_into(Path(folder), bundle, faces, config, names, bar)
-            return read_measurements(Path(folder)), read_truth(Path(folder) / TRUTH_FILE)
+        with scratch_folder() as folder:
+            measure_into(folder, bundle, faces, config, names, bar)
+            return read_measurements(folder), read_truth(folder / TRUTH_FILE)
 
     return measure
 

@@ -3,7 +3,6 @@
 Rules and their words are the linter's, in `landmint.export.lint`.
 """
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from landmint.export.finding import Finding
 from landmint.export.lint import lint
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.scratch import scratch_folder
 
 _WIDE = 132
 _COLOURS = {"error": "bold red", "warning": "yellow"}
@@ -40,8 +40,8 @@ def lint_path(path: Path, formats: Sequence[Format]) -> dict[str, list[Finding]]
     from landmint.export.to_onnx import to_onnx
     from landmint.train.models import load_model
 
-    with tempfile.TemporaryDirectory(prefix="landmint-") as work:
-        graph = Path(work) / "float32.onnx"
+    with scratch_folder() as work:
+        graph = work / "float32.onnx"
         to_onnx(load_model(path), graph)
         return {path.name: _lint_file(graph, formats)}
 

@@ -4,7 +4,6 @@ What it writes is raw: `<format>-<precision>.json` and `.npy` of each variant, a
 that the folder alone can be judged. Statistics and verdicts are made from it elsewhere.
 """
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from landmint.runtime.errors import LandmintError
 from landmint.runtime.gate import REFERENCE
 from landmint.runtime.measurement import Measurement, write_measurement
 from landmint.runtime.predict import predict_crops
+from landmint.runtime.scratch import scratch_folder
 from landmint.targets import load_target
 from landmint.targets.measure import measure_bundle
 from landmint.train.evaluate import FaceCrops, TorchSession, crop_faces, truth_of
@@ -61,8 +61,8 @@ def measure_into(
     others = [name for name in variants if name != REFERENCE]
     if variants and not others:
         return
-    with tempfile.TemporaryDirectory(prefix="landmint-") as scratch:
-        packed = Path(scratch) / "crops.npz"
+    with scratch_folder() as scratch:
+        packed = scratch / "crops.npz"
         np.savez(packed, crops=crops.crops, matrices=crops.matrices, names=np.array(truth.names))
         measure_bundle(
             load_target(config.target), bundle, others, packed, config.latency, folder, bar.at

@@ -4,7 +4,6 @@ Everything heavy is imported here and in what this imports; nothing else of the 
 this file before a stage has to run. The verbs that work alone call the same functions.
 """
 
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from landmint.quantize.decision import RANGES
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.files import sha256_file, write_json
 from landmint.runtime.markup import get_markup
+from landmint.runtime.scratch import scratch_folder
 from landmint.train.faces.face import FaceSet
 from landmint.train.faces.readers import SPLITS
 from landmint.train.faces.synthetic import write_synthetic
@@ -130,10 +130,10 @@ def provenance_of(run: Run) -> dict[str, Any]:
 
 def make_bundle(run: Run, place: Path, bar: Bar) -> None:
     """Add the INT8 forms, calibrated on training faces."""
-    with tempfile.TemporaryDirectory(prefix="landmint-") as work:
+    with scratch_folder() as work:
         adapted, weights = None, run.place("qat") / WEIGHTS
         if run.recipe.qat:
-            folder = Path(work) / "adapted"
+            folder = work / "adapted"
             adapted = export_adapted(weights, run.recipe, run.faces("val"), folder, bar)
         quantize_bundle(
             Bundle.open(run.place("float-bundle")),

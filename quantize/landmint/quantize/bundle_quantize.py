@@ -4,7 +4,6 @@ Not a quantiser: the files beside this one are. Not a judge: what INT8 cost is m
 """
 
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,6 +26,7 @@ from landmint.runtime.contract import Contract, Layout
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import read_json
 from landmint.runtime.machine import installed
+from landmint.runtime.scratch import scratch_folder
 from landmint.train.faces.face import Face, FaceSet
 
 PRECISION = "int8"
@@ -138,8 +138,8 @@ def quantize_bundle(
 
     def build(folder: Path) -> Manifest:
         variants = _copy_float(bundle, folder)
-        with tempfile.TemporaryDirectory(prefix="landmint-") as scratch:
-            work = _Work(adapted or bundle, folder, Path(scratch), config)
+        with scratch_folder() as scratch:
+            work = _Work(adapted or bundle, folder, scratch, config)
             made = work.quantise(chosen, progress)
         if any(variant.decoded for variant in variants):
             made += decoded_twins(folder, contract, made, chosen.crops[:_TRIED_FACES])

@@ -7,9 +7,7 @@ to INT8.
 
 import copy
 import dataclasses
-import tempfile
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -31,6 +29,7 @@ from landmint.quantize.ranges import run_all
 from landmint.quantize.strategies import choose
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import normalise
+from landmint.runtime.scratch import scratch_folder
 from landmint.train import losses
 from landmint.train.config import DistillConfig, LossConfig
 from landmint.train.distill import DistillTask
@@ -46,9 +45,9 @@ TRAINED = "quantisation-aware training"
 
 def float_graph(network: LandmarkModel) -> onnx.ModelProto:
     """The float32 ONNX graph of a network, as a bundle has it."""
-    with tempfile.TemporaryDirectory(prefix="landmint-") as work:
-        to_onnx(network, Path(work) / "float32.onnx")
-        return onnx.load(Path(work) / "float32.onnx")
+    with scratch_folder() as work:
+        to_onnx(network, work / "float32.onnx")
+        return onnx.load(work / "float32.onnx")
 
 
 def calibration_crops(
@@ -71,8 +70,8 @@ def int8_graph(
     config: QuantizeConfig,
 ) -> onnx.ModelProto:
     """The INT8 twin of a float graph, for ONNX Runtime."""
-    with tempfile.TemporaryDirectory(prefix="landmint-") as work:
-        source, target = Path(work) / "float32.onnx", Path(work) / "int8.onnx"
+    with scratch_folder() as work:
+        source, target = work / "float32.onnx", work / "int8.onnx"
         int8_onnx.quantize(Job(source, target, graph, decision, tensors, contract, config))
         return onnx.load(target)
 

@@ -5,9 +5,7 @@ converter. What one of them rounds and another does not, their landmarks pay for
 whose rules differ.
 """
 
-import tempfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +25,7 @@ from landmint.quantize.heads import joins_in_float
 from landmint.quantize.integer_friendly import fold_sixths, gate_ranges, make_friendly
 from landmint.quantize.job import Job
 from landmint.quantize.ranges import Range
+from landmint.runtime.scratch import scratch_folder
 
 _ACTIVATIONS = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
 
@@ -45,8 +44,8 @@ def paired(
     friendly, gates = make_friendly(prepared(job.graph, job.decision))
     ranges = {**job.decision.activations, **gate_ranges(gates)}
     untouched = in_float | joins_in_float(friendly.graph, in_float) | {one.gate for one in gates}
-    with tempfile.TemporaryDirectory() as work:
-        plain, ready, target = (Path(work) / f"{name}.onnx" for name in ("plain", "ready", "int8"))
+    with scratch_folder() as work:
+        plain, ready, target = (work / f"{name}.onnx" for name in ("plain", "ready", "int8"))
         onnx.save(friendly, plain)
         # Its optimiser would fuse again what was taken apart; the exporter has folded the rest.
         quant_pre_process(plain, ready, skip_optimization=True, skip_symbolic_shape=True)

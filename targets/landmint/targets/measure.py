@@ -7,7 +7,6 @@ the machine does meanwhile meets all variants alike. It stores raw samples and j
 
 import dataclasses
 import random
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +25,7 @@ from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.latency import Block, LatencyConfig, Launch, WarmUp
 from landmint.runtime.machine import Machine
 from landmint.runtime.measurement import Measurement, write_measurement
+from landmint.runtime.scratch import scratch_folder
 from landmint.targets.target import Answer, Link, Request, Target
 
 Progress = Callable[[int, int, str], None]
@@ -66,11 +66,11 @@ def measure_bundle(
     known = [v.name for v in bundle.manifest.variants if v.engine in ENGINES]
     subjects = [_Subject(bundle.variant(name)) for name in variants or known]
     session = datetime.now(UTC).isoformat(timespec="seconds")
-    with tempfile.TemporaryDirectory(prefix="landmint-") as scratch:
-        faces = _Faces.read(crops, Path(scratch), target)
+    with scratch_folder() as scratch:
+        faces = _Faces.read(crops, scratch, target)
         visit = _Visit(target, target.push(bundle.path), faces, config, subjects, progress)
         try:
-            visit.predict_all(Path(scratch))
+            visit.predict_all(scratch)
             for number in range(config.launches):
                 visit.launch(number)
         finally:
