@@ -5,18 +5,24 @@ they are now, and what it made is as it left it. Not a build system: no rules, n
 stage at a time. What the stages do stands in `run.py`.
 """
 
-import contextlib
-import fcntl
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from landmint.pipeline.places import hold
 from landmint.pipeline.progress import Bar, Screen
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.files import atomic_path, digest, read_json, sha256_file, write_json
+from landmint.runtime.files import (
+    atomic_path,
+    digest,
+    read_json,
+    remove_unfinished,
+    sha256_file,
+    write_json,
+)
 
 SCHEMA = 1
 RECORDS = "stages"
@@ -209,7 +215,8 @@ def _run_locked(
     stage: Stage, place: Path, inputs: Mapping[str, Any], title: str, screen: Screen
 ) -> str:
     """Run a stage while no other process does; another one may have done it meanwhile."""
-    with _lock(place, lambda: screen.line(f"{title} waits for another run that works on {place}")):
+    with hold(place, screen, title):
+        remove_unfinished(record_path(place))
         outcome = _outcome_if_current(stage, place, inputs)
         if outcome is None:
             start = time.monotonic()
@@ -225,8 +232,6 @@ def _run_locked(
 def _work(stage: Stage, place: Path, inputs: Mapping[str, Any], bar: Bar) -> None:
     if not stage.resumes:
         record_path(place).unlink(missing_ok=True)
-        for left_over in place.parent.glob(f".{place.name}.*"):  # of a process that was killed
-            shutil.rmtree(left_over, ignore_errors=True)
         with atomic_path(place) as fresh:
             stage.work(fresh, bar)
         return
@@ -235,20 +240,6 @@ def _work(stage: Stage, place: Path, inputs: Mapping[str, Any], bar: Bar) -> Non
         shutil.rmtree(place, ignore_errors=True)
     _write_record(stage, place, Record(digest(inputs), "", inputs))
     stage.work(place, bar)
-
-
-@contextlib.contextmanager
-def _lock(place: Path, wait: Callable[[], None]) -> Iterator[None]:
-    """Hold a place against other processes; the lock vanishes with its process."""
-    path = record_path(place).with_suffix(".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            wait()
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _interrupted(stage: Stage, place: Path, done: list[str], again: str) -> Interrupted:

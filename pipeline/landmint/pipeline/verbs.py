@@ -7,26 +7,31 @@ inside the verbs, since a run that is up to date needs none of them.
 import json
 import os
 import shlex
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from landmint.export.config import ExportConfig
 from landmint.pipeline.measure_config import GateConfig, MeasureConfig
+from landmint.pipeline.places import hold
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import NetworkRecipe, Recipe, load_recipe
 from landmint.pipeline.run import Run
 from landmint.pipeline.summaries import SUMMARIES, VERDICT_FILE
+from landmint.pipeline.verb_faces import (
+    RUNS,
+    given_faces,
+    learning_faces,
+    recipe_on,
+    run_with_faces,
+)
 from landmint.quantize.config import QuantizeConfig
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path, read_json, sha256_file
-from landmint.train.faces.face import FaceSet
-from landmint.train.faces.readers import SPLITS, FacesConfig, Split, SyntheticConfig, load_faces
+from landmint.runtime.scratch import scratch_folder
+from landmint.train.faces.readers import SPLITS, FacesConfig, Split, SyntheticConfig
 from landmint.train.models import load_model
 from landmint.train.zoo import best, find_model, shipped
-
-RUNS = Path("runs")
 
 
 def run(recipe_path: Path, out: Path | None, faces: Path | None, until: str | None) -> int:
@@ -41,7 +46,7 @@ def run(recipe_path: Path, out: Path | None, faces: Path | None, until: str | No
             reason="a launcher has started several of them",
             remedy="start `landmint train` and `landmint distill` with the launcher",
         )
-    recipe = _recipe(recipe_path, faces)
+    recipe = recipe_on(recipe_path, faces)
     made = Run(recipe, out or RUNS / recipe.name)
     screen = Screen()
     screen.line(f"{recipe.name}  {recipe.about}".rstrip(), style="bold")
@@ -66,18 +71,13 @@ def _again(recipe: Path, out: Path | None, faces: Path | None, until: str | None
     return shlex.join(words)
 
 
-def _recipe(path: Path, faces: Path | None) -> Recipe:
-    recipe = load_recipe(path)
-    return recipe if faces is None else recipe.with_faces(faces)
-
-
 def train(recipe_path: Path, out: Path, role: str, faces: Path | None) -> None:
     """Train one network of a recipe on its faces.
 
     Raises:
         LandmintError: the recipe has no such network, or the training failed.
     """
-    recipe = _recipe(recipe_path, faces)
+    recipe = recipe_on(recipe_path, faces)
     networks = {"teacher": recipe.teacher, "student": recipe.student}
     if networks.get(role) is None:
         raise LandmintError(
@@ -93,7 +93,7 @@ def distill(recipe_path: Path, teacher: Path, out: Path, faces: Path | None) -> 
     Raises:
         LandmintError: teacher and student do not fit, or the training failed.
     """
-    recipe = _recipe(recipe_path, faces)
+    recipe = recipe_on(recipe_path, faces)
     if not teacher.is_file():
         raise LandmintError(
             f"{teacher} does not exist", remedy="give the model.safetensors of `landmint train`"
@@ -107,13 +107,13 @@ def qat(given: str, recipe_path: Path, out: Path, teacher: Path | None, root: Pa
     Raises:
         LandmintError: a file is missing, networks do not fit, or the training failed.
     """
-    recipe, student = _recipe(recipe_path, root), find_model(given)
+    recipe, student = recipe_on(recipe_path, root), find_model(given)
     load_model(student)  # before the faces, which take longer
     screen = Screen()
-    sets = {split: _faces_of(recipe, split, screen) for split in ("train", "val")}
+    sets = learning_faces(recipe, screen)
     from landmint.pipeline.training import adapt_network
 
-    with screen.bar("quantisation-aware training") as bar:
+    with hold(out, screen), screen.bar("quantisation-aware training") as bar:
         weights = adapt_network(recipe, student, sets["train"], sets["val"], out, bar, teacher)
     screen.line(SUMMARIES["qat"](out))
     print(weights)
@@ -121,50 +121,15 @@ def qat(given: str, recipe_path: Path, out: Path, teacher: Path | None, root: Pa
 
 def _train(recipe: Recipe, network: NetworkRecipe, out: Path, teacher: Path | None) -> None:
     screen = Screen()
-    sets = {split: _faces_of(recipe, split, screen) for split in ("train", "val")}
+    sets = learning_faces(recipe, screen)
     from landmint.pipeline.training import train_network
 
-    with screen.bar(f"training {network.model.name}") as bar:
+    with hold(out, screen), screen.bar(f"training {network.model.name}") as bar:
         weights = train_network(
             network, sets["train"], sets["val"], out, bar, teacher, recipe.distill
         )
     screen.line(SUMMARIES["student"](out))
     print(weights)
-
-
-def _faces_of(recipe: Recipe, split: Split, screen: Screen) -> FaceSet:
-    """Faces of a recipe; synthetic ones are drawn where `landmint run` would have them."""
-    return _with_faces(recipe, screen).faces(split)
-
-
-def _with_faces(recipe: Recipe, screen: Screen) -> Run:
-    """The run of a recipe, its synthetic faces drawn."""
-    made = Run(recipe, RUNS / recipe.name)
-    if recipe.faces.kind == "synthetic":
-        made.draw_faces(screen)
-    return made
-
-
-def _faces(
-    recipe_path: Path | None, root: Path | None, markup: str, splits: Sequence[Split]
-) -> tuple[Recipe | None, dict[Split, FaceSet]]:
-    """The recipe, if one is given, and faces: of the recipe, of a folder, or of both.
-
-    Raises:
-        LandmintError: neither is given, or the faces cannot be read.
-    """
-    screen = Screen()
-    if recipe_path is not None:
-        recipe = _recipe(recipe_path, root)
-        return recipe, {split: _faces_of(recipe, split, screen) for split in splits}
-    if root is None:
-        raise LandmintError(
-            "no faces are given",
-            reason="this verb works on real crops",
-            remedy="add --recipe RECIPE, or --faces ROOT for a folder in 300W layout",
-        )
-    config = FacesConfig(kind="300w", root=root.absolute(), markup=markup)
-    return None, {split: load_faces(config, split, Path()) for split in splits}
 
 
 def lint(given: str, recipe_path: Path | None) -> int:
@@ -207,7 +172,7 @@ def data_check(
     model = None if network is None else load_model(find_model(network))
     named = [split for split in SPLITS if split in given]
     if recipe_path is not None:
-        run = _with_faces(_recipe(recipe_path, root), Screen())
+        run = run_with_faces(recipe_on(recipe_path, root), Screen())
         return check_faces(settings(run.faces_config, given), named or SPLITS, out, model)
     config = settings(FacesConfig(kind="300w", root=root or Path()), given)
     return check_faces(config, named or splits_there(config), out, model)
@@ -230,13 +195,14 @@ def export(given: str, out: Path | None, recipe_path: Path | None, faces: Path |
 
     markup, config = model.contract.markup, ExportConfig()
     provenance = {"checkpoint_sha256": sha256_file(checkpoint)}
-    with Screen().bar("export") as bar, tempfile.TemporaryDirectory() as work:
+    screen = Screen()
+    with hold(out, screen), screen.bar("export") as bar, scratch_folder() as work:
         if recipe_path is None and faces is None:
             bar.step("drawing faces to compare the forms on")
             drawn = SyntheticConfig(train=0, val=config.parity_faces, test=0)
-            sets = draw_faces(Path(work), markup, drawn)
+            sets = draw_faces(work, markup, drawn)
         else:
-            recipe, sets = _faces(recipe_path, faces, markup, ("val",))
+            recipe, sets = given_faces(recipe_path, faces, markup, ("val",))
             if recipe:
                 config, provenance = recipe.export, provenance | {"recipe": recipe.name}
         export_bundle(model, sets["val"], config, out, provenance, bar.step)
@@ -278,30 +244,22 @@ def quantize(
         )
     splits: tuple[Split, ...] = ("train", "test")
     splits += ("val",) if explained or weights else ()
-    recipe, sets = _faces(recipe_path, faces, bundle.manifest.contract.markup, splits)
-    with Screen().bar("quantize") as bar, tempfile.TemporaryDirectory() as work:
-        adapted = None
-        if weights is not None:
-            from landmint.pipeline.work import adapted_config, export_adapted
+    recipe, sets = given_faces(recipe_path, faces, bundle.manifest.contract.markup, splits)
+    screen, code = Screen(), 0
+    with hold(out, screen):
+        with screen.bar("quantize") as bar, scratch_folder() as work:
+            adapted = None
+            if weights is not None:
+                from landmint.pipeline.work import adapted_config, export_adapted
 
-            config = adapted_config(config, weights)
-            adapted = export_adapted(weights, recipe, sets["val"], Path(work) / "adapted", bar)
-        quantize_bundle(bundle, sets["train"], sets["test"], config, out, bar.step, adapted)
-    code = 0
-    if explained:
-        from landmint.pipeline.explaining import explain_into
-        from landmint.pipeline.fallback import fall_back, quantize_with
-        from landmint.pipeline.tables import print_explanation
+                config = adapted_config(config, weights)
+                adapted = export_adapted(weights, recipe, sets["val"], work / "adapted", bar)
+            quantize_bundle(bundle, sets["train"], sets["test"], config, out, bar.step, adapted)
+        if explained:
+            from landmint.pipeline.explaining import explain_int8
 
-        with Screen().bar("explain") as bar:
-            explanation = explain_into(out, sets["val"], bar)
-        print_explanation(explanation)
-        if fallback_budget is not None:
-            build = quantize_with(bundle, sets["train"], sets["test"], config)
             measuring = recipe.measure if recipe else MeasureConfig()
-            code = fall_back(
-                out, explanation, fallback_budget, build, sets["val"], measuring, config
-            )
+            code = explain_int8(bundle, out, sets, config, measuring, fallback_budget)
     print(out)
     return code
 
@@ -322,9 +280,10 @@ def measure(
     from landmint.pipeline.tables import print_measurements
 
     markup = bundle.manifest.contract.markup
-    recipe, sets = _faces(recipe_path, faces, markup, ("test",))
+    recipe, sets = given_faces(recipe_path, faces, markup, ("test",))
     config = recipe.measure if recipe else MeasureConfig()
-    with Screen().bar("measure") as bar, atomic_path(out) as fresh:
+    screen = Screen()
+    with hold(out, screen), screen.bar("measure") as bar, atomic_path(out) as fresh:
         measure_into(fresh, bundle, sets["test"], config, variants, bar)
     print_measurements(out)
     for line in advise_folder(out, (recipe.gate if recipe else GateConfig()).limits):

@@ -4,6 +4,7 @@ Not a store: it knows nothing of bundles, runs or measurements.
 """
 
 import contextlib
+import glob
 import hashlib
 import json
 import shutil
@@ -14,6 +15,8 @@ from typing import Any
 
 from landmint.runtime.errors import LandmintError
 
+_UNFINISHED = ".unfinished"
+
 
 @contextlib.contextmanager
 def atomic_path(final: Path) -> Iterator[Path]:
@@ -21,9 +24,11 @@ def atomic_path(final: Path) -> Iterator[Path]:
 
     The body creates a file or a folder at the yielded path. A folder that already stands at
     `final` is replaced: it is renamed away first, so that `final` is never half-written.
+
+    A process that is killed leaves the temporary sibling; `remove_unfinished` removes it.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+    work = Path(tempfile.mkdtemp(_UNFINISHED, f".{final.name}.", final.parent))
     try:
         fresh = work / final.name
         yield fresh
@@ -32,6 +37,16 @@ def atomic_path(final: Path) -> Iterator[Path]:
         fresh.replace(final)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def remove_unfinished(final: Path) -> None:
+    """Remove what killed processes left of `final` beside it, and of the files within it.
+
+    The caller makes sure that no living process writes there.
+    """
+    beside = final.parent.glob(f".{glob.escape(final.name)}.*{_UNFINISHED}")
+    for left_over in (*beside, *final.rglob(f".*{_UNFINISHED}")):
+        shutil.rmtree(left_over, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
