@@ -91,7 +91,7 @@ def _undamaged(path: Path) -> bytes:
     content = path.read_bytes()
     saved, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
     if hashlib.sha256(saved).digest() != digest:
-        raise _not_resumable(path, "its content does not match its sha256: the file is damaged")
+        raise _not_resumable(path, "it is damaged, or of an older landmint: its sha256 differs")
     return saved
 
 

@@ -81,9 +81,11 @@ class FacesConfig(BaseModel):
     """What holds the training faces, under the root: folders (300w, cofw68), files (wflw lists,
     cofw .mat, imglab XML, coco JSON), or parts of AFLW."""
     val: Names = ("val",)
-    """What holds the validation faces: those that choose among checkpoints."""
+    """What holds the validation faces: those that choose among checkpoints. It may name what
+    `train` names, where a data set has none."""
     test: Names = ("test",)
-    """What holds the test faces: those that are reported on."""
+    """What holds the test faces: those that are reported on. None of their images and persons may
+    be in the other splits."""
     images: str = ""
     """Folder under the root to which the image paths of wflw, aflw, imglab and coco refer; for
     cofw68 the .mat file with the pictures. Empty: WFLW_images for wflw, COFW_test_color.mat for
