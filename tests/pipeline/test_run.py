@@ -40,7 +40,7 @@ about = "a rehearsal"
 
 [faces]
 kind = "synthetic"
-synthetic = { train = 24, val = 6, test = 6, size_px = 64 }
+synthetic = { train = 24, val = 6, test = 12, size_px = 64 }
 
 [teacher.model]
 name = "hrnet"
