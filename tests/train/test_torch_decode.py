@@ -30,6 +30,10 @@ HEADS: Mapping[str, tuple[Head, Mapping[str, tuple[int, ...]]]] = {
     "dark, narrow": (Head("heatmap", "dark", 0.7), _HEATMAPS),
     "dark, wider than the map": (Head("heatmap", "dark", 3.0), _HEATMAPS),
     "local_soft_argmax": (Head("heatmap", "local_soft_argmax", 1.5), _HEATMAPS),
+    "local_soft_argmax, wide and soft": (
+        Head("heatmap", "local_soft_argmax", 1.5, tau=2.5, radius=3),
+        _HEATMAPS,
+    ),
     "local_soft_argmax, wide": (
         Head("heatmap", "local_soft_argmax", 1.5, tau=3.0, radius=4),
         _HEATMAPS,
