@@ -4,6 +4,7 @@ Not a registry of models, and no converter: it stores, hashes and opens.
 """
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +13,14 @@ from typing import Any
 from landmint.runtime.contract import Contract, Layout
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.files import atomic_path, read_json, sha256_file, write_json
+from landmint.runtime.typed_json import MismatchError, read_as
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+_MOST_FILES, _MOST_VARIANTS = 1000, 200
+_LARGEST_MANIFEST_BYTES = 16 * 2**20
+_VARIANT_NAME = re.compile(r"[a-z0-9-]{1,40}/[a-z0-9-]{1,40}")
+_REMEDY = "do not use this bundle; get one from somebody whom you trust, or export the model again"
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,21 @@ class Variant:
 
     decoded: bool = False
     """Whether the decode stands in its graph."""
+
+    def __post_init__(self) -> None:
+        """Refuse a name or a path that leads elsewhere.
+
+        Raises:
+            LandmintError: the name is not format and precision, or a path leaves the bundle.
+        """
+        if not _VARIANT_NAME.fullmatch(self.name):
+            raise LandmintError(
+                f"a variant is called {self.name[:80]!r}",
+                reason='a name is format and precision, such as "tflite/int8"',
+                remedy=_REMEDY,
+            )
+        for file in self.files:
+            _check_inside(file)
 
     @property
     def format(self) -> str:
@@ -74,37 +95,64 @@ class Manifest:
         return {"schema": SCHEMA, **dataclasses.asdict(self), "contract": contract}
 
     @staticmethod
-    def from_json(content: Mapping[str, Any]) -> "Manifest":
+    def from_json(content: Any) -> "Manifest":
         """The manifest that `to_json` wrote.
 
         Raises:
-            LandmintError: the schema is unknown, or something is missing.
+            LandmintError: the schema is unknown, a field is missing, unknown or of the wrong type,
+                a path leaves the bundle, or a variant names a file that has no hash.
         """
-        if content.get("schema") != SCHEMA:
+        schema = content.get("schema") if isinstance(content, Mapping) else None
+        if schema != SCHEMA:
             raise LandmintError(
-                f"manifest of schema {content.get('schema')!r}",
+                f"manifest of schema {schema!r}"[:200],
                 reason=f"this landmint reads schema {SCHEMA}",
                 remedy="export the model again",
             )
+        contract = Contract.from_json(content.get("contract"))
+        fields = {name: value for name, value in content.items() if name != "schema"}
         try:
-            variants = tuple(
-                Variant(**{**v, "files": tuple(v["files"])}) for v in content["variants"]
-            )
-            return Manifest(
-                name=content["name"],
-                contract=Contract.from_json(content["contract"]),
-                variants=variants,
-                files=dict(content["files"]),
-                provenance=dict(content["provenance"]),
-                tools=dict(content["tools"]),
-                calibration=content["calibration"],
-            )
-        except (KeyError, TypeError) as error:
+            written = read_as(_Written, fields, "manifest")
+        except MismatchError as error:
             raise LandmintError(
-                "the manifest is incomplete",
-                reason=f"{type(error).__name__}: {error}",
-                remedy="export the model again",
+                "the manifest cannot be read", reason=str(error), remedy="export the model again"
             ) from None
+        values = {item.name: getattr(written, item.name) for item in dataclasses.fields(written)}
+        manifest = Manifest(**{**values, "contract": contract})
+        manifest._check_hashed()
+        return manifest
+
+    def _check_hashed(self) -> None:
+        """Refuse a manifest that does not vouch for each file of each variant."""
+        if len(self.files) > _MOST_FILES or len(self.variants) > _MOST_VARIANTS:
+            raise LandmintError(
+                f"a bundle of {len(self.files)} files and {len(self.variants)} variants",
+                reason=f"at most {_MOST_FILES} and {_MOST_VARIANTS} are read",
+                remedy=_REMEDY,
+            )
+        for name in self.files:
+            _check_inside(name)
+        for variant in self.variants:
+            for name in variant.files:
+                if name not in self.files:
+                    raise LandmintError(
+                        f"{variant.name} names {name}, which has no hash in {MANIFEST}",
+                        reason="nobody vouches for what stands in it",
+                        remedy=_REMEDY,
+                    )
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A manifest's fields as they stand in JSON; the contract is read by itself."""
+
+    name: str
+    contract: Any
+    variants: tuple[Variant, ...]
+    files: Mapping[str, str]
+    provenance: Mapping[str, Any]
+    tools: Mapping[str, str]
+    calibration: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -120,8 +168,11 @@ class Bundle:
     def open(path: Path, verify: bool = True) -> "Bundle":
         """Open a bundle and, unless told not to, check every file against its hash.
 
+        A bundle is input from strangers: nothing outside its folder is read or named.
+
         Raises:
-            LandmintError: no bundle, a truncated one, or a file whose hash differs.
+            LandmintError: no bundle, a truncated one, a file whose hash differs, or a path or a
+                link that leaves the folder.
         """
         if not (path / MANIFEST).is_file():
             raise LandmintError(
@@ -129,10 +180,30 @@ class Bundle:
                 reason=f"it has no {MANIFEST}",
                 remedy="give the folder that `landmint export` or `landmint quantize` wrote",
             )
+        if (path / MANIFEST).stat().st_size > _LARGEST_MANIFEST_BYTES:
+            raise LandmintError(
+                f"{path / MANIFEST} has more than {_LARGEST_MANIFEST_BYTES} bytes", remedy=_REMEDY
+            )
         bundle = Bundle(path, Manifest.from_json(read_json(path / MANIFEST)))
+        bundle._check_links()
         if verify:
             bundle._verify()
         return bundle
+
+    def _check_links(self) -> None:
+        """Refuse a file that a link, or a folder that is a link, leads out of the bundle."""
+        root = self.path.resolve()
+        for name in (MANIFEST, *self.manifest.files):
+            try:
+                inside = (self.path / name).resolve().is_relative_to(root)
+            except (OSError, RuntimeError):  # links in a circle
+                inside = False
+            if not inside:
+                raise LandmintError(
+                    f"{self.path / name} leads out of the bundle",
+                    reason="it is a link, or lies in a folder that is one",
+                    remedy=_REMEDY,
+                )
 
     def _verify(self) -> None:
         for name, expected in self.manifest.files.items():
@@ -182,6 +253,22 @@ class Bundle:
     def size_bytes(self, variant: Variant) -> int:
         """Size of the variant's files on disk, in bytes."""
         return sum((self.path / name).stat().st_size for name in variant.files)
+
+
+def _check_inside(name: str) -> None:
+    """Refuse a path that is not a plain one below the bundle's folder, on any system."""
+    if (
+        not 0 < len(name) <= 500
+        or not name.isprintable()
+        or any(part in ("", ".", "..") for part in name.split("/"))
+        or any(sign in name for sign in '\\:*?"<>|')
+        or name == MANIFEST
+    ):
+        raise LandmintError(
+            f"a bundle names the file {name[:200]!r}",
+            reason="its files are relative paths inside its folder, without '..'",
+            remedy=_REMEDY,
+        )
 
 
 def write_bundle(final: Path, build: Callable[[Path], Manifest]) -> Bundle:

@@ -16,6 +16,8 @@ from typing import Any
 from landmint.runtime.errors import LandmintError
 
 _UNFINISHED = ".unfinished"
+_LARGEST_JSON_BYTES = 256 * 2**20
+_DEEPEST_JSON = 64
 
 
 @contextlib.contextmanager
@@ -64,18 +66,34 @@ def read_json(path: Path) -> Any:
     """Read JSON.
 
     Raises:
-        LandmintError: the file is missing, or truncated, or not JSON.
+        LandmintError: the file is missing, too large, truncated, nested too deep, or not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > _LARGEST_JSON_BYTES:
+            raise ValueError(f"it has more than {_LARGEST_JSON_BYTES} bytes")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if _depth(content) > _DEEPEST_JSON:
+            raise ValueError(f"it is nested deeper than {_DEEPEST_JSON} levels")
+        return content
     except FileNotFoundError:
         raise LandmintError(f"{path} does not exist", remedy="check the path") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except IsADirectoryError:
+        raise LandmintError(f"{path} is a folder, not a file", remedy="check the path") from None
+    except (ValueError, RecursionError) as error:
         raise LandmintError(
             f"{path} is not valid JSON",
-            reason=f"it is truncated or was edited: {error}",
+            reason=f"it is truncated or was edited: {error}"[:400],
             remedy="make it again with the stage that wrote it",
         ) from None
+
+
+def _depth(content: Any) -> int:
+    """How many lists and objects stand within each other, itself among them; 0 for a value."""
+    depth, level = 0, [content]
+    while level := [part for part in level if isinstance(part, list | dict)]:
+        depth += 1
+        level = [v for part in level for v in (part.values() if isinstance(part, dict) else part)]
+    return depth
 
 
 def sha256_file(path: Path) -> str:
