@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from landmint.export import to_onnx, to_openvino, to_tflite
 from landmint.export.bundle_export import export_bundle
 from landmint.export.config import LINT_FILE, ExportConfig
-from landmint.export.embed import read_contract
 from landmint.export.finding import Finding, read_findings
 from landmint.runtime.bundle import Bundle
+from landmint.runtime.embedded import read_contract
 from landmint.runtime.errors import LandmintError
 from landmint.train.faces.face import FaceSet
 from landmint.train.models import ModelConfig, create_model, load_model

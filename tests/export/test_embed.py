@@ -10,9 +10,10 @@ import onnx
 import openvino
 import pytest
 
-from landmint.export.embed import RT_INFO_PATH, TFLITE_MEMBER, read_contract, write_contract
+from landmint.export.embed import write_contract
 from landmint.export.to_openvino import to_openvino
 from landmint.runtime.contract import Contract
+from landmint.runtime.embedded import RT_INFO_PATH, TFLITE_MEMBER, read_contract
 from landmint.runtime.errors import LandmintError
 from landmint.train.models.base import LandmarkModel
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from landmint.export import bundle_decoded
 from landmint.export.bundle_export import export_bundle
 from landmint.export.config import ExportConfig
-from landmint.export.embed import read_contract
 from landmint.export.fused_decode import fusable_decoder, fuse_decode
 from landmint.export.to_onnx import to_onnx
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.contract import Decode, Head, Output
 from landmint.runtime.decode import decode
+from landmint.runtime.embedded import read_contract
 from landmint.runtime.engines import load_engine
 from landmint.runtime.errors import LandmintError
 from landmint.train.faces.face import FaceSet

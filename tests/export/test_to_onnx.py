@@ -9,9 +9,9 @@ import pytest
 import torch
 from onnx import helper
 
-from landmint.export.embed import read_contract
 from landmint.export.lint.general import UNFIT
 from landmint.export.to_onnx import OPSET, check_fit, to_onnx
+from landmint.runtime.embedded import read_contract
 from landmint.runtime.errors import LandmintError
 from landmint.train.models import ModelConfig, create_model
 from landmint.train.models.base import LandmarkModel

@@ -9,13 +9,14 @@ from typing import Any
 import onnx
 import pytest
 
-from landmint.export.embed import read_contract, write_contract
+from landmint.export.embed import write_contract
 from landmint.quantize import bundle_quantize
 from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import FROM_ONNX, QuantizeConfig
 from landmint.quantize.decision import RANGES
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract
+from landmint.runtime.embedded import read_contract
 from landmint.runtime.errors import LandmintError
 from landmint.train.faces.face import FaceSet
 

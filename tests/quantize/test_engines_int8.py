@@ -16,7 +16,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from landmint.export.embed import read_contract, write_contract
+from landmint.export.embed import write_contract
 from landmint.export.fused_decode import fuse_decode
 from landmint.export.graphs import Wiring
 from landmint.export.lint.operators import partitions
@@ -36,6 +36,7 @@ from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import normalise
 from landmint.runtime.decode import decode
+from landmint.runtime.embedded import read_contract
 from landmint.runtime.engines import load_engine
 from landmint.runtime.files import read_json
 from landmint.train.faces.face import FaceSet

@@ -1,9 +1,13 @@
 """Bundles of strangers: whatever is wrong is one clear message, and nothing outside is touched."""
 
+import contextlib
 import copy
+import html
+import io
 import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +18,11 @@ import pytest
 from typer.testing import CliRunner
 
 from landmint.pipeline import cli
+from landmint.pipeline.opening import open_model
+from landmint.runtime.agent import Agent
 from landmint.runtime.bundle import MANIFEST, Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract, CropRule, Head, Output
+from landmint.runtime.embedded import find_contract
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import sha256_file, write_json
 
@@ -246,6 +253,99 @@ def test_the_agent_answers_in_one_line_of_json(name: str, bundle: Path) -> None:
     assert answer["ok"] is False and answer["error"]["fact"]
     assert done.returncode == answer["exit_code"] == 2
     assert "Traceback" not in done.stderr
+
+
+def with_contract(suffix: str, contract: Contract) -> bytes:
+    """The least file of a kind that carries a contract."""
+    text = json.dumps(contract.to_json())
+    if suffix == ".onnx":
+        key = b"landmint.contract"
+        value = text.encode()
+        size = len(value)
+        told = bytes([size & 127 | 128, size >> 7])
+        entry = b"\x0a" + bytes([len(key)]) + key + b"\x12" + told + value
+        size = len(entry)
+        return b"\x08\x09\x72" + bytes([size & 127 | 128, size >> 7]) + entry
+    if suffix == ".xml":
+        told_xml = (
+            f'<rt_info><landmint><contract value="{html.escape(text)}"/></landmint></rt_info>'
+        )
+        return f"<net><layers/>{told_xml}</rt_info></net>".encode()
+    if suffix == ".safetensors":
+        header = json.dumps({"__metadata__": {"contract": text}}).encode()
+        return len(header).to_bytes(8, "little") + header
+    file = io.BytesIO(b"TFL3")
+    with zipfile.ZipFile(file, "a") as attached:
+        attached.writestr("landmint_contract.json", text)
+    return file.getvalue()
+
+
+KINDS = (".onnx", ".xml", ".tflite", ".safetensors")
+
+
+@pytest.fixture
+def carrying(tmp_path: Path) -> Callable[[str], Path]:
+    """Makes a bundle of an artefact of a kind that carries its contract."""
+
+    def make(suffix: str) -> Path:
+        def fill(folder: Path) -> Manifest:
+            (folder / f"model{suffix}").write_bytes(with_contract(suffix, CONTRACT))
+            variant = Variant("null/float32", "null", (f"model{suffix}",))
+            return Manifest("tiny", CONTRACT, (variant,))
+
+        return write_bundle(tmp_path / f"of{suffix}", fill).path
+
+    return make
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (sets("contract", "crop", "scale", to=1.3), "crop"),
+        (sets("contract", "mean", to=[1.0, 0.0, 0.0]), "mean"),
+        (sets("contract", "color", to="BGR"), "color"),
+        (sets("contract", "input_size", to=32), "input_size"),
+        (sets("variants", 0, "layout", to="NHWC"), "layout"),
+    ],
+)
+def test_the_contract_inside_the_artefact_is_compared(
+    suffix: str, change: Callable[[Path], None], field: str, carrying: Callable[[str], Path]
+) -> None:
+    path = carrying(suffix)
+    bundle = Bundle.open(path)
+    bundle.check_contract(bundle.variant("null/float32"))
+    change(path)
+    changed = Bundle.open(path)
+    with pytest.raises(LandmintError, match=rf"another contract[\s\S]*differ in {field}"):
+        changed.check_contract(changed.variant("null/float32"))
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+def test_the_agent_and_predict_do_not_load_it(suffix: str, carrying: Callable[[str], Path]) -> None:
+    path = carrying(suffix)
+    sets("contract", "crop", "scale", to=1.3)(path)
+    answer = Agent(path, "null/float32", threads=1).handle({"do": "load"})
+    assert answer["ok"] is False and "another contract" in answer["error"]["fact"]
+    with pytest.raises(LandmintError, match="another contract"):
+        open_model(path, "null/float32")
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_truncated_artefact_is_no_traceback(suffix: str, share: float, tmp_path: Path) -> None:
+    whole = with_contract(suffix, CONTRACT)
+    path = tmp_path / f"model{suffix}"
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with contextlib.suppress(LandmintError):
+        assert find_contract(path) is None
+
+
+def test_entities_in_an_ir_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.xml"
+    path.write_bytes(b'<!DOCTYPE n [<!ENTITY a "aaaa">]>' + with_contract(".xml", CONTRACT))
+    with pytest.raises(LandmintError, match="entities"):
+        find_contract(path)
 
 
 VERBS = {

@@ -2,7 +2,8 @@
 
 ONNX keeps it in `metadata_props`, OpenVINO in `rt_info`, TFLite as an associated file: a zip
 appended to the flatbuffer, where TFLite's own metadata puts such files and where any unzip finds
-it. Not the manifest: it knows nothing of the other forms of the model.
+it. `landmint.runtime.embedded` reads it. Not the manifest: it knows nothing of the other forms of
+the model.
 """
 
 import json
@@ -10,19 +11,14 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NoReturn
 from xml.etree import ElementTree
 
+import defusedxml.ElementTree
+
 from landmint.runtime.contract import Contract
+from landmint.runtime.embedded import ONNX_KEY, RT_INFO_PATH, TFLITE_MEMBER
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path
-
-ONNX_KEY = "landmint.contract"
-"""Key in `metadata_props`; ONNX Runtime shows it in its custom metadata map."""
-RT_INFO_PATH = ("landmint", "contract")
-"""Path in OpenVINO's `rt_info`."""
-TFLITE_MEMBER = "landmint_contract.json"
-"""Name of the associated file in a .tflite."""
 
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can state: equal content, equal bytes
 
@@ -38,37 +34,9 @@ def write_contract(path: Path, contract: Contract) -> None:
         LandmintError: the kind of file carries no contract, or it is truncated.
     """
     text = json.dumps(contract.to_json(), separators=(",", ":"))
-    write, _ = _carrier(path)
-    write(path, text)
-
-
-def read_contract(path: Path) -> Contract:
-    """The contract inside a .onnx, .xml or .tflite.
-
-    Raises:
-        LandmintError: the file is missing, of another kind, truncated, or carries none.
-    """
-    contract = find_contract(path)
-    if contract is None:
-        raise LandmintError(
-            f"{path} carries no contract",
-            reason="it was not exported by landmint, or its metadata was stripped",
-            remedy="give a file of a landmint bundle",
-        )
-    return contract
-
-
-def find_contract(path: Path) -> Contract | None:
-    """The contract inside a .onnx, .xml or .tflite; None where it carries none.
-
-    Raises:
-        LandmintError: the file is missing, of another kind, or truncated.
-    """
-    if not path.is_file():
-        raise LandmintError(f"{path} does not exist", remedy="check the path")
-    _, read = _carrier(path)
-    text = read(path)
-    return None if text is None else Contract.from_json(json.loads(text))
+    if path.suffix not in _WRITERS:
+        raise LandmintError(f"{path} is no file that carries a contract", choices=_WRITERS)
+    _WRITERS[path.suffix](path, text)
 
 
 def _write_onnx(path: Path, text: str) -> None:
@@ -79,17 +47,6 @@ def _write_onnx(path: Path, text: str) -> None:
     onnx.helper.set_model_props(model, {**others, ONNX_KEY: text})
     with atomic_path(path) as fresh:
         onnx.save(model, fresh)
-
-
-def _read_onnx(path: Path) -> str | None:
-    import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-    try:
-        model = onnx.load(path)
-    except DecodeError as error:
-        _truncated(path, "ONNX", error)
-    return next((prop.value for prop in model.metadata_props if prop.key == ONNX_KEY), None)
 
 
 def _write_openvino(path: Path, text: str) -> None:
@@ -120,16 +77,16 @@ def _drop_shapes(root: ElementTree.Element) -> None:
                 port.attrib.pop("precision", None)
 
 
-def _read_openvino(path: Path) -> str | None:
-    found = _xml(path).find("/".join(("rt_info", *RT_INFO_PATH)))
-    return None if found is None else found.get("value")
-
-
 def _xml(path: Path) -> ElementTree.Element:
     try:
-        return ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
-        _truncated(path, "OpenVINO IR", error)
+        root: ElementTree.Element = defusedxml.ElementTree.parse(path).getroot()
+    except (ElementTree.ParseError, defusedxml.DefusedXmlException) as error:
+        raise LandmintError(
+            f"{path} is no whole OpenVINO IR file",
+            reason=str(error),
+            remedy="copy it again, or make it again",
+        ) from None
+    return root
 
 
 def _write_tflite(path: Path, text: str) -> None:
@@ -144,34 +101,6 @@ def _write_tflite(path: Path, text: str) -> None:
             attached.writestr(zipfile.ZipInfo(TFLITE_MEMBER, _ZIP_DATE), text)
 
 
-def _read_tflite(path: Path) -> str | None:
-    if not zipfile.is_zipfile(path):
-        return None
-    with zipfile.ZipFile(path) as attached:
-        if TFLITE_MEMBER not in attached.namelist():
-            return None
-        return attached.read(TFLITE_MEMBER).decode()
-
-
-_Carrier = tuple[Callable[[Path, str], None], Callable[[Path], str | None]]
-_CARRIERS: Mapping[str, _Carrier] = MappingProxyType(
-    {
-        ".onnx": (_write_onnx, _read_onnx),
-        ".xml": (_write_openvino, _read_openvino),
-        ".tflite": (_write_tflite, _read_tflite),
-    }
+_WRITERS: Mapping[str, Callable[[Path, str], None]] = MappingProxyType(
+    {".onnx": _write_onnx, ".xml": _write_openvino, ".tflite": _write_tflite}
 )
-
-
-def _carrier(path: Path) -> _Carrier:
-    if path.suffix not in _CARRIERS:
-        raise LandmintError(f"{path} is no file that carries a contract", choices=_CARRIERS)
-    return _CARRIERS[path.suffix]
-
-
-def _truncated(path: Path, kind: str, error: Exception) -> NoReturn:
-    raise LandmintError(
-        f"{path} is no whole {kind} file",
-        reason=str(error),
-        remedy="copy it again, or make it again",
-    ) from None

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from landmint.export.embed import ONNX_KEY
 from landmint.export.isolated import missing_packages
 from landmint.export.lint import lint, refuse
 from landmint.export.lint.rule import Shape, shape_of
 from landmint.runtime.contract import Contract
+from landmint.runtime.embedded import ONNX_KEY
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path
 from landmint.train.models.base import LandmarkModel

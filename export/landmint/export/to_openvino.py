@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from landmint.export.embed import read_contract, write_contract
+from landmint.export.embed import write_contract
 from landmint.export.isolated import missing_packages
+from landmint.runtime.embedded import read_contract
 
 _WEIGHTED = (
     "MatMul",

@@ -10,8 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from landmint.export.embed import read_contract, write_contract
+from landmint.export.embed import write_contract
 from landmint.export.isolated import missing_packages, run_converter
+from landmint.runtime.embedded import read_contract
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path
 

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from landmint.export.embed import read_contract, write_contract
+from landmint.export.embed import write_contract
 from landmint.export.isolated import missing_packages, run_isolated
 from landmint.runtime.contract import Contract, Output
+from landmint.runtime.embedded import read_contract
 from landmint.runtime.scratch import scratch_folder
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from landmint.export.config import Format
-from landmint.export.embed import find_contract
 from landmint.export.finding import Finding
 from landmint.export.lint import lint
 from landmint.runtime.bundle import Bundle
+from landmint.runtime.embedded import find_contract
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.scratch import scratch_folder
 

@@ -119,5 +119,6 @@ def load_variant(bundle: Bundle, variant: Variant) -> Session:
             reason="it is the reference that other variants are compared with",
             choices=[v.name for v in bundle.manifest.variants if v.files and v.engine in ENGINES],
         )
+    bundle.check_contract(variant)
     entry, contract = bundle.entry(variant), bundle.contract_of(variant)
     return load_engine(variant.engine).load(entry, contract, threads=1)

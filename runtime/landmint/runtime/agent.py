@@ -54,6 +54,7 @@ class Agent:
             raise LandmintError(f"{threads} threads", reason="an inference needs at least one")
         opened = Bundle.open(bundle)
         self._variant = opened.variant(variant)
+        self._bundle = opened
         self._entry = opened.entry(self._variant)
         self._contract = opened.contract_of(self._variant)
         self._engine = load_engine(engine or self._variant.engine)
@@ -90,6 +91,7 @@ class Agent:
     def load(self, request: Request) -> Answer:
         """Load the model: {} -> load_ms."""
         self._session = None
+        self._bundle.check_contract(self._variant)
         reset_peak_memory()
         self._baseline_mib = memory_mib("VmRSS")
         begin = time.perf_counter()

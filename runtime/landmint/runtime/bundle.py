@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from landmint.runtime.contract import Contract, Layout
+from landmint.runtime.embedded import CARRIERS, find_contract
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.files import atomic_path, read_json, sha256_file, write_json
 from landmint.runtime.typed_json import MismatchError, read_as
@@ -249,6 +250,28 @@ class Bundle:
         """The contract in the variant's axis order; that of landmarks where it decodes itself."""
         contract = self.manifest.contract
         return (contract.decoded() if variant.decoded else contract).with_layout(variant.layout)
+
+    def check_contract(self, variant: Variant) -> None:
+        """Compare the contract inside the variant's artefact with the manifest's; before loading.
+
+        An artefact that carries none, such as a TensorRT plan, is not compared.
+
+        Raises:
+            NotMeasuredError: the variant was not built.
+            LandmintError: the two differ, or the artefact is broken.
+        """
+        entry = self.entry(variant)
+        inside = find_contract(entry) if entry.suffix in CARRIERS else None
+        expected = self.contract_of(variant)
+        if inside in (None, expected):
+            return
+        fields = [item.name for item in dataclasses.fields(expected)]
+        apart = [name for name in fields if getattr(inside, name) != getattr(expected, name)]
+        raise LandmintError(
+            f"{entry} was made for another contract than {MANIFEST} has",
+            reason=f"they differ in {', '.join(apart)}: landmarks would be wrong",
+            remedy=_REMEDY,
+        )
 
     def size_bytes(self, variant: Variant) -> int:
         """Size of the variant's files on disk, in bytes."""

@@ -22,6 +22,17 @@ def load(root: Path, boxes: str) -> tuple[Face, ...]:
     return load_faces(config, "test", Path()).faces
 
 
+def test_entities_are_refused(tmp_path: Path) -> None:
+    """A few lines of them could grow to gigabytes, or name a file of this machine."""
+    (tmp_path / "t.xml").write_text(
+        '<!DOCTYPE d [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>'
+        '<dataset><images><image file="&b;"/></images></dataset>'
+    )
+    config = FacesConfig(kind="imglab", root=tmp_path, markup="19", test=("t.xml",))
+    with pytest.raises(LandmintError, match="defines entities"):
+        load_faces(config, "test", Path())
+
+
 def test_parts_in_any_order_and_spelling(tmp_path: Path) -> None:
     ignored = '<box top="0" left="0" width="9" height="9" ignore="1"/>'
     shuffled = "".join(reversed(PARTS.replace("/>", "/>\n").splitlines())).replace('"03"', '"3"')

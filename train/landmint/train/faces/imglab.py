@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
+import defusedxml.ElementTree
+
 from landmint.runtime.crop import Box
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
@@ -34,10 +36,16 @@ def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
     for name in config.names_of(split):
         path = root / name
         try:
-            images = ElementTree.parse(path).findall("images/image")
+            images = defusedxml.ElementTree.parse(path).findall("images/image")
         except ElementTree.ParseError as error:
             raise LandmintError(
                 f"{path}:{error.position[0]}: not valid XML", reason=str(error)
+            ) from None
+        except defusedxml.DefusedXmlException as error:
+            raise LandmintError(
+                f"{path}: not the XML of imglab",
+                reason=f"it defines entities or a document type: {error}",
+                remedy="take those definitions out; imglab writes none",
             ) from None
         except OSError as error:
             raise unreadable(path, "the imglab file", error.strerror or str(error)) from None

@@ -1,0 +1,180 @@
+"""The contract that stands inside an artefact, read without the library that made the file.
+
+ONNX keeps it in `metadata_props`, OpenVINO in `rt_info`, TFLite in a zip that is appended to the
+flatbuffer, safetensors in its header. Only what is needed is read, and no format is parsed whole:
+the file may be a stranger's. Not the writer: that is `landmint.export.embed`.
+"""
+
+import html
+import json
+import re
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import BinaryIO
+
+from landmint.runtime.contract import Contract
+from landmint.runtime.errors import LandmintError
+
+ONNX_KEY = "landmint.contract"
+"""Key in `metadata_props`; ONNX Runtime shows it in its custom metadata map."""
+RT_INFO_PATH = ("landmint", "contract")
+"""Path in OpenVINO's `rt_info`."""
+TFLITE_MEMBER = "landmint_contract.json"
+"""Name of the associated file in a .tflite."""
+SAFETENSORS_KEY = "contract"
+"""Key in the metadata of safetensors."""
+
+_LARGEST_BYTES = 2**20
+_LARGEST_HEADER_BYTES = 64 * 2**20
+_METADATA_PROPS = 14  # field of onnx.ModelProto; a StringStringEntryProto has key 1 and value 2
+_RT_INFO = re.compile(
+    r"<rt_info>(?:(?!</rt_info>).)*<landmint>\s*<contract value=([\"'])(.*?)\1", re.S
+)
+
+
+def read_contract(path: Path) -> Contract:
+    """The contract inside a .onnx, .xml, .tflite or .safetensors.
+
+    Raises:
+        LandmintError: the file is missing, of another kind, truncated, or carries none.
+    """
+    contract = find_contract(path)
+    if contract is None:
+        raise LandmintError(
+            f"{path} carries no contract",
+            reason="it was not exported by landmint, or its metadata was stripped",
+            remedy="give a file of a landmint bundle",
+        )
+    return contract
+
+
+def find_contract(path: Path) -> Contract | None:
+    """The contract inside a .onnx, .xml, .tflite or .safetensors; None where it carries none.
+
+    Raises:
+        LandmintError: the file is missing, of another kind, or truncated, or its contract is
+            broken.
+    """
+    if not path.is_file():
+        raise LandmintError(f"{path} does not exist", remedy="check the path")
+    if path.suffix not in _READERS:
+        raise LandmintError(f"{path} is no file that carries a contract", choices=_READERS)
+    kind, read = _READERS[path.suffix]
+    try:
+        text = read(path)
+        return None if text is None else Contract.from_json(json.loads(text))
+    except (ValueError, RecursionError, EOFError, zipfile.BadZipFile) as error:
+        raise LandmintError(
+            f"{path} is no whole {kind} file",
+            reason=f"{error}"[:400],
+            remedy="copy it again, or make it again",
+        ) from None
+
+
+def _read_onnx(path: Path) -> str | None:
+    """The value of our key among the model's top-level fields; graphs are skipped unread."""
+    with path.open("rb") as file:
+        end, found = path.stat().st_size, None
+        for number, length in _fields(file, end):
+            if number != _METADATA_PROPS:
+                file.seek(length, 1)
+                continue
+            inner = file.tell() + length
+            entry = {name: _bytes(file, size) for name, size in _fields(file, inner)}
+            if entry.get(1) == ONNX_KEY.encode():
+                found = entry.get(2, b"").decode()
+        return found
+
+
+def _fields(file: BinaryIO, end: int) -> Iterator[tuple[int, int]]:
+    """Number and length of each length-delimited protobuf field up to `end`; others are passed.
+
+    The caller reads or skips a field's bytes before it asks for the next.
+    """
+    while file.tell() < end:
+        key = _varint(file)
+        number, wire = key >> 3, key & 7
+        if wire == 0:
+            _varint(file)
+        elif wire in (1, 5):
+            file.seek(8 if wire == 1 else 4, 1)
+        elif wire == 2:
+            length = _varint(file)
+            if file.tell() + length > end:
+                raise ValueError("a field is longer than what holds it")
+            yield number, length
+        else:
+            raise ValueError(f"a field has the wire type {wire}, which ONNX does not use")
+    if file.tell() > end:
+        raise ValueError("a field is longer than what holds it")
+
+
+def _varint(file: BinaryIO) -> int:
+    value = 0
+    for shift in range(0, 70, 7):
+        (byte,) = _bytes(file, 1)
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value
+    raise ValueError("a number has more than 64 bits")
+
+
+def _bytes(file: BinaryIO, count: int) -> bytes:
+    if count > _LARGEST_BYTES:
+        raise ValueError(f"its metadata has more than {_LARGEST_BYTES} bytes")
+    data = file.read(count)
+    if len(data) < count:
+        raise EOFError("it ends too early")
+    return data
+
+
+def _read_openvino(path: Path) -> str | None:
+    """By a plain search: no XML is parsed, and what could define entities is refused."""
+    text = path.read_bytes().decode("utf-8")
+    if re.search(r"<!(DOCTYPE|ENTITY)", text, re.IGNORECASE):
+        raise ValueError("it defines a document type or entities, which no IR needs")
+    if not text.rstrip().endswith("</net>"):
+        raise ValueError("it does not end with </net>")
+    found = _RT_INFO.search(text)
+    return None if found is None else html.unescape(found[2])
+
+
+def _read_tflite(path: Path) -> str | None:
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as attached:
+        if TFLITE_MEMBER not in attached.namelist():
+            return None
+        with attached.open(TFLITE_MEMBER) as member:
+            data = member.read(_LARGEST_BYTES + 1)
+    if len(data) > _LARGEST_BYTES:
+        raise ValueError(f"its metadata has more than {_LARGEST_BYTES} bytes")
+    return data.decode()
+
+
+def _read_safetensors(path: Path) -> str | None:
+    with path.open("rb") as file:
+        length = int.from_bytes(_bytes(file, 8), "little")
+        if length > min(_LARGEST_HEADER_BYTES, path.stat().st_size):
+            raise ValueError("its header is longer than the file")
+        header = json.loads(file.read(length))
+    about = header.get("__metadata__") if isinstance(header, dict) else None
+    text = about.get(SAFETENSORS_KEY) if isinstance(about, dict) else None
+    if text is not None and not isinstance(text, str):
+        raise ValueError("its metadata is no text")
+    return text
+
+
+_READERS: Mapping[str, tuple[str, Callable[[Path], str | None]]] = MappingProxyType(
+    {
+        ".onnx": ("ONNX", _read_onnx),
+        ".xml": ("OpenVINO IR", _read_openvino),
+        ".tflite": ("TFLite", _read_tflite),
+        ".safetensors": ("safetensors", _read_safetensors),
+    }
+)
+
+CARRIERS = frozenset(_READERS)
+"""Suffixes of the files that carry a contract."""
