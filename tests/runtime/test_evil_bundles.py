@@ -23,7 +23,7 @@ from landmint.runtime.agent import Agent
 from landmint.runtime.bundle import MANIFEST, Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract, CropRule, Head, Output
 from landmint.runtime.embedded import find_contract
-from landmint.runtime.errors import LandmintError
+from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.files import sha256_file, write_json
 
 RUNTIME = Path(__file__).parents[2] / "runtime"
@@ -314,11 +314,11 @@ def test_the_contract_inside_the_artefact_is_compared(
 ) -> None:
     path = carrying(suffix)
     bundle = Bundle.open(path)
-    bundle.check_contract(bundle.variant("null/float32"))
+    bundle.check_artefact(bundle.variant("null/float32"))
     change(path)
     changed = Bundle.open(path)
     with pytest.raises(LandmintError, match=rf"another contract[\s\S]*differ in {field}"):
-        changed.check_contract(changed.variant("null/float32"))
+        changed.check_artefact(changed.variant("null/float32"))
 
 
 @pytest.mark.parametrize("suffix", KINDS)
@@ -346,6 +346,21 @@ def test_entities_in_an_ir_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b'<!DOCTYPE n [<!ENTITY a "aaaa">]>' + with_contract(".xml", CONTRACT))
     with pytest.raises(LandmintError, match="entities"):
         find_contract(path)
+
+
+def test_a_plan_runs_only_where_it_is_asked_for(tmp_path: Path) -> None:
+    def fill(folder: Path) -> Manifest:
+        (folder / "int8.engine").write_bytes(b"code")
+        return Manifest("tiny", CONTRACT, (Variant("tensorrt/int8", "null", ("int8.engine",)),))
+
+    path = write_bundle(tmp_path / "b", fill).path
+    agent = Agent(path, "tensorrt/int8", threads=1)
+    refused = agent.handle({"do": "load"})
+    assert refused["exit_code"] == 3 and "TensorRT plan" in refused["error"]["fact"]
+    assert agent.handle({"do": "load", "plans": True})["ok"]
+    with pytest.raises(NotMeasuredError, match="add --plans"):
+        open_model(path, "tensorrt/int8")
+    assert open_model(path, "tensorrt/int8", plans=True).told == "tensorrt/int8"
 
 
 VERBS = {

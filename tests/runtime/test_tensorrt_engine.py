@@ -191,7 +191,7 @@ def test_it_runs_and_tells_what_ran(library: None, tmp_path: Path) -> None:
     (tmp_path / "int8.engine").write_bytes(b"plan")
     engine = load_engine("tensorrt")
     assert engine.version == "tensorrt 10.9"
-    session = engine.load(tmp_path / "int8.onnx", CONTRACT, threads=1)
+    session = engine.load(tmp_path / "int8.engine", CONTRACT, threads=1)
     for scale in (1, 3):
         output = session.run(IMAGE * np.float32(scale))["coordinates"]
         assert output.dtype == np.float32

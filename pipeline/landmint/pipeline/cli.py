@@ -290,6 +290,9 @@ def measure(
         list[str] | None,
         typer.Option(metavar="FORMAT/PRECISION", help="Only this one; may be given again."),
     ] = None,
+    plans: Annotated[
+        bool, typer.Option("--plans", help="Run TensorRT plans too: code of whoever made them.")
+    ] = False,
 ) -> None:
     """Measure landmarks, latency, memory and size of every variant; raw samples are kept.
 
@@ -301,7 +304,7 @@ def measure(
     """
     from landmint.pipeline import verbs
 
-    verbs.measure(bundle, out, recipe, faces, variant or [])
+    verbs.measure(bundle, out, recipe, faces, variant or [], plans)
 
 
 @verb
@@ -369,6 +372,9 @@ def predict(
         bool, typer.Option("--smooth", help="Videos: filter out the landmarks' tremble.")
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder for pictures and JSON.")] = Path("predictions"),
+    plans: Annotated[
+        bool, typer.Option("--plans", help="Run TensorRT plans too: code of whoever made them.")
+    ] = False,
 ) -> int:
     """Find landmarks in photographs and videos; draws them and writes them as JSON.
 
@@ -380,7 +386,7 @@ def predict(
     """
     from landmint.pipeline import verbs
 
-    return verbs.predict(paths, model, variant, box, smooth, out)
+    return verbs.predict(paths, model, variant, box, smooth, out, plans)
 
 
 @verb

@@ -74,7 +74,7 @@ def _measure_reference(folder: Path, bundle: Bundle, truth: Truth, crops: FaceCr
     import torch
 
     variant = bundle.variant(REFERENCE)
-    bundle.check_contract(variant)
+    bundle.check_artefact(variant)
     session = TorchSession(load_model(bundle.entry(variant)))
     points, _ = predict_crops(session, bundle.manifest.contract, crops.crops, crops.matrices)
     write_measurement(

@@ -34,19 +34,20 @@ class OpenModel:
         return self.session, self.contract
 
 
-def open_model(path: Path, variant: str | None) -> OpenModel:
+def open_model(path: Path, variant: str | None, plans: bool = False) -> OpenModel:
     """Load a model.
 
     Args:
         path: a bundle's folder, or weights.
         variant: which form of a bundle; the first that runs here when absent.
+        plans: whether a TensorRT plan of the bundle may run.
 
     Raises:
         LandmintError: there is no model at the path, or it has no such variant.
         NotMeasuredError: the variant cannot run here.
     """
     if not path.is_file():
-        return _open_bundle(Bundle.open(path), variant)
+        return _open_bundle(Bundle.open(path, plans=plans), variant)
     if variant not in (None, REFERENCE):
         raise LandmintError(
             f"{path.name} has no variant '{variant}'",
@@ -119,6 +120,6 @@ def load_variant(bundle: Bundle, variant: Variant) -> Session:
             reason="it is the reference that other variants are compared with",
             choices=[v.name for v in bundle.manifest.variants if v.files and v.engine in ENGINES],
         )
-    bundle.check_contract(variant)
+    bundle.check_artefact(variant)
     entry, contract = bundle.entry(variant), bundle.contract_of(variant)
     return load_engine(variant.engine).load(entry, contract, threads=1)

@@ -49,6 +49,7 @@ def predict_images(
     box: Box | None,
     folder: Path,
     screen: Screen,
+    plans: bool = False,
 ) -> int:
     """Write `NAME.png` and `NAME.json` for each image.
 
@@ -64,6 +65,7 @@ def predict_images(
         box: the face in each image; faces are looked for when absent.
         folder: where results go.
         screen: told what was written.
+        plans: whether a TensorRT plan of the bundle may run.
 
     Returns:
         0, or 3 if in some image no face was found.
@@ -74,7 +76,7 @@ def predict_images(
     pictures = [(path, read_image(path)) for path in images]
     for path, image in pictures:
         _check_inside(box, image, path)
-    model = open_model(model_path, variant_name)
+    model = open_model(model_path, variant_name, plans)
     code = 0
     for name, (path, image) in zip(names_of(images), pictures, strict=True):
         boxes = find_faces(image) if box is None else [box]

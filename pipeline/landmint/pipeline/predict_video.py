@@ -106,6 +106,7 @@ def predict_videos(
     smooth: bool,
     folder: Path,
     screen: Screen,
+    plans: bool = False,
 ) -> int:
     """Write `NAME.mp4`, the landmarks drawn, and `NAME.json`, frame by frame, for each video.
 
@@ -117,6 +118,7 @@ def predict_videos(
         smooth: whether the landmarks go through the one-euro filter.
         folder: where results go.
         screen: told what was written.
+        plans: whether a TensorRT plan of the bundle may run.
 
     Returns:
         0, or 3 if in some video no face was found.
@@ -124,7 +126,7 @@ def predict_videos(
     Raises:
         LandmintError: a video or the model cannot be read, or the variant cannot run here.
     """
-    model = open_model(model_path, variant_name)
+    model = open_model(model_path, variant_name, plans)
     filtered = SmoothConfig() if smooth else None
     about = {
         **model.about,

@@ -265,14 +265,19 @@ def quantize(
 
 
 def measure(
-    path: Path, out: Path, recipe_path: Path | None, faces: Path | None, variants: Sequence[str]
+    path: Path,
+    out: Path,
+    recipe_path: Path | None,
+    faces: Path | None,
+    variants: Sequence[str],
+    plans: bool,
 ) -> None:
     """Measure a bundle's variants on test faces.
 
     Raises:
         LandmintError: the bundle is broken, or has no such variant.
     """
-    bundle = Bundle.open(path)
+    bundle = Bundle.open(path, plans=plans)
     for name in variants:
         bundle.variant(name)
     from landmint.pipeline.measuring import measure_into
@@ -327,6 +332,7 @@ def predict(
     box: str | None,
     smooth: bool,
     out: Path,
+    plans: bool,
 ) -> int:
     """Find landmarks in photographs and videos, by the best shipped model where none is given.
 
@@ -352,9 +358,9 @@ def predict(
         )
     screen, codes = Screen(), [0]
     if images:
-        codes.append(predict_images(images, model, variant, where, out, screen))
+        codes.append(predict_images(images, model, variant, where, out, screen, plans))
     if videos:
-        codes.append(predict_videos(videos, model, variant, where, smooth, out, screen))
+        codes.append(predict_videos(videos, model, variant, where, smooth, out, screen, plans))
     return max(codes)
 
 

@@ -221,7 +221,7 @@ class _Work:
         }
 
     def _decide(self, faces: list[str]) -> None:
-        self.bundle.check_contract(self.bundle.variant(_GRAPH))
+        self.bundle.check_artefact(self.bundle.variant(_GRAPH))
         request = self._request("decide", self.bundle.manifest.contract) | {"faces": faces}
         run_isolated(_WORKER, request, fact=f"no ranges could be drawn for {_GRAPH}")
 
@@ -231,7 +231,7 @@ class _Work:
         if reason:
             return Variant(name, way.engine, layout=_layout_of(format_), reason=reason)
         source = self.bundle.variant(way.source)
-        self.bundle.check_contract(source)
+        self.bundle.check_artefact(source)
         notes = self.scratch / f"{format_}.json"
         request = self._request("quantise", self.bundle.contract_of(source)) | {
             "module": f"landmint.quantize.{way.module}",

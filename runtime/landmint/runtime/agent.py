@@ -89,9 +89,10 @@ class Agent:
             return refusal(LandmintError(f"{self._variant.name} failed", reason=reason))
 
     def load(self, request: Request) -> Answer:
-        """Load the model: {} -> load_ms."""
+        """Load the model: {plans: whether a TensorRT plan may run; false by default} -> load_ms."""
         self._session = None
-        self._bundle.check_contract(self._variant)
+        plans = request.get("plans") is True
+        dataclasses.replace(self._bundle, plans=plans).check_artefact(self._variant)
         reset_peak_memory()
         self._baseline_mib = memory_mib("VmRSS")
         begin = time.perf_counter()

@@ -18,6 +18,8 @@ from landmint.runtime.typed_json import MismatchError, read_as
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+PLAN_SUFFIX = ".engine"
+"""Of a TensorRT plan."""
 _MOST_FILES, _MOST_VARIANTS = 1000, 200
 _LARGEST_MANIFEST_BYTES = 16 * 2**20
 _VARIANT_NAME = re.compile(r"[a-z0-9-]{1,40}/[a-z0-9-]{1,40}")
@@ -164,9 +166,11 @@ class Bundle:
     """Its folder."""
     manifest: Manifest
     """What stands in it."""
+    plans: bool = False
+    """Whether its TensorRT plans may run: a plan is code, and nothing checks what it does."""
 
     @staticmethod
-    def open(path: Path, verify: bool = True) -> "Bundle":
+    def open(path: Path, verify: bool = True, plans: bool = False) -> "Bundle":
         """Open a bundle and, unless told not to, check every file against its hash.
 
         A bundle is input from strangers: nothing outside its folder is read or named.
@@ -185,7 +189,7 @@ class Bundle:
             raise LandmintError(
                 f"{path / MANIFEST} has more than {_LARGEST_MANIFEST_BYTES} bytes", remedy=_REMEDY
             )
-        bundle = Bundle(path, Manifest.from_json(read_json(path / MANIFEST)))
+        bundle = Bundle(path, Manifest.from_json(read_json(path / MANIFEST)), plans)
         bundle._check_links()
         if verify:
             bundle._verify()
@@ -251,16 +255,22 @@ class Bundle:
         contract = self.manifest.contract
         return (contract.decoded() if variant.decoded else contract).with_layout(variant.layout)
 
-    def check_contract(self, variant: Variant) -> None:
-        """Compare the contract inside the variant's artefact with the manifest's; before loading.
+    def check_artefact(self, variant: Variant) -> None:
+        """Refuse an artefact that must not be loaded: one made for another contract, or a plan.
 
-        An artefact that carries none, such as a TensorRT plan, is not compared.
+        The contract inside is compared with the manifest's, where the artefact carries one.
 
         Raises:
-            NotMeasuredError: the variant was not built.
+            NotMeasuredError: the variant was not built, or is a plan and `plans` is false.
             LandmintError: the two differ, or the artefact is broken.
         """
         entry = self.entry(variant)
+        if entry.suffix == PLAN_SUFFIX and not self.plans:
+            raise NotMeasuredError(
+                f"{variant.name} is a TensorRT plan",
+                reason="a plan is code that TensorRT runs without a check",
+                remedy="add --plans if you trust whoever made the bundle",
+            )
         inside = find_contract(entry) if entry.suffix in CARRIERS else None
         expected = self.contract_of(variant)
         if inside in (None, expected):

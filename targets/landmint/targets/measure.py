@@ -64,7 +64,7 @@ def measure_bundle(
         LandmintError: there is no such variant, or the crops cannot be read.
     """
     known = [v.name for v in bundle.manifest.variants if v.engine in ENGINES]
-    subjects = [_Subject(bundle.variant(name)) for name in variants or known]
+    subjects = [_Subject(bundle.variant(name), bundle.plans) for name in variants or known]
     session = datetime.now(UTC).isoformat(timespec="seconds")
     with scratch_folder() as scratch:
         faces = _Faces.read(crops, scratch, target)
@@ -115,6 +115,7 @@ class _Subject:
     """One variant on its way through the visit."""
 
     variant: Variant
+    plans: bool
     failure: str = ""
     hello: Answer = field(default_factory=dict)
     precision: str = ""
@@ -179,7 +180,7 @@ class _Visit:
             link = self._start(subject)
             try:
                 subject.hello = link.hello
-                self._ask(link, {"do": "load"})
+                self._ask(link, {"do": "load", "plans": subject.plans})
                 request = {"do": "predict", "crops": self._faces.crops, "points": there}
                 link.ask(request, self._config.timeout_s + _FACE_S * len(self._faces.names))
                 self._note_precision(subject, link)
@@ -247,7 +248,7 @@ class _Visit:
                 raise
 
     def _warm(self, turn: _Turn) -> None:
-        turn.load_ms = self._ask(turn.link, {"do": "load"})["load_ms"]
+        turn.load_ms = self._ask(turn.link, {"do": "load", "plans": turn.subject.plans})["load_ms"]
         request = {"do": "warm", "crops": self._faces.timed, "config": self._settings()}
         told = self._ask(turn.link, request)
         turn.warm_up = WarmUp(told["first_ms"], told["runs"], told["settled"])

@@ -32,7 +32,7 @@ _TYPES = (("int8", "i8"), ("fp8", "fp8"), ("bf16", "bf16"), ("half", "f16"), ("f
 
 
 class TensorRtEngine:
-    """Opens `.engine`; given the `.onnx` of a variant, it takes the `.engine` beside it."""
+    """Opens `.engine`; a variant that names an `.onnx` first has none."""
 
     name = "tensorrt"
 
@@ -44,7 +44,7 @@ class TensorRtEngine:
     def load(self, entry: Path, contract: Contract, threads: int) -> EngineSession:
         """Open an artefact, as `Engine.load` says; `threads` means nothing on a GPU."""
         plan = entry.with_suffix(_SUFFIX)
-        if not plan.is_file():
+        if plan != entry or not plan.is_file():
             raise NotMeasuredError(
                 f"{plan} does not exist",
                 reason="a TensorRT engine is built on the kind of machine that runs it",
