@@ -6,19 +6,18 @@ Rules and their words are the linter's, in `landmint.export.lint`.
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from landmint.export.config import Format
 from landmint.export.finding import Finding
 from landmint.export.lint import lint
+from landmint.pipeline.tables import print_tables
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.embedded import find_contract
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.scratch import scratch_folder
 
-_WIDE = 132
 _COLOURS = {"error": "bold red", "warning": "yellow"}
 
 
@@ -74,13 +73,10 @@ def _lint_file(path: Path, formats: Sequence[Format]) -> list[Finding]:
 
 def print_findings(found: dict[str, list[Finding]]) -> None:
     """Print a table for each artefact, by target, worst first."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDE
     for name, findings in found.items():
-        console.print(f"[bold]{escape(name)}[/bold]: {counted(findings)}")
+        print_tables(f"[bold]{escape(name)}[/bold]: {counted(findings)}")
         if findings:
-            console.print(_table(findings))
+            print_tables(_table(findings))
 
 
 def counted(findings: Sequence[Finding]) -> str:

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from landmint.pipeline.report import blocks
@@ -19,44 +21,42 @@ from landmint.runtime.measurement import read_measurements
 from landmint.train.zoo import Shipped
 
 _COLUMNS = (
-    *("NME, %", "rise, points", "moved, %", "warm, ms", "p99, ms", "memory, MiB"),
+    *("NME, %", "rise, points", "moved, %", "warm, ms", "p99, ms", "RAM, MiB"),
     *("size, MiB", "ran in"),
 )
 
-
-_WIDE = 160
-
-
 _WORST = 12
+_GAP = 2
 
 
 def print_measurements(folder: Path) -> None:
-    """Print the table to the standard output, unsqueezed where that is no terminal.
+    """Print the table to the standard output, then what was not measured.
 
     Raises:
         LandmintError: measurements or labels are missing or truncated.
     """
-    print_tables(measurement_table(folder))
+    missing = [one for one in read_measurements(folder) if one.status != "measured"]
+    reasons = (f"{one.variant}: not measured: {one.reason.splitlines()[0]}" for one in missing)
+    print_tables(measurement_table(folder), *map(escape, reasons))
 
 
 def print_shipped(models: Sequence[Shipped]) -> None:
-    """Print the shipped models to the standard output, a line each."""
+    """Print the shipped models to the standard output."""
     table = Table()
-    for column in ("model", "network"):
-        table.add_column(column, no_wrap=True)
-    for column in ("input, px", "landmarks", "million parameters", "NME, %"):
+    table.add_column("model")
+    for column in ("NME, %", "input, px", "points", "parameters, M", "size, MiB"):
         table.add_column(column, justify="right")
-    table.add_column("measured on")
-    table.add_column("size, MiB", justify="right")
+    table.add_column("network")
     for model in models:
         about = model.about
         table.add_row(
-            *(model.name, about.network, str(about.input_size)),
+            *(model.name, percent(about.nme), str(about.input_size)),
             str(get_markup(about.markup).points),
             number(about.parameters / 1e6),
-            *(percent(about.nme), about.faces, mebibytes(model.weights.stat().st_size)),
+            *(mebibytes(model.weights.stat().st_size), about.network),
         )
-    print_tables(table)
+    measured = (f"{model.name} on {model.about.faces}" for model in models)
+    print_tables(table, escape(f"NME was measured: {'; '.join(measured)}."))
 
 
 def print_recipes() -> None:
@@ -76,12 +76,35 @@ def print_explanation(explanation: Explanation) -> None:
 
 
 def print_tables(*tables: Table | str) -> None:
-    """Print tables and sentences, unsqueezed where the standard output is no terminal."""
+    """Print tables and sentences to the standard output, no wider than it is; 80 for a file."""
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDE
     for table in tables:
+        if isinstance(table, Table):
+            _fit(table, console)
         console.print(table)
+
+
+def _fit(table: Table, console: Console) -> None:
+    """Set the widths of the columns so that nothing is cut off.
+
+    Columns of words are narrowed first, down to their longest word, and only then inside a word;
+    figures are short and stay whole.
+    """
+    table.box, table.show_edge, table.pad_edge = box.SIMPLE_HEAD, False, False
+    table.padding, table.collapse_padding = (0, 1, 0, 0), True
+    spans = []
+    for column in table.columns:
+        cells = [column.header, *column.cells]
+        spans.append([Measurement.get(console, console.options, cell) for cell in cells])
+    widths = [max(span.maximum for span in column) for column in spans]
+    words = [max(span.minimum for span in column) for column in spans]
+    room = console.width - _GAP * (len(widths) - 1)
+    for least in (words, [1] * len(words)):
+        for _ in range(max(0, sum(widths) - max(room, sum(least)))):
+            wider = [place for place, width in enumerate(widths) if width > least[place]]
+            widths[max(wider, key=widths.__getitem__)] -= 1
+    for column, width in zip(table.columns, widths, strict=True):
+        column.width, column.no_wrap, column.overflow = width, False, "fold"
 
 
 def as_rich(table: blocks.Table) -> Table:
@@ -97,7 +120,7 @@ def as_rich(table: blocks.Table) -> Table:
 
 
 def measurement_table(folder: Path) -> Table:
-    """One row a variant.
+    """One row a variant that was measured.
 
     Raises:
         LandmintError: measurements or labels are missing or truncated.
@@ -109,14 +132,13 @@ def measurement_table(folder: Path) -> Table:
     for title in _COLUMNS:
         table.add_column(title, justify="left" if title == "ran in" else "right")
     for summary in summarise_run(read_measurements(folder), truth):
-        table.add_row(summary.name, *_cells(summary))
+        if summary.measurement.status == "measured":
+            table.add_row(summary.name, *_cells(summary))
     return table
 
 
 def _cells(summary: VariantSummary) -> list[str]:
     one = summary.measurement
-    if one.status != "measured":
-        return [""] * (len(_COLUMNS) - 1) + [f"not measured: {one.reason.splitlines()[0]}"]
     accuracy, drift, latency = summary.accuracy, summary.drift, summary.latency
     judged = drift is not None and not summary.is_reference
     memory = one.peak_memory_mib
