@@ -104,9 +104,7 @@ def read_runs(folder: Path) -> Iterator[RunResult]:
         manifest = Bundle.open(run / "bundle", verify=False).manifest
         yield RunResult(run, manifest, truth, summarise_run(measurements, truth))
     if not found:
-        raise LandmintError(
-            f"{folder} holds no measured run", remedy="landmint run recipes/demo.toml"
-        )
+        raise LandmintError(f"{folder} holds no measured run", remedy="landmint run demo")
 
 
 def replace_table(path: Path, text: str) -> None:
@@ -161,7 +159,7 @@ def _section(result: RunResult) -> Iterator[str]:
     yield f"## {result.name}"
     if result.about.get("about"):
         yield str(result.about["about"])
-    yield f"    landmint run recipes/{result.name}.toml"
+    yield f"```sh\nlandmint run {result.name}\n```"
     yield _facts(result)
     columns = (
         "variant",

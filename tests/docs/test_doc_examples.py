@@ -26,8 +26,12 @@ def _python_of(document: Path) -> str:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_examples_run(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examples_run(
+    document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     script = _python_of(document)
+    if '"bundle"' in script:
+        request.getfixturevalue("lay_out")(tmp_path, set())
     monkeypatch.chdir(tmp_path)
     exec(compile(script, str(document), "exec"), {"__name__": "example"})
 

@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("adding-a-dataset", "adding-a-student", "adding-an-engine")
+UNTIL = "--until", "student"
 ROOMS = ("train", "export", "quantize", "runtime", "targets", "pipeline")
 PLACED = re.compile(
     r"^`(?P<path>[^`\n]+)`, (?P<how>a new file|above|in)(?: `(?P<name>\w+)`)?:\n\n"
@@ -88,6 +89,14 @@ def test_the_suite_that_a_page_names_passes(page: str, tree: Path) -> None:
     (arguments,) = re.findall(r"^pytest (.*)$", text, re.MULTILINE)
     words = re.findall(r'"([^"]*)"|(\S+)', arguments)
     _run(tree, sys.executable, "-m", "pytest", "-q", *(a or b for a, b in words))
+
+
+def test_the_recipe_of_the_student_page_trains(tree: Path) -> None:
+    text = (tree / "recipes/tinynet.toml").read_text(encoding="utf-8")
+    fewer = text.replace("= 200", "= 24").replace("val = 20", "val = 4").replace("= 40", "= 4")
+    (tree / "recipes/fewer.toml").write_text(fewer, encoding="utf-8")
+    _run(tree, sys.executable, "-m", "landmint.pipeline", "run", "recipes/fewer.toml", *UNTIL)
+    assert (tree / "runs/fewer/student/model.safetensors").is_file()
 
 
 @pytest.mark.parametrize("check", ["ruff check", "ruff format --check", "lint-imports", "mypy"])

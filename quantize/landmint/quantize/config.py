@@ -36,7 +36,7 @@ class QuantizeConfig(BaseModel):
     "percentile", of a share of them; "entropy", least divergence; "mse", least square error. The
     graph's input and outputs have "min_max" always."""
     coverage: float = Field(default=0.9, gt=0.5, le=1)
-    """percentile: share of the faces whose outermost values the range holds; the rest clips."""
+    """percentile: share of the faces whose outermost values fit into the range; the rest is cut."""
     bias_correction: bool = False
     """Add to each layer's bias what rounding its weights took from its mean output."""
     equalise: bool = False

@@ -1,0 +1,111 @@
+"""A folder with everything that the pages' commands and examples read, tiny, made once."""
+
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from landmint.export.config import ExportConfig
+from landmint.pipeline import cli, shipped_recipes, verbs
+from landmint.pipeline.draw import write_image
+from landmint.runtime.markup import get_markup
+from landmint.train.faces.readers import Split
+from landmint.train.faces.synthetic import generate, write_synthetic
+
+ROOT = Path(__file__).parents[2]
+LayOut = Callable[[Path, set[str]], None]
+
+# What stands in for every shipped recipe.
+TINY = """
+[faces]
+kind = "300w"
+root = "{faces}"
+person_pattern = '^(.+)_'
+
+[teacher.model]
+name = "mobilefan"
+input_size = 64
+width = 0.5
+
+[teacher.fit]
+epochs = 1
+batch_size = 8
+
+[student.model]
+name = "pipnet"
+backbone = "mobilenetv3_small_100"
+input_size = 64
+stride = 16
+
+[student.fit]
+epochs = 1
+batch_size = 8
+
+[qat]
+epochs = 1
+
+[export]
+formats = ["onnx"]
+
+[quantize]
+size = 8
+
+[measure]
+launches = 1
+samples = 4
+seconds = 0.2
+"""
+LINKED = "my-faces", "photographs", "runtime", "benchmarks", "recipes"
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder."""
+    folder = tmp_path_factory.mktemp("tiny")
+    counts: dict[Split, int] = {"train": 40, "val": 8, "test": 8}
+    write_synthetic(folder / "my-faces", counts, get_markup("68"), 64, seed=1)
+    (folder / "photographs").mkdir()
+    for index in range(2):
+        drawn = generate(index, 0, get_markup("68"), 256).image
+        write_image(folder / f"photographs/{index}.jpg", drawn)
+    shutil.copy(folder / "photographs/0.jpg", folder / "photo.jpg")
+    (folder / "requests.jsonl").write_text('{"do": "load"}\n{"do": "precision"}\n')
+    for name in ("runtime", "benchmarks"):
+        (folder / name).symlink_to(ROOT / name)
+    (folder / "recipes").mkdir()
+    for name in shipped_recipes.shipped_recipes():
+        text = TINY.format(faces=folder / "my-faces")
+        (folder / f"recipes/{name}.toml").write_text(text)
+    demo = str(folder / "recipes/demo.toml"), "--out", str(folder / "runs/demo")
+    made = CliRunner().invoke(cli.app, ["run", *demo])
+    assert made.exit_code == 0, made.output
+    shutil.copytree(folder / "runs/demo", folder / "runs/mine")
+    shutil.copytree(folder / "runs/demo/bundle", folder / "bundle")
+    return folder
+
+
+@pytest.fixture
+def lay_out(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> LayOut:
+    """Puts all of it but some names into an empty folder; what nothing writes to, as links.
+
+    For that test, the shipped recipes are `TINY` and exports without a recipe are ONNX alone.
+    """
+    monkeypatch.setattr(shipped_recipes, "folder", lambda: tiny / "recipes")
+    monkeypatch.setattr(verbs, "ExportConfig", partial(ExportConfig, formats=("onnx",)))
+
+    def put(folder: Path, without: set[str]) -> None:
+        for source in tiny.iterdir():
+            target = folder / source.name
+            if source.name in without:
+                continue
+            if source.name in LINKED:
+                target.symlink_to(source)
+            elif source.is_dir():
+                shutil.copytree(source, target)
+            else:
+                shutil.copy(source, target)
+
+    return put
