@@ -10,7 +10,7 @@ import pytest
 from landmint.quantize.calibration import calibrate
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.strategies import choose, pose
-from landmint.runtime.contract import Contract
+from landmint.runtime.contract import Contract, Head, Output
 from landmint.runtime.crop import crop_matrix, normalise, warp
 from landmint.runtime.errors import LandmintError
 from landmint.train.faces.face import FaceSet, face_set, image_digest, read_image
@@ -127,6 +127,8 @@ def test_unsound_faces_are_named(make_faces: Make, contract: Contract, strategy:
 
 
 def test_markups_must_agree(make_faces: Make, contract: Contract) -> None:
-    other = dataclasses.replace(contract, markup="98")
+    maps = (Output("heatmaps", (98, 8, 8)),)
+    head = Head("heatmap", "argmax", 1.0)
+    other = dataclasses.replace(contract, markup="98", head=head, outputs=maps)
     with pytest.raises(LandmintError, match="has 68 landmarks, the model 98"):
         calibrate(make_faces("train", 4), make_faces("test", 1), other, config())
