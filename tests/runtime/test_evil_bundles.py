@@ -14,10 +14,12 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from typer.testing import CliRunner
 
 from landmint.pipeline import cli
+from landmint.pipeline.linting import lint_path
 from landmint.pipeline.opening import open_model
 from landmint.runtime.agent import Agent
 from landmint.runtime.bundle import MANIFEST, Bundle, Manifest, Variant, write_bundle
@@ -346,6 +348,51 @@ def test_entities_in_an_ir_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b'<!DOCTYPE n [<!ENTITY a "aaaa">]>' + with_contract(".xml", CONTRACT))
     with pytest.raises(LandmintError, match="entities"):
         find_contract(path)
+
+
+@pytest.mark.parametrize(
+    ("location", "message"),
+    [
+        ("../../sentinel", "'../../sentinel'"),
+        ("/etc/hostname", "'/etc/hostname'"),
+        ("elsewhere.bin", "keeps tensors in 'elsewhere.bin'"),
+        ("weights.bin", ""),
+    ],
+)
+@pytest.mark.parametrize("place", ["initializer", "constant", "subgraph"])
+def test_tensors_of_onnx_lie_inside_and_have_a_hash(
+    location: str, message: str, place: str, tmp_path: Path
+) -> None:
+    tensor = onnx.TensorProto(
+        name="w", dims=[1], data_type=1, data_location=onnx.TensorProto.EXTERNAL
+    )
+    tensor.external_data.add(key="location", value=location)
+    graph = onnx.GraphProto(name="g", initializer=[tensor])
+    if place != "initializer":
+        node = onnx.NodeProto(op_type="Constant", output=["w"])
+        attribute = node.attribute.add(name="value")
+        if place == "constant":
+            attribute.t.CopyFrom(tensor)
+        else:
+            attribute.g.CopyFrom(graph)
+        graph = onnx.GraphProto(name="g", node=[node])
+    model = onnx.ModelProto(ir_version=9, graph=graph)
+
+    def fill(folder: Path) -> Manifest:
+        (folder / "onnx").mkdir()
+        (folder / "onnx/float32.onnx").write_bytes(model.SerializeToString())
+        (folder / "onnx/weights.bin").write_bytes(bytes(4))
+        variant = Variant("onnx/float32", "onnxruntime", ("onnx/float32.onnx",))
+        return Manifest("tiny", CONTRACT, (variant,))
+
+    bundle = Bundle.open(write_bundle(tmp_path / "b", fill).path)
+    if message:
+        with pytest.raises(LandmintError, match=message):
+            bundle.entry(bundle.variant("onnx/float32"))
+        with pytest.raises(LandmintError, match=message):
+            lint_path(bundle.path, ["onnx"])
+    else:
+        assert bundle.entry(bundle.variant("onnx/float32")).is_file()
 
 
 def test_a_plan_runs_only_where_it_is_asked_for(tmp_path: Path) -> None:

@@ -51,10 +51,10 @@ def _lint_bundle(bundle: Bundle, formats: Sequence[Format]) -> dict[str, list[Fi
     for variant in bundle.manifest.variants:
         graphs = [name for name in variant.files if name.endswith(".onnx")]
         if graphs and variant.name == "onnx/float32":
-            found[graphs[0]] = _lint_file(bundle.path / graphs[0], formats)
+            found[graphs[0]] = _lint_file(bundle.file(graphs[0]), formats)
         elif graphs and variant.precision == "int8":
             own = [name for name in formats if name == variant.format]
-            found[graphs[0]] = _lint_file(bundle.path / graphs[0], own)
+            found[graphs[0]] = _lint_file(bundle.file(graphs[0]), own)
     if not found:
         raise LandmintError(
             f"{bundle.path} holds no ONNX graph",

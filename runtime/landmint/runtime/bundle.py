@@ -7,11 +7,11 @@ import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from landmint.runtime.contract import Contract, Layout
-from landmint.runtime.embedded import CARRIERS, find_contract
+from landmint.runtime.embedded import CARRIERS, external_locations, find_contract
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.files import atomic_path, read_json, sha256_file, write_json
 from landmint.runtime.typed_json import MismatchError, read_as
@@ -245,10 +245,30 @@ class Bundle:
 
         Raises:
             NotMeasuredError: the variant was not built.
+            LandmintError: it is an ONNX file that keeps tensors elsewhere, or a broken one.
         """
         if not variant.files:
             raise NotMeasuredError(f"{variant.name} was not built", reason=variant.reason)
-        return self.path / variant.files[0]
+        return self.file(variant.files[0])
+
+    def file(self, name: str) -> Path:
+        """A file of the bundle, by its path in it.
+
+        Raises:
+            LandmintError: it is an ONNX file that keeps tensors where the manifest does not vouch
+                for them, or a broken one.
+        """
+        path = self.path / name
+        for location in external_locations(path) if path.suffix == ".onnx" else ():
+            _check_inside(location)
+            beside = (PurePosixPath(name).parent / location).as_posix()
+            if beside not in self.manifest.files:
+                raise LandmintError(
+                    f"{path} keeps tensors in {location!r}",
+                    reason=f"that file has no hash in {MANIFEST}",
+                    remedy=_REMEDY,
+                )
+        return path
 
     def contract_of(self, variant: Variant) -> Contract:
         """The contract in the variant's axis order; that of landmarks where it decodes itself."""

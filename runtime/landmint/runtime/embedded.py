@@ -28,6 +28,26 @@ SAFETENSORS_KEY = "contract"
 
 _LARGEST_BYTES = 2**20
 _LARGEST_HEADER_BYTES = 64 * 2**20
+_DEEPEST_GRAPH = 60
+# Which fields of ONNX's messages hold tensors, at some depth: onnx.proto.
+_MESSAGES: Mapping[str, Mapping[int, str]] = MappingProxyType(
+    {
+        "model": {7: "graph", 25: "function"},
+        "graph": {1: "node", 5: "tensor", 15: "sparse"},
+        "function": {7: "node", 11: "attribute"},
+        "node": {5: "attribute"},
+        "attribute": {
+            5: "tensor",
+            6: "graph",
+            10: "tensor",
+            11: "graph",
+            22: "sparse",
+            23: "sparse",
+        },
+        "sparse": {1: "tensor", 2: "tensor"},
+        "tensor": {13: "entry"},
+    }
+)
 _METADATA_PROPS = 14  # field of onnx.ModelProto; a StringStringEntryProto has key 1 and value 2
 _RT_INFO = re.compile(
     r"<rt_info>(?:(?!</rt_info>).)*<landmint>\s*<contract value=([\"'])(.*?)\1", re.S
@@ -71,6 +91,44 @@ def find_contract(path: Path) -> Contract | None:
             reason=f"{error}"[:400],
             remedy="copy it again, or make it again",
         ) from None
+
+
+def external_locations(path: Path) -> frozenset[str]:
+    """The files beside a .onnx in which it keeps tensors, as the model names them.
+
+    Raises:
+        LandmintError: the file is truncated, or nested deeper than a model needs.
+    """
+    if not path.is_file():
+        raise LandmintError(f"{path} does not exist", remedy="check the path")
+    found: set[str] = set()
+    try:
+        with path.open("rb") as file:
+            _collect(file, path.stat().st_size, "model", found, _DEEPEST_GRAPH)
+    except (ValueError, EOFError) as error:
+        raise LandmintError(
+            f"{path} is no whole ONNX file",
+            reason=str(error),
+            remedy="copy it again, or make it again",
+        ) from None
+    return frozenset(found)
+
+
+def _collect(file: BinaryIO, end: int, kind: str, found: set[str], levels: int) -> None:
+    """Add the locations in a message of a kind that ends at `end`."""
+    if not levels:
+        raise ValueError("its graphs are nested too deep")
+    for number, length in _fields(file, end):
+        inner = _MESSAGES[kind].get(number)
+        if inner is None:
+            file.seek(length, 1)
+        elif inner == "entry":
+            here = file.tell() + length
+            entry = {name: _bytes(file, size) for name, size in _fields(file, here)}
+            if entry.get(1) == b"location":
+                found.add(entry.get(2, b"").decode())
+        else:
+            _collect(file, file.tell() + length, inner, found, levels - 1)
 
 
 def _read_onnx(path: Path) -> str | None:
