@@ -14,14 +14,12 @@ from onnx import numpy_helper
 from landmint.quantize.config import Calibrator, QuantizeConfig
 from landmint.quantize.decision import (
     Decision,
-    bias_shifts,
     decide,
     layers_of,
-    prepared,
     read_decision,
     write_decision,
 )
-from landmint.quantize.ranges import observe, outermost, run_all
+from landmint.quantize.ranges import observe, outermost
 from landmint.runtime.errors import LandmintError
 
 Graphs = Callable[[str], onnx.ModelProto]
@@ -90,8 +88,8 @@ def test_the_ends_of_the_graph_are_clipped_by_no_rule(
         ("activations", {"stem": 3}, "is no file of ranges"),
         ("weights", {"deep_w": {"max": [1.0]}}, "does not fit the graph: deep_w"),
         ("weights", {"deep_w": {"max": [-1.0] * 16}}, "weight 'deep_w' holds a number"),
-        ("bias_shifts", {"stem": [0.0]}, "does not fit the graph: stem"),
-        ("bias_shifts", {"stem": [float("inf")] * 16}, "bias shift 'stem' holds a number"),
+        ("equalised", {"stem": [1.0]}, "does not fit the graph: stem"),
+        ("equalised", {"stem": [0.0] * 16}, "factors of layer 'stem' holds a number"),
     ],
 )
 def test_a_wrong_file_is_one_clear_error(
@@ -150,35 +148,3 @@ def test_what_is_dead_keeps_positive_scales_and_is_named(
     scales = [a["scale"] for a in told["activations"].values()]
     scales += [scale for w in told["weights"].values() for scale in w["scale"]]
     assert min(scales) > 0
-
-
-def test_weights_are_clipped_and_biases_shifted(decision: Decision, graph_of: Graphs) -> None:
-    model = graph_of("pip")
-    before = constants(model)
-    tops = tuple(top / 2 for top in decision.weights["deep_w"])
-    changed = Decision(
-        decision.activations,
-        {**decision.weights, "deep_w": tops},
-        {"stem": tuple(range(16))},
-    )
-    after = constants(prepared(model, changed))
-    assert np.abs(after["deep_w"]).max(axis=(1, 2, 3)) == pytest.approx(np.array(tops))
-    np.testing.assert_allclose(after["stem_b"], before["stem_b"] + np.arange(16))
-    same = set(before) - {"deep_w", "stem_b"}
-    assert all(np.array_equal(before[name], after[name]) for name in same)
-
-
-def test_bias_shifts_undo_the_mean_error_of_rounded_weights(
-    graph_of: Graphs, tensors: Tensors
-) -> None:
-    model = graph_of("pip")
-    shift = bias_shifts(model, tensors)["stem"]
-    values = constants(model)
-    weight = values["stem_w"]
-    step = np.abs(weight).max(axis=(1, 2, 3), keepdims=True) / 127
-    replace(model, "stem_w", (np.rint(weight / step) * step).astype(np.float32))
-    model.graph.output.append(onnx.ValueInfoProto(name="stem"))
-    rounded = run_all(model, tensors)["stem"].mean(axis=(0, 2, 3))
-    replace(model, "stem_w", weight)
-    plain = run_all(model, tensors)["stem"].mean(axis=(0, 2, 3))
-    np.testing.assert_allclose(rounded + np.array(shift), plain, atol=1e-5)

@@ -12,13 +12,13 @@ import onnx
 import openvino
 import pytest
 import torch
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from landmint.export.embed import write_contract
 from landmint.export.fused_decode import fuse_decode
-from landmint.export.graphs import Wiring
+from landmint.export.graphs import Wiring, output_axis
 from landmint.export.lint.operators import partitions
 from landmint.export.lint.rule import Subject
 from landmint.export.to_onnx import to_onnx
@@ -27,11 +27,13 @@ from landmint.export.to_tflite import to_tflite
 from landmint.quantize import int8_openvino, int8_tflite
 from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig
-from landmint.quantize.decision import RANGES
+from landmint.quantize.decision import RANGES, decide, layers_of
 from landmint.quantize.drift import landmarks
 from landmint.quantize.int8_tensorrt import check_pairs
 from landmint.quantize.job import Job
-from landmint.quantize.ranges import run_all
+from landmint.quantize.prepare import prepared
+from landmint.quantize.ranges import run_all, weight_levels
+from landmint.quantize.tflite_layers import channels_last
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import normalise
@@ -190,6 +192,39 @@ def test_a_chosen_layer_stays_in_float_in_every_format(
         )
         assert precision in session.executed_precision, name
     assert chosen in made.variant("tensorrt/int8").notes["float layers"]
+
+
+def test_litert_corrects_the_biases_of_what_it_rounds_on_its_own_levels(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    graph = onnx.load(bundle.entry(bundle.variant("onnx/float32")))
+    first, *others = layers_of(graph.graph)
+    config = QuantizeConfig(float_layers=(first.name,), bias_correction=True)
+    variant, target = bundle.variant("tflite/float32"), tmp_path / "int8.tflite"
+    contract = bundle.contract_of(variant)
+    crops = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3), dtype=np.uint8)
+    tensors = normalise(crops, contract)
+    decision = decide(graph, tensors.transpose(0, 3, 1, 2), config)
+    job = Job(bundle.entry(variant), target, graph, decision, tensors, contract, config)
+    int8_tflite.quantize(job)
+    before, after = Wiring(graph.graph), Wiring(prepared(job, {first.name}).graph)
+    litert = Interpreter(
+        str(target), experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    )
+    litert.allocate_tensors()
+    integers = [d["index"] for d in litert.get_tensor_details() if d["dtype"] is np.int8]
+    held = [litert.get_tensor(index).astype(np.int64) for index in integers]
+    for node in others:
+        weight = before.array(node.input[1])
+        assert weight is not None
+        levels, _ = weight_levels(weight, output_axis(node))
+        expected = channels_last(node, levels.astype(np.float32))
+        apart = [np.abs(one - expected) for one in held if one.shape == expected.shape]
+        # A sixth of a weight may fall to the other side of a half.
+        assert any(one.max() <= 1 and one.mean() < 1e-3 for one in apart), node.name
+    for node in (first, *others):
+        old, new = before.array(node.input[2]), after.array(node.input[2])
+        assert np.array_equal(old, new) == (node.name == first.name)  # type: ignore[arg-type]
 
 
 def test_every_format_has_the_scales_of_the_decision(made: Bundle) -> None:

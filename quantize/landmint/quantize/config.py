@@ -55,7 +55,8 @@ class QuantizeConfig(BaseModel):
     """ONNX Runtime: type of activations. On x86 its kernels want uint8 (int8 takes three to five
     times as long there); ARM runs both."""
     reduce_range: bool = False
-    """ONNX Runtime: weights of 7 bits, for x86 processors without VNNI, where 8 bits overflow."""
+    """ONNX Runtime: weights on the levels -64..64 in place of -127..127, for x86 processors without
+    VNNI, where sums of 8-bit products overflow."""
 
 
 class QatConfig(BaseModel):

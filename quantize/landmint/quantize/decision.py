@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import NodeProto, helper, numpy_helper
+from onnx import NodeProto
 
 from landmint.export.graphs import SHAPERS, WEIGHTED, Wiring, output_axis
 from landmint.quantize.calibrators import COUNTING, Seen, settle
 from landmint.quantize.config import Calibrator, QuantizeConfig
-from landmint.quantize.equalise import Factors, equalise, equalising
+from landmint.quantize.equalise import Factors, equalised, equalising
 from landmint.quantize.integer_friendly import bounded
 from landmint.quantize.ranges import (
     Range,
@@ -25,14 +25,13 @@ from landmint.quantize.ranges import (
     is_dead,
     observe,
     outermost,
-    run_all,
     weight_scales,
     zero_point,
 )
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import read_json, write_json
 
-SCHEMA = 1
+SCHEMA = 2
 RANGES = "ranges.json"
 """Path of the decision in a bundle."""
 
@@ -48,8 +47,8 @@ class Decision:
     """Tensor to the least and greatest value that has a level."""
     weights: Mapping[str, tuple[float, ...]]
     """Constant to the greatest magnitude that has a level, per output channel."""
-    bias_shifts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    """Layer to what is added to its bias, per output channel."""
+    bias_correction: bool = False
+    """Whether each format adds to its biases what rounding took from a layer's mean output."""
     equalised: Factors = field(default_factory=dict)
     """Layer to what its output channels are divided by, before anything else."""
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -74,7 +73,7 @@ class Decision:
                 for name, tops in self.weights.items()
             },
             "equalised": {name: list(factors) for name, factors in self.equalised.items()},
-            "bias_shifts": {name: list(shift) for name, shift in self.bias_shifts.items()},
+            "bias_correction": self.bias_correction,
         }
 
 
@@ -102,7 +101,7 @@ def decide(
         LandmintError: a weight or an activation is not finite.
     """
     factors = equalising(model) if config.equalise else {}
-    model = _equalised(model, factors)
+    model = equalised(model, factors)
     weights = weight_tops(model.graph)
     extremes = observe(model, tensors, faces)
     counts = histograms(model, tensors, extremes) if config.calibrator in COUNTING else {}
@@ -117,12 +116,11 @@ def decide(
     return Decision(
         bounded(activations, model.graph),
         weights,
-        bias_shifts(model, tensors) if config.bias_correction else {},
+        config.bias_correction,
         factors,
         {
             "calibrator": config.calibrator,
             **({"coverage": config.coverage} if config.calibrator == "percentile" else {}),
-            "bias_correction": config.bias_correction,
             "equalise": config.equalise,
             "faces": len(tensors),
         },
@@ -172,81 +170,6 @@ def weight_tops(graph: onnx.GraphProto) -> dict[str, tuple[float, ...]]:
     return found
 
 
-def bias_shifts(
-    model: onnx.ModelProto, tensors: NDArray[np.float32]
-) -> dict[str, tuple[float, ...]]:
-    """What rounding its weights adds to the mean of each layer's output, with the sign turned.
-
-    Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (ICCV
-    2019), equation 17, with the mean taken over the calibration faces: every layer's rounding
-    error is run as a layer beside it. Layers without a bias are left as they are.
-
-    Args:
-        model: float32, of batch 1.
-        tensors: (N, 3, S, S) normalised crops.
-    """
-    beside = onnx.ModelProto()
-    beside.CopyFrom(model)
-    graph, wiring = beside.graph, Wiring(model.graph)
-    del graph.output[:]
-    means = {}
-    for node in layers_of(model.graph):
-        if len(node.input) < 3:
-            continue
-        values = wiring.array(node.input[1])
-        assert values is not None
-        axis = output_axis(node)
-        shape = [-1 if i == axis else 1 for i in range(values.ndim)]
-        step = weight_scales(values, axis).reshape(shape)
-        error = (np.rint(values / step) * step - values).astype(np.float32)
-        twin = NodeProto()
-        twin.CopyFrom(node)
-        weight, output, mean = (f"{node.name}_error_{part}" for part in ("weight", "out", "mean"))
-        twin = NodeProto()
-        twin.CopyFrom(node)
-        twin.name, twin.input[:], twin.output[:] = output, [node.input[0], weight], [output]
-        graph.initializer.append(numpy_helper.from_array(error, weight))
-        flat = node.op_type in ("Gemm", "MatMul")
-        reduce = "Identity" if flat else "GlobalAveragePool"
-        graph.node.extend([twin, helper.make_node(reduce, [output], [mean], mean)])
-        graph.output.append(onnx.ValueInfoProto(name=mean))
-        means[mean] = node.name
-    found = run_all(beside, tensors)
-    return {
-        layer: tuple((-found[mean].mean(axis=0).ravel()).tolist()) for mean, layer in means.items()
-    }
-
-
-def prepared(model: onnx.ModelProto, decision: Decision) -> onnx.ModelProto:
-    """A copy of the float graph: equalised, weights inside their ranges, biases corrected."""
-    made = _equalised(model, decision.equalised)
-    wiring = Wiring(made.graph)
-    for node in layers_of(made.graph):
-        axis = output_axis(node)
-        tops = np.array(decision.weights[node.input[1]], dtype=np.float32)
-        values = wiring.array(node.input[1])
-        assert values is not None
-        top = tops.reshape([-1 if i == axis else 1 for i in range(values.ndim)])
-        _replace(wiring, node.input[1], np.clip(values, -top, top))
-        shift = decision.bias_shifts.get(node.name)
-        bias = wiring.array(node.input[2]) if shift and len(node.input) > 2 else None
-        if bias is not None:
-            _replace(wiring, node.input[2], bias + np.array(shift, dtype=np.float32))
-    return made
-
-
-def _equalised(model: onnx.ModelProto, factors: Factors) -> onnx.ModelProto:
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
-    equalise(made, factors)
-    return made
-
-
-def _replace(wiring: Wiring, name: str, values: NDArray[np.float32]) -> None:
-    fresh = numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.float32), name)
-    wiring.constants[name].CopyFrom(fresh)
-
-
 def write_decision(path: Path, decision: Decision) -> None:
     """Write it as a readable file."""
     write_json(path, decision.to_json())
@@ -272,7 +195,7 @@ def read_decision(path: Path, graph: onnx.GraphProto) -> Decision:
                 for name, a in content["activations"].items()
             },
             {name: tuple(map(float, w["max"])) for name, w in content["weights"].items()},
-            {name: tuple(map(float, s)) for name, s in content.get("bias_shifts", {}).items()},
+            bool(content["bias_correction"]),
             {n: tuple(map(float, f)) for n, f in content.get("equalised", {}).items()},
             content.get("about", {}),
             tuple(content.get("dead", ())),
@@ -298,8 +221,7 @@ def _check_fits(found: Decision, graph: onnx.GraphProto, path: Path) -> None:
     given = dict.fromkeys(found.activations, 1)
     given |= {name: len(tops) for name, tops in found.weights.items()}
     wrong = sorted(n for n in wanted.keys() | given.keys() if wanted.get(n) != given.get(n))
-    by_layer = (*found.bias_shifts.items(), *found.equalised.items())
-    wrong += [name for name, values in by_layer if channels.get(name) != len(values)]
+    wrong += [name for name, f in found.equalised.items() if channels.get(name) != len(f)]
     if wrong:
         raise LandmintError(
             f"{path} does not fit the graph: {', '.join(wrong[:_NAMED])}",
@@ -320,7 +242,6 @@ def _check_sound(found: Decision, path: Path) -> None:
             )
     groups = (
         ("weight", found.weights, 0.0),
-        ("bias shift", found.bias_shifts, -np.inf),
         ("factors of layer", found.equalised, np.finfo(np.float32).tiny),
     )
     for kind, group, least in groups:

@@ -43,6 +43,14 @@ def equalising(model: onnx.ModelProto) -> dict[str, tuple[float, ...]]:
     return found
 
 
+def equalised(model: onnx.ModelProto, factors: Factors) -> onnx.ModelProto:
+    """A copy with the weights of the pairs that have factors divided and multiplied."""
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    equalise(made, factors)
+    return made
+
+
 def equalise(model: onnx.ModelProto, factors: Factors) -> None:
     """Divide and multiply the weights of the pairs that have factors, in place."""
     wiring = Wiring(model.graph)

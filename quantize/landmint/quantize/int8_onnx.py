@@ -41,7 +41,7 @@ def quantize(job: Job) -> dict[str, str]:
     onnx.save(quantised, job.target)
     return {
         "activations": config.activations,
-        "weights": "int8 of 7 bits" if config.reduce_range else "int8",
+        "weights": "int8, -64..64" if config.reduce_range else "int8",
         "float layers": ", ".join(sorted(in_float)) or "none",
     }
 

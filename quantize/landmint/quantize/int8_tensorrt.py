@@ -5,6 +5,7 @@ engine is built from it as from the float graph, on a machine that has TensorRT.
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 import onnx
 from onnx import NodeProto
@@ -13,12 +14,13 @@ from landmint.export.graphs import Wiring, gates, replace_nodes
 from landmint.export.lint import lint, refuse
 from landmint.export.lint.tensorrt import LAYERS, is_too_small, reads_levels
 from landmint.export.to_tensorrt import build_engine, to_float16
-from landmint.quantize.decision import prepared
+from landmint.quantize.decision import layers_of
 from landmint.quantize.drift import describe, points_of
 from landmint.quantize.heads import layers_in_float
 from landmint.quantize.job import Job
 from landmint.quantize.pairs import Levels, Pairs
-from landmint.quantize.ranges import Range, run_all
+from landmint.quantize.prepare import prepared
+from landmint.quantize.ranges import Range, rounded_weights, run_all
 
 OPSET = 19
 """The first whose QuantizeLinear and DequantizeLinear take float16."""
@@ -45,8 +47,9 @@ def quantize(job: Job) -> dict[str, str]:
         LandmintError: the graph breaks a rule, or a weight is beyond float16.
     """
     model = job.graph
-    in_float = layers_in_float(model.graph, job.contract, job.config) | gates(model.graph)
-    paired = add_pairs(prepared(model, job.decision), job.decision.activations, in_float)
+    in_float = _float_layers(job)
+    ready = prepared(job, in_float, partial(rounded_weights, fit=_LEVELS.fit))
+    paired = add_pairs(ready, job.decision.activations, in_float)
     typed = to_float16(paired)
     check_pairs(typed)
     onnx.save(typed, job.target)
@@ -61,6 +64,15 @@ def quantize(job: Job) -> dict[str, str]:
         "float layers": f"{len(plain)} of {len(layers)}: {', '.join(plain) or 'none'}",
         "simulated drift": f"{describe(reference, found)} (Q/DQ in float32, onnxruntime)",
     }
+
+
+def _float_layers(job: Job) -> frozenset[str]:
+    """Names of the layers that are asked for in float, and of those that TensorRT wants there."""
+    graph = job.graph.graph
+    asked = layers_in_float(graph, job.contract, job.config) | gates(graph)
+    wiring = Wiring(graph)
+    layers = layers_of(graph)
+    return frozenset(node.name for node in layers if not _is_quantised(node, wiring, asked))
 
 
 def check_pairs(typed: onnx.ModelProto) -> None:

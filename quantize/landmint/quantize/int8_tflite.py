@@ -9,16 +9,17 @@ from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
+import onnx
 from ai_edge_quantizer import quantizer, recipe
 from ai_edge_quantizer.algorithm_manager import AlgorithmName
 from ai_edge_quantizer.qtyping import TFLOperationName
 
 from landmint.export.flatbuffer import Flatbuffer
 from landmint.export.graphs import ending_at
-from landmint.quantize.decision import prepared
 from landmint.quantize.heads import float_outputs, layers_in_float
 from landmint.quantize.integer_friendly import gate_ranges, make_friendly
 from landmint.quantize.job import Job
+from landmint.quantize.prepare import prepared
 from landmint.quantize.ranges import Range, run_all
 from landmint.quantize.tflite_graph import plain_hard_swish
 from landmint.quantize.tflite_layers import carry_constants, layers_by_weight, tensors_by_value
@@ -46,7 +47,7 @@ def quantize(job: Job) -> dict[str, str]:
     float_tensors = {ends[name] for name in float_outputs(job.contract)}
     float_tensors |= {layers[name].outputs[0] for name in in_float}
     float_tensors |= _joined_in_float(graph, float_tensors)
-    ranges = _ranges(job, graph, layers)
+    ranges = _ranges(job, graph, layers, prepared(job, in_float))
     model = graph.pack()
 
     work = quantizer.Quantizer(bytearray(model), recipe.static_wi8_ai8())
@@ -78,14 +79,14 @@ def _joined_in_float(graph: Flatbuffer, float_tensors: Set[int]) -> set[int]:
     return found
 
 
-def _ranges(job: Job, graph: Flatbuffer, layers: Mapping[str, Any]) -> dict[str, Range]:
-    """Make the flatbuffer what the decision says, in place; the range of each of its tensors."""
-    after = prepared(job.graph, job.decision)
+def _ranges(
+    job: Job, graph: Flatbuffer, layers: Mapping[str, Any], after: onnx.ModelProto
+) -> dict[str, Range]:
+    """Give the flatbuffer the constants of a graph, in place; the range of each of its tensors."""
     carry_constants(graph, layers, job.graph.graph, after.graph)
     friendly, gates = make_friendly(after)
-    face = job.tensors[:1]
+    face, image = job.tensors[:1], job.images[:1]
     names = [name for node in friendly.graph.node for name in node.output]
-    image = face.transpose(0, 3, 1, 2)
     known = {**run_all(ending_at(friendly, names), image), job.contract.input_name: image}
     twins = tensors_by_value(graph.pack(), face, known)
     plain = plain_hard_swish(graph)

@@ -30,3 +30,9 @@ class Job:
     """In the layout of source and target."""
     config: QuantizeConfig
     """Which layers stay in float, and what else the target is told."""
+
+    @property
+    def images(self) -> NDArray[np.float32]:
+        """(N, 3, S, S): the crops as `graph` eats them."""
+        flip = self.contract.layout == "NHWC"
+        return self.tensors.transpose(0, 3, 1, 2) if flip else self.tensors

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
 from landmint.export.graphs import Wiring, output_axis
-from landmint.quantize.ranges import Range, weight_scales, zero_point
+from landmint.quantize.ranges import Range, weight_levels, zero_point
 
 _TOP = 127
 
@@ -80,10 +80,7 @@ class Pairs:
             values = self._constants.array(name)
             assert values is not None
             axis = output_axis(node)
-            others = tuple(i for i in range(values.ndim) if i != axis)
-            scale = self._levels.fit(weight_scales(values, axis))
-            steps = values / np.expand_dims(scale, others)
-            levels = np.clip(np.rint(steps), -_TOP, _TOP).astype(np.int8)
+            levels, scale = weight_levels(values, axis, fit=self._levels.fit)
             self._graph.initializer.append(numpy_helper.from_array(levels, f"{name}_levels"))
             zeros = np.zeros(scale.shape, dtype=np.int8)
             inputs = [f"{name}_levels", *self._add_scale(name, scale, zeros)]

@@ -37,7 +37,8 @@ class Placement:
     activations: Mapping[str, Levels]
     """Levels by the tensor's name in the float graph, the graph's input among them."""
     weights: Mapping[str, int]
-    """Greatest level of each channel's weights, by the weight's name: 127, or 63 of 7 bits."""
+    """Greatest level of each channel's weights, by the weight's name: 127, or 64 of a reduced
+    range."""
 
 
 def placement_of(model: onnx.ModelProto) -> Placement:

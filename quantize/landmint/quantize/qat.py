@@ -109,9 +109,9 @@ def carried(decision: Decision, network: LandmarkModel) -> Decision:
     To observe activations anew would move the levels that the weights have settled on, and to
     correct biases would correct twice.
     """
-    about = {**decision.about, "bias_correction": False, "weights from": TRAINED}
+    about = {**decision.about, "weights from": TRAINED}
     weights = weight_tops(float_graph(network).graph)
-    return dataclasses.replace(decision, weights=weights, bias_shifts={}, about=about)
+    return dataclasses.replace(decision, weights=weights, bias_correction=False, about=about)
 
 
 def truth_task(network: LandmarkModel, config: LossConfig, faces: FaceSet) -> Task:

@@ -6,6 +6,7 @@ whose rules differ.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,16 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from landmint.export.graphs import Wiring
-from landmint.quantize.decision import prepared
 from landmint.quantize.heads import joins_in_float
 from landmint.quantize.integer_friendly import fold_sixths, gate_ranges, make_friendly
 from landmint.quantize.job import Job
-from landmint.quantize.ranges import Range
+from landmint.quantize.prepare import prepared
+from landmint.quantize.ranges import Range, rounded_weights
 from landmint.runtime.scratch import scratch_folder
 
+# Greatest level of ONNX Runtime's reduced weights. Processors without VNNI add two products in 16
+# bits: 2 x 64 x 255 fits, and 2 x 127 x 255 does not.
+_REDUCED = 64
 _ACTIVATIONS = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
 
 
@@ -39,9 +43,10 @@ def paired(
         job: its graph and decision.
         in_float: names of layers to leave alone.
         activations: "uint8" or "int8".
-        reduce_range: weights of 7 bits.
+        reduce_range: weights on the levels -64..64.
     """
-    friendly, gates = make_friendly(prepared(job.graph, job.decision))
+    rounding = partial(rounded_weights, top=_REDUCED) if reduce_range else rounded_weights
+    friendly, gates = make_friendly(prepared(job, in_float, rounding))
     ranges = {**job.decision.activations, **gate_ranges(gates)}
     untouched = in_float | joins_in_float(friendly.graph, in_float) | {one.gate for one in gates}
     with scratch_folder() as work:

@@ -4,7 +4,7 @@ Not a quantiser: it knows no types and no graph of a target. Which part of what 
 range is `calibrators.py`'s to say.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -21,6 +21,8 @@ Optimise = Literal["all", "float", "none"]
 """What ONNX Runtime may make of a graph: integer kernels of Q/DQ pairs, or float kernels alone, or
 nothing."""
 Doubles = NDArray[np.float64]
+Fit = Callable[[Doubles], NDArray[np.float32]]
+"""Makes scales of a target's type."""
 
 BINS = 2048
 """Of a histogram."""
@@ -157,9 +159,42 @@ def nearest_levels(values: Doubles, span: Range) -> NDArray[np.intp]:
     return np.clip(steps + zero_point(span), 0, LEVELS - 1)
 
 
-def weight_scales(values: NDArray[np.float32], axis: int) -> Doubles:
-    """Per output channel the step of symmetric levels -127..127; 1 for a channel of zeros."""
-    others = tuple(i for i in range(values.ndim) if i != axis)
-    magnitude = np.abs(values.astype(np.float64)).max(axis=others)
-    scales: Doubles = np.where(magnitude > 0, magnitude / _TOP, 1.0)
+def weight_scales(values: NDArray[np.float32], axis: int, top: int = _TOP) -> Doubles:
+    """Per output channel the step of symmetric levels -top..top; 1 for a channel of zeros."""
+    magnitude = np.abs(values.astype(np.float64)).max(axis=_others(values, axis))
+    scales: Doubles = np.where(magnitude > 0, magnitude / top, 1.0)
     return scales
+
+
+def single(scales: Doubles) -> NDArray[np.float32]:
+    """Scales as most targets hold them."""
+    return scales.astype(np.float32)
+
+
+def weight_levels(
+    values: NDArray[np.float32], axis: int, top: int = _TOP, fit: Fit = single
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """The nearest of the levels -top..top, and their scale per output channel.
+
+    Args:
+        values: weights.
+        axis: counts the output channels.
+        top: greatest level.
+        fit: makes scales of a target's type.
+    """
+    scale = fit(weight_scales(values, axis, top))
+    steps = values / np.expand_dims(scale, _others(values, axis))
+    return np.clip(np.rint(steps), -top, top).astype(np.int8), scale
+
+
+def rounded_weights(
+    values: NDArray[np.float32], axis: int, top: int = _TOP, fit: Fit = single
+) -> NDArray[np.float32]:
+    """What the levels of `weight_levels` stand for."""
+    levels, scale = weight_levels(values, axis, top, fit)
+    scales = np.expand_dims(scale, _others(values, axis))
+    return levels.astype(np.float32) * scales
+
+
+def _others(values: NDArray[np.float32], axis: int) -> tuple[int, ...]:
+    return tuple(i for i in range(values.ndim) if i != axis)

@@ -1,0 +1,75 @@
+"""The float graph as one format is about to quantise it: with the constants of the decision.
+
+The decision is one for all formats. Which layers a format leaves in float, and on which levels it
+rounds weights, is its own, and so are the biases that make up for the rounding.
+"""
+
+from collections.abc import Callable, Container, Iterator
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import NodeProto, numpy_helper
+
+from landmint.export.graphs import Wiring, output_axis
+from landmint.quantize.bias_correction import bias_shifts
+from landmint.quantize.decision import layers_of
+from landmint.quantize.equalise import equalised
+from landmint.quantize.job import Job
+from landmint.quantize.ranges import rounded_weights
+
+Weights = NDArray[np.float32]
+Rounding = Callable[[Weights, int], Weights]
+"""From a layer's weights, and the axis that counts its output channels, to the values that stand
+for them."""
+
+
+def prepared(
+    job: Job, in_float: Container[str], rounding: Rounding = rounded_weights
+) -> onnx.ModelProto:
+    """A copy of a job's graph: equalised, weights inside their ranges, biases corrected.
+
+    Args:
+        job: graph, decision and calibration crops.
+        in_float: names of the layers that the format does not quantise; their biases stay.
+        rounding: what the format makes of the weights of the others.
+    """
+    made = equalised(job.graph, job.decision.equalised)
+    plain, wiring = equalised(made, {}), Wiring(made.graph)
+    for node, values in _layers(made.graph, wiring):
+        tops = np.array(job.decision.weights[node.input[1]], dtype=np.float32)
+        axis = output_axis(node)
+        top = tops.reshape([-1 if i == axis else 1 for i in range(values.ndim)])
+        _replace(wiring, node.input[1], np.clip(values, -top, top))
+    if not job.decision.bias_correction:
+        return made
+    rounded = {
+        node.name: rounding(values, output_axis(node))
+        for node, values in _layers(made.graph, wiring)
+        if node.name not in in_float and _has_own_bias(node, wiring)
+    }
+    shifts = bias_shifts(plain, rounded, job.images)
+    for node in made.graph.node:
+        if node.name in shifts:
+            bias = wiring.array(node.input[2])
+            assert bias is not None
+            _replace(wiring, node.input[2], bias + shifts[node.name])
+    return made
+
+
+def _has_own_bias(node: NodeProto, wiring: Wiring) -> bool:
+    """Whether a layer has a constant bias that no other layer reads."""
+    name = node.input[2] if len(node.input) > 2 else ""
+    return name in wiring.constants and len(wiring.readers(name)) == 1
+
+
+def _layers(graph: onnx.GraphProto, wiring: Wiring) -> Iterator[tuple[NodeProto, Weights]]:
+    for node in layers_of(graph):
+        values = wiring.array(node.input[1])
+        assert values is not None
+        yield node, values
+
+
+def _replace(wiring: Wiring, name: str, values: Weights) -> None:
+    fresh = numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.float32), name)
+    wiring.constants[name].CopyFrom(fresh)
