@@ -9,6 +9,7 @@ a row is luck; what varies more than that between rows is the setting. Prints Ma
 """
 
 import argparse
+import functools
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -53,8 +54,6 @@ class Bench:
     faces: FaceSet
     exam: Examination
     reference: Points
-    features: Mapping[str, Any]
-    """What the graph makes of each face, by its name."""
 
     def cost(self, settings: Mapping[str, Any]) -> tuple[float, float]:
         """NME rise and drift of one INT8 graph."""
@@ -71,7 +70,14 @@ class Bench:
         return cost.nme_rise, cost.drift_px
 
     def _features(self, faces: Sequence[Face]) -> Any:
-        return np.stack([self.features[face.name] for face in faces])
+        return np.stack([self._by_name[face.name] for face in faces])
+
+    @functools.cached_property
+    def _by_name(self) -> Mapping[str, Any]:
+        """What the graph makes of each face, computed when a strategy first asks."""
+        faces = self.faces.faces
+        rows = features_of(self.graph, self.bundle.manifest.contract, faces)
+        return {face.name: row for face, row in zip(faces, rows, strict=True)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,12 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=Path, default=ROOT / "runs")
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--sizes", type=int, nargs="+", default=[8, 16, 32, 64, 128, 256, 512])
+    parser.add_argument("--only", default="", help="rows whose name begins so, as ranges")
     parser.add_argument("--judged", type=int, default=200, help="validation faces")
     options = parser.parse_args(arguments)
     try:
         recipe = load_recipe(options.recipe)
         bench = open_bench(Run(recipe, options.runs / recipe.name), options.judged)
-        rows = list(rows_of(bench, options.draws, options.sizes))
+        rows = list(rows_of(bench, options.draws, options.sizes, options.only))
     except LandmintError as error:
         print(f"calibration: {error}", file=sys.stderr)
         return error.exit_code
@@ -111,12 +118,10 @@ def open_bench(run: Run, judged: int) -> Bench:
     train, val = run.faces("train"), run.faces("val")
     some = choose(val, QuantizeConfig(size=min(judged, len(val.faces)), strategy="random"))
     exam = Examination(FaceSet(val.markup, some, val.source, val.fingerprint), contract)
-    found = features_of(graph, contract, train.faces)
-    features = {face.name: row for face, row in zip(train.faces, found, strict=True)}
-    return Bench(bundle, graph, train, exam, exam.points(graph), features)
+    return Bench(bundle, graph, train, exam, exam.points(graph))
 
 
-def rows_of(bench: Bench, draws: int, sizes: Sequence[int]) -> Iterator[Sequence[str]]:
+def rows_of(bench: Bench, draws: int, sizes: Sequence[int], only: str) -> Iterator[Sequence[str]]:
     """One row a setting: every strategy, every calibrator, every size that there are faces for."""
     plain = QuantizeConfig()
     some = min(plain.size, len(bench.faces.faces))
@@ -131,6 +136,7 @@ def rows_of(bench: Bench, draws: int, sizes: Sequence[int]) -> Iterator[Sequence
     for size in sizes:
         if size <= len(bench.faces.faces):
             settings.append((f"{size} faces", {"size": size}))
+    settings = [setting for setting in settings if setting[0].startswith(only)]
     with Screen().bar("calibration") as bar:
         for i, (name, changes) in enumerate(settings):
             bar.at(i, len(settings), name)

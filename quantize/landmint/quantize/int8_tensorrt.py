@@ -58,7 +58,9 @@ def quantize(job: Job) -> dict[str, str]:
     wiring = Wiring(paired.graph)
     plain = [node.name for node in layers if not reads_levels(node, wiring)]
     faces = job.tensors[:_SIMULATED]
-    reference, found = (points_of(job.contract, run_all(graph, faces)) for graph in (model, paired))
+    reference, found = (
+        points_of(job.contract, run_all(graph, faces, "float")) for graph in (model, paired)
+    )
     return {
         "engine": f"not built: {refusal}" if refusal else "built on this machine",
         "float layers": f"{len(plain)} of {len(layers)}: {', '.join(plain) or 'none'}",
