@@ -86,7 +86,8 @@ def test_models_are_listed_with_their_figures(ship: Ship) -> None:
     ship("worse", 0.0612)
     ship("better", 0.0512)
     lines = [line for line in _landmint("models").stdout.splitlines() if "invented faces" in line]
-    assert [line.split("│")[1].strip() for line in lines] == ["better", "worse"]
+    # Whether columns have lines between them depends on width and encoding.
+    assert [line.replace("│", " ").split()[0] for line in lines] == ["better", "worse"]
     assert "5.12" in lines[0] and "6.12" in lines[1]
     assert "pfld on own" in lines[0]
 
