@@ -1,8 +1,9 @@
 # Two commands on a fresh Debian or Ubuntu machine with Python 3.11 to 3.13:
 #   make demo   install, run the main job on synthetic faces, say where the report is
 #   make test   install, run checks and tests
-# For a machine without a GPU: make install TORCH_INDEX=URL takes torch and torchvision from another
-# package index, such as PyTorch's own one of CPU builds. Once installed, all other targets keep them.
+# Without a GPU: make install TORCH_INDEX=URL takes torch and torchvision from another package index,
+# such as PyTorch's own one of CPU builds, whose version 2.0+cpu counts as newer than 2.0. Once
+# installed, they are kept by the other targets.
 #   make lock     write the exact versions that install takes (constraints.txt) and the oldest ones
 #                 that the dependencies allow (constraints-oldest.txt); versions that still fit are
 #                 kept: to take the newest of everything, delete constraints.txt first
