@@ -52,8 +52,8 @@ def _try(extra: str, wheel: Path, environment: Path) -> int:
     """Install one extra and run every command there; 1 where one neither works nor says why."""
     venv.create(environment, with_pip=True)
     wanted = f"landmint[{extra}] @ {wheel.as_uri()}" if extra != "none" else str(wheel)
-    install = [environment / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*install, "--constraint", ROOT / "constraints.txt", wanted], check=True)
+    install = [str(environment / "bin/pip"), "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*install, "--constraint", str(ROOT / "constraints.txt"), wanted], check=True)
     print(f"\n{extra}: {_mebibytes(environment)} MiB", flush=True)
     code = 0
     for words in COMMANDS:
@@ -65,7 +65,7 @@ def _try(extra: str, wheel: Path, environment: Path) -> int:
 
 def _run(environment: Path, words: Sequence[str]) -> tuple[bool, str]:
     """Whether a command works or says in its last line what to install, and that line."""
-    command = [environment / "bin/landmint", *words]
+    command = [str(environment / "bin/landmint"), *words]
     outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(command, cwd=environment, env=outside, capture_output=True, text=True)
     if done.returncode == 0:
