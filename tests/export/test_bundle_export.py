@@ -124,6 +124,8 @@ def test_every_form_of_a_real_student(faces: FaceSet, tmp_path: Path) -> None:
     ]
     reference, *others = bundle.manifest.variants
     assert load_model(bundle.entry(reference)).contract == model.contract
+    for variant in bundle.manifest.variants:
+        bundle.check_artefact(variant)
     for variant in others:
         assert not variant.reason
         if variant.format != "tensorrt":

@@ -177,5 +177,7 @@ def test_every_engine_decodes_alike(faces: FaceSet, tmp_path: Path) -> None:
     twins = [v for v in made.manifest.variants if v.decoded]
     assert [v.name for v in twins] == [f"{name}-decoded/float32" for name in formats]
     assert all(v.notes["decode"].startswith("within") for v in twins)
+    for variant in made.manifest.variants:
+        Bundle.open(made.path).check_artefact(variant)
     tflite = made.entry(twins[-1]).read_bytes()
     assert b"Flex" not in tflite
