@@ -182,11 +182,24 @@ def test_int8_with_its_decode_in_the_graph(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"no model", "float32.onnx is no whole ONNX file"),
+        (onnx.ModelProto(ir_version=9).SerializeToString(), "no ranges could be drawn for onnx"),
+    ],
+    ids=["broken", "empty"],
+)
 def test_a_failing_quantiser_is_one_clear_error(
-    bundle: Bundle, make_faces: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    bundle: Bundle,
+    make_faces: Make,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    content: bytes,
+    message: str,
 ) -> None:
-    (bundle.path / "onnx/float32.onnx").write_bytes(b"no model")
-    with pytest.raises(LandmintError, match="no ranges could be drawn for onnx/float32"):
+    (bundle.path / "onnx/float32.onnx").write_bytes(content)
+    with pytest.raises(LandmintError, match=message):
         quantize_bundle(
             bundle, make_faces("train", 4), make_faces("test", 2), settings("onnx"),
             tmp_path / "int8",

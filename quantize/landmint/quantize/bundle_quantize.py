@@ -273,8 +273,7 @@ def _layout_of(format_: Format) -> Layout:
 
 def _no_source(bundle: Bundle, name: str) -> str:
     """Why the bundle has no float variant to start from; empty when it has."""
-    try:
-        bundle.entry(bundle.variant(name))
-    except LandmintError as error:
-        return f"it is made from {name}: {error.reason or 'the bundle has no such variant'}"
-    return ""
+    for variant in bundle.manifest.variants:
+        if variant.name == name:
+            return "" if variant.files else f"it is made from {name}: {variant.reason}"
+    return f"it is made from {name}: the bundle has no such variant"
