@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,6 +99,35 @@ def test_an_incomplete_file(tmp_path: Path, key: str) -> None:
     content = json.loads(path.read_text())
     del content[key]
     path.write_text(json.dumps(content))
+    with pytest.raises(LandmintError, match="tflite-int8.json is incomplete"):
+        read_measurement(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("variant", {}),
+        ("variant", "onnx"),
+        ("engine", []),
+        ("reason", True),
+        ("status", 9),
+        ("status", "perhaps"),
+        ("size_bytes", "98"),
+        ("size_bytes", 10**400),
+        ("threads", 1.5),
+        ("machine", []),
+        ("machine", {"cpu": 1}),
+        ("launches", [{}]),
+        ("launches", [1]),
+        ("operators", [{"kind": "Conv"}]),
+        ("faces", [1, 2]),
+        ("peak_memory_mib", float("inf")),
+        ("note", "an unknown field"),
+    ],
+)
+def test_a_value_of_another_type(tmp_path: Path, key: str, value: Any) -> None:
+    path = write_measurement(tmp_path, example())
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
     with pytest.raises(LandmintError, match="tflite-int8.json is incomplete"):
         read_measurement(path)
 

@@ -17,8 +17,9 @@ from landmint.runtime.engines import ON_GPU
 from landmint.runtime.engines.engine import Operator
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path, read_json, sha256_file, write_json
-from landmint.runtime.latency import Block, Latency, Launch, WarmUp, summarise_latency
+from landmint.runtime.latency import Latency, Launch, summarise_latency
 from landmint.runtime.machine import Machine
+from landmint.runtime.typed_json import read_as
 
 SCHEMA = 1
 Floats = NDArray[np.float64]
@@ -124,19 +125,14 @@ def read_measurement(path: Path) -> Measurement:
         )
     try:
         expected = content.pop("points_sha256")
-        machine = content.pop("machine")
-        launches = tuple(_launch(launch) for launch in content.pop("launches"))
-        operators = tuple(Operator(**one) for one in content.pop("operators", ()))
-        faces = tuple(content.pop("faces"))
-        return Measurement(
-            **content,
-            faces=faces,
-            launches=launches,
-            operators=operators,
-            machine=Machine.from_json(machine) if machine else None,
-            points=_read_points(path.with_suffix(".npy"), expected, len(faces)),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        written = {item.name for item in dataclasses.fields(Measurement)}
+        if missing := sorted(written - {"points", "operators"} - set(content)):
+            raise KeyError(missing[0])
+        measurement = read_as(Measurement, content, "measurement")
+        _check(measurement)
+        points = _read_points(path.with_suffix(".npy"), expected, len(measurement.faces))
+        return dataclasses.replace(measurement, points=points)
+    except (KeyError, TypeError, ValueError) as error:
         raise LandmintError(
             f"{path} is incomplete",
             reason=f"{type(error).__name__}: {error}",
@@ -158,14 +154,12 @@ def read_measurements(folder: Path) -> tuple[Measurement, ...]:
     return tuple(read_measurement(path) for path in paths)
 
 
-def _launch(content: Mapping[str, Any]) -> Launch:
-    blocks = tuple(
-        Block(tuple(float(ms) for ms in b["samples_ms"]), float(b["cpu_ms"]))
-        for b in content["blocks"]
-    )
-    if not blocks or not all(block.samples_ms for block in blocks):
-        raise ValueError("a launch without samples")
-    return Launch(float(content["load_ms"]), WarmUp(**content["warm_up"]), blocks)
+def _check(measurement: Measurement) -> None:
+    if measurement.variant.count("/") != 1:
+        raise ValueError(f"the variant '{measurement.variant[:80]}' is no format and precision")
+    for launch in measurement.launches:
+        if not launch.blocks or not all(block.samples_ms for block in launch.blocks):
+            raise ValueError("a launch without samples")
 
 
 def _read_points(path: Path, expected: str | None, faces: int) -> Floats | None:
