@@ -17,7 +17,12 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("train", "export", "quantize", "runtime", "targets", "pipeline")
 NO_EXTRA = {
     *("landmint", "numpy"),
-    *("google", "markupsafe", "pydantic_core"),  # they come with libraries of an extra
+    *(
+        "annotated_types",
+        "google",
+        "markupsafe",
+        "pydantic_core",
+    ),  # they come with libraries of an extra
     *("tensorrt", "tflite_runtime"),  # devices have them, or not
 }
 OF_TRAIN = ("torch", "torchvision", "timm", "lightning", "tensorboard", "scipy", "h5py")

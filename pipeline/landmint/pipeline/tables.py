@@ -66,7 +66,8 @@ def print_recipes() -> None:
     table.add_column("what it is for")
     for name, path in shipped_recipes().items():
         table.add_row(name, escape(about(path)))
-    print_tables(table, escape(f"They lie in {folder()}"))
+    print_tables(table)
+    print(f"They lie in {folder()}")  # in one line, to be copied
 
 
 def print_explanation(explanation: Explanation) -> None:
