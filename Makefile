@@ -7,6 +7,7 @@
 #   make lock     write the exact versions that install takes (constraints.txt) and the oldest ones
 #                 that the dependencies allow (constraints-oldest.txt); versions that still fit are
 #                 kept: to take the newest of everything, delete constraints.txt first
+#   make coverage the suite, with the share of the code that it runs
 #   make newest   the suite with the newest versions of everything
 #   make oldest   the suite with the oldest
 #   make extras   what the command says where one extra alone is installed
@@ -18,10 +19,10 @@ APT := $(SUDO) apt-get
 COMPILE := .venv-lock/bin/uv pip compile pyproject.toml --all-extras --quiet \
 	--custom-compile-command "make lock"
 # A process for each core, up to four, of one thread each: more threads than cores are slower.
-SUITE := --numprocesses logical --maxprocesses 4 --dist worksteal --cov --cov-report=
-test newest oldest: export OMP_NUM_THREADS = 1
+SUITE := --numprocesses logical --maxprocesses 4 --dist worksteal
+test coverage newest oldest: export OMP_NUM_THREADS = 1
 
-.PHONY: install demo test check figures reference lock newest oldest extras
+.PHONY: install demo test coverage check figures reference lock newest oldest extras
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -31,6 +32,10 @@ test: check
 	@command -v chromium >/dev/null || { $(APT) update -q && $(APT) install -q -y chromium; } \
 		|| echo "no chromium: the report's browser test will say so"
 	$(BIN)/pytest $(SUITE)
+
+# Counting lines makes the suite about half as slow again.
+coverage: $(INSTALLED)
+	$(BIN)/pytest $(SUITE) --cov --cov-report=
 
 check: $(INSTALLED)
 	$(BIN)/ruff check
