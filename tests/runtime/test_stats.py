@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from landmint.runtime.stats import (
     Interval,
@@ -31,7 +32,6 @@ def test_quantile_is_a_sample() -> None:
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 4, 7, 11, 30])
 def test_student_against_scipy(freedom: int) -> None:
-    stats = pytest.importorskip("scipy.stats")
     for t in (0.1, 0.7, 2.0, 6.0):
         assert student_cdf(t, freedom) == pytest.approx(stats.t.cdf(t, freedom), abs=1e-12)
     for share in (0.6, 0.9, 0.975, 0.995):
@@ -40,7 +40,6 @@ def test_student_against_scipy(freedom: int) -> None:
 
 
 def test_student_with_a_broken_number_of_degrees_against_scipy() -> None:
-    stats = pytest.importorskip("scipy.stats")
     for freedom in (1.0, 1.05, 1.5, 2.7, 7.3, 212.5):
         for t in (0.1, 2.0, 40.0):
             assert student_cdf(t, freedom) == pytest.approx(stats.t.cdf(t, freedom), abs=1e-12)
@@ -89,7 +88,6 @@ def test_one_face_a_person_covers(groups: int) -> None:
 
 
 def test_the_least_coverage_is_the_binomial_bound() -> None:
-    stats = pytest.importorskip("scipy.stats")
     assert stats.binom.ppf(0.001, _TRIALS, 0.95) / _TRIALS == pytest.approx(_LEAST)
 
 
@@ -102,7 +100,6 @@ VALUES_OF_FIVE = np.array(
 
 def test_interval_over_persons_against_pyfixest_and_matrices() -> None:
     """The error is pyfixest's, the degrees of freedom are Bell and McCaffrey's in full matrices."""
-    stats = pytest.importorskip("scipy.stats")
     # pyfixest 0.60: feols("y ~ 1", vcov={"CRV3": "p"}, ssc=ssc(k_adj=False, G_adj=False)).
     error = 0.2538434586814791
     count = len(FACES_OF_FIVE)
@@ -124,7 +121,6 @@ def test_interval_over_persons_against_pyfixest_and_matrices() -> None:
 
 def test_equal_persons_give_students_interval_over_their_means() -> None:
     """Up to the jackknife's caution, sqrt(G / (G - 1))."""
-    stats = pytest.importorskip("scipy.stats")
     values = np.random.default_rng(3).normal(1, 0.2, (6, 4))
     interval = person_interval(values.ravel(), [str(p) for p in range(6) for _ in range(4)])
     low, high = stats.ttest_1samp(values.mean(axis=1), 0).confidence_interval(0.95)
@@ -134,7 +130,6 @@ def test_equal_persons_give_students_interval_over_their_means() -> None:
 
 def test_with_many_persons_the_bootstrap_agrees() -> None:
     """BCa over persons of scipy, where it holds: its coverage is .9 with 8 persons."""
-    stats = pytest.importorskip("scipy.stats")
     rng = np.random.default_rng(4)
     persons = _persons(200, (1, 2, 3))
     values = rng.lognormal(-0.02, 0.2, 200)[persons] * rng.lognormal(-0.08, 0.4, len(persons))

@@ -277,10 +277,10 @@ def _grid(shape: Shape) -> Shape:
 def _difference(shapes: Mapping[str, Shape], expected: Mapping[str, Shape]) -> str:
     if dict(shapes) == dict(expected):
         return ""
-    return f"they are {_told(shapes)}; {_told(expected)} would fit"
+    return f"they are {_listed(shapes)}; {_listed(expected)} would fit"
 
 
-def _told(shapes: Mapping[str, Shape]) -> str:
+def _listed(shapes: Mapping[str, Shape]) -> str:
     named = (f"{name[:40]} {list(shape[:4])}" for name, shape in list(shapes.items())[:6])
     return ", ".join(named) or "none"
 
