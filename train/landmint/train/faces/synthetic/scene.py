@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from landmint.runtime.crop import Floats
-from landmint.train.faces.synthetic_camera import Light, Pose, View
-from landmint.train.faces.synthetic_looks import Looks
-from landmint.train.faces.synthetic_paint import (
+from landmint.train.faces.synthetic.camera import Light, Pose, View
+from landmint.train.faces.synthetic.looks import Looks
+from landmint.train.faces.synthetic.paint import (
     Colour,
     Picture,
     clouds,
@@ -21,7 +21,7 @@ from landmint.train.faces.synthetic_paint import (
     shade,
     stroke,
 )
-from landmint.train.faces.synthetic_shape import LEFT, RIGHT, FaceShape
+from landmint.train.faces.synthetic.shape import LEFT, RIGHT, FaceShape
 
 SURROUNDINGS: tuple[Colour, ...] = (
     (190, 196, 200), (120, 136, 150), (92, 110, 78), (164, 140, 112), (52, 58, 70), (214, 206, 188),

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 
 from landmint.runtime.crop import Floats
-from landmint.train.faces.synthetic_looks import Looks
-from landmint.train.faces.synthetic_paint import (
+from landmint.train.faces.synthetic.looks import Looks
+from landmint.train.faces.synthetic.paint import (
     Colour,
     Mask,
     Picture,
@@ -23,7 +23,7 @@ from landmint.train.faces.synthetic_paint import (
     shade,
     stroke,
 )
-from landmint.train.faces.synthetic_shape import LEFT, RIGHT, FaceShape
+from landmint.train.faces.synthetic.shape import LEFT, RIGHT, FaceShape
 
 _LEFT_EDGE, _TOP_EDGE, _WIDTH, _HEIGHT = -1.2, -1.55, 2.4, 3.35  # what a portrait shows, in units
 _Curve = Callable[[int, Floats, bool], Floats]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landmint.runtime.crop import Floats
-from landmint.train.faces.synthetic_paint import Colour, Picture, ellipse, fill, glow, shade, stroke
-from landmint.train.faces.synthetic_scene import SURROUNDINGS
+from landmint.train.faces.synthetic.paint import Colour, Picture, ellipse, fill, glow, shade, stroke
+from landmint.train.faces.synthetic.scene import SURROUNDINGS
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The 68 and 98 landmarks of a synthetic face: samples of its curves, exact by construction.
 
 Each markup is a table: which landmarks lie on which curve, and where on it. Not the curves
-themselves, which are in `synthetic_shape`.
+themselves, which are in `shape.py`.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import numpy as np
 from landmint.runtime.crop import Floats
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import Markup
-from landmint.train.faces.synthetic_shape import LEFT, RIGHT, FaceShape
+from landmint.train.faces.synthetic.shape import LEFT, RIGHT, FaceShape
 
 
 class _Run(NamedTuple):

@@ -7,12 +7,12 @@ import pytest
 from landmint.runtime.crop import Floats
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
-from landmint.train.faces.synthetic_camera import Light, Pose, View, render_face
-from landmint.train.faces.synthetic_looks import sample_looks
-from landmint.train.faces.synthetic_markup import landmarks
-from landmint.train.faces.synthetic_occluder import Occluder
-from landmint.train.faces.synthetic_portrait import Portrait
-from landmint.train.faces.synthetic_shape import (
+from landmint.train.faces.synthetic.camera import Light, Pose, View, render_face
+from landmint.train.faces.synthetic.looks import sample_looks
+from landmint.train.faces.synthetic.markup import landmarks
+from landmint.train.faces.synthetic.occluder import Occluder
+from landmint.train.faces.synthetic.portrait import Portrait
+from landmint.train.faces.synthetic.shape import (
     LEFT,
     RIGHT,
     Expression,

@@ -25,13 +25,13 @@ from landmint.train.faces.pts300w import ATTRIBUTES_FILE, read_attributes, write
 from landmint.train.faces.pts300w import read_rows as read_pts_rows
 from landmint.train.faces.readers import SPLITS, FacesConfig, Split
 from landmint.train.faces.row import Row
-from landmint.train.faces.synthetic_camera import Film, Light, Pose, View, develop, render_face
-from landmint.train.faces.synthetic_looks import Looks, sample_looks
-from landmint.train.faces.synthetic_markup import landmarks
-from landmint.train.faces.synthetic_occluder import Occluder, sample_occluder
-from landmint.train.faces.synthetic_portrait import Portrait
-from landmint.train.faces.synthetic_scene import Scene, paint_background
-from landmint.train.faces.synthetic_shape import FaceShape, sample_expression, sample_identity
+from landmint.train.faces.synthetic.camera import Film, Light, Pose, View, develop, render_face
+from landmint.train.faces.synthetic.looks import Looks, sample_looks
+from landmint.train.faces.synthetic.markup import landmarks
+from landmint.train.faces.synthetic.occluder import Occluder, sample_occluder
+from landmint.train.faces.synthetic.portrait import Portrait
+from landmint.train.faces.synthetic.scene import Scene, paint_background
+from landmint.train.faces.synthetic.shape import FaceShape, sample_expression, sample_identity
 
 IMAGES_PER_PERSON = 4
 """Pictures of one person: equal shape and looks, another pose, expression, light and place."""

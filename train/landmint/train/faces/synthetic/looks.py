@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from landmint.train.faces.synthetic_paint import Colour, mix
+from landmint.train.faces.synthetic.paint import Colour, mix
 
 _SKINS: tuple[Colour, ...] = (
     (244, 208, 186), (232, 188, 160), (220, 172, 138), (198, 146, 108),

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landmint.runtime.crop import Floats, Image
-from landmint.train.faces.synthetic_paint import Picture, clouds
-from landmint.train.faces.synthetic_portrait import Portrait
-from landmint.train.faces.synthetic_shape import FaceShape
+from landmint.train.faces.synthetic.paint import Picture, clouds
+from landmint.train.faces.synthetic.portrait import Portrait
+from landmint.train.faces.synthetic.shape import FaceShape
 
 _ROWS, _COLUMNS = 72, 88  # of the coarse grid on which geometry and light are computed
 
