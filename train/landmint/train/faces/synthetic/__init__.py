@@ -4,15 +4,13 @@
 parts of a picture. Not photographs: a model trained on them alone learns faces as these are drawn.
 """
 
-from landmint.train.faces.synthetic.dataset import (
+from landmint.train.faces.synthetic.dataset import PERSON_PATTERN, read_rows, write_synthetic
+from landmint.train.faces.synthetic.draw import (
     IMAGES_PER_PERSON,
-    PERSON_PATTERN,
     VERSION,
     SyntheticFace,
     generate,
     moving_face,
-    read_rows,
-    write_synthetic,
 )
 
 __all__ = [
