@@ -13,8 +13,8 @@ from pathlib import Path
 
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import load_recipe
-from landmint.pipeline.report.text import markdown_table, number, percent
 from landmint.pipeline.run import WEIGHTS, Run
+from landmint.pipeline.text import markdown_table, number, percent
 from landmint.runtime.accuracy import summarise
 from landmint.runtime.errors import LandmintError
 from landmint.train.evaluate import Evaluation, FlipTestSession, TorchSession, evaluate

@@ -22,8 +22,8 @@ import onnx
 
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import load_recipe
-from landmint.pipeline.report.text import markdown_table, number, percent
 from landmint.pipeline.run import Run
+from landmint.pipeline.text import markdown_table, number, percent
 from landmint.quantize.calibration import crops_of
 from landmint.quantize.config import Calibrator, QuantizeConfig, Strategy
 from landmint.quantize.decision import decide

@@ -31,12 +31,11 @@ from landmint.pipeline.measure_config import MeasureConfig
 from landmint.pipeline.measuring import measure_into
 from landmint.pipeline.progress import Bar, Screen
 from landmint.pipeline.recipe import load_recipe
-from landmint.pipeline.report.summary import REFERENCE
-from landmint.pipeline.report.text import PRODUCTS, markdown_table, milliseconds, number
 from landmint.pipeline.run import Run
+from landmint.pipeline.text import PRODUCTS, markdown_table, milliseconds, number
 from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig
-from landmint.runtime.bundle import Bundle, Manifest, write_bundle
+from landmint.runtime.bundle import REFERENCE, Bundle, Manifest, write_bundle
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.latency import latency_ratio, summarise_latency
 from landmint.runtime.measurement import read_measurements

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
+from landmint.pipeline.judge.summary import VariantSummary, summarise_run
+from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
 from landmint.pipeline.measure_config import MeasureConfig
 from landmint.pipeline.measuring import measure_into
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import load_recipe
-from landmint.pipeline.report.summary import VariantSummary, summarise_run
-from landmint.pipeline.report.text import PRODUCTS, markdown_table, milliseconds, number, percent
 from landmint.pipeline.run import Run
-from landmint.pipeline.truth import TRUTH_FILE, read_truth
+from landmint.pipeline.text import PRODUCTS, markdown_table, milliseconds, number, percent
 from landmint.runtime.accuracy import Truth
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.contract import Contract

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from landmint.pipeline.recipe import load_recipe
-from landmint.pipeline.report.text import markdown_table, number, percent
 from landmint.pipeline.run import WEIGHTS, Run
+from landmint.pipeline.text import markdown_table, number, percent
 from landmint.runtime.accuracy import Truth, face_sizes
 from landmint.runtime.crop import Floats
 from landmint.runtime.errors import LandmintError

@@ -30,9 +30,9 @@ from landmint.pipeline.reference import (
     write_reference,
 )
 from landmint.pipeline.report.gather import gather
-from landmint.pipeline.report.text import number, percent
 from landmint.pipeline.run import WEIGHTS, Run
 from landmint.pipeline.stages import first_stale
+from landmint.pipeline.text import number, percent
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path, sha256_file, write_text
 from landmint.train.evaluate import evaluate

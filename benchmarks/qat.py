@@ -21,8 +21,8 @@ import onnx
 
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import load_recipe
-from landmint.pipeline.report.text import markdown_table, percent_interval
 from landmint.pipeline.run import WEIGHTS, Run
+from landmint.pipeline.text import markdown_table, percent_interval
 from landmint.pipeline.training import adapt_network
 from landmint.quantize.config import QatConfig
 from landmint.quantize.decision import RANGES, decide, read_decision

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from landmint.pipeline.report.summary import VariantSummary, summarise_run
-from landmint.pipeline.report.text import (
+from landmint.pipeline.judge.summary import VariantSummary, summarise_run
+from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
+from landmint.pipeline.summaries import training_figures
+from landmint.pipeline.text import (
     listed,
     machine_of,
     markdown_table,
@@ -25,8 +27,6 @@ from landmint.pipeline.report.text import (
     one_line,
     percent,
 )
-from landmint.pipeline.summaries import training_figures
-from landmint.pipeline.truth import TRUTH_FILE, read_truth
 from landmint.runtime.accuracy import Truth
 from landmint.runtime.bundle import Bundle, Manifest
 from landmint.runtime.errors import LandmintError

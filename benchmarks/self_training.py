@@ -17,8 +17,8 @@ import numpy as np
 
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import NetworkRecipe, Recipe, load_recipe
-from landmint.pipeline.report.text import markdown_table, percent
 from landmint.pipeline.run import Run
+from landmint.pipeline.text import markdown_table, percent
 from landmint.pipeline.training import self_train, train_network
 from landmint.runtime.errors import LandmintError
 from landmint.train.config import Curriculum, SelfTrainingConfig

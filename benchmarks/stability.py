@@ -17,7 +17,7 @@ import numpy as np
 
 from landmint.pipeline.predict_video import FaceFollower
 from landmint.pipeline.progress import Screen
-from landmint.pipeline.report.text import NONE, markdown_table, percent
+from landmint.pipeline.text import NONE, markdown_table, percent
 from landmint.runtime.accuracy import nme_per_image, normalisers, point_errors, temporal_jitter
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.crop import box_of

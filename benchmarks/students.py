@@ -16,16 +16,16 @@ from pathlib import Path
 
 import torch
 
-from landmint.export.bundle_export import REFERENCE, export_bundle
+from landmint.export.bundle_export import TORCH_WEIGHTS, export_bundle
 from landmint.export.config import ExportConfig
+from landmint.pipeline.judge.summary import VariantSummary, summarise_run
+from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
 from landmint.pipeline.measure_config import MeasureConfig
 from landmint.pipeline.measuring import measure_into
 from landmint.pipeline.progress import Bar, Screen
 from landmint.pipeline.recipe import load_recipe
-from landmint.pipeline.report.summary import VariantSummary, summarise_run
-from landmint.pipeline.report.text import PRODUCTS, markdown_table, milliseconds, number, percent
 from landmint.pipeline.run import Run
-from landmint.pipeline.truth import TRUTH_FILE, read_truth
+from landmint.pipeline.text import PRODUCTS, markdown_table, milliseconds, number, percent
 from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig
 from landmint.runtime.bundle import Bundle
@@ -77,7 +77,7 @@ def rows_of(run: Run, scratch: Path, seconds: float, bar: Bar) -> Iterator[list[
     """
     there = run.place("bundle").is_dir()
     bundle = Bundle.open(run.place("bundle")) if there else untrained(run, scratch, bar)
-    model = load_model(bundle.path / REFERENCE)
+    model = load_model(bundle.path / TORCH_WEIGHTS)
     config = MeasureConfig(launches=5, samples=2000, seconds=seconds)
     names = [f"{form}/{precision}" for form in FORMS for precision in ("float32", "int8")]
     measure_into(scratch / "times", bundle, _few(run.faces("test"), 8), config, names, bar)

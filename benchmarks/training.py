@@ -26,8 +26,8 @@ from torchvision.io import decode_image
 from torchvision.transforms import v2
 
 from landmint.pipeline.recipe import NetworkRecipe, load_recipe
-from landmint.pipeline.report.text import markdown_table, number, percent
 from landmint.pipeline.run import Run
+from landmint.pipeline.text import markdown_table, number, percent
 from landmint.runtime.errors import LandmintError
 from landmint.train.faces.dataset import mean_shape
 from landmint.train.faces.face import FaceSet, face_set

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from landmint.pipeline import cli
 from landmint.pipeline.reference import DRAWN, Figure, read_reference
-from landmint.pipeline.report.text import number
+from landmint.pipeline.text import number
 from landmint.runtime.files import sha256_file
 from landmint.train import zoo
 from landmint.train.models import load_model

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from landmint.pipeline.judge.gate import Limits
 from landmint.pipeline.measure_config import GateConfig, MeasureConfig
 from landmint.pipeline.networks import check_networks
 from landmint.pipeline.recipe import load_recipe
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.gate import Limits
 from landmint.runtime.latency import LatencyConfig
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))

@@ -18,8 +18,8 @@ from landmint.pipeline.reference import (
     measure_forms,
     read_reference,
 )
-from landmint.pipeline.report.text import number
 from landmint.pipeline.run import Run
+from landmint.pipeline.text import number
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.crop import Floats
 from landmint.runtime.files import sha256_file

@@ -23,7 +23,7 @@ from landmint.export.parity import (
     require,
     torch_outputs,
 )
-from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
+from landmint.runtime.bundle import REFERENCE, Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract
 from landmint.runtime.engines import load_engine
 from landmint.runtime.errors import NotMeasuredError
@@ -32,8 +32,8 @@ from landmint.train.faces.face import FaceSet
 from landmint.train.models import save_model
 from landmint.train.models.base import LandmarkModel
 
-REFERENCE = "torch/model.safetensors"
-"""Path in a bundle of the network that every variant is compared with."""
+TORCH_WEIGHTS = "torch/model.safetensors"
+"""Path in a bundle of the weights of the reference, the network as it was trained."""
 ONNX = "onnx/float32.onnx"
 """Path in a bundle of the graph that every other form is made from."""
 
@@ -86,8 +86,8 @@ def export_bundle(
     check = _Check(model, config, crops, torch_outputs(model, crops))
 
     def build(folder: Path) -> Manifest:
-        save_model(model, folder / REFERENCE)
-        variants = [Variant("torch/float32", "torch", (REFERENCE,))]
+        save_model(model, folder / TORCH_WEIGHTS)
+        variants = [Variant(REFERENCE, "torch", (TORCH_WEIGHTS,))]
         progress("export to onnx and compare with the torch network")
         variants += [check(folder, variant) for variant in _export_onnx(model, folder)]
         others = [name for name in dict.fromkeys(config.formats) if name != "onnx"]

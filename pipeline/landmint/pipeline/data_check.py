@@ -13,7 +13,7 @@ from rich.table import Table
 
 from landmint.pipeline.draw import write_image
 from landmint.pipeline.progress import Screen
-from landmint.pipeline.report.text import percent
+from landmint.pipeline.text import percent
 from landmint.runtime.errors import LandmintError
 from landmint.train.faces.check import DataCheck, Finding, check_data
 from landmint.train.faces.face import Face, FaceSet

@@ -11,21 +11,22 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from landmint.pipeline.judge.gate import PRECEDENCE, Status, Verdict, exit_code
+from landmint.pipeline.judge.summary import summarise_run
+from landmint.pipeline.judge.trial import Trial, choose_trial
+from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
 from landmint.pipeline.measure_config import MeasureConfig
 from landmint.pipeline.measuring import measure_into
 from landmint.pipeline.progress import Bar, Screen
 from landmint.pipeline.report.blocks import Cell, Column, Row, Table
-from landmint.pipeline.report.summary import summarise_run
-from landmint.pipeline.report.text import NONE, milliseconds, percent_interval, times
 from landmint.pipeline.tables import as_rich, print_tables
-from landmint.pipeline.truth import TRUTH_FILE, read_truth
+from landmint.pipeline.text import NONE, milliseconds, percent_interval, times
 from landmint.quantize.bundle_quantize import PRECISION, quantize_bundle
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.explanation import EXPLANATION, Explanation, write_explanation
-from landmint.quantize.fallback import Trial, candidates, choose_trial
+from landmint.quantize.fallback import candidates
 from landmint.runtime.accuracy import Truth, drift
-from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
-from landmint.runtime.gate import PRECEDENCE, Status, Verdict, exit_code
+from landmint.runtime.bundle import REFERENCE, Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.measurement import Measurement, read_measurements
 from landmint.runtime.scratch import scratch_folder
 from landmint.train.faces.face import FaceSet
@@ -130,7 +131,7 @@ def _try(
     if all(known.name != reference for known in plain.manifest.variants):
         return Search(variant.format, (), budget, f"there is no {reference} to compare with")
     names = {f"{variant.name}-{i}": layers for i, layers in enumerate(bundles)}
-    parts = [_Part(plain, plain.variant(name), name) for name in ("torch/float32", reference)]
+    parts = [_Part(plain, plain.variant(name), name) for name in (REFERENCE, reference)]
     parts += [
         _Part(bundle, bundle.variant(variant.name), name)
         for name, bundle in zip(names, bundles.values(), strict=True)

@@ -7,8 +7,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from landmint.pipeline.judge.gate import Limits
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.gate import Limits
 from landmint.runtime.latency import LatencyConfig
 from landmint.targets import TARGETS
 

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from landmint.pipeline.judge.truth import TRUTH_FILE, write_truth
 from landmint.pipeline.measure_config import MeasureConfig
 from landmint.pipeline.progress import Bar
-from landmint.pipeline.truth import TRUTH_FILE, write_truth
 from landmint.runtime.accuracy import Truth
-from landmint.runtime.bundle import Bundle
+from landmint.runtime.bundle import REFERENCE, Bundle
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.gate import REFERENCE
 from landmint.runtime.measurement import Measurement, write_measurement
 from landmint.runtime.predict import predict_crops
 from landmint.runtime.scratch import scratch_folder

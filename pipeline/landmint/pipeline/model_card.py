@@ -9,10 +9,10 @@ from importlib import resources
 
 import jinja2
 
+from landmint.pipeline.judge.summary import VariantSummary, reading_order
 from landmint.pipeline.reference import Reference
 from landmint.pipeline.report.record import RunRecord
-from landmint.pipeline.report.summary import VariantSummary, reading_order
-from landmint.pipeline.report.text import (
+from landmint.pipeline.text import (
     NONE,
     machine_of,
     markdown_table,
@@ -21,7 +21,7 @@ from landmint.pipeline.report.text import (
     number,
     percent,
 )
-from landmint.runtime.gate import REFERENCE
+from landmint.runtime.bundle import REFERENCE
 
 _COLUMNS = ("variant", "NME, %", "rise, points", "on drawn faces, %", "latency, ms", "size, MiB")
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from landmint.runtime.bundle import Bundle, Variant
+from landmint.runtime.bundle import REFERENCE, Bundle, Variant
 from landmint.runtime.contract import Contract
 from landmint.runtime.engines import ENGINES, Session, load_engine
 from landmint.runtime.errors import LandmintError, NotMeasuredError
-from landmint.runtime.gate import REFERENCE
 
 
 @dataclass(frozen=True)

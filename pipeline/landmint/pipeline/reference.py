@@ -16,11 +16,10 @@ import numpy as np
 from landmint.pipeline.opening import load_variant
 from landmint.pipeline.recipe import Recipe
 from landmint.runtime.accuracy import Truth, face_sizes, nme_per_image, point_errors
-from landmint.runtime.bundle import Bundle
+from landmint.runtime.bundle import REFERENCE, Bundle
 from landmint.runtime.crop import Floats
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import write_text
-from landmint.runtime.gate import REFERENCE
 from landmint.runtime.markup import get_markup
 from landmint.runtime.predict import predict_crops
 from landmint.train.evaluate import crop_faces, evaluate, truth_of

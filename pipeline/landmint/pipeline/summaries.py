@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from landmint.export.config import LINT_FILE
+from landmint.pipeline.judge.verdicts import VERDICT_FILE
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import read_json
@@ -15,7 +16,6 @@ from landmint.runtime.measurement import read_measurements
 
 FACES_FILE = "faces.json"
 HISTORY_FILE = "metrics.csv"
-VERDICT_FILE = "verdict.json"
 
 
 def training_figures(folder: Path) -> dict[str, float]:

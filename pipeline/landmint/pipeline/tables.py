@@ -9,12 +9,12 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
+from landmint.pipeline.judge.summary import VariantSummary, summarise_run
+from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
 from landmint.pipeline.report import blocks
 from landmint.pipeline.report.losses import engines_table, in_words, layers_table
-from landmint.pipeline.report.summary import VariantSummary, summarise_run
-from landmint.pipeline.report.text import mebibytes, milliseconds, number, percent
 from landmint.pipeline.shipped_recipes import about, folder, shipped_recipes
-from landmint.pipeline.truth import TRUTH_FILE, read_truth
+from landmint.pipeline.text import mebibytes, milliseconds, number, percent
 from landmint.quantize.explanation import Explanation
 from landmint.runtime.markup import get_markup
 from landmint.runtime.measurement import read_measurements

@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from landmint.export.config import ExportConfig
+from landmint.pipeline.judge.verdicts import VERDICT_FILE
 from landmint.pipeline.measure_config import GateConfig, MeasureConfig
 from landmint.pipeline.places import hold
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import NetworkRecipe, Recipe, load_recipe
 from landmint.pipeline.run import Run
-from landmint.pipeline.summaries import SUMMARIES, VERDICT_FILE
+from landmint.pipeline.summaries import SUMMARIES
 from landmint.pipeline.verb_faces import (
     RUNS,
     given_faces,
@@ -280,8 +281,8 @@ def measure(
     bundle = Bundle.open(path, plans=plans)
     for name in variants:
         bundle.variant(name)
+    from landmint.pipeline.judge.advice import advise_folder
     from landmint.pipeline.measuring import measure_into
-    from landmint.pipeline.report.advice import advise_folder
     from landmint.pipeline.tables import print_measurements
 
     markup = bundle.manifest.contract.markup
@@ -301,9 +302,9 @@ def gate(measurements: Path, recipe_path: Path, out: Path | None) -> int:
     Raises:
         LandmintError: the recipe is wrong, or something is missing in the folder.
     """
-    from landmint.pipeline.report.advice import advise_folder
-    from landmint.pipeline.verdicts import judge_folder, verdict_text, write_verdicts
-    from landmint.runtime.gate import exit_code
+    from landmint.pipeline.judge.advice import advise_folder
+    from landmint.pipeline.judge.gate import exit_code
+    from landmint.pipeline.judge.verdicts import judge_folder, verdict_text, write_verdicts
 
     recipe = load_recipe(recipe_path)
     verdicts = judge_folder(measurements, recipe.gate.limits)

@@ -18,6 +18,8 @@ from landmint.runtime.typed_json import MismatchError, read_as
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+REFERENCE = "torch/float32"
+"""The variant that every other is compared with: the network as it was trained."""
 PLAN_SUFFIX = ".engine"
 """Of a TensorRT plan."""
 _MOST_FILES, _MOST_VARIANTS = 1000, 200

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from landmint.pipeline.report.summary import summarise_run
-from landmint.pipeline.truth import TRUTH_FILE, read_truth
+from landmint.pipeline.judge.summary import summarise_run
+from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.measurement import read_measurements
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth, write_truth
 from landmint.pipeline.report import write_report
-from landmint.pipeline.truth import TRUTH_FILE, read_truth, write_truth
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import read_json, write_json
 from landmint.runtime.measurement import read_measurements, write_measurement

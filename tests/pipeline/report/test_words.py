@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from landmint.pipeline.judge.gate import Check, Verdict
+from landmint.pipeline.judge.summary import VariantSummary, reading_order
 from landmint.pipeline.report import words
 from landmint.pipeline.report.gather import gather
 from landmint.pipeline.report.record import RunRecord
-from landmint.pipeline.report.summary import VariantSummary, reading_order
 from landmint.pipeline.report.tables import int8_answer
-from landmint.pipeline.report.text import (
+from landmint.pipeline.text import (
     milliseconds,
     number,
     one_line,
@@ -19,7 +20,6 @@ from landmint.pipeline.report.text import (
     thousands,
 )
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.gate import Check, Verdict
 from landmint.runtime.stats import Interval
 
 

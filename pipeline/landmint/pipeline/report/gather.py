@@ -14,18 +14,19 @@ import numpy as np
 
 from landmint.export.config import LINT_FILE
 from landmint.export.finding import read_findings
+from landmint.pipeline.judge.gate import Verdict
+from landmint.pipeline.judge.summary import summarise_run
+from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
+from landmint.pipeline.judge.verdicts import VERDICT_FILE
 from landmint.pipeline.report.figures import Curve
 from landmint.pipeline.report.record import Network, RunRecord, StageRecord
-from landmint.pipeline.report.summary import summarise_run
-from landmint.pipeline.report.text import number, percent, thousands
 from landmint.pipeline.run import RUN_FILE
 from landmint.pipeline.stages import RECORDS
-from landmint.pipeline.summaries import FACES_FILE, HISTORY_FILE, VERDICT_FILE
-from landmint.pipeline.truth import TRUTH_FILE, read_truth
+from landmint.pipeline.summaries import FACES_FILE, HISTORY_FILE
+from landmint.pipeline.text import number, percent, thousands
 from landmint.quantize.explanation import EXPLANATION, read_explanation
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.files import read_json
-from landmint.runtime.gate import Verdict
 from landmint.runtime.measurement import read_measurements
 from landmint.train.models import load_model
 from landmint.train.models.complexity import complexity

@@ -14,7 +14,7 @@ from landmint.pipeline.report.blocks import (
     Text,
 )
 from landmint.pipeline.report.record import RunRecord
-from landmint.pipeline.report.text import NONE, number, percent, thousands
+from landmint.pipeline.text import NONE, number, percent, thousands
 from landmint.quantize.explanation import Cost, Divergence, Explanation, Layer
 
 

@@ -8,7 +8,7 @@ from landmint.pipeline.report.blocks import Page, Section
 from landmint.pipeline.report.gather import gather
 from landmint.pipeline.report.losses import losses
 from landmint.pipeline.report.record import RunRecord
-from landmint.pipeline.report.text import thousands
+from landmint.pipeline.text import thousands
 
 _SECTIONS: tuple[Callable[[RunRecord], Section | None], ...] = (
     sections.variants,

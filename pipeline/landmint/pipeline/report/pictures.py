@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from landmint.pipeline.judge.summary import VariantSummary
 from landmint.pipeline.report.faces import drift_svg, face_svg
 from landmint.pipeline.report.record import RunRecord
-from landmint.pipeline.report.summary import VariantSummary
-from landmint.pipeline.report.text import percent
+from landmint.pipeline.text import percent
 from landmint.runtime.accuracy import face_sizes
 from landmint.runtime.crop import Box, Floats
 from landmint.train.faces.face import read_image

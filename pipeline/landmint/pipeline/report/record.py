@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from landmint.export.finding import Finding
+from landmint.pipeline.judge.gate import Verdict
+from landmint.pipeline.judge.summary import VariantSummary
 from landmint.pipeline.report.figures import Curve
-from landmint.pipeline.report.summary import REFERENCE, VariantSummary
 from landmint.quantize.explanation import Explanation
 from landmint.runtime.accuracy import Truth
-from landmint.runtime.bundle import Manifest
-from landmint.runtime.gate import Verdict
+from landmint.runtime.bundle import REFERENCE, Manifest
 from landmint.runtime.markup import Markup, get_markup
 
 

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 
+from landmint.pipeline.judge.summary import VariantSummary
 from landmint.pipeline.report import figures, tables
 from landmint.pipeline.report.blocks import (
     Block,
@@ -18,8 +19,7 @@ from landmint.pipeline.report.blocks import (
 )
 from landmint.pipeline.report.pictures import Close, magnification_of, mean_faces, worst_faces_of
 from landmint.pipeline.report.record import RunRecord
-from landmint.pipeline.report.summary import VariantSummary
-from landmint.pipeline.report.text import listed, number, thousands
+from landmint.pipeline.text import listed, number, thousands
 from landmint.runtime.machine import Machine
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+from landmint.pipeline.judge.gate import Status
+from landmint.pipeline.judge.summary import VariantSummary, reading_order
 from landmint.pipeline.report.blocks import Cell, Column, Row, Table
 from landmint.pipeline.report.palette import css_class, split_variant
 from landmint.pipeline.report.record import RunRecord
-from landmint.pipeline.report.summary import VariantSummary, reading_order
-from landmint.pipeline.report.text import (
+from landmint.pipeline.text import (
     NONE,
     mebibytes,
     milliseconds,
@@ -18,7 +19,6 @@ from landmint.pipeline.report.text import (
     times,
 )
 from landmint.runtime.accuracy import Drift
-from landmint.runtime.gate import Status
 
 STATUS_CSS: dict[Status, str] = {
     "pass": "good",

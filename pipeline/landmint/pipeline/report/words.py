@@ -3,11 +3,12 @@
 import math
 from collections.abc import Sequence
 
+from landmint.pipeline.judge.gate import Check, Status, Verdict, exit_code
+from landmint.pipeline.judge.summary import VariantSummary
 from landmint.pipeline.report.blocks import Banner, Card
 from landmint.pipeline.report.record import RunRecord
-from landmint.pipeline.report.summary import VariantSummary
 from landmint.pipeline.report.tables import STATUS_CSS, int8_answer
-from landmint.pipeline.report.text import (
+from landmint.pipeline.text import (
     listed,
     mebibytes,
     milliseconds,
@@ -16,7 +17,6 @@ from landmint.pipeline.report.text import (
     product,
     thousands,
 )
-from landmint.runtime.gate import Check, Status, Verdict, exit_code
 
 _FIGURES = {
     "nme_percent": ("NME", "%", 2),

@@ -9,11 +9,12 @@ import pytest
 
 from landmint.export.config import LINT_FILE
 from landmint.export.finding import Finding, write_findings
+from landmint.pipeline.judge.advice import advise_folder
+from landmint.pipeline.judge.gate import Limits
+from landmint.pipeline.judge.truth import TRUTH_FILE, write_truth
+from landmint.pipeline.judge.verdicts import judge_folder, write_verdicts
 from landmint.pipeline.report import write_report
-from landmint.pipeline.report.advice import advise_folder
 from landmint.pipeline.stages import RECORDS
-from landmint.pipeline.truth import TRUTH_FILE, write_truth
-from landmint.pipeline.verdicts import judge_folder, write_verdicts
 from landmint.quantize.explanation import (
     EXPLANATION,
     Cost,
@@ -25,7 +26,6 @@ from landmint.quantize.explanation import (
 from landmint.runtime.accuracy import Truth
 from landmint.runtime.bundle import Manifest, Variant, write_bundle
 from landmint.runtime.files import write_json, write_text
-from landmint.runtime.gate import Limits
 from landmint.runtime.latency import Block, Launch, WarmUp
 from landmint.runtime.machine import Machine
 from landmint.runtime.markup import get_markup

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from landmint.pipeline.judge.gate import Check, Limits, Status, Verdict, exit_code, judge, worst
+from landmint.pipeline.judge.gate_text import to_junit, to_markdown
 from landmint.runtime.accuracy import Truth
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.gate import Check, Limits, Status, Verdict, exit_code, judge, worst
-from landmint.runtime.gate_text import to_junit, to_markdown
 from landmint.runtime.latency import Block, Launch, WarmUp
 from landmint.runtime.measurement import Measurement, not_measured
 

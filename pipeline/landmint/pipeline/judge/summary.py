@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from landmint.runtime.accuracy import Accuracy, Drift, Truth, drift, summarise
+from landmint.runtime.bundle import REFERENCE
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.latency import Latency, latency_ratio
 from landmint.runtime.measurement import Measurement
 from landmint.runtime.stats import Interval
 
-REFERENCE = "torch/float32"
-"""The student as it was trained; every other variant drifts from it."""
 FORMATS = ("torch", "onnx", "openvino", "tflite", "tensorrt")
 """In the order in which variants are listed."""
 PRECISIONS = ("float32", "float16", "int8")

@@ -1,17 +1,19 @@
 """Measurements judged by limits, and the verdict on disk: JSON, Markdown, JUnit XML.
 
-Not the judging itself, which is `landmint.runtime.gate`.
+Not the judging itself, which is `landmint.pipeline.judge.gate`.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from landmint.pipeline.summaries import VERDICT_FILE
-from landmint.pipeline.truth import TRUTH_FILE, read_truth
+from landmint.pipeline.judge.gate import Limits, Verdict, exit_code, judge
+from landmint.pipeline.judge.gate_text import to_junit, to_markdown
+from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
 from landmint.runtime.files import write_json, write_text
-from landmint.runtime.gate import Limits, Verdict, exit_code, judge
-from landmint.runtime.gate_text import to_junit, to_markdown
 from landmint.runtime.measurement import read_measurements
+
+VERDICT_FILE = "verdict.json"
+"""Its name in the folder of a verdict."""
 
 
 def judge_folder(measurements: Path, limits: Limits) -> tuple[Verdict, ...]:

@@ -14,14 +14,13 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from landmint.runtime.accuracy import Drift, Floats, Truth, drift, summarise
+from landmint.runtime.bundle import REFERENCE
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.latency import latency_ratio
 from landmint.runtime.measurement import Measurement
 from landmint.runtime.stats import MIN_PERSONS, Interval
 
 Status = Literal["pass", "regression", "inconclusive", "not measured", "accuracy drift"]
-
-REFERENCE = "torch/float32"
 
 # Worst first: what is proved comes before what is unknown, and a wrong face before a slow one.
 _EXIT_CODES: Mapping[Status, int] = MappingProxyType(

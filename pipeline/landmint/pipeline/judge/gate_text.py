@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from landmint.runtime.gate import Check, Status, Verdict, exit_code
+from landmint.pipeline.judge.gate import Check, Status, Verdict, exit_code
 
 # Figure by its field in `Limits`: words, unit, decimals.
 _FIGURES: Mapping[str, tuple[str, str, int]] = MappingProxyType(

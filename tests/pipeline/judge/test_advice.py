@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from landmint.pipeline.report.advice import advise, advise_folder, what_costs
-from landmint.pipeline.report.summary import VariantSummary, summarise_run
-from landmint.pipeline.truth import TRUTH_FILE, read_truth
+from landmint.pipeline.judge.advice import advise, advise_folder, what_costs
+from landmint.pipeline.judge.gate import Limits
+from landmint.pipeline.judge.summary import VariantSummary, summarise_run
+from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
 from landmint.runtime.engines.engine import Operator
-from landmint.runtime.gate import Limits
 from landmint.runtime.measurement import read_measurements
 from landmint.runtime.stats import Interval
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from landmint.pipeline.report.summary import VariantSummary
+from landmint.pipeline.judge.summary import VariantSummary
 from landmint.runtime.stats import Interval
 
 NONE = "–"

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from landmint.pipeline.report.summary import VariantSummary, summarise_run
-from landmint.pipeline.report.text import listed, milliseconds, number, product, times
-from landmint.pipeline.truth import TRUTH_FILE, read_truth
+from landmint.pipeline.judge.gate import Limits
+from landmint.pipeline.judge.summary import VariantSummary, summarise_run
+from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
+from landmint.pipeline.text import listed, milliseconds, number, product, times
 from landmint.runtime.engines.engine import Operator
-from landmint.runtime.gate import Limits
 from landmint.runtime.measurement import read_measurements
 
 GOAL: Mapping[str, float] = MappingProxyType({"openvino": 1.7})

@@ -1,0 +1,64 @@
+"""Which INT8 candidate to keep, of those that were built and measured: by intervals, as the gate.
+
+It neither builds nor measures: the search stands in `landmint.pipeline.fallback`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from landmint.pipeline.judge.gate import Status, three_way
+from landmint.runtime.stats import Interval
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One set of float layers, built for one format and measured."""
+
+    float_layers: tuple[str, ...]
+    """Names of the layers; none for plain INT8."""
+    nme_rise: Interval
+    """NME less that of the float student, paired by face; shares."""
+    over_plain: Interval
+    """NME less that of plain INT8, paired by face; shares."""
+    latency_ms: float
+    """Warm median."""
+    speedup: Interval
+    """Times as fast as float32 on the same engine, paired by launches."""
+
+    def judge(self, budget: float) -> tuple[Status, str]:
+        """Whether it may be chosen, and why not; by intervals, as the gate judges.
+
+        It must be faster than float32, keep the budget, and, with layers in float, have a lower
+        NME than plain INT8: otherwise those layers are noise.
+
+        Args:
+            budget: most rise of NME over the float student, a share.
+        """
+        if self.speedup.high < 1:
+            return "regression", f"slower than float32 ({self.speedup.estimate:.2f} times as fast)"
+        if self.speedup.low <= 1:
+            return "inconclusive", "not surely faster than float32"
+        if self.nme_rise.is_unbounded:
+            return "inconclusive", "not enough persons"
+        status = three_way(self.nme_rise, budget, "accuracy drift")
+        if status == "inconclusive":
+            return status, "the interval of its NME rise lies across the budget"
+        if status != "pass":
+            return status, "its NME rises by more than the budget"
+        # Infinite here means that plain INT8 has landmarks that are not finite.
+        if self.float_layers and 0 <= self.over_plain.high < math.inf:
+            return "inconclusive", "its NME is not surely lower than that of plain INT8"
+        return "pass", ""
+
+
+def choose_trial(trials: Sequence[Trial], budget: float) -> Trial | None:
+    """The quickest that may be chosen within the budget, a share; None when there is none.
+
+    Of those that cannot be told from the quickest by their intervals, the one with the fewest
+    layers in float.
+    """
+    passing = [trial for trial in trials if trial.judge(budget)[0] == "pass"]
+    best = max((trial.speedup.estimate for trial in passing), default=0.0)
+    equal = [trial for trial in passing if trial.speedup.high >= best]
+    return min(equal, key=lambda trial: len(trial.float_layers), default=None)
