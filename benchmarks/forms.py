@@ -32,11 +32,12 @@ from landmint.pipeline.measuring import measure_into
 from landmint.pipeline.progress import Bar, Screen
 from landmint.pipeline.recipe import load_recipe
 from landmint.pipeline.run import Run
-from landmint.pipeline.text import PRODUCTS, markdown_table, milliseconds, number
+from landmint.pipeline.text import markdown_table, milliseconds, number
 from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig
 from landmint.runtime.bundle import REFERENCE, Bundle, Manifest, write_bundle
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.formats import LISTED
 from landmint.runtime.latency import latency_ratio, summarise_latency
 from landmint.runtime.measurement import read_measurements
 from landmint.train.faces.face import FaceSet
@@ -133,7 +134,7 @@ def rows_of(run: Run, scratch: Path, seconds: float, bar: Bar) -> Iterator[list[
             first, this = (launches[f"{format_}/int8-{i}"] for i in (0, place))
             ratio = latency_ratio(first, this)
             yield [
-                *(run.recipe.name, form, PRODUCTS[format_]),
+                *(run.recipe.name, form, LISTED[format_].label),
                 milliseconds(summarise_latency(this, one_thread=True).warm_ms),
                 number(ratio.estimate) if ratio and place else "",
                 f"{number(ratio.low)} to {number(ratio.high)}" if ratio and place else "",

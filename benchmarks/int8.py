@@ -23,12 +23,13 @@ from landmint.pipeline.measuring import measure_into
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import load_recipe
 from landmint.pipeline.run import Run
-from landmint.pipeline.text import PRODUCTS, markdown_table, milliseconds, number, percent
+from landmint.pipeline.text import markdown_table, milliseconds, number, percent
 from landmint.runtime.accuracy import Truth
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import Box, crop_matrix
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.formats import LISTED
 from landmint.runtime.measurement import read_measurements
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -127,7 +128,7 @@ def _row(one: Visit, form: str) -> list[str]:
     ]
     return [
         one.name,
-        PRODUCTS[form],
+        LISTED[form].label,
         *(milliseconds(s.latency.warm_ms if s.latency else None) for s in (plain, int8)),
         number(speed.estimate if speed else None),
         f"{number(speed.low)} to {number(speed.high)}" if speed else "",
@@ -150,7 +151,7 @@ def _agreement(one: Visit) -> Iterator[list[str]]:
     }
     for first, second in itertools.combinations(points, 2):
         apart = np.linalg.norm(points[first] - points[second], axis=2).mean(axis=1) / pixel
-        pair = f"{PRODUCTS[first]}, {PRODUCTS[second]}"
+        pair = f"{LISTED[first].label}, {LISTED[second].label}"
         yield [one.name, pair, number(float(apart.mean()), 3)]
 
 

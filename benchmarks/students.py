@@ -25,11 +25,12 @@ from landmint.pipeline.measuring import measure_into
 from landmint.pipeline.progress import Bar, Screen
 from landmint.pipeline.recipe import load_recipe
 from landmint.pipeline.run import Run
-from landmint.pipeline.text import PRODUCTS, markdown_table, milliseconds, number, percent
+from landmint.pipeline.text import markdown_table, milliseconds, number, percent
 from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.formats import LISTED
 from landmint.runtime.measurement import read_measurements
 from landmint.train.faces.dataset import mean_shape
 from landmint.train.faces.face import FaceSet
@@ -89,7 +90,7 @@ def rows_of(run: Run, scratch: Path, seconds: float, bar: Bar) -> Iterator[list[
             nme = [_nme(trained.get(f"{form}/{precision}")) for precision in ("float32", "int8")]
             size = int8.measurement.size_bytes / plain.measurement.size_bytes
             yield [
-                *(run.recipe.name, *_choices(model), PRODUCTS[form]),
+                *(run.recipe.name, *_choices(model), LISTED[form].label),
                 *(milliseconds(one.latency.warm_ms) for one in (plain, int8) if one.latency),
                 number(int8.speedup.estimate),
                 f"{number(int8.speedup.low)} to {number(int8.speedup.high)}",

@@ -10,7 +10,7 @@ from typing import Any
 
 from landmint.export import to_onnx, to_openvino, to_tensorrt, to_tflite
 from landmint.export.bundle_decoded import decoded_twins
-from landmint.export.config import LINT_FILE, ExportConfig, Format
+from landmint.export.config import LINT_FILE, ExportConfig
 from landmint.export.finding import write_findings
 from landmint.export.fused_decode import fusable_decoder
 from landmint.export.lint import EVERY, lint
@@ -27,6 +27,7 @@ from landmint.runtime.bundle import REFERENCE, Bundle, Manifest, Variant, write_
 from landmint.runtime.contract import Contract
 from landmint.runtime.engines import load_engine
 from landmint.runtime.errors import NotMeasuredError
+from landmint.runtime.formats import Format
 from landmint.runtime.machine import installed
 from landmint.train.faces.face import FaceSet
 from landmint.train.models import save_model

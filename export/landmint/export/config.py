@@ -3,11 +3,9 @@
 Not a converter: this file imports no torch, so that a recipe is checked in a moment.
 """
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field
 
-Format = Literal["onnx", "openvino", "tflite", "tensorrt"]
+from landmint.runtime.formats import FORMATS, Format
 
 LINT_FILE = "lint.json"
 """In a bundle: what the linter said of the float graph."""
@@ -18,7 +16,7 @@ class ExportConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    formats: tuple[Format, ...] = ("onnx", "openvino", "tflite", "tensorrt")
+    formats: tuple[Format, ...] = tuple(FORMATS)
     """Forms to make. ONNX is made in any case: the others come from it."""
     fuse_decode: bool = False
     """Make each float32 ONNX, OpenVINO and TFLite variant once more with the decode in its graph,

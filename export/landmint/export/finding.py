@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from landmint.export.config import Format
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import read_json, write_json
+from landmint.runtime.formats import Format
 
 Severity = Literal["error", "warning"]
 Target = Literal["every target"] | Format

@@ -15,6 +15,7 @@ from typing import Any
 
 from landmint.runtime.engines import ENGINES, load_engine
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.formats import FORMATS
 from landmint.runtime.machine import identify
 
 _SECONDS = 120
@@ -86,10 +87,7 @@ NEEDS: tuple[Need, ...] = (
 )
 
 _ENGINE_USE = {
-    "onnxruntime": "runs onnx/*",
-    "openvino": "runs openvino/*",
-    "litert": "runs tflite/*",
-    "tensorrt": "runs tensorrt/*",
+    **{record.engine: f"runs {name}/*" for name, record in FORMATS.items()},
     "null": "runs nothing, for rehearsals",
 }
 

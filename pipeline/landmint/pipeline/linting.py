@@ -9,13 +9,13 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from landmint.export.config import Format
 from landmint.export.finding import Finding
 from landmint.export.lint import lint
 from landmint.pipeline.tables import print_tables
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.embedded import find_contract
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.formats import Format
 from landmint.runtime.scratch import scratch_folder
 
 _COLOURS = {"error": "bold red", "warning": "yellow"}

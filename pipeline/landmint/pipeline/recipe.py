@@ -20,8 +20,9 @@ from landmint.export.config import ExportConfig
 from landmint.pipeline.measure_config import GateConfig, MeasureConfig
 from landmint.pipeline.shipped_recipes import find_recipe
 from landmint.pipeline.toml_lines import Key, key_lines, line_of
-from landmint.quantize.config import FROM_ONNX, Format, QatConfig, QuantizeConfig
+from landmint.quantize.config import FROM_ONNX, QatConfig, QuantizeConfig
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.formats import FORMATS
 from landmint.runtime.markup import MARKUPS
 from landmint.train.config import DistillConfig, LossConfig, SelfTrainingConfig
 from landmint.train.faces.augment import AugmentConfig
@@ -226,7 +227,7 @@ def _inherit_markup(raw: dict[str, Any]) -> None:
 def _inherit_formats(raw: dict[str, Any]) -> None:
     """INT8 is made in the formats that are exported unless the recipe says otherwise."""
     match raw.get("export"):
-        case {"formats": list() as formats} if all(name in get_args(Format) for name in formats):
+        case {"formats": list() as formats} if all(name in FORMATS for name in formats):
             quantize = raw.setdefault("quantize", {})
             if isinstance(quantize, dict):
                 quantize.setdefault("formats", formats)

@@ -18,8 +18,10 @@ from landmint.pipeline.recipe import Recipe
 from landmint.runtime.accuracy import Truth, face_sizes, nme_per_image, point_errors
 from landmint.runtime.bundle import REFERENCE, Bundle
 from landmint.runtime.crop import Floats
+from landmint.runtime.engines import ON_GPU
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import write_text
+from landmint.runtime.formats import FORMATS, Format
 from landmint.runtime.markup import get_markup
 from landmint.runtime.predict import predict_crops
 from landmint.train.evaluate import crop_faces, evaluate, truth_of
@@ -99,7 +101,7 @@ def make_float_forms(model: LandmarkModel, recipe: Recipe, faces: FaceSet, folde
     """
     from landmint.export.bundle_export import export_bundle
 
-    formats = tuple(name for name in recipe.export.formats if name != "tensorrt")
+    formats = _without_gpu(recipe.export.formats)
     config = recipe.export.model_copy(update={"formats": formats})
     return export_bundle(model, faces, config, folder, {})
 
@@ -120,9 +122,13 @@ def add_int8(
     """
     from landmint.quantize.bundle_quantize import quantize_bundle
 
-    formats = tuple(name for name in recipe.quantize.formats if name != "tensorrt")
+    formats = _without_gpu(recipe.quantize.formats)
     config = recipe.quantize.model_copy(update={"formats": formats, "explain": False})
     return quantize_bundle(bundle, faces["train"], faces["test"], config, folder)
+
+
+def _without_gpu(formats: tuple[Format, ...]) -> tuple[Format, ...]:
+    return tuple(name for name in formats if FORMATS[name].engine not in ON_GPU)
 
 
 def measure_forms(

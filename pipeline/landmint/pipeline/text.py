@@ -4,18 +4,11 @@ import math
 from collections.abc import Sequence
 
 from landmint.pipeline.judge.summary import VariantSummary
+from landmint.runtime.formats import LISTED
 from landmint.runtime.stats import Interval
 
 NONE = "–"
 """Where there is no figure."""
-PRODUCTS = {
-    "torch": "PyTorch",
-    "onnx": "ONNX Runtime",
-    "openvino": "OpenVINO",
-    "tflite": "LiteRT (TFLite)",
-    "tensorrt": "TensorRT",
-}
-"""What runs a format, by the name that people know."""
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -73,7 +66,8 @@ def times(speedup: Interval | None) -> tuple[str, str]:
 
 def product(summary: VariantSummary) -> str:
     """The engine behind a variant, by the name that people know."""
-    return PRODUCTS.get(summary.family, summary.measurement.engine)
+    record = LISTED.get(summary.family)
+    return record.label if record else summary.measurement.engine
 
 
 def machine_of(summaries: Sequence[VariantSummary]) -> str:

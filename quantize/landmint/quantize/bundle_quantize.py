@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from landmint.export.bundle_decoded import decoded_twins
 from landmint.export.isolated import missing_packages, run_isolated
 from landmint.quantize.calibration import Calibration, calibrate
-from landmint.quantize.config import Format, QuantizeConfig
+from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.decision import RANGES
 from landmint.quantize.features import features_of
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
-from landmint.runtime.contract import Contract, Layout
+from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import read_json
+from landmint.runtime.formats import FORMATS, Format
 from landmint.runtime.machine import installed
 from landmint.runtime.scratch import scratch_folder
 from landmint.train.faces.face import Face, FaceSet
@@ -229,7 +230,7 @@ class _Work:
         """Make one INT8 variant and run it on a few faces, in a process of its own."""
         way, name = self._way(format_), f"{format_}/{PRECISION}"
         if reason:
-            return Variant(name, way.engine, layout=_layout_of(format_), reason=reason)
+            return Variant(name, way.engine, layout=FORMATS[format_].layout, reason=reason)
         source = self.bundle.variant(way.source)
         self.bundle.check_artefact(source)
         notes = self.scratch / f"{format_}.json"
@@ -265,10 +266,6 @@ def _copy_float(bundle: Bundle, folder: Path) -> list[Variant]:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(bundle.path / name, folder / name)
     return [variant for variant in bundle.manifest.variants if variant not in old]
-
-
-def _layout_of(format_: Format) -> Layout:
-    return "NHWC" if format_ == "tflite" else "NCHW"
 
 
 def _no_source(bundle: Bundle, name: str) -> str:

@@ -8,7 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Format = Literal["onnx", "openvino", "tflite", "tensorrt"]
+from landmint.runtime.formats import FORMATS, Format
+
 FROM_ONNX: tuple[Format, ...] = ("onnx", "tensorrt")
 """Formats whose INT8 is made from onnx/float32, which every bundle has; the others have a float
 form of their own."""
@@ -21,7 +22,7 @@ class QuantizeConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    formats: tuple[Format, ...] = ("onnx", "openvino", "tflite", "tensorrt")
+    formats: tuple[Format, ...] = tuple(FORMATS)
     """Forms to make. In a recipe, those of `export.formats` where it says nothing."""
     strategy: Strategy = "pose"
     """How calibration faces are chosen: "random"; evenly over "pose" (yaw, pitch and roll), "light"

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 
 import onnx
 
-from landmint.export.config import Format
 from landmint.export.finding import Finding
 from landmint.export.lint.rule import Rule, Subject
 from landmint.export.lint.rules import EVERY, RULES, TARGETS
 from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.formats import Format
 
 
 def lint(

@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from onnx import NodeProto
 
-from landmint.export.config import Format
 from landmint.export.graphs import DECODE, Wiring, attribute, is_global_pool
 from landmint.export.lint.rule import Breach, Subject
+from landmint.runtime.formats import Format
 
 Precision = Literal["float32", "int8"]
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 
-from landmint.export.config import Format
 from landmint.export.finding import Target
 from landmint.export.lint import general, layout, operators, tensorrt
 from landmint.export.lint.rule import Rule
+from landmint.runtime.formats import FORMATS, Format
 
-TARGETS: tuple[Format, ...] = ("onnx", "openvino", "tflite", "tensorrt")
+TARGETS: tuple[Format, ...] = tuple(FORMATS)
 """In the order in which they are told."""
 
 EVERY: Target = "every target"

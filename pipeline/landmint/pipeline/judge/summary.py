@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from landmint.runtime.accuracy import Accuracy, Drift, Truth, drift, summarise
 from landmint.runtime.bundle import REFERENCE
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.formats import LISTED
 from landmint.runtime.latency import Latency, latency_ratio
 from landmint.runtime.measurement import Measurement
 from landmint.runtime.stats import Interval
 
-FORMATS = ("torch", "onnx", "openvino", "tflite", "tensorrt")
-"""In the order in which variants are listed."""
 PRECISIONS = ("float32", "float16", "int8")
 """In the order in which variants are listed."""
 
@@ -70,8 +69,9 @@ def summarise_run(measurements: Sequence[Measurement], truth: Truth) -> tuple[Va
 def reading_order(variant: str) -> tuple[int, int, str]:
     """Sorts variants by format, then by precision; unknown ones come last."""
     family, _, precision = variant.partition("/")
+    formats = tuple(LISTED)
     return (
-        FORMATS.index(family) if family in FORMATS else len(FORMATS),
+        formats.index(family) if family in formats else len(formats),
         PRECISIONS.index(precision) if precision in PRECISIONS else len(PRECISIONS),
         variant,
     )

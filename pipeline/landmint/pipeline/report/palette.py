@@ -2,11 +2,15 @@
 
 Figures are drawn in stand-in colours that no picture contains otherwise; `themed` replaces each by
 a CSS variable, so that one SVG serves a light page, a dark page and a printer. The values of the
-variables stand in `page.css`. It is not a general theme: it knows this report's figures only.
+formats' variables come from their records, the others stand in `page.css`. It is not a general
+theme: it knows this report's figures only.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from landmint.runtime.formats import LISTED
 
 INK = "#a0f010"
 """Text and axes."""
@@ -17,14 +21,10 @@ GRID = "#a0f012"
 SURFACE = "#a0f013"
 """The page behind the figure, for rims around markers."""
 
-_FORMATS = {
-    "torch": "#a0f001",
-    "onnx": "#a0f002",
-    "openvino": "#a0f003",
-    "tflite": "#a0f004",
-    "tensorrt": "#a0f005",
-}
-_OTHER = "#a0f006"
+_OTHER = "#a0f000"
+_FORMATS = {name: f"#a0f1{place:02x}" for place, name in enumerate(LISTED)}
+_LIGHT = {**{name: record.color.light for name, record in LISTED.items()}, "other": "#8a6d1a"}
+_DARK = {**{name: record.color.dark for name, record in LISTED.items()}, "other": "#d8bb62"}
 _VARIABLES = {
     INK: "var(--ink)",
     MUTED: "var(--muted)",
@@ -75,4 +75,16 @@ def look_of(variant: str) -> Look:
 
 def themed(svg: str) -> str:
     """Replace every stand-in colour in `svg` by its CSS variable."""
-    return re.sub(r"#a0f0[0-9a-f]{2}", lambda match: _VARIABLES[match.group()], svg)
+    return re.sub(r"#a0f[01][0-9a-f]{2}", lambda match: _VARIABLES[match.group()], svg)
+
+
+def format_styles() -> str:
+    """CSS with the formats' colours on light and on dark pages, and a class for each."""
+    classes = "\n".join(f".c-{name} {{ color: var(--c-{name}); }}" for name in _LIGHT)
+    dark = f"@media screen and (prefers-color-scheme: dark) {{ {_variables(_DARK)} }}"
+    return f"{_variables(_LIGHT)}\n{dark}\n{classes}\n"
+
+
+def _variables(colors: Mapping[str, str]) -> str:
+    values = " ".join(f"--c-{name}: {color};" for name, color in colors.items())
+    return f":root {{ {values} }}"

@@ -10,6 +10,7 @@ import jinja2
 import markupsafe
 
 from landmint.pipeline.report.blocks import Page
+from landmint.pipeline.report.palette import format_styles
 
 
 def render(page: Page) -> str:
@@ -19,5 +20,6 @@ def render(page: Page) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string((here / "page.html.j2").read_text(encoding="utf-8"))
-    css = markupsafe.Markup((here / "page.css").read_text(encoding="utf-8"))
+    page_styles = (here / "page.css").read_text(encoding="utf-8")
+    css = markupsafe.Markup(format_styles() + page_styles)
     return template.render(page=page, css=css) + "\n"
