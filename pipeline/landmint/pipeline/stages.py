@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from landmint.pipeline.places import hold
+from landmint.pipeline.lock import hold
 from landmint.pipeline.progress import Bar, Screen
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import (

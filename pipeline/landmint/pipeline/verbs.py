@@ -13,7 +13,7 @@ from pathlib import Path
 from landmint.export.config import ExportConfig
 from landmint.pipeline.judge.verdicts import VERDICT_FILE
 from landmint.pipeline.measure_config import GateConfig, MeasureConfig
-from landmint.pipeline.places import hold
+from landmint.pipeline.lock import hold
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import NetworkRecipe, Recipe, load_recipe
 from landmint.pipeline.run import Run

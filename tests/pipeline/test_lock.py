@@ -14,7 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from landmint.pipeline import cli, verbs
-from landmint.pipeline.places import hold
+from landmint.pipeline.lock import hold
 from landmint.pipeline.progress import Screen
 
 HANG_S = 600  # nothing waits for so long unless it hangs
@@ -70,7 +70,7 @@ def test_processes_of_one_launcher_do_not_wait_for_each_other(
 KILLED = """\
 import os, signal, sys
 from pathlib import Path
-from landmint.pipeline.places import hold
+from landmint.pipeline.lock import hold
 from landmint.pipeline.progress import Screen
 from landmint.runtime.files import atomic_path
 
