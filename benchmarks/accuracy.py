@@ -11,9 +11,10 @@ import sys
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
+from landmint.pipeline.places import WEIGHTS
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import load_recipe
-from landmint.pipeline.run import WEIGHTS, Run
+from landmint.pipeline.run import Run
 from landmint.pipeline.text import markdown_table, number, percent
 from landmint.runtime.accuracy import summarise
 from landmint.runtime.errors import LandmintError

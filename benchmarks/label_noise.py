@@ -20,8 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
+from landmint.pipeline.places import WEIGHTS
 from landmint.pipeline.recipe import load_recipe
-from landmint.pipeline.run import WEIGHTS, Run
+from landmint.pipeline.run import Run
 from landmint.pipeline.text import markdown_table, number, percent
 from landmint.runtime.accuracy import Truth, face_sizes
 from landmint.runtime.crop import Floats

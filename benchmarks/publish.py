@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from landmint.pipeline.model_card import model_card
+from landmint.pipeline.places import WEIGHTS
 from landmint.pipeline.progress import Bar, Screen
 from landmint.pipeline.recipe import Recipe, load_recipe
 from landmint.pipeline.reference import (
@@ -30,7 +31,7 @@ from landmint.pipeline.reference import (
     write_reference,
 )
 from landmint.pipeline.report.gather import gather
-from landmint.pipeline.run import WEIGHTS, Run
+from landmint.pipeline.run import Run
 from landmint.pipeline.stages import first_stale
 from landmint.pipeline.text import number, percent
 from landmint.runtime.errors import LandmintError

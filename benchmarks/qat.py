@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from landmint.pipeline.places import WEIGHTS
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import load_recipe
-from landmint.pipeline.run import WEIGHTS, Run
+from landmint.pipeline.run import Run
 from landmint.pipeline.text import markdown_table, percent_interval
 from landmint.pipeline.training import adapt_network
 from landmint.quantize.config import QatConfig

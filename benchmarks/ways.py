@@ -18,9 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
+from landmint.pipeline.places import WEIGHTS
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import Recipe, load_recipe
-from landmint.pipeline.run import WEIGHTS, Run
+from landmint.pipeline.run import Run
 from landmint.pipeline.text import markdown_table, number, percent, percent_interval
 from landmint.pipeline.training import train_network
 from landmint.runtime.accuracy import failure_rate

@@ -13,8 +13,8 @@ from landmint.pipeline.judge.advice import advise_folder
 from landmint.pipeline.judge.gate import Limits
 from landmint.pipeline.judge.truth import TRUTH_FILE, write_truth
 from landmint.pipeline.judge.verdicts import judge_folder, write_verdicts
+from landmint.pipeline.places import RECORDS
 from landmint.pipeline.report import write_report
-from landmint.pipeline.stages import RECORDS
 from landmint.quantize.explanation import (
     EXPLANATION,
     Cost,

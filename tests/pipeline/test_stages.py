@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from landmint.pipeline.places import record_path
 from landmint.pipeline.progress import Bar, Screen
 from landmint.pipeline.stages import (
     Interrupted,
@@ -16,7 +17,6 @@ from landmint.pipeline.stages import (
     files_digest,
     first_stale,
     read_record,
-    record_path,
     run_stages,
     tree_signature,
 )

@@ -8,10 +8,9 @@ from typing import Any, cast
 import pytest
 
 from landmint.pipeline import training
+from landmint.pipeline.places import HISTORY_FILE, WEIGHTS
 from landmint.pipeline.progress import Bar
 from landmint.pipeline.recipe import NetworkRecipe, Recipe
-from landmint.pipeline.run import WEIGHTS
-from landmint.pipeline.summaries import HISTORY_FILE
 from landmint.train.faces.face import FaceSet
 from landmint.train.fit_config import FitConfig
 from landmint.train.models import ModelConfig

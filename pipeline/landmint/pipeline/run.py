@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from landmint.pipeline.places import FACES_FILE, REPORT_FILE, RUN_FILE, TEACHERS, WEIGHTS
 from landmint.pipeline.progress import Bar, Screen
 from landmint.pipeline.recipe import NetworkRecipe, Recipe, starting_weights
 from landmint.pipeline.stages import Stage, files_digest, run_stages, tree_signature
-from landmint.pipeline.summaries import FACES_FILE, SUMMARIES
+from landmint.pipeline.summaries import SUMMARIES
 from landmint.quantize.config import QatConfig, QuantizeConfig
 from landmint.runtime.bundle import MANIFEST, Bundle
 from landmint.runtime.errors import LandmintError
@@ -28,14 +29,7 @@ from landmint.train.fit_config import INDIFFERENT
 if TYPE_CHECKING:
     from landmint.train.faces.face import FaceSet
 
-TEACHERS = "teachers"
-"""Folder beside the runs: each teacher under the digest of what it was trained on and how, so that
-recipes which agree on the teacher share it."""
-RUN_FILE = "run.json"
-"""In the run's folder: name, about, recipe (its text) and command (what makes it again) of whoever
-last measured, judged or reported on the run. What only borrows its faces leaves this alone."""
 _DESCRIBED = ("measurements", "verdict", "report")
-WEIGHTS = "model.safetensors"
 
 _LATER: Mapping[str, Mapping[str, Any]] = {
     "model": {"activation": "", "squeeze_excite": True, "decoder": ""},
@@ -109,7 +103,7 @@ class Run:
 
     def place(self, name: str) -> Path:
         """Where the outcome of a stage is found in the run's folder."""
-        return self.folder / ("report.html" if name == "report" else name)
+        return self.folder / (REPORT_FILE if name == "report" else name)
 
     def bring_up_to_date(self, screen: Screen, again: str, until: str | None = None) -> None:
         """Run every stage that is not up to date.

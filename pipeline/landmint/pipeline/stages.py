@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from landmint.pipeline.lock import hold
+from landmint.pipeline.places import record_path
 from landmint.pipeline.progress import Bar, Screen
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import (
@@ -25,8 +26,6 @@ from landmint.runtime.files import (
 )
 
 SCHEMA = 1
-RECORDS = "stages"
-"""Folder of the records, beside what the stages made."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +129,6 @@ def first_stale(stages: Sequence[Stage]) -> str | None:
             return stage.name
         outcomes[stage.name] = outcome
     return None
-
-
-def record_path(place: Path) -> Path:
-    """Where the record of what stands at `place` is kept."""
-    return place.parent / RECORDS / f"{place.name}.json"
 
 
 def files_digest(place: Path, pattern: str = "**/*") -> str:

@@ -8,14 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from landmint.export.config import LINT_FILE
-from landmint.pipeline.judge.verdicts import VERDICT_FILE
+from landmint.pipeline.places import FACES_FILE, HISTORY_FILE, VERDICT_FILE
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import read_json
 from landmint.runtime.measurement import read_measurements
-
-FACES_FILE = "faces.json"
-HISTORY_FILE = "metrics.csv"
 
 
 def training_figures(folder: Path) -> dict[str, float]:

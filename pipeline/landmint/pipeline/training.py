@@ -11,10 +11,9 @@ from typing import Any
 import torch
 
 from landmint.pipeline.networks import starting_model
+from landmint.pipeline.places import HISTORY_FILE, WEIGHTS
 from landmint.pipeline.progress import Bar, RoundBar
 from landmint.pipeline.recipe import NetworkRecipe, Recipe, starting_weights
-from landmint.pipeline.run import WEIGHTS
-from landmint.pipeline.summaries import HISTORY_FILE
 from landmint.quantize.config import QatConfig
 from landmint.quantize.decision import RANGES, decide, write_decision
 from landmint.quantize.qat import (

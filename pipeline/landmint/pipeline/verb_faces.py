@@ -6,6 +6,7 @@ Synthetic faces of a recipe are drawn where `landmint run` would have them.
 from collections.abc import Sequence
 from pathlib import Path
 
+from landmint.pipeline.places import RUNS
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import Recipe, load_recipe
 from landmint.pipeline.run import Run
@@ -13,8 +14,6 @@ from landmint.runtime.errors import LandmintError
 from landmint.train.faces.apart import read_apart
 from landmint.train.faces.face import FaceSet
 from landmint.train.faces.readers import FacesConfig, Split, load_faces
-
-RUNS = Path("runs")
 
 
 def recipe_on(path: Path, root: Path | None) -> Recipe:

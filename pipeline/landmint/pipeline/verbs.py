@@ -11,20 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from landmint.export.config import ExportConfig
-from landmint.pipeline.judge.verdicts import VERDICT_FILE
-from landmint.pipeline.measure_config import GateConfig, MeasureConfig
 from landmint.pipeline.lock import hold
+from landmint.pipeline.measure_config import GateConfig, MeasureConfig
+from landmint.pipeline.places import REPORT_FILE, RUNS, VERDICT_FILE
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import NetworkRecipe, Recipe, load_recipe
 from landmint.pipeline.run import Run
 from landmint.pipeline.summaries import SUMMARIES
-from landmint.pipeline.verb_faces import (
-    RUNS,
-    given_faces,
-    learning_faces,
-    recipe_on,
-    run_with_faces,
-)
+from landmint.pipeline.verb_faces import given_faces, learning_faces, recipe_on, run_with_faces
 from landmint.quantize.config import QuantizeConfig
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError
@@ -323,7 +317,7 @@ def report(folder: Path, out: Path | None) -> None:
     """
     from landmint.pipeline.report import write_report
 
-    print(write_report(folder, out or folder / "report.html"))
+    print(write_report(folder, out or folder / REPORT_FILE))
 
 
 def predict(

@@ -14,11 +14,11 @@ from landmint.pipeline.explaining import explain_into
 from landmint.pipeline.judge.advice import advise_folder
 from landmint.pipeline.judge.verdicts import judge_folder, write_verdicts
 from landmint.pipeline.measuring import measure_into
+from landmint.pipeline.places import FACES_FILE, WEIGHTS
 from landmint.pipeline.progress import Bar
 from landmint.pipeline.recipe import Recipe
 from landmint.pipeline.report import write_report
-from landmint.pipeline.run import WEIGHTS, Run, faces_signature
-from landmint.pipeline.summaries import FACES_FILE
+from landmint.pipeline.run import Run, faces_signature
 from landmint.pipeline.training import adapt_network, self_train, train_network
 from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig

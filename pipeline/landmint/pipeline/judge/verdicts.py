@@ -9,11 +9,9 @@ from pathlib import Path
 from landmint.pipeline.judge.gate import Limits, Verdict, exit_code, judge
 from landmint.pipeline.judge.gate_text import to_junit, to_markdown
 from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
+from landmint.pipeline.places import VERDICT_FILE
 from landmint.runtime.files import write_json, write_text
 from landmint.runtime.measurement import read_measurements
-
-VERDICT_FILE = "verdict.json"
-"""Its name in the folder of a verdict."""
 
 
 def judge_folder(measurements: Path, limits: Limits) -> tuple[Verdict, ...]:

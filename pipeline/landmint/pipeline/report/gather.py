@@ -17,12 +17,16 @@ from landmint.export.finding import read_findings
 from landmint.pipeline.judge.gate import Verdict
 from landmint.pipeline.judge.summary import summarise_run
 from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
-from landmint.pipeline.judge.verdicts import VERDICT_FILE
+from landmint.pipeline.places import (
+    FACES_FILE,
+    HISTORY_FILE,
+    RUN_FILE,
+    VERDICT_FILE,
+    WEIGHTS,
+    record_path,
+)
 from landmint.pipeline.report.figures import Curve
 from landmint.pipeline.report.record import Network, RunRecord, StageRecord
-from landmint.pipeline.run import RUN_FILE
-from landmint.pipeline.stages import RECORDS
-from landmint.pipeline.summaries import FACES_FILE, HISTORY_FILE
 from landmint.pipeline.text import number, percent, thousands
 from landmint.quantize.explanation import EXPLANATION, read_explanation
 from landmint.runtime.bundle import Bundle
@@ -31,7 +35,6 @@ from landmint.runtime.measurement import read_measurements
 from landmint.train.models import load_model
 from landmint.train.models.complexity import complexity
 
-WEIGHTS = "model.safetensors"
 STAGES = (
     *("faces", "teacher", "student", "self-training", "qat", "float-bundle", "bundle"),
     *("measurements", "verdict"),
@@ -173,7 +176,7 @@ def _stages(run_dir: Path) -> list[StageRecord]:
     found = []
     for name in STAGES:
         place = (run_dir / name).resolve() if name == "teacher" else run_dir / name
-        content = _optional_json(place.parent / RECORDS / f"{place.name}.json")
+        content = _optional_json(record_path(place))
         if content.get("outcome"):
             settings = content.get("inputs", {}).get("settings", {})
             seconds = float(content.get("seconds", 0.0))
