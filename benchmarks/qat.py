@@ -125,9 +125,10 @@ def main() -> None:
     counts = [len(faces.faces) for faces in (bench.train, bench.val, bench.faces)]
     contract = bench.student.contract
     unit = contract.landmarks.error_unit
+    scales = " x ".join(f"{scale:g}" for scale in dict.fromkeys(contract.crop.scale))
     print(
         f"{recipe.name}: {bench.student.config.name}, {contract.input_size} px, box x "
-        f"{contract.crop.scale:g}; {recipe.faces.kind} faces: {counts[0]} train, {counts[1]} val, "
+        f"{scales}; {recipe.faces.kind} faces: {counts[0]} train, {counts[1]} val, "
         f"{counts[2]} test; NME over the {unit}, %.\n"
     )
     columns = ("form", "NME", "over float32", "over INT8", "moved from float32")

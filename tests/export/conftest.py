@@ -65,7 +65,7 @@ def tiny_net(kind: str) -> TinyNet:
     """A seeded network with the head `kind`, in eval mode, its batch norm not the identity."""
     head, outputs = HEADS[kind]
     mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-    contract = Contract("68", SIZE, CropRule(1.2, True), mean, std, head, outputs)
+    contract = Contract("68", SIZE, CropRule((1.2, 1.2), True), mean, std, head, outputs)
     torch.manual_seed(0)
     model = TinyNet(ModelConfig(name="tiny", input_size=SIZE), contract)
     model.train()

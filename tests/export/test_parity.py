@@ -115,7 +115,7 @@ def test_contested_sign_of_a_quarter_offset_is_a_tie() -> None:
     contract = Contract(
         markup="68",
         input_size=64,
-        crop=CropRule(1.2, True),
+        crop=CropRule((1.2, 1.2), True),
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
         head=Head("heatmap", "quarter", 1.0),

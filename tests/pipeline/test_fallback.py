@@ -35,7 +35,7 @@ def bundle_of(folder: Path, layers: Sequence[str]) -> Bundle:
             engine = ENGINES[name.split("/")[0]]
             variants.append(Variant(name, engine, (f"{name}.bin",)))
         outputs, unit = (Output("coordinates", (136,)),), (1.0, 1.0, 1.0)
-        head, rule = Head("coordinates"), CropRule(1.2, True)
+        head, rule = Head("coordinates"), CropRule((1.2, 1.2), True)
         contract = Contract("68", 32, rule, unit, unit, head, outputs)
         return Manifest("tiny", contract, tuple(variants))
 

@@ -67,7 +67,7 @@ def test_a_checkpoint_is_judged_by_the_graph_that_would_be_exported(tmp_path: Pa
 
 def test_a_bundle_has_its_pairs_judged_for_their_own_target(tmp_path: Path) -> None:
     head, outputs = Head("coordinates"), (Output("coordinates", (136,)),)
-    contract = Contract("68", 4, CropRule(1.2, True), (0, 0, 0), (1, 1, 1), head, outputs)
+    contract = Contract("68", 4, CropRule((1.2, 1.2), True), (0, 0, 0), (1, 1, 1), head, outputs)
 
     def build(folder: Path) -> Manifest:
         names = ("onnx/float32", "onnx/int8", "tensorrt/int8")

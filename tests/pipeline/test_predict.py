@@ -18,7 +18,7 @@ from landmint.train.faces.face import read_image
 CONTRACT = Contract(
     markup="68",
     input_size=32,
-    crop=CropRule(1.2, square=True),
+    crop=CropRule((1.2, 1.2), square=True),
     mean=(0.0, 0.0, 0.0),
     std=(1.0, 1.0, 1.0),
     head=Head("coordinates"),

@@ -11,6 +11,7 @@ from landmint.pipeline.judge.gate import Limits
 from landmint.pipeline.measure_config import GateConfig, MeasureConfig
 from landmint.pipeline.networks import check_networks
 from landmint.pipeline.recipe import load_recipe
+from landmint.runtime.contract import CropRule
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.latency import LatencyConfig
 
@@ -95,6 +96,22 @@ def test_a_sound_recipe(tmp_path: Path) -> None:
     assert recipe.gate.limits.of("nme_percent", "onnx/float32") == 4.0
 
 
+def test_a_crop_with_a_scale_for_each_axis(tmp_path: Path) -> None:
+    crop = "crop_scale = [1.2, 1]\ncrop_square = false\ncrop_shift = [0, 0.1]\n"
+    text = SOUND.replace("stride = 16", crop).replace("[teacher.fit]", f"{crop}[teacher.fit]")
+    model = load_recipe(_write(tmp_path, text)).student.model
+    assert model.crop == CropRule((1.2, 1.0), square=False, shift=(0.0, 0.1))
+
+
+def test_a_crop_of_one_scale_is_written_down_as_before(tmp_path: Path) -> None:
+    """Stages are up to date by what is written down: a trained network stays so."""
+    crop = "crop_scale = 1.25\n"
+    text = SOUND.replace("stride = 16", crop).replace("[teacher.fit]", f"{crop}[teacher.fit]")
+    model = load_recipe(_write(tmp_path, text)).student.model
+    assert '"crop_scale":1.25,' in model.model_dump_json()
+    assert model.crop == CropRule((1.25, 1.25), square=True)
+
+
 def test_the_markup_of_the_faces_is_that_of_the_networks(tmp_path: Path) -> None:
     text = SOUND.replace('"300w"', '"wflw"').replace('markup = "68"', 'markup = "98"')
     recipe = load_recipe(_write(tmp_path, text))
@@ -114,6 +131,12 @@ def test_the_markup_of_the_faces_is_that_of_the_networks(tmp_path: Path) -> None
         ('"pipnet"', '"pipnt"', "17: student.model.name: unknown model 'pipnt'; did you mean 'pip"),
         ("stride = 16", 'markup = "98"', "20: student.model.markup: is 98, but the faces have"),
         ("stride = 16", "crop_scale = 2", "20: student.model.crop_scale: is 2.0, but the teacher"),
+        ("stride = 16", "crop_scale = 0", "20: student.model.crop_scale: should be a number from"),
+        ("stride = 16", 'crop_scale = "2"', "20: student.model.crop_scale: should be a number fr"),
+        ("stride = 16", "crop_scale = [1, 2, 3]", "20: student.model.crop_scale: should be a num"),
+        ("stride = 16", "crop_scale = [1.2, nan]", "20: student.model.crop_scale: should be a nu"),
+        ("stride = 16", "crop_scale = [1.2, 1]", "16: student.model: two numbers in crop_scale "),
+        ("stride = 16", "crop_scale = true", "20: student.model.crop_scale: should be a number fr"),
         (
             '[teacher.model]\nname = "hrnet"\n',
             "[teacher.model]\n",

@@ -47,7 +47,7 @@ def _contract(kind: str) -> Contract:
     return Contract(
         markup="68",
         input_size=SIZE,
-        crop=CropRule(1.2, True),
+        crop=CropRule((1.2, 1.2), True),
         mean=(123.675, 116.28, 103.53),
         std=(58.395, 57.12, 57.375),
         head=head,

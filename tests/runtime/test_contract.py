@@ -14,7 +14,7 @@ VOTES = tuple(((i + 1) % 68, (i + 2) % 68) for i in range(68))
 CONTRACT = Contract(
     markup="68",
     input_size=128,
-    crop=CropRule(scale=1.25, square=True, shift=(0.0, 0.1)),
+    crop=CropRule(scale=(1.25, 1.25), square=True, shift=(0.0, 0.1)),
     mean=(123.7, 116.3, 103.5),
     std=(58.4, 57.1, 57.4),
     head=Head("pip", neighbours=VOTES),
@@ -94,13 +94,18 @@ def test_impossible_heads_are_refused(settings: dict[str, Any], message: str) ->
 @pytest.mark.parametrize("scale", [0.0, -1.0, 1e300, float("nan")])
 def test_a_crop_of_an_impossible_size_is_refused(scale: float) -> None:
     with pytest.raises(LandmintError, match="crop.scale"):
-        CropRule(scale, square=True)
+        CropRule((1.2, scale), square=False)
+
+
+def test_a_square_has_one_scale() -> None:
+    with pytest.raises(LandmintError, match="a square crop of two scales"):
+        CropRule((1.2, 1.0), square=True)
 
 
 @pytest.mark.parametrize("share", [1.1, float("nan"), float("-inf")])
 def test_a_crop_beside_the_face_is_refused(share: float) -> None:
     with pytest.raises(LandmintError, match="crop.shift"):
-        CropRule(1.2, square=True, shift=(0.0, share))
+        CropRule((1.2, 1.2), square=True, shift=(0.0, share))
 
 
 @pytest.mark.parametrize(
@@ -179,16 +184,41 @@ def test_an_unknown_field_is_refused(path: tuple[Any, ...]) -> None:
         Contract.from_json(content)
 
 
+def schema_2() -> dict[str, Any]:
+    """A contract as it was written when the crop had one scale for both axes."""
+    content = copy.deepcopy(PLAIN)
+    content["crop"]["scale"] = content["crop"]["scale"][0]
+    return {**content, "schema": 2}
+
+
+def test_a_contract_of_schema_2_is_read_as_it_was_meant() -> None:
+    assert Contract.from_json(schema_2()) == CONTRACT
+
+
+@pytest.mark.parametrize("scale", ["1.2", None, True, {}, [1.2, 1.2], [], 10**400])
+def test_a_scale_that_schema_2_never_had_is_refused(scale: Any) -> None:
+    content = schema_2()
+    content["crop"]["scale"] = scale
+    with pytest.raises(LandmintError, match="cannot be read"):
+        Contract.from_json(content)
+
+
+def test_each_axis_may_have_its_own_scale() -> None:
+    rule = CropRule((1.2, 1.0), square=False)
+    contract = dataclasses.replace(CONTRACT, crop=rule)
+    assert Contract.from_json(json.loads(json.dumps(contract.to_json()))) == contract
+
+
 def schema_1() -> dict[str, Any]:
     """A contract as it was written before it knew of shift, tau and radius."""
-    content = copy.deepcopy(PLAIN)
+    content = schema_2()
     del content["crop"]["shift"], content["head"]["tau"], content["head"]["radius"]
     return {**content, "schema": 1}
 
 
 def test_a_contract_of_schema_1_is_read_as_it_was_meant() -> None:
     contract = Contract.from_json(schema_1())
-    assert contract.crop == CropRule(1.25, True)
+    assert contract.crop == CropRule((1.25, 1.25), True)
     assert (contract.head.tau, contract.head.radius) == (10.0, 2)
     assert dataclasses.replace(contract, crop=CONTRACT.crop) == CONTRACT
 
@@ -201,7 +231,7 @@ def test_a_broken_contract_of_schema_1_is_refused(part: str) -> None:
             Contract.from_json({**schema_1(), part: wrong})
 
 
-@pytest.mark.parametrize("schema", [None, 0, 3, "2", [], {}, 1.5])
+@pytest.mark.parametrize("schema", [None, 0, 4, "2", [], {}, 1.5])
 def test_an_unknown_schema_is_refused(schema: Any) -> None:
     with pytest.raises(LandmintError, match="contract of schema"):
         Contract.from_json({**PLAIN, "schema": schema})

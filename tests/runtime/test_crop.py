@@ -36,23 +36,45 @@ def test_box_of_is_tight() -> None:
 
 
 def test_square_rule_takes_the_longer_side_and_keeps_the_centre() -> None:
-    matrix = crop_matrix(Box(10, 20, 40, 80), CropRule(1.25, True), 100)
+    matrix = crop_matrix(Box(10, 20, 40, 80), CropRule((1.25, 1.25), True), 100)
     assert np.allclose(apply_affine(matrix, np.array([49.5, 49.5])), [30, 60])
     assert np.allclose([matrix[0, 0], matrix[1, 1]], 1.25 * 80 / 100)
 
 
 def test_stretched_rule_scales_each_axis() -> None:
-    matrix = crop_matrix(Box(10, 20, 40, 80), CropRule(1.1, False), 64)
+    matrix = crop_matrix(Box(10, 20, 40, 80), CropRule((1.1, 1.1), False), 64)
     assert np.allclose([matrix[0, 0], matrix[1, 1]], [1.1 * 40 / 64, 1.1 * 80 / 64])
 
 
 @pytest.mark.parametrize("square", [True, False])
 def test_a_shift_moves_the_crop_by_shares_of_the_box(square: bool) -> None:
-    box, rule = Box(10, 20, 40, 80), CropRule(1.2, square, shift=(-0.25, 0.1))
+    box, rule = Box(10, 20, 40, 80), CropRule((1.2, 1.2), square, shift=(-0.25, 0.1))
     matrix = crop_matrix(box, rule, 100)
     assert np.allclose(apply_affine(matrix, np.array([49.5, 49.5])), [30 - 10, 60 + 8])
-    still = crop_matrix(box, CropRule(1.2, square), 100)
+    still = crop_matrix(box, CropRule((1.2, 1.2), square), 100)
     assert np.allclose(matrix[:, :2], still[:, :2])
+
+
+@pytest.mark.parametrize("box", [Box(40, 30, 200, 300), Box(-15.5, 7, 51, 23), Box(0, 0, 9, 90)])
+def test_the_crop_of_pipnets_own_demo(box: Box) -> None:
+    """Left, right and bottom edges move outwards by a tenth, the top edge moves inwards.
+
+    Jin et al., PIPNet, `lib/demo_video.py`: det_box_scale is 1.2; "remove a part of top area for
+    alignment, see paper for details". There each move is cut to whole pixels.
+    """
+    det_box_scale = 1.2
+    rule = CropRule((1.2, 1.0), square=False, shift=(0.0, 0.1))
+    edges = np.array([[-0.5, -0.5], [255.5, 255.5]])
+    corners = apply_affine(crop_matrix(box, rule, 256), edges)
+    for whole, px in ((float, 1e-6), (int, 1.0)):
+        det_xmin, det_ymin = box.x, box.y
+        det_xmax, det_ymax = box.x + box.w, box.y + box.h
+        det_xmin -= whole(box.w * (det_box_scale - 1) / 2)
+        det_ymin += whole(box.h * (det_box_scale - 1) / 2)
+        det_xmax += whole(box.w * (det_box_scale - 1) / 2)
+        det_ymax += whole(box.h * (det_box_scale - 1) / 2)
+        theirs = np.array([[det_xmin, det_ymin], [det_xmax, det_ymax]])
+        assert corners == pytest.approx(theirs, abs=px)
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
@@ -61,7 +83,7 @@ def test_the_input_has_the_contracts_colour_order(layout: Layout) -> None:
     rgb = Contract(
         markup="68",
         input_size=8,
-        crop=CropRule(1.2, True),
+        crop=CropRule((1.2, 1.2), True),
         mean=(123.0, 117.0, 104.0),
         std=(58.0, 57.0, 56.0),
         head=Head("coordinates"),
@@ -78,7 +100,7 @@ def test_the_input_has_the_contracts_colour_order(layout: Layout) -> None:
 @pytest.mark.parametrize("box", [Box(0, 0, 0, 5), Box(0, 0, 5, -1), Box(float("nan"), 0, 5, 5)])
 def test_an_empty_box_is_refused(box: Box) -> None:
     with pytest.raises(LandmintError, match="has no area"):
-        crop_matrix(box, CropRule(1.0, True), 64)
+        crop_matrix(box, CropRule((1.0, 1.0), True), 64)
 
 
 def test_inverse_and_composition() -> None:
@@ -121,7 +143,7 @@ def test_warp_is_black_outside() -> None:
 def test_shrinking_averages_instead_of_aliasing() -> None:
     stripes = np.zeros((256, 256, 3), np.uint8)
     stripes[:, ::2] = 255
-    crop = warp(stripes, crop_matrix(Box(0, 0, 256, 256), CropRule(1.0, True), 64), 64)
+    crop = warp(stripes, crop_matrix(Box(0, 0, 256, 256), CropRule((1.0, 1.0), True), 64), 64)
     assert np.all(np.abs(crop[2:-2, 2:-2].astype(int) - 127.5) <= 1)
 
 

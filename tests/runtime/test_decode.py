@@ -22,7 +22,7 @@ def contract(kind: HeadKind, outputs: dict[str, tuple[int, ...]], head: Head) ->
     return Contract(
         markup="68",
         input_size=SIZE,
-        crop=CropRule(1.2, True),
+        crop=CropRule((1.2, 1.2), True),
         mean=(0.0, 0.0, 0.0),
         std=(255.0, 255.0, 255.0),
         head=head,

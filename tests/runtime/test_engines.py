@@ -45,7 +45,7 @@ class Network:
 CONTRACT = Contract(
     markup="68",
     input_size=SIZE,
-    crop=CropRule(1.2, True),
+    crop=CropRule((1.2, 1.2), True),
     mean=(127.5, 127.5, 127.5),
     std=(127.5, 127.5, 127.5),
     head=Head("heatmap", "argmax", 1.0),
@@ -422,7 +422,7 @@ def contract_of(kind: str, layout: Layout) -> Contract:
     }
     head, outputs = heads[kind]
     return Contract(
-        "68", 64, CropRule(1.2, True), (0.0,) * 3, (255.0,) * 3, head, outputs, layout=layout
+        "68", 64, CropRule((1.2, 1.2), True), (0.0,) * 3, (255.0,) * 3, head, outputs, layout=layout
     )
 
 

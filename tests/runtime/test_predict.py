@@ -15,7 +15,7 @@ from landmint.runtime.predict import predict_crops, predict_image
 CONTRACT = Contract(
     markup="68",
     input_size=48,
-    crop=CropRule(1.25, True),
+    crop=CropRule((1.25, 1.25), True),
     mean=(0.0, 0.0, 0.0),
     std=(255.0, 255.0, 255.0),
     head=Head("coordinates"),

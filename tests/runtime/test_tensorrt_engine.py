@@ -21,7 +21,7 @@ from landmint.runtime.errors import LandmintError, NotMeasuredError
 CONTRACT = Contract(
     markup="68",
     input_size=4,
-    crop=CropRule(1.2, True),
+    crop=CropRule((1.2, 1.2), True),
     mean=(0.0, 0.0, 0.0),
     std=(255.0, 255.0, 255.0),
     head=Head("coordinates"),

@@ -12,7 +12,7 @@ from landmint.runtime.contract import Contract, CropRule, Head, Output
 CONTRACT = Contract(
     markup="68",
     input_size=32,
-    crop=CropRule(1.2, True),
+    crop=CropRule((1.2, 1.2), True),
     mean=(127.5, 127.5, 127.5),
     std=(127.5, 127.5, 127.5),
     head=Head("heatmap", "argmax", 1.0),

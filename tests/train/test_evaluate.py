@@ -74,7 +74,7 @@ def test_a_known_error_is_measured_in_image_pixels(faces: FaceSet) -> None:
     contract = PFLD.contract_for(CONFIG, np.zeros((68, 2)))
     shape = mean_shape(faces, contract.crop) + [0.01, 0]
     result = evaluate(Constant(torch.from_numpy(shape).float()), faces)
-    sides = [contract.crop.scale * max(f.box.w, f.box.h) for f in faces.faces]
+    sides = [contract.crop.scale[0] * max(f.box.w, f.box.h) for f in faces.faces]
     corners = [np.linalg.norm(f.points[36] - f.points[45]) for f in faces.faces]
     expected = 0.01 * np.array(sides) / np.array(corners)
     assert result.per_face == pytest.approx(expected, rel=1e-3)

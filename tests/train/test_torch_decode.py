@@ -91,7 +91,7 @@ def test_torch_decodes_as_numpy_does(head: str, kind: str) -> None:
     contract = Contract(
         markup="68",
         input_size=SIZE,
-        crop=CropRule(1.2, True),
+        crop=CropRule((1.2, 1.2), True),
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
         head=settings,

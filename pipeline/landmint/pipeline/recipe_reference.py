@@ -96,8 +96,7 @@ def _words(annotation: Any, metadata: Any = ()) -> str:
     if origin is Annotated:
         return _words(arguments[0], arguments[1:])
     if origin in (Union, UnionType):
-        (kind,) = (one for one in arguments if one is not NoneType)
-        return _words(kind, metadata)
+        return " or ".join(_words(kind, metadata) for kind in arguments if kind is not NoneType)
     if origin is Literal:
         return " or ".join(f"`{json.dumps(choice)}`" for choice in arguments)
     if origin is dict:

@@ -26,7 +26,7 @@ Bins = NDArray[np.int64]
 Features = Callable[[Sequence[Face]], NDArray[np.float32]]
 """What a network makes of faces: (N, F)."""
 
-_SQUARE = CropRule(1.2, square=True)  # angles want a crop that is not stretched
+_SQUARE = CropRule((1.2, 1.2), square=True)  # angles want a crop that is not stretched
 _SIDE_PX = 32
 _THIRDS = (1 / 3, 2 / 3)
 _HIDDEN_EDGES = (0.0, 0.1, 0.3)

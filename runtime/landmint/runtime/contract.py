@@ -13,7 +13,7 @@ from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import Markup, get_markup
 from landmint.runtime.typed_json import MismatchError, read_as
 
-SCHEMA = 2
+SCHEMA = 3
 HeadKind = Literal["coordinates", "heatmap", "pip"]
 Decode = Literal["", "argmax", "quarter", "dark", "local_soft_argmax"]
 Layout = Literal["NCHW", "NHWC"]
@@ -28,10 +28,11 @@ _REMEDY = "export the model again"
 class CropRule:
     """How a face box becomes the model's square input; outside the image the crop is black."""
 
-    scale: float
-    """Side of the crop over the side of the box."""
+    scale: tuple[float, float]
+    """Width and height of the crop over those of the box."""
     square: bool
-    """True: a square of scale * max(w, h); False: scale * w by scale * h, stretched to a square."""
+    """True: a square of scale * max(w, h), with one scale for both; False: scale[0] * w by
+    scale[1] * h, stretched to a square."""
     shift: tuple[float, float] = (0.0, 0.0)
     """How far right and down the crop's centre lies of the box's, as shares of w and h."""
 
@@ -39,9 +40,16 @@ class CropRule:
         """Refuse a crop that shows no face.
 
         Raises:
-            LandmintError: the scale or the shift is out of bounds.
+            LandmintError: a scale or a shift is out of bounds, or a square has two scales.
         """
-        _check_bounds("crop.scale", self.scale, 0.01, 100)
+        for scale in self.scale:
+            _check_bounds("crop.scale", scale, 0.01, 100)
+        if self.square and self.scale[0] != self.scale[1]:
+            raise LandmintError(
+                f"a square crop of two scales, {self.scale[0]:g} and {self.scale[1]:g}",
+                reason="only a crop that is stretched to a square has one for each axis",
+                remedy=_REMEDY,
+            )
         for share in self.shift:
             _check_bounds("crop.shift", share, -1, 1)
 
@@ -210,8 +218,19 @@ def _to_schema_2(content: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _to_schema_3(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Schema 2 had one scale of the crop for both axes."""
+    crop = content.get("crop")
+    if not isinstance(crop, Mapping):
+        raise MismatchError("contract has no field 'crop' that is an object")
+    if isinstance(crop.get("scale"), list):
+        raise MismatchError("contract says schema 2, but has a scale for each axis")
+    scales = {name: [value, value] for name, value in crop.items() if name == "scale"}
+    return {**content, "crop": {**crop, **scales}}
+
+
 _UPDATES: Mapping[int, Callable[[Mapping[str, Any]], dict[str, Any]]] = MappingProxyType(
-    {1: _to_schema_2}
+    {1: _to_schema_2, 2: _to_schema_3}
 )
 """From each older schema to the next."""
 

@@ -50,7 +50,7 @@ def crop_matrix(box: Box, rule: CropRule, size: int) -> Floats:
         )
     side = max(box.w, box.h)
     width, height = (side, side) if rule.square else (box.w, box.h)
-    step_x, step_y = rule.scale * width / size, rule.scale * height / size
+    step_x, step_y = rule.scale[0] * width / size, rule.scale[1] * height / size
     centre_x, centre_y = (
         box.x + (0.5 + rule.shift[0]) * box.w,
         box.y + (0.5 + rule.shift[1]) * box.h,

@@ -191,7 +191,7 @@ def test_every_rule_for_float_graphs_has_a_breach() -> None:
 
 @pytest.fixture
 def contract() -> Contract:
-    crop, head = CropRule(1.2, True), Head("coordinates")
+    crop, head = CropRule((1.2, 1.2), True), Head("coordinates")
     outputs = (Output("coordinates", (136,)),)
     return Contract("68", 128, crop, (0, 0, 0), (1, 1, 1), head, outputs)
 

@@ -16,10 +16,12 @@ Image = NDArray[np.uint8]
 MARKUP = get_markup("68")
 BOX = Box(60.0, 50.0, 90.0, 110.0)
 RULES = (
-    CropRule(1.25, True),
-    CropRule(1.1, False),
-    CropRule(1.1, False, shift=(0.15, -0.1)),
-    CropRule(1.25, True, shift=(-0.1, 0.3)),
+    CropRule((1.25, 1.25), True),
+    CropRule((1.1, 1.1), False),
+    CropRule((1.1, 1.1), False, shift=(0.15, -0.1)),
+    CropRule((0.8, 1.6), False, shift=(0.0, 0.1)),
+    CropRule((1.7, 0.9), False),
+    CropRule((1.25, 1.25), True, shift=(-0.1, 0.3)),
 )
 GEOMETRY = AugmentConfig(
     occlude_probability=0, blur_probability=0, gray_probability=0, colour_probability=0,
@@ -79,7 +81,7 @@ def test_without_variation_it_is_the_devices_crop() -> None:
 def test_a_mirrored_face_is_cropped_as_the_device_would_crop_it() -> None:
     """A rule that looks to the right of the box looks to the right of a mirrored box as well."""
     config, points = STILL.model_copy(update={"flip_probability": 1.0}), face_points()
-    rule, width = CropRule(1.2, False, shift=(0.2, 0.1)), 210
+    rule, width = CropRule((1.2, 1.2), False, shift=(0.2, 0.1)), 210
     rng = np.random.default_rng(0)
     _, moved = augment(dot(90, 90), points, BOX, rule, 96, MARKUP, config, rng)
     mirrored_box = Box(width - BOX.x - BOX.w, BOX.y, BOX.w, BOX.h)
@@ -92,7 +94,7 @@ def test_labels_off_to_one_side_are_so_in_the_mirror_too() -> None:
     """A face turned round has its labels as far right of its parts as it had them before."""
     config, points = STILL.model_copy(update={"flip_probability": 1.0}), face_points()
     shifted = config.model_copy(update={"mirror_shift": 0.05})
-    box, rule, rng = Box(10, 10, 80, 60), CropRule(1.0, True), np.random.default_rng(0)
+    box, rule, rng = Box(10, 10, 80, 60), CropRule((1.0, 1.0), True), np.random.default_rng(0)
     seen = np.zeros((96, 96, 3), np.uint8)
     off = points + (0.05 * box.w, 0.0)
     _, true = augment(seen, points, box, rule, 96, MARKUP, config, rng)

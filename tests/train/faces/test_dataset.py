@@ -28,7 +28,7 @@ from landmint.train.faces.face import Face, FaceSet, face_set, read_image
 CONTRACT = Contract(
     markup="68",
     input_size=48,
-    crop=CropRule(1.2, True),
+    crop=CropRule((1.2, 1.2), True),
     mean=(120.0, 115.0, 100.0),
     std=(58.0, 57.0, 56.0),
     head=Head("coordinates"),
@@ -204,10 +204,10 @@ def test_attributes_keep_the_order_of_the_lists(disk_faces: MakeFaces) -> None:
 
 def test_the_mean_shape_stands_in_the_crop(disk_faces: MakeFaces) -> None:
     faces = disk_faces(3, 64)
-    shape = mean_shape(faces, CropRule(1.0, False))
+    shape = mean_shape(faces, CropRule((1.0, 1.0), False))
     assert shape.shape == (68, 2) and 0 <= shape.min() and shape.max() <= 1
     single = dataclasses.replace(faces, faces=faces.faces[:1])
-    alone = mean_shape(single, CropRule(1.0, False))
+    alone = mean_shape(single, CropRule((1.0, 1.0), False))
     assert alone.min(axis=0) == pytest.approx([0, 0]) and alone.max(axis=0) == pytest.approx([1, 1])
     item = FaceDataset(single, CONTRACT, None, 0)[0, 0]["points"].numpy()
     assert mean_shape(single, CONTRACT.crop) == pytest.approx(item, abs=1e-6)

@@ -20,7 +20,7 @@ from landmint.runtime.markup import Markup
 SIDE_PX = 208
 """Side of an embedded face: large enough to see a drift of one pixel at twice its size."""
 _QUALITY = 80
-_RULE = CropRule(scale=1.35, square=True)
+_RULE = CropRule(scale=(1.35, 1.35), square=True)
 
 
 def face_svg(

@@ -204,7 +204,8 @@ def training(record: RunRecord) -> Section | None:
 def built(record: RunRecord) -> Section:
     """What the bundle holds."""
     contract = record.manifest.contract
-    crop = f"{contract.crop.scale:g} times the face box"
+    scales = " x ".join(f"{scale:g}" for scale in dict.fromkeys(contract.crop.scale))
+    crop = f"{scales} times the face box"
     if any(contract.crop.shift):
         right, down = contract.crop.shift
         crop += f", shifted by {right:g} of its width and {down:g} of its height"

@@ -107,13 +107,15 @@ class AugmentConfig(BaseModel):
         longest = max(box.w, box.h)
         largest = longest * self.scale[1] * (1 + self.stretch)
         turns = self.rotate_probability > 0 and self.rotate_degrees > 0
-        grown = rule.scale * largest * (np.sqrt(2) if turns else 1.0)
+        grown = max(rule.scale) * largest * (np.sqrt(2) if turns else 1.0)
         return float(grown + 2 * np.hypot(*rule.shift) * largest + 2 * self.shift * longest)
 
     def finest_step(self, box: Box, rule: CropRule, size: int) -> float:
         """Image pixels per crop pixel, along either axis, in the finest possible crop."""
-        side = max(box.w, box.h) if rule.square else min(box.w, box.h)
-        return rule.scale * side * self.scale[0] * (1 - self.stretch) / size
+        longest = max(box.w, box.h)
+        sides = (longest, longest) if rule.square else (box.w, box.h)
+        finest = min(scale * side for scale, side in zip(rule.scale, sides, strict=True))
+        return finest * self.scale[0] * (1 - self.stretch) / size
 
 
 def augment(

@@ -9,7 +9,7 @@ from landmint.runtime.contract import CropRule
 from landmint.runtime.crop import Box, Floats, Image, apply_affine, crop_matrix, invert_affine, warp
 from landmint.train.faces.face import Face, read_image
 
-_RULE = CropRule(scale=1.6, square=True)
+_RULE = CropRule(scale=(1.6, 1.6), square=True)
 _INK = (60, 255, 90)
 
 

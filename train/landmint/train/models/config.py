@@ -3,14 +3,25 @@
 Not a network: this file imports no torch, so that a recipe is checked in a moment.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from landmint.runtime.contract import Color, CropRule, Decode
 
+
+def _check_scale(value: Any) -> Any:
+    """Refuse what is no size of a crop, in one message whatever is wrong with it."""
+    scales = value if isinstance(value, list | tuple) else [value]
+    numbers = all(isinstance(s, int | float) and not isinstance(s, bool) for s in scales)
+    if not numbers or len(scales) not in (1, 2) or not all(0.01 <= s <= 100 for s in scales):
+        raise ValueError("should be a number from 0.01 to 100, or two of them: for width, height")
+    return tuple(value) if isinstance(value, list) else value
+
+
 Channels = tuple[float, float, float]
 Shift = tuple[Annotated[float, Field(ge=-1, le=1)], Annotated[float, Field(ge=-1, le=1)]]
+Scale = Annotated[float | tuple[float, float], BeforeValidator(_check_scale)]
 Activation = Literal["", "hard_swish", "relu6", "relu"]
 Decoder = Literal["", "deconv", "shuffle"]
 
@@ -51,8 +62,9 @@ class ModelConfig(BaseModel):
     """Heatmap heads: standard deviation of the target's Gaussian, in heatmap cells."""
     decode: Decode = ""
     """Heatmap heads: how a map becomes a point. Empty for the architecture's own way."""
-    crop_scale: float = Field(default=1.2, gt=0)
-    """Side of the crop, as a multiple of the side of the face box."""
+    crop_scale: Scale = 1.2
+    """Side of the crop, as a multiple of the side of the face box; or two numbers, for width and
+    height, where the crop is not a square."""
     crop_square: bool = True
     """Whether the crop is a square about the longer side; otherwise the box is stretched to a
     square."""
@@ -71,4 +83,12 @@ class ModelConfig(BaseModel):
     @property
     def crop(self) -> CropRule:
         """How a face box becomes the input."""
-        return CropRule(self.crop_scale, self.crop_square, self.crop_shift)
+        scale = self.crop_scale
+        scales = scale if isinstance(scale, tuple) else (scale, scale)
+        return CropRule(scales, self.crop_square, self.crop_shift)
+
+    @model_validator(mode="after")
+    def _check_crop(self) -> Self:
+        if self.crop_square and isinstance(self.crop_scale, tuple):
+            raise ValueError("two numbers in crop_scale need crop_square = false")
+        return self
