@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from landmint.pipeline.progress import Screen
-from landmint.pipeline.recipe import NetworkRecipe, Recipe, load_recipe
+from landmint.pipeline.recipe import Recipe, load_recipe
 from landmint.pipeline.run import Run
 from landmint.pipeline.text import markdown_table, percent
 from landmint.pipeline.training import self_train, train_network
 from landmint.runtime.errors import LandmintError
-from landmint.train.config import Curriculum, SelfTrainingConfig
+from landmint.train.config import Curriculum, NetworkRecipe, SelfTrainingConfig
 from landmint.train.evaluate import evaluate
 from landmint.train.faces.face import FaceSet, face_set
 from landmint.train.faces.readers import spread

@@ -25,10 +25,11 @@ from torchvision import tv_tensors
 from torchvision.io import decode_image
 from torchvision.transforms import v2
 
-from landmint.pipeline.recipe import NetworkRecipe, load_recipe
+from landmint.pipeline.recipe import load_recipe
 from landmint.pipeline.run import Run
 from landmint.pipeline.text import markdown_table, number, percent
 from landmint.runtime.errors import LandmintError
+from landmint.train.config import NetworkRecipe
 from landmint.train.faces.dataset import mean_shape
 from landmint.train.faces.face import FaceSet, face_set
 from landmint.train.fit import fit

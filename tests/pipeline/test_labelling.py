@@ -20,7 +20,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Synthetic faces in faces/, a fresh PFLD as model.safetensors."""
     root = tmp_path_factory.mktemp("label")
     counts = SyntheticConfig(train=3, val=0, test=0).counts
-    write_synthetic(root / "faces", counts, get_markup("68"), 64, 0, lambda *_: None)
+    write_synthetic(root / "faces", counts, get_markup("68"), 64, 0)
     shape = np.random.default_rng(0).uniform(0.2, 0.8, (68, 2))
     save_model(create_model(ModelConfig(name="pfld"), shape), root / "model.safetensors")
     return root

@@ -74,6 +74,6 @@ def test_faces_of_a_folder_are_looked_at_before_any_work(
     splits: str, said: str, tmp_path: Path
 ) -> None:
     counts = SyntheticConfig(train=20, val=4, test=4).counts
-    write_synthetic(tmp_path / "mine", counts, get_markup("68"), 64, 0, lambda *_: None)
+    write_synthetic(tmp_path / "mine", counts, get_markup("68"), 64, 0)
     text = DRAWN.replace('"synthetic"', f'"300w"\nroot = "mine"\n{splits}', 1)
     assert said in _refused(tmp_path, text.replace("size = 8", "size = 64")).fact

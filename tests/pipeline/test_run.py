@@ -427,7 +427,7 @@ def test_self_training_stands_between_student_and_float_bundle(
     assert missing.exit_code == 2
     assert "the unlabelled faces of tiny.toml are not at more" in missing.stderr
     counts = SyntheticConfig(train=9, val=0, test=0).counts
-    write_synthetic(copy / "more", counts, get_markup("68"), 64, 5, lambda *_: None)
+    write_synthetic(copy / "more", counts, get_markup("68"), 64, 5)
 
     def stopped(weights: Path, *arguments: Any) -> FaceSet:
         folder: Path = arguments[4]
@@ -435,7 +435,7 @@ def test_self_training_stands_between_student_and_float_bundle(
             raise KeyboardInterrupt
         return label_round(weights, *arguments)
 
-    monkeypatch.setattr("landmint.pipeline.training.label_round", stopped)
+    monkeypatch.setattr("landmint.train.rounds.label_round", stopped)
     done = _landmint(copy, *command)
     assert done.exit_code == 3 and "self-training goes on where it stopped" in done.stderr
     place = copy / "runs" / "tiny" / "self-training"

@@ -27,7 +27,7 @@ from landmint.quantize.qat import (
 from landmint.quantize.ranges import run_all
 from landmint.train.config import LossConfig
 from landmint.train.faces.face import FaceSet
-from landmint.train.fit import FitConfig, Progress, fit
+from landmint.train.fit import FitConfig, fit
 from landmint.train.models import ModelConfig, create_model
 from landmint.train.models.base import LandmarkModel
 
@@ -163,22 +163,34 @@ def test_a_spoilt_network_recovers(
     assert after < 0.5 * before
 
 
+class Stop:
+    """Interrupts after a step, unless that is 0."""
+
+    def __init__(self, after: int) -> None:
+        self._after = after
+
+    def at(self, done: int, total: int, note: str = "") -> None:
+        if self._after and done == self._after:
+            raise KeyboardInterrupt
+
+    def step(self, note: str) -> None:
+        pass
+
+
 def test_an_interrupted_training_gives_the_same_weights(
     make_tiny: MakeTiny, make_faces: MakeFaces, tmp_path: Path
 ) -> None:
     train, val = make_faces("train", 8), make_faces("val", 4)
 
     def run(folder: str, stop_after: int = 0) -> dict[str, Tensor]:
-        def watch(progress: Progress) -> None:
-            if stop_after and progress.done == stop_after:
-                raise KeyboardInterrupt
-
         network = make_tiny()
         crops = calibration_crops(network.contract, float_graph(network), train, INT8)
         simulated, _ = rounded(network, crops)
         config = fit_config(FIT, QatConfig(epochs=2))
         task = task_of(network, train)
-        weights = fit(simulated, task, train, val, None, config, tmp_path / folder, watch)
+        weights = fit(
+            simulated, task, train, val, None, config, tmp_path / folder, Stop(stop_after)
+        )
         found: dict[str, Tensor] = load_file(weights)
         return found
 

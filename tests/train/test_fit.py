@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import hashlib
 import os
+import re
 import signal
 import struct
 from collections.abc import Callable
@@ -22,13 +23,14 @@ from torch import Tensor, nn
 
 from landmint.runtime.crop import box_of
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.progress import SILENT, Progress
 from landmint.train import loop
 from landmint.train.config import LossConfig
 from landmint.train.evaluate import Evaluation, evaluate
 from landmint.train.faces.augment import AugmentConfig
 from landmint.train.faces.dataset import mean_shape
 from landmint.train.faces.face import Face, FaceSet, face_set
-from landmint.train.fit import FitConfig, Progress, fit
+from landmint.train.fit import FitConfig, fit
 from landmint.train.models import ModelConfig, create_model, load_model
 from landmint.train.models.base import LandmarkModel
 from landmint.train.models.pfld import PFLD
@@ -104,7 +106,7 @@ def run(
     sets: Sets,
     folder: Path,
     config: FitConfig = FIT,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Progress = SILENT,
     task: Task | None = None,
     **more: object,
 ) -> dict[str, Tensor]:
@@ -139,12 +141,28 @@ def events_in(path: Path) -> list[Any]:
     return events
 
 
-def kill_at(step: int, number: signal.Signals) -> Callable[[Progress], None]:
-    def watch(progress: Progress) -> None:
-        if progress.done == step:
-            os.kill(os.getpid(), number)
+class Watch:
+    """Notes what a run reports, and may do something after a step."""
 
-    return watch
+    def __init__(self, step: int = -1, action: Callable[[], None] = lambda: None) -> None:
+        self._step, self._action = step, action
+        self.done: list[int] = []
+        self.totals: set[int] = set()
+        self.note = ""
+
+    def at(self, done: int, total: int, note: str = "") -> None:
+        self.done.append(done)
+        self.totals.add(total)
+        self.note = note
+        if done == self._step:
+            self._action()
+
+    def step(self, note: str) -> None:
+        raise AssertionError("the loop counts its steps")
+
+
+def kill_at(step: int, number: signal.Signals) -> Watch:
+    return Watch(step, lambda: os.kill(os.getpid(), number))
 
 
 @pytest.fixture(scope="module")
@@ -163,9 +181,9 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
         run(sets, tmp_path, progress=kill_at(step, number))
     assert signal.getsignal(number) is before
     assert not (tmp_path / "model.safetensors").exists()
-    seen: list[Progress] = []
-    resumed = run(sets, tmp_path, FIT.model_copy(update={"workers": 1}), seen.append)
-    assert [progress.done for progress in seen] == list(range(step, STEPS + 1))
+    seen = Watch()
+    resumed = run(sets, tmp_path, FIT.model_copy(update={"workers": 1}), seen)
+    assert seen.done == list(range(step, STEPS + 1))
     assert same(resumed, whole)
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 1 + 3
 
@@ -173,16 +191,15 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
 def test_a_crash_goes_on_from_the_last_checkpoint(
     sets: Sets, tmp_path: Path, whole: dict[str, Tensor]
 ) -> None:
-    def crash(progress: Progress) -> None:
-        if progress.done == 5:
-            raise RuntimeError("power cut")
+    def cut() -> None:
+        raise RuntimeError("power cut")
 
     config = FIT.model_copy(update={"checkpoint_every_steps": 2})
     with pytest.raises(RuntimeError, match="power cut"):
-        run(sets, tmp_path, config, crash)
-    seen: list[Progress] = []
-    assert same(run(sets, tmp_path, config, seen.append), whole)
-    assert seen[0].done == 4
+        run(sets, tmp_path, config, Watch(5, cut))
+    seen = Watch()
+    assert same(run(sets, tmp_path, config, seen), whole)
+    assert seen.done[0] == 4
 
 
 @pytest.mark.parametrize(("share", "counted"), [(0.0, 9), (0.5, 5), (1.0, 0)])
@@ -196,21 +213,21 @@ def test_norms_are_frozen_for_the_last_share_of_a_run(
 def test_a_finished_run_is_done_at_once(sets: Sets, tmp_path: Path) -> None:
     run(sets, tmp_path)
     (tmp_path / "model.safetensors").unlink()
-    seen: list[Progress] = []
-    run(sets, tmp_path, progress=seen.append)
-    assert (tmp_path / "model.safetensors").exists() and not seen
+    seen = Watch()
+    run(sets, tmp_path, progress=seen)
+    assert (tmp_path / "model.safetensors").exists() and not seen.done
 
 
 def test_what_a_run_leaves_behind(sets: Sets, tmp_path: Path) -> None:
-    seen: list[Progress] = []
-    run(sets, tmp_path, progress=seen.append)
-    assert [p.done for p in seen] == list(range(STEPS + 1)) and {p.total for p in seen} == {STEPS}
-    assert seen[-1].epoch == seen[-1].epochs == 3
-    assert {"loss", "points", "pose", "val_nme", "faces_per_s"} <= set(seen[-1].metrics)
-    assert 0 < seen[-1].metrics["loader_share"] < 1
+    seen = Watch()
+    run(sets, tmp_path, progress=seen)
+    assert seen.done == list(range(STEPS + 1)) and seen.totals == {STEPS}
+    assert re.fullmatch(r"epoch 3/3  loss [\d.e+-]+  NME [\d.]+ %", seen.note)
     with (tmp_path / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert {"loss", "points", "pose", "val_nme", "faces_per_s"} <= set(rows[-1])
+    assert 0 < float(rows[-1]["loader_share"]) < 1
     assert float(rows[0]["loss"]) == pytest.approx(
         float(rows[0]["points"]) + float(rows[0]["pose"]), rel=1e-5
     )
@@ -344,8 +361,11 @@ def test_two_processes_train_together(sets: Sets, tmp_path: Path) -> None:
     model = create_model(CONFIG.model_copy(update={"width": 0.25}), mean_shape(sets[0], rule))
     task = task_for(model, LossConfig(), sets[0])
     config = FIT.model_copy(update={"devices": 2, "batch_size": 2, "epochs": 1})
-    seen: list[Progress] = []
-    path = fit(model, task, *sets, AugmentConfig(), config, tmp_path, seen.append)
-    assert [progress.done for progress in seen] == [0, 1, 2, 3]
-    found, wanted = evaluate(load_model(path), sets[1]).nme, seen[-1].metrics["val_nme"]
-    assert found == pytest.approx(wanted, rel=1e-4), "another number of threads rounds otherwise"
+    seen = Watch()
+    path = fit(model, task, *sets, AugmentConfig(), config, tmp_path, seen)
+    assert seen.done == [0, 1, 2, 3]
+    with (tmp_path / "metrics.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    nme = evaluate(load_model(path), sets[1]).nme
+    wanted = pytest.approx(float(row["val_nme"]), rel=1e-4)
+    assert nme == wanted, "another number of threads rounds otherwise"

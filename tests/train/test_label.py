@@ -13,6 +13,7 @@ import torch
 
 from landmint.runtime.crop import Box
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.progress import SILENT, Progress
 from landmint.train import label
 from landmint.train.evaluate import evaluate
 from landmint.train.faces.readers import FacesConfig, load_faces
@@ -23,7 +24,7 @@ from landmint.train.faces.unlabelled import (
     find_images,
     known_boxes,
 )
-from landmint.train.label import LabelConfig, LabelProgress, label_images
+from landmint.train.label import LabelConfig, label_images
 from landmint.train.label_file import Labelled
 from landmint.train.models import load_model, save_model
 from landmint.train.models.base import LandmarkModel
@@ -67,13 +68,30 @@ def weights(
     return made
 
 
+class Watch:
+    """Notes what a run reports, and may do something each time."""
+
+    def __init__(self, action: Callable[[], None] = lambda: None) -> None:
+        self._action = action
+        self.done: list[int] = []
+        self.note = ""
+
+    def at(self, done: int, total: int, note: str = "") -> None:
+        self.done.append(done)
+        self.note = note
+        self._action()
+
+    def step(self, note: str) -> None:
+        raise AssertionError("images are counted")
+
+
 def work(
     weights: Path,
     folder: Path,
     out: Path,
     config: LabelConfig = ALONE,
     boxes: BoxSource = WHOLE,
-    progress: Callable[[LabelProgress], None] | None = None,
+    progress: Progress = SILENT,
 ) -> Labelled:
     return label_images(weights, folder, find_images(folder), boxes, config, out, progress)
 
@@ -102,26 +120,25 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(
     weights: dict[str, Path], folder: Path, tmp_path: Path
 ) -> None:
     whole, part = tmp_path / "whole.json", tmp_path / "part.json"
-    seen: list[LabelProgress] = []
-    work(weights["pipnet"], folder, whole, progress=seen.append)
-    assert [p.done for p in seen[:2]] == [32, IMAGES] and seen[-1].faces == IMAGES
+    seen = Watch()
+    work(weights["pipnet"], folder, whole, progress=seen)
+    assert seen.done[:2] == [32, IMAGES] and seen.note.startswith(f"{IMAGES} faces ")
 
-    def stop(progress: LabelProgress) -> None:
+    def stop() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        work(weights["pipnet"], folder, part, progress=stop)
+        work(weights["pipnet"], folder, part, progress=Watch(stop))
     assert not part.exists()
     kept = tmp_path / "part.json.parts" / "0000000.32.json"
     before = kept.stat().st_mtime_ns
-    again: list[LabelProgress] = []
 
-    def look(progress: LabelProgress) -> None:
-        again.append(progress)
+    def look() -> None:
         assert kept.stat().st_mtime_ns == before
 
-    work(weights["pipnet"], folder, part, progress=look)
-    assert again[0].done == IMAGES, "the first shard is not done again"
+    again = Watch(look)
+    work(weights["pipnet"], folder, part, progress=again)
+    assert again.done[0] == IMAGES, "the first shard is not done again"
     assert part.read_bytes() == whole.read_bytes()
 
 

@@ -3,7 +3,7 @@
 import os
 import pickle
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from torch import nn
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.progress import SILENT, Progress
 from landmint.train import launch
 from landmint.train.fit_config import FitConfig
 from landmint.train.launch import (
@@ -100,28 +101,40 @@ class _FakeSpawn:
             raise ProcessRaisedException("traceback", 0, 1) from None
 
 
+class Notes:
+    def __init__(self) -> None:
+        self.calls: list[tuple[object, ...]] = []
+
+    def at(self, done: int, total: int, note: str = "") -> None:
+        self.calls.append((done, total, note))
+
+    def step(self, note: str) -> None:
+        self.calls.append((note,))
+
+
 @pytest.mark.parametrize("error", [LandmintError("a fact", remedy="mend it"), KeyboardInterrupt()])
 def test_reports_and_errors_of_spawned_processes_arrive(error: BaseException) -> None:
-    seen: list[Any] = []
+    seen = Notes()
 
-    def work(fabric: Fabric, report: Callable[[Any], None]) -> None:
-        report({"done": 1})
+    def work(fabric: Fabric, progress: Progress) -> None:
+        progress.step("begins")
+        progress.at(1, 2, "a note")
         raise error
 
     config = FitConfig(devices=2, strategy="ddp_spawn")
     with pytest.raises(type(error)) as raised:
-        launch.launch(cast(Fabric, _FakeSpawn()), config, work, seen.append)
-    assert seen == [{"done": 1}]
+        launch.launch(cast(Fabric, _FakeSpawn()), config, work, seen)
+    assert seen.calls == [("begins",), (1, 2, "a note")]
     assert str(raised.value) == str(error)
 
 
 def test_other_failures_of_spawned_processes_are_not_hidden() -> None:
-    def work(fabric: Fabric, report: Callable[[Any], None]) -> None:
+    def work(fabric: Fabric, progress: Progress) -> None:
         raise ValueError("a defect")
 
     config = FitConfig(devices=2, strategy="ddp_spawn")
     with pytest.raises(ProcessRaisedException):
-        launch.launch(cast(Fabric, _FakeSpawn()), config, work, lambda _: None)
+        launch.launch(cast(Fabric, _FakeSpawn()), config, work, SILENT)
 
 
 def test_an_error_survives_the_pipe() -> None:

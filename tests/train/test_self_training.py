@@ -26,7 +26,7 @@ FIT = FitConfig(accelerator="cpu")
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     counts = SyntheticConfig(train=6, val=2, test=2).counts
-    write_synthetic(tmp_path / "faces", counts, get_markup("68"), 64, 0, lambda *_: None)
+    write_synthetic(tmp_path / "faces", counts, get_markup("68"), 64, 0)
     return tmp_path / "faces"
 
 

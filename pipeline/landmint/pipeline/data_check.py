@@ -56,7 +56,7 @@ def check_faces(
     screen = Screen()
     _check_markup(model, config.markup)
     with screen.bar("reading images") as bar:
-        found = check_data(config, splits, Path(), bar.at)
+        found = check_data(config, splits, Path(), bar)
     console = Console(highlight=False, soft_wrap=True)
     console.print(_counts(found))
     for line in told(found):

@@ -12,14 +12,15 @@ from typing import Any
 from landmint.pipeline.data_check import settings
 from landmint.pipeline.detect import find_faces
 from landmint.pipeline.predict import NO_FACE
-from landmint.pipeline.progress import Bar, Screen
+from landmint.pipeline.progress import Screen
 from landmint.runtime.crop import Box, Image
 from landmint.runtime.errors import LandmintError
 from landmint.train.faces.readers import FacesConfig
 from landmint.train.faces.unlabelled import BoxSource, WholeImage, find_images, known_boxes
-from landmint.train.label import LabelConfig, LabelProgress, label_images
+from landmint.train.label import LabelConfig, label_images
 from landmint.train.label_file import Labelled
 from landmint.train.models import load_model
+from landmint.train.processes import launcher_rank
 
 _KINDS = {".json": "coco", ".xml": "imglab"}
 _SHOWN = 20
@@ -69,12 +70,11 @@ def label_folder(
     markup = load_model(weights).contract.markup  # before the images, which take longer
     names, source = _faces_in(images, boxes, markup)
     with screen.bar("label") as bar:
-        told = label_images(
-            weights, images, names, source, config, out, lambda progress: _tell(bar, progress)
-        )
-    _say(told, screen)
-    print(out)
-    return 0 if told.faces else NO_FACE
+        labelled = label_images(weights, images, names, source, config, out, bar)
+    if launcher_rank() == 0:
+        _say(labelled, screen)
+        print(out)
+    return 0 if labelled.faces else NO_FACE
 
 
 def _faces_in(images: Path, options: BoxOptions, markup: str) -> tuple[Sequence[str], BoxSource]:
@@ -109,11 +109,6 @@ def _data_set(images: Path, options: BoxOptions, markup: str) -> FacesConfig:
         folder = str(images.absolute())
         given |= {"root": path.absolute().parent, "train": (path.name,), "images": folder}
     return settings(FacesConfig(), given)
-
-
-def _tell(bar: Bar, progress: LabelProgress) -> None:
-    note = f"{progress.faces} faces  {progress.faces_per_s:.1f} faces/s"
-    bar.at(progress.done, progress.total, note)
 
 
 def _say(told: Labelled, screen: Screen) -> None:

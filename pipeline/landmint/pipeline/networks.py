@@ -6,26 +6,20 @@ recipe begins from.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from landmint.export.fused_decode import fusable_decoder
-from landmint.pipeline.recipe import (
-    NetworkRecipe,
-    Problem,
-    Recipe,
-    problems_error,
-    starting_weights,
-)
-from landmint.runtime.crop import Floats, box_of
+from landmint.pipeline.recipe import Problem, Recipe, problems_error
+from landmint.runtime.crop import box_of
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
+from landmint.train.config import NetworkRecipe
 from landmint.train.distill import DistillTask
 from landmint.train.faces.face import Face, FaceSet
-from landmint.train.models import ModelConfig, create_model, load_model
 from landmint.train.models.base import LandmarkModel
+from landmint.train.starting import stand_in_shape, untrained_model
 from landmint.train.tasks import Task, no_curriculum, task_for
 
 
@@ -40,50 +34,6 @@ def check_networks(recipe: Recipe) -> None:
         raise problems_error(recipe.file, recipe.file.read_text(encoding="utf-8"), problems)
 
 
-def starting_model(network: NetworkRecipe, start: str) -> LandmarkModel:
-    """The network with the weights that it begins from.
-
-    They may be of a network with another activation, with gates that this one leaves out, or of
-    another input size: whatever weights find their place.
-
-    Raises:
-        LandmintError: there are no such weights, or this network needs others.
-    """
-    there = load_model(starting_weights(start))
-    changed = _changed(network.model, there.config)
-    if not changed:
-        return there
-    model = _fresh(network)
-    found, needed = there.state_dict(), model.state_dict()
-    lacking = [
-        name
-        for name, tensor in needed.items()
-        if name not in found or found[name].shape != tensor.shape
-    ]
-    if lacking:
-        raise LandmintError(
-            f"{start} holds another network than the recipe",
-            reason=f"there {', '.join(changed)}: {len(lacking)} of {len(needed)} tensors are not "
-            f"there or of another shape, such as {lacking[0]}",
-            remedy="write the same under [student.model] or [teacher.model], or drop start",
-        )
-    model.load_state_dict({name: found[name] for name in needed})
-    # Whom a landmark votes for was learned from the faces of then.
-    neighbours = there.contract.head.neighbours
-    model.contract = replace(
-        model.contract, head=replace(model.contract.head, neighbours=neighbours)
-    )
-    return model.eval()
-
-
-def _changed(wanted: ModelConfig, there: ModelConfig) -> list[str]:
-    """In what the configuration of the weights differs, in words."""
-    settings = there.model_dump(exclude={"pretrained"})
-    return [
-        f"{name} is {value!r}" for name, value in settings.items() if value != getattr(wanted, name)
-    ]
-
-
 def _problems(recipe: Recipe) -> Iterator[Problem]:
     built: dict[str, tuple[LandmarkModel, Task]] = {}
     for role in ("teacher", "student"):
@@ -92,7 +42,7 @@ def _problems(recipe: Recipe) -> Iterator[Problem]:
             continue
         section = "model"
         try:
-            model = _fresh(network)
+            model = untrained_model(network)
             section = "loss"
             built[role] = model, task_for(model, network.loss, _one_face(network))
         except LandmintError as error:
@@ -127,21 +77,9 @@ def _self_training_problems(
             yield Problem(("self_training", "rounds"), f"{curriculum}: {_one_line(error)}")
 
 
-def _fresh(network: NetworkRecipe) -> LandmarkModel:
-    """The network with a stand-in for the mean face; no weights are fetched."""
-    config = network.model.model_copy(update={"pretrained": False})
-    return create_model(config, _stand_in(get_markup(config.markup).points))
-
-
-def _stand_in(points: int) -> Floats:
-    """Any shape (L, 2) will do, so long as its landmarks stand apart."""
-    angle = np.linspace(0, 2 * np.pi, points, endpoint=False)
-    return 0.5 + 0.4 * np.column_stack([np.cos(angle), np.sin(angle)])
-
-
 def _one_face(network: NetworkRecipe) -> FaceSet:
     """A face without attributes or picture, for tasks that count attributes."""
-    points = _stand_in(get_markup(network.model.markup).points)
+    points = stand_in_shape(get_markup(network.model.markup).points)
     visible = np.ones(len(points), dtype=np.bool_)
     face = Face("stand-in", Path("stand-in.png"), points, box_of(points), "nobody", visible, {})
     return FaceSet(network.model.markup, (face,), "stand-in", "")

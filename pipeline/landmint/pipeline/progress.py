@@ -6,20 +6,21 @@ Everything here goes to the standard error; results go to the standard output.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
-    Progress,
     SpinnerColumn,
     TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as RichProgress
 from rich.table import Column
+
+from landmint.runtime.progress import Progress
 
 # Plain lines: not more often than the first, and not for less progress unless the second passed.
 _SECONDS_BETWEEN_LINES, _LONGEST_SILENCE_S = 10.0, 60.0
@@ -28,31 +29,8 @@ _SHARE_BETWEEN_LINES = 0.05
 _CUT = Column(no_wrap=True, overflow="ellipsis")
 
 
-class Bar(Protocol):
-    """Where one piece of work tells how far it is."""
-
-    def at(self, done: int, total: int, note: str = "") -> None:
-        """`done` of `total` steps are done; `note` says what stands there now."""
-
-    def step(self, note: str) -> None:
-        """Another step begins, of a number that is not known."""
-
-
-class RoundBar:
-    """One round of several on a bar for all of them, so that it does not begin anew in each."""
-
-    def __init__(self, bar: Bar, number: int, rounds: int, curriculum: str) -> None:
-        """Show round `number` of `rounds`, counted from 1."""
-        self._bar, self._before, self._rounds = bar, number - 1, rounds
-        self._title = f"round {number}/{rounds} ({curriculum})"
-
-    def at(self, done: int, total: int, note: str = "") -> None:
-        """`done` of the round's `total` steps are done."""
-        self._bar.at(self._before * total + done, self._rounds * total, f"{self._title}  {note}")
-
-    def step(self, note: str) -> None:
-        """Another step of the round begins."""
-        self._bar.step(f"{self._title}: {note}")
+Bar = Progress
+"""Where a stage says how far it is."""
 
 
 class Screen:
@@ -81,7 +59,7 @@ class Screen:
             TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
             TextColumn("[dim]{task.fields[note]}", table_column=_CUT),
         )
-        with Progress(*columns, console=self.console, transient=True) as progress:
+        with RichProgress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task(escape(title.rstrip()), total=None, note="")
             yield _Live(progress, task)
 
@@ -89,7 +67,7 @@ class Screen:
 class _Live:
     """A bar of rich."""
 
-    def __init__(self, progress: Progress, task: TaskID) -> None:
+    def __init__(self, progress: RichProgress, task: TaskID) -> None:
         self._progress, self._task = progress, task
 
     def at(self, done: int, total: int, note: str = "") -> None:

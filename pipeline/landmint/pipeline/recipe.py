@@ -24,31 +24,9 @@ from landmint.quantize.config import FROM_ONNX, QatConfig, QuantizeConfig
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.formats import FORMATS
 from landmint.runtime.markup import MARKUPS
-from landmint.train.config import DistillConfig, LossConfig, SelfTrainingConfig
-from landmint.train.faces.augment import AugmentConfig
+from landmint.train.config import DistillConfig, NetworkRecipe, SelfTrainingConfig
 from landmint.train.faces.readers import FacesConfig
-from landmint.train.fit_config import FitConfig
-from landmint.train.models import MODELS, ModelConfig
-from landmint.train.zoo import find_model
-
-
-class NetworkRecipe(BaseModel):
-    """One network and how it is trained."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    model: ModelConfig
-    """The network."""
-    start: str | None = None
-    """Weights to begin from: the name of a shipped model, or a file such as another run's
-    student/model.safetensors. They may be of a network with another activation, input size or
-    stride, or with gates that this one leaves out. Without them the network begins anew."""
-    loss: LossConfig = LossConfig()
-    """The loss on the true landmarks."""
-    augment: AugmentConfig = AugmentConfig()
-    """What is done to training faces."""
-    fit: FitConfig = FitConfig()
-    """The training loop."""
+from landmint.train.models import MODELS
 
 
 class Recipe(BaseModel):
@@ -156,21 +134,6 @@ def _ranges(recipe: Recipe, folder: Path) -> dict[str, QuantizeConfig]:
     if config.ranges is None:
         return {}
     return {"quantize": config.model_copy(update={"ranges": (folder / config.ranges).absolute()})}
-
-
-def starting_weights(start: str) -> Path:
-    """The file of what `NetworkRecipe.start` says.
-
-    Raises:
-        LandmintError: there is none.
-    """
-    if Path(start).is_absolute() and not Path(start).is_file():
-        raise LandmintError(
-            f"the weights to begin from are not at {start}",
-            reason="there is no such file",
-            remedy="run the recipe that makes them first, or correct start in this one",
-        )
-    return find_model(start)
 
 
 def problems_error(path: Path, text: str, problems: Iterable[Problem]) -> LandmintError:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from landmint.pipeline.places import FACES_FILE, REPORT_FILE, RUN_FILE, TEACHERS, WEIGHTS
 from landmint.pipeline.progress import Bar, Screen
-from landmint.pipeline.recipe import NetworkRecipe, Recipe, starting_weights
+from landmint.pipeline.recipe import Recipe
 from landmint.pipeline.stages import Stage, files_digest, run_stages, tree_signature
 from landmint.pipeline.summaries import SUMMARIES
 from landmint.quantize.config import QatConfig, QuantizeConfig
@@ -21,10 +21,11 @@ from landmint.runtime.bundle import MANIFEST, Bundle
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import digest, read_json, sha256_file, write_json
 from landmint.runtime.machine import identify, installed
-from landmint.train.config import SelfTrainingConfig
+from landmint.train.config import NetworkRecipe, SelfTrainingConfig
 from landmint.train.faces.readers import FacesConfig, Split, load_faces
 from landmint.train.faces.synthetic import VERSION as SYNTHETIC_VERSION
 from landmint.train.fit_config import INDIFFERENT
+from landmint.train.starting import starting_weights
 
 if TYPE_CHECKING:
     from landmint.train.faces.face import FaceSet
@@ -172,8 +173,9 @@ class Run:
             LandmintError: the faces are not there, too few or not apart, or networks do not fit
                 each other.
         """
-        from landmint.pipeline.networks import check_networks, starting_model
+        from landmint.pipeline.networks import check_networks
         from landmint.pipeline.recipe_faces import check_recipe_faces
+        from landmint.train.starting import starting_model
 
         root = self.faces_config.root
         if self.recipe.faces.kind != "synthetic" and not root.is_dir():

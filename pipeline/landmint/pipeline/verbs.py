@@ -15,7 +15,7 @@ from landmint.pipeline.lock import hold
 from landmint.pipeline.measure_config import GateConfig, MeasureConfig
 from landmint.pipeline.places import REPORT_FILE, RUNS, VERDICT_FILE
 from landmint.pipeline.progress import Screen
-from landmint.pipeline.recipe import NetworkRecipe, Recipe, load_recipe
+from landmint.pipeline.recipe import Recipe, load_recipe
 from landmint.pipeline.run import Run
 from landmint.pipeline.summaries import SUMMARIES
 from landmint.pipeline.verb_faces import given_faces, learning_faces, recipe_on, run_with_faces
@@ -24,8 +24,10 @@ from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path, read_json, sha256_file
 from landmint.runtime.scratch import scratch_folder
+from landmint.train.config import NetworkRecipe
 from landmint.train.faces.readers import SPLITS, FacesConfig, Split, SyntheticConfig
 from landmint.train.models import load_model
+from landmint.train.processes import launcher_rank
 from landmint.train.zoo import best, find_model, shipped
 
 
@@ -110,8 +112,9 @@ def qat(given: str, recipe_path: Path, out: Path, teacher: Path | None, root: Pa
 
     with hold(out, screen), screen.bar("quantisation-aware training") as bar:
         weights = adapt_network(recipe, student, sets["train"], sets["val"], out, bar, teacher)
-    screen.line(SUMMARIES["qat"](out))
-    print(weights)
+    if launcher_rank() == 0:
+        screen.line(SUMMARIES["qat"](out))
+        print(weights)
 
 
 def _train(recipe: Recipe, network: NetworkRecipe, out: Path, teacher: Path | None) -> None:
@@ -123,8 +126,9 @@ def _train(recipe: Recipe, network: NetworkRecipe, out: Path, teacher: Path | No
         weights = train_network(
             network, sets["train"], sets["val"], out, bar, teacher, recipe.distill
         )
-    screen.line(SUMMARIES["student"](out))
-    print(weights)
+    if launcher_rank() == 0:
+        screen.line(SUMMARIES["student"](out))
+        print(weights)
 
 
 def lint(given: str, recipe_path: Path | None) -> int:

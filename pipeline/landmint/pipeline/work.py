@@ -41,7 +41,7 @@ def make_faces(run: Run, place: Path, bar: Bar) -> None:
     if config.kind == "synthetic":
         drawn = config.synthetic
         markup = get_markup(config.markup)
-        write_synthetic(config.root, drawn.counts, markup, drawn.size_px, drawn.seed, bar.at)
+        write_synthetic(config.root, drawn.counts, markup, drawn.size_px, drawn.seed, bar)
     splits = {}
     for split in SPLITS:
         bar.step(f"reading the {split} faces")

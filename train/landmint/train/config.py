@@ -1,13 +1,16 @@
-"""What a recipe says about losses, distillation and self-training.
+"""What a recipe says about a network's training, distillation and self-training.
 
-Not the losses: this file imports no torch, so that a recipe is checked in a moment.
+Not the training: this file imports no torch, so that a recipe is checked in a moment.
 """
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from landmint.train.faces.augment import AugmentConfig
 from landmint.train.faces.readers import FacesConfig
+from landmint.train.fit_config import FitConfig
+from landmint.train.models.config import ModelConfig
 
 Curriculum = Literal["std", "cls2", "cls3"]
 LossKind = Literal["mse", "adaptive_wing", "pip", "pfld", "wing"]
@@ -32,6 +35,25 @@ class LossConfig(BaseModel):
     """wing: errors below this many crop pixels count by their logarithm."""
     wing_curvature_px: float = Field(default=2.0, gt=0)
     """wing: how sharply the logarithm bends, in crop pixels."""
+
+
+class NetworkRecipe(BaseModel):
+    """One network and how it is trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    model: ModelConfig
+    """The network."""
+    start: str | None = None
+    """Weights to begin from: the name of a shipped model, or a file such as another run's
+    student/model.safetensors. They may be of a network with another activation, input size or
+    stride, or with gates that this one leaves out. Without them the network begins anew."""
+    loss: LossConfig = LossConfig()
+    """The loss on the true landmarks."""
+    augment: AugmentConfig = AugmentConfig()
+    """What is done to training faces."""
+    fit: FitConfig = FitConfig()
+    """The training loop."""
 
 
 class DistillConfig(BaseModel):

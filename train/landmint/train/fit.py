@@ -1,10 +1,10 @@
 """Training: a network, a task and faces in, `model.safetensors` out.
 
 A run that was interrupted goes on from its checkpoint and gives, bit for bit on a CPU, the weights
-of one that was not. Nothing is printed; a callback tells how far it is. No test faces come here.
+of one that was not. Nothing is printed. No test faces come here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,16 @@ from typing import Any
 from lightning.fabric import Fabric
 
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.progress import SILENT, Progress
 from landmint.train.faces.augment import AugmentConfig
 from landmint.train.faces.face import FaceSet
 from landmint.train.fit_config import INDIFFERENT, FitConfig
 from landmint.train.launch import fabric_for, launch
-from landmint.train.loop import MODEL_FILE, Job, Loop, Progress
+from landmint.train.loop import MODEL_FILE, Job, Loop
 from landmint.train.models.base import LandmarkModel
 from landmint.train.tasks import Task
 
-__all__ = ["FitConfig", "Progress", "fit"]
+__all__ = ["FitConfig", "fit"]
 
 
 def fit(
@@ -31,15 +32,15 @@ def fit(
     augmentation: AugmentConfig | None,
     config: FitConfig,
     run_dir: Path,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Progress = SILENT,
     identity: Mapping[str, Any] | None = None,
 ) -> Path:
     """Train a network, or go on where an earlier call with the same arguments was stopped.
 
     Writes into `run_dir`: model.safetensors (when all is done), last.pt (to go on from),
     metrics.csv (a line per epoch) and tensorboard/. With several processes `run_dir` must be one
-    folder that all of them see; processes started by torchrun or Slurm end here, but for the
-    first, since what follows a training is the work of one.
+    folder that all of them see. Processes started by torchrun or Slurm all return when the first
+    has written the weights; what follows a training is the work of that one.
 
     Args:
         model: the network, with fresh or pre-trained weights; trained in place.
@@ -67,18 +68,12 @@ def fit(
     seen = _identity_of(model, task, train, val, augmentation, config) | dict(identity or {})
     job = Job(model, task, train, val, augmentation, config, run_dir, seen)
     fabric = fabric_for(config)
-    launch(fabric, config, partial(_work, job), progress or _ignore)
-    if fabric.global_rank != 0:
-        raise SystemExit(0)
+    launch(fabric, config, partial(_work, job), progress)
     return run_dir / MODEL_FILE
 
 
-def _work(job: Job, fabric: Fabric, report: Callable[[Progress], None]) -> None:
-    Loop(job, fabric, report).go()
-
-
-def _ignore(progress: Progress) -> None:
-    """Nobody watches."""
+def _work(job: Job, fabric: Fabric, progress: Progress) -> None:
+    Loop(job, fabric, progress).go()
 
 
 def _identity_of(

@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from landmint.runtime.contract import Contract
 from landmint.runtime.crop import Floats, crop_matrix, warp
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import digest, read_json, sha256_file, write_json
+from landmint.runtime.progress import SILENT, Progress
 from landmint.train.evaluate import FaceCrops, FlipTestSession, TorchSession, predict_batch
 from landmint.train.faces.dataset import start_worker
 from landmint.train.faces.face import read_image
@@ -63,20 +64,6 @@ class LabelConfig:
 
 
 @dataclass(frozen=True)
-class LabelProgress:
-    """How far a run is."""
-
-    done: int
-    """Images that are finished, those before an interruption included."""
-    total: int
-    """Images of the whole run."""
-    faces: int
-    """Faces in the finished images."""
-    faces_per_s: float
-    """Since this call began, over all processes."""
-
-
-@dataclass(frozen=True)
 class _Job:
     """What every process of a run needs to know."""
 
@@ -108,9 +95,6 @@ class _Prepared:
     faces: FaceCrops
 
 
-Report = Callable[[LabelProgress], None]
-
-
 def label_images(
     weights: Path,
     images: Path,
@@ -118,13 +102,13 @@ def label_images(
     boxes: BoxSource,
     config: LabelConfig,
     out: Path,
-    progress: Report | None = None,
+    progress: Progress = SILENT,
 ) -> Labelled:
     """Label images, or go on where an earlier call with the same arguments was stopped.
 
     Finished shards stand in `OUT.parts`, which must be one folder that all processes see; it is
-    removed when `out` is written. Processes started by torchrun or Slurm end here, but for the
-    first.
+    removed when `out` is written. Processes started by torchrun or Slurm all return when the first
+    has written it.
 
     Args:
         weights: a model.safetensors.
@@ -145,9 +129,9 @@ def label_images(
     """
     contract = _contract_of(weights, config)
     identity = _identity_of(weights, images, names, boxes, config)
-    told = identity | {"min_confidence": config.min_confidence}
+    settings = identity | {"min_confidence": config.min_confidence}
     if out.exists():
-        return read_summary(out, digest(told))
+        return read_summary(out, digest(settings))
     fit = _processes_of(config, len(names))
     parts = out.with_name(out.name + PARTS_SUFFIX)
     _claim(parts, identity)
@@ -163,14 +147,14 @@ def label_images(
         parts=parts,
     )
     fabric = fabric_for(fit)
-    launch(fabric, fit, partial(_work, job), progress or _ignore)
-    if fabric.global_rank != 0:
-        raise SystemExit(0)
-    files = [path for _, path in sorted(_finished(parts).items())]
-    states = states_confidence(contract)
-    summary = write_labels(out, files, contract, states, config.min_confidence, digest(told))
-    shutil.rmtree(parts)
-    return summary
+    launch(fabric, fit, partial(_work, job), progress)
+    if fabric.global_rank == 0:
+        files = [path for _, path in sorted(_finished(parts).items())]
+        states = states_confidence(contract)
+        write_labels(out, files, contract, states, config.min_confidence, digest(settings))
+        shutil.rmtree(parts)
+    fabric.barrier()
+    return read_summary(out, digest(settings))
 
 
 def _contract_of(weights: Path, config: LabelConfig) -> Contract:
@@ -217,8 +201,8 @@ def _processes_of(config: LabelConfig, images: int) -> FitConfig:
     on the number of processes.
     """
     fit = FitConfig(accelerator=config.accelerator, nodes=config.nodes, precision="32", threads=1)
-    there = torch.cuda.device_count() if device_of(fit) == "cuda" else cores_here()
-    useful = min(there, -(-images // SHARD_IMAGES))
+    available = torch.cuda.device_count() if device_of(fit) == "cuda" else cores_here()
+    useful = min(available, -(-images // SHARD_IMAGES))
     return fit.model_copy(update={"devices": config.processes or max(1, useful)})
 
 
@@ -228,8 +212,8 @@ def _claim(parts: Path, identity: Mapping[str, Any]) -> None:
     if not place.exists():
         write_json(place, identity)
         return
-    found = read_json(place)
-    other = sorted(k for k in found.keys() | identity.keys() if found.get(k) != identity.get(k))
+    before = read_json(place)
+    other = sorted(k for k in before.keys() | identity.keys() if before.get(k) != identity.get(k))
     if other:
         raise LandmintError(
             f"{parts} belongs to another labelling",
@@ -243,7 +227,7 @@ def _finished(parts: Path) -> dict[int, Path]:
     return {int(path.name.split(".")[0]): path for path in parts.glob("[0-9]*.json")}
 
 
-def _work(job: _Job, fabric: Fabric, report: Report) -> None:
+def _work(job: _Job, fabric: Fabric, progress: Progress) -> None:
     """One process's part of a run."""
     with contextlib.ExitStack() as stack:
         if fabric.device.type == "cpu":
@@ -252,43 +236,44 @@ def _work(job: _Job, fabric: Fabric, report: Report) -> None:
         stack.callback(cv2.setNumThreads, cv2.getNumThreads())
         cv2.setNumThreads(0)  # detectors find equal faces in any order when threads race
         first = fabric.is_global_zero
-        teller = _Teller(job, report) if first else None
-        there = _finished(job.parts)
+        counter = _Counter(job, progress) if first else None
+        finished = _finished(job.parts)
         mine = range(fabric.global_rank, job.shards, fabric.world_size)
-        left = [number for number in mine if number not in there]
+        left = [number for number in mine if number not in finished]
         model = load_model(job.weights).to(fabric.device)
         session = FlipTestSession(model) if job.flip_test else TorchSession(model)
         stop = stack.enter_context(StopSignal())
         done = 0
         for prepared in _load(job, left):
             _write_shard(job, prepared, session)
-            done = teller.tell() if teller else 0
+            done = counter.show() if counter else 0
             _check(stop)
-        while teller and done < job.shards:  # the other processes' part
-            done = teller.tell()
+        while counter and done < job.shards:  # the other processes' part
+            done = counter.show()
             _check(stop)
             time.sleep(_POLL_S)
 
 
-class _Teller:
-    """Counts what is finished, by all processes, from what stands on disk."""
+class _Counter:
+    """Counts what is finished, by all processes, from the files of finished shards."""
 
-    def __init__(self, job: _Job, report: Report) -> None:
-        self._job, self._report = job, report
+    def __init__(self, job: _Job, progress: Progress) -> None:
+        self._job, self._progress = job, progress
         self._began, self._before = time.monotonic(), self._count()[1]
 
-    def tell(self) -> int:
-        """Report; returns the number of finished shards."""
+    def show(self) -> int:
+        """Say how far the run is; returns the number of finished shards."""
         images, faces, shards = self._count()
         speed = (faces - self._before) / max(time.monotonic() - self._began, 1e-9)
-        self._report(LabelProgress(images, len(self._job.names), faces, speed))
+        total = len(self._job.names)
+        self._progress.at(images, total, f"{faces} faces  {speed:.1f} faces/s")
         return shards
 
     def _count(self) -> tuple[int, int, int]:
-        there = _finished(self._job.parts)
-        images = sum(len(self._job.names_of(number)) for number in there)
-        faces = sum(int(path.name.split(".")[1]) for path in there.values())
-        return images, faces, len(there)
+        finished = _finished(self._job.parts)
+        images = sum(len(self._job.names_of(number)) for number in finished)
+        faces = sum(int(path.name.split(".")[1]) for path in finished.values())
+        return images, faces, len(finished)
 
 
 def _check(stop: StopSignal) -> None:
@@ -363,13 +348,13 @@ def _prepare(job: _Job, number: int) -> _Prepared:
 def _write_shard(job: _Job, prepared: _Prepared, session: TorchSession) -> None:
     """Label the faces of a shard and write it, whole or not at all."""
     crops, matrices = prepared.faces.crops, prepared.faces.matrices
-    found: list[dict[str, Any]] = []
+    labels: list[dict[str, Any]] = []
     for i in range(0, len(crops), job.batch_size):
         window = slice(i, i + job.batch_size)
         some = FaceCrops(crops[window], matrices[window])
         points, confidence = predict_batch(session, job.contract, some)
-        found += [_face(*face) for face in zip(points, confidence, strict=True)]
-    faces = iter(found)
+        labels += [_face(*face) for face in zip(points, confidence, strict=True)]
+    faces = iter(labels)
     images = []
     for entry in prepared.entries:
         boxes = entry.pop("boxes", [])
@@ -378,7 +363,7 @@ def _write_shard(job: _Job, prepared: _Prepared, session: TorchSession) -> None:
             for box, face in zip(boxes, itertools.islice(faces, len(boxes)), strict=True)
         ]
         images.append(entry)
-    write_json(job.parts / f"{prepared.number:07d}.{len(found)}.json", images)
+    write_json(job.parts / f"{prepared.number:07d}.{len(labels)}.json", images)
 
 
 def _face(points: Floats, confidence: Floats) -> dict[str, Any]:
@@ -387,7 +372,3 @@ def _face(points: Floats, confidence: Floats) -> dict[str, Any]:
         return {}
     points, confidence = points.round(3) + 0.0, confidence.round(4) + 0.0  # no negative zeros
     return {"points": points.tolist(), "confidence": confidence.tolist()}
-
-
-def _ignore(progress: LabelProgress) -> None:
-    """Nobody watches."""

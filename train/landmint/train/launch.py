@@ -21,6 +21,7 @@ from torch.multiprocessing.spawn import ProcessException
 from torch.overrides import TorchFunctionMode
 
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.progress import Progress
 from landmint.train.fit_config import FitConfig
 
 # What torchrun and Slurm set in the processes that they start.
@@ -161,12 +162,11 @@ def strategy_of(config: FitConfig) -> str:
     return "ddp" if outside else "ddp_spawn"
 
 
-Report = Callable[[Any], None]
-Work = Callable[[Fabric, Report], None]
+Work = Callable[[Fabric, Progress], None]
 
 
-def launch(fabric: Fabric, config: FitConfig, work: Work, report: Report) -> None:
-    """Run `work(fabric, report)` in every process of the run, and wait.
+def launch(fabric: Fabric, config: FitConfig, work: Work, progress: Progress) -> None:
+    """Run `work(fabric, progress)` in every process of the run, and wait.
 
     What a spawned process reports, and the error that it ends with, arrive in this one.
 
@@ -175,12 +175,12 @@ def launch(fabric: Fabric, config: FitConfig, work: Work, report: Report) -> Non
     """
     if not strategy_of(config).endswith(("spawn", "fork")):
         work_alone: Callable[..., None] = work
-        fabric.launch(work_alone, report)
+        fabric.launch(work_alone, progress)
         return
     queue: SimpleQueue[bytes] = get_context("spawn").SimpleQueue()
     errors: list[BaseException] = []
     child: Callable[..., None] = _in_child
-    relay = threading.Thread(target=_relay, args=(queue, report, errors))
+    relay = threading.Thread(target=_relay, args=(queue, progress, errors))
     relay.start()
     try:
         with _children_stop_first():
@@ -197,25 +197,36 @@ def launch(fabric: Fabric, config: FitConfig, work: Work, report: Report) -> Non
             relay.join()
 
 
-def _in_child(fabric: Fabric, work: Work, queue: "SimpleQueue[bytes]") -> None:
-    def report(message: Any) -> None:
-        queue.put(pickle.dumps(message))
+class _QueuedProgress:
+    """Sends what a spawned process reports to the one that started it."""
 
+    def __init__(self, queue: "SimpleQueue[bytes]") -> None:
+        self._queue = queue
+
+    def at(self, done: int, total: int, note: str = "") -> None:
+        self._queue.put(pickle.dumps(("at", (done, total, note))))
+
+    def step(self, note: str) -> None:
+        self._queue.put(pickle.dumps(("step", (note,))))
+
+
+def _in_child(fabric: Fabric, work: Work, queue: "SimpleQueue[bytes]") -> None:
     try:
-        work(fabric, report)
+        work(fabric, _QueuedProgress(queue))
     except (LandmintError, KeyboardInterrupt) as error:
-        report(error)
+        queue.put(pickle.dumps(error))
         raise
 
 
-def _relay(queue: "SimpleQueue[bytes]", report: Report, errors: list[BaseException]) -> None:
+def _relay(queue: "SimpleQueue[bytes]", progress: Progress, errors: list[BaseException]) -> None:
     """Pass on messages until an empty one comes; errors are kept apart."""
     while packed := queue.get():
         message = pickle.loads(packed)  # from our own children, over a pipe
         if isinstance(message, BaseException):
             errors.append(message)
         else:
-            report(message)
+            method, arguments = message
+            getattr(progress, method)(*arguments)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ which faces, how they are augmented, the learning rate, the random numbers of th
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.progress import Progress
 from landmint.train.checkpoint import load_checkpoint, save_checkpoint
 from landmint.train.depthwise import widen_depthwise
 from landmint.train.evaluate import FaceCrops, crop_faces, evaluate
@@ -37,23 +38,6 @@ MODEL_FILE = "model.safetensors"
 CHECKPOINT_FILE = "last.pt"
 HISTORY_FILE = "metrics.csv"
 EVENTS_FOLDER = "tensorboard"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is."""
-
-    done: int
-    """Steps that are finished, those before an interruption included."""
-    total: int
-    """Steps of the whole run."""
-    epoch: int
-    """Epochs that are finished."""
-    epochs: int
-    """Epochs of the whole run."""
-    metrics: Mapping[str, float]
-    """The newest of each: loss and its parts, learning_rate, faces_per_s, loader_share (of an
-    epoch's time, waiting for batches), val_nme, best_nme."""
 
 
 @dataclass(frozen=True)
@@ -114,13 +98,13 @@ class Lesson(nn.Module):
 class Loop:
     """One process's part of a run."""
 
-    def __init__(self, job: Job, fabric: Fabric, report: Callable[[Progress], None]) -> None:
+    def __init__(self, job: Job, fabric: Fabric, progress: Progress) -> None:
         """Set up network, optimiser and average, and take over the state of an earlier run.
 
         Raises:
             LandmintError: the faces do not fill a batch, or the checkpoint cannot be resumed.
         """
-        self.job, self.config, self.fabric, self.report = job, job.config, fabric, report
+        self.job, self.config, self.fabric, self.progress = job, job.config, fabric, progress
         if self.config.threads:
             torch.set_num_threads(self.config.threads)
         self.lesson = Lesson(job.model, job.task).train()
@@ -149,7 +133,7 @@ class Loop:
         self.total = self.batches.total_steps
         self.norms_frozen_from = self.total * (1 - self.config.frozen_norms)
         self.means = Means()
-        self.newest: dict[str, float] = {}
+        self.newest: dict[str, float] = {}  # of each figure, its last value
         self.val_crops: FaceCrops | None = None
         self.events: Events | None = None
 
@@ -181,7 +165,7 @@ class Loop:
             on_gpu = self.fabric.device.type == "cuda"
             loaded = load_batches(dataset, self.batches, workers, on_gpu)
             stop = stack.enter_context(StopSignal())
-            self._tell()
+            self._show()
             self.clock = self.saved = self.epoch_began = time.monotonic()
             self.epoch_first, self.waited_s = self.state.step, 0.0
             stack.enter_context(_workers_end_too(stop))
@@ -189,7 +173,7 @@ class Loop:
             while (batch := self._wait_for(loaded)) is not None:
                 self._step(finish_batch(batch, contract, self.fabric.device))
                 self._log()
-                self._tell()
+                self._show()
                 self._keep(stop)
 
     def _wait_for(self, loaded: Iterator[dict[str, Tensor]]) -> dict[str, Tensor] | None:
@@ -355,11 +339,15 @@ class Loop:
         assert isinstance(reduced, Tensor)
         return reduced
 
-    def _tell(self) -> None:
-        if self.fabric.is_global_zero:
-            step, epochs = self.state.step, self.config.epochs
-            epoch = step // self.batches.steps_per_epoch
-            self.report(Progress(step, self.total, epoch, epochs, dict(self.newest)))
+    def _show(self) -> None:
+        """Say how far the run is: epoch under way, newest loss and NME."""
+        if not self.fabric.is_global_zero:
+            return
+        step, epochs, newest = self.state.step, self.config.epochs, self.newest
+        note = f"epoch {min(step // self.batches.steps_per_epoch + 1, epochs)}/{epochs}"
+        note += f"  loss {newest['loss']:.3g}" if "loss" in newest else ""
+        note += f"  NME {100 * newest['val_nme']:.2f} %" if "val_nme" in newest else ""
+        self.progress.at(step, self.total, note)
 
 
 @contextlib.contextmanager

@@ -1,22 +1,23 @@
 """Faces without labels, made ready to learn from: kept apart from those that judge, and labelled.
 
-The rounds themselves stand in the pipeline; the loss on pseudo-labels in `tasks.py`.
+The rounds themselves stand in `rounds.py`; the loss on pseudo-labels in `tasks.py`.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import digest
+from landmint.runtime.progress import SILENT, Progress
 from landmint.train.config import SelfTrainingConfig
 from landmint.train.faces.face import FaceSet, image_digest
 from landmint.train.faces.readers import FacesConfig, load_faces, person_of
 from landmint.train.faces.unlabelled import KnownBoxes, known_boxes
 from landmint.train.fit_config import FitConfig
-from landmint.train.label import LabelConfig, LabelProgress, label_images
+from landmint.train.label import LabelConfig, label_images
 from landmint.train.launch import device_of
 
 _LABELS = "labels.json"
@@ -78,7 +79,7 @@ def label_round(
     config: SelfTrainingConfig,
     fit: FitConfig,
     place: Path,
-    progress: Callable[[LabelProgress], None] | None = None,
+    progress: Progress = SILENT,
 ) -> FaceSet:
     """Labelled faces, and unlabelled ones with what a network says of them.
 

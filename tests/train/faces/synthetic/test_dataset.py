@@ -38,17 +38,24 @@ def fingerprint(root: Path) -> str:
     return load_faces(FacesConfig(root=root), "train", Path()).fingerprint
 
 
-def test_an_interrupted_call_goes_on(tmp_path: Path) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    write(whole, {"train": 8})
+class Stop:
+    """Interrupts after the fifth face of eight."""
 
-    def stop(done: int, total: int) -> None:
+    def at(self, done: int, total: int, note: str = "") -> None:
         assert total == 8
         if done == 5:
             raise KeyboardInterrupt
 
+    def step(self, note: str) -> None:
+        pass
+
+
+def test_an_interrupted_call_goes_on(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    write(whole, {"train": 8})
+
     with pytest.raises(KeyboardInterrupt):
-        write_synthetic(broken, {"train": 8}, M68, 48, 0, progress=stop)
+        write_synthetic(broken, {"train": 8}, M68, 48, 0, Stop())
     assert len(list(broken.glob("train/*.pts"))) == 5
     (broken / "train" / "p000000_2.pts").unlink()  # an image whose landmarks did not follow
     before = (broken / "train" / "p000000_1.png").stat().st_mtime_ns

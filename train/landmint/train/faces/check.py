@@ -5,7 +5,7 @@ fault where no training should start from it, else something for a person to loo
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from landmint.runtime.crop import box_of
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import Markup, get_markup
+from landmint.runtime.progress import SILENT, Progress
 from landmint.train.faces.face import Face, pixel_digest, read_image
 from landmint.train.faces.readers import FacesConfig, Split, find_rows, named_twice
 from landmint.train.faces.typical import FEWEST_FACES, strangeness, swapped_sides
@@ -76,7 +77,7 @@ def check_data(
     config: FacesConfig,
     splits: Sequence[Split],
     base: Path,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = SILENT,
 ) -> DataCheck:
     """Read all rows and images of some splits and tell what is wrong or strange.
 
@@ -84,7 +85,7 @@ def check_data(
         config: which data set; its limits do not hold here.
         splits: what to read.
         base: where a relative root starts.
-        progress: called with the number of images read, and of all.
+        progress: called after every image.
     """
     read = tuple(read_split(config, split, base) for split in splits)
     pictures = _examine({face.image for part in read for face in part.faces}, progress)
@@ -147,9 +148,7 @@ class _Picture:
     height: int
 
 
-def _examine(
-    images: Iterable[Path], progress: Callable[[int, int], None]
-) -> dict[Path, _Picture | LandmintError]:
+def _examine(images: Iterable[Path], progress: Progress) -> dict[Path, _Picture | LandmintError]:
     """Digest and size of each image, or why it cannot be read; reading runs beside hashing."""
 
     def examine(path: Path) -> _Picture | LandmintError:
@@ -160,12 +159,12 @@ def _examine(
         return _Picture(pixel_digest(image), image.shape[1], image.shape[0])
 
     ordered = sorted(images)
-    found: dict[Path, _Picture | LandmintError] = {}
+    pictures: dict[Path, _Picture | LandmintError] = {}
     with ThreadPoolExecutor() as pool:
         for path, picture in zip(ordered, pool.map(examine, ordered), strict=True):
-            found[path] = picture
-            progress(len(found), len(ordered))
-    return found
+            pictures[path] = picture
+            progress.at(len(pictures), len(ordered))
+    return pictures
 
 
 def _broken_rows(read: Sequence[SplitFaces]) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import cv2
@@ -10,6 +10,7 @@ import cv2
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path, read_json, write_json
 from landmint.runtime.markup import Markup
+from landmint.runtime.progress import SILENT, Progress
 from landmint.train.faces.face import ATTRIBUTES
 from landmint.train.faces.pts300w import ATTRIBUTES_FILE, read_attributes, write_pts
 from landmint.train.faces.pts300w import read_rows as read_pts_rows
@@ -31,7 +32,7 @@ def write_synthetic(
     markup: Markup,
     size_px: int,
     seed: int,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = SILENT,
 ) -> None:
     """Write the faces of each split as `root/SPLIT/p000123_0.png` and `.pts`, and their flags.
 
@@ -45,7 +46,7 @@ def write_synthetic(
         markup: the landmarks to write.
         size_px: width and height of each picture.
         seed: equal seeds draw equal faces.
-        progress: called with the number of faces done and in all, after each.
+        progress: called after every face.
 
     Raises:
         LandmintError: more faces than a split has persons for.
@@ -67,8 +68,7 @@ def write_synthetic(
             _write_face(root / split / name, sitting)
             flags[name] = known.get(name) or sitting.attributes()
             done += 1
-            if progress is not None:
-                progress(done, total)
+            progress.at(done, total)
         _write_flags(root / split / ATTRIBUTES_FILE, flags)
 
 

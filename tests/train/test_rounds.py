@@ -7,16 +7,16 @@ from typing import Any, cast
 
 import pytest
 
-from landmint.pipeline import training
-from landmint.pipeline.places import HISTORY_FILE, WEIGHTS
-from landmint.pipeline.progress import Bar
-from landmint.pipeline.recipe import NetworkRecipe, Recipe
+from landmint.train import rounds
+from landmint.train.config import Curriculum, NetworkRecipe, SelfTrainingConfig
 from landmint.train.faces.face import FaceSet
+from landmint.train.faces.readers import FacesConfig
 from landmint.train.fit_config import FitConfig
+from landmint.train.loop import HISTORY_FILE, MODEL_FILE
 from landmint.train.models import ModelConfig
 from landmint.train.self_training import Unlabelled
 
-ROUNDS = ("cls3", "cls2", "std")
+ROUNDS: tuple[Curriculum, ...] = ("cls3", "cls2", "std")
 
 
 @pytest.mark.parametrize(
@@ -47,31 +47,29 @@ def test_the_best_network_labels_and_the_best_round_is_kept(
         place.mkdir(parents=True)
         seeds.append(network.fit.seed)
         (place / HISTORY_FILE).write_text(f"history of {place.name}")
-        (place / WEIGHTS).write_text(place.name)
-        return place / WEIGHTS
+        (place / MODEL_FILE).write_text(place.name)
+        return place / MODEL_FILE
 
-    monkeypatch.setattr(training, "label_round", label)
-    monkeypatch.setattr(training, "train_network", train)
-    monkeypatch.setattr(training, "load_model", lambda weights: weights)
+    monkeypatch.setattr(rounds, "label_round", label)
+    monkeypatch.setattr(rounds, "train_network", train)
+    monkeypatch.setattr(rounds, "load_model", lambda weights: weights)
     monkeypatch.setattr(
-        training, "evaluate", lambda weights, val: SimpleNamespace(nme=errors[weights.parent.name])
+        rounds, "evaluate", lambda weights, val: SimpleNamespace(nme=errors[weights.parent.name])
     )
     network = NetworkRecipe(model=ModelConfig(name="pipnet"), fit=FitConfig(seed=7))
     student = train(network, None, None, tmp_path / "student")
-    recipe = SimpleNamespace(
-        self_training=SimpleNamespace(epochs=None, rounds=ROUNDS), student=network, distill=None
-    )
+    config = SelfTrainingConfig(faces=FacesConfig(), rounds=ROUNDS)
     place = tmp_path / "self-training"
-    found = training.self_train(
-        cast(Recipe, recipe),
+    weights = rounds.self_train(
+        network,
+        config,
         student,
         cast(Unlabelled, None),
         cast(FaceSet, None),
         cast(FaceSet, None),
         place,
-        cast(Bar, SimpleNamespace(step=lambda text: None)),
     )
     assert asked == labellers
     assert seeds == [7, 8, 9, 10]
-    assert found.read_text() == kept
+    assert weights.read_text() == kept
     assert (place / HISTORY_FILE).read_text() == f"history of {kept}"

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from landmint.pipeline.networks import starting_model
-from landmint.pipeline.recipe import NetworkRecipe
 from landmint.runtime.errors import LandmintError
+from landmint.train.config import NetworkRecipe
 from landmint.train.models import ModelConfig, create_model, save_model
+from landmint.train.starting import starting_model
 
 PIPNET = ModelConfig(name="pipnet", backbone="mobilenetv3_small_050", input_size=64, stride=16)
 

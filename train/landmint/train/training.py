@@ -1,0 +1,102 @@
+"""One network trained as its recipe says: on true landmarks, and by a teacher if there is one.
+
+Not the loop, which is `fit`: here its arguments are built from settings.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from landmint.runtime.files import digest, sha256_file
+from landmint.runtime.progress import SILENT, Progress
+from landmint.train.config import Curriculum, DistillConfig, NetworkRecipe
+from landmint.train.distill import DistillTask
+from landmint.train.faces.dataset import mean_shape
+from landmint.train.faces.face import FaceSet
+from landmint.train.fit import fit
+from landmint.train.lessons import LessonBook
+from landmint.train.models import create_model, load_model
+from landmint.train.models.base import LandmarkModel
+from landmint.train.starting import starting_model, starting_weights
+from landmint.train.tasks import Task, task_for
+
+LESSONS = "lessons"
+"""Folder, within a training's, that keeps the teacher's answers."""
+
+
+def train_network(
+    network: NetworkRecipe,
+    train: FaceSet,
+    val: FaceSet,
+    place: Path,
+    progress: Progress = SILENT,
+    teacher: Path | None = None,
+    distill: DistillConfig | None = None,
+    lessons: Path | None = None,
+    curriculum: Curriculum = "std",
+) -> Path:
+    """Train one network, or go on where an earlier call was stopped.
+
+    Args:
+        network: what to train and how.
+        train: faces to learn from.
+        val: faces to choose the weights on.
+        place: folder for weights, checkpoint and logs.
+        progress: called at every step.
+        teacher: weights of a trained network to learn from as well.
+        distill: how to learn from the teacher.
+        lessons: folder that keeps the teacher's answers, for trainings that share crops. Absent,
+            they are kept in `place` if the crops come again, and deleted in the end.
+        curriculum: what pseudo-labelled faces teach.
+
+    Returns:
+        the path of the weights.
+
+    Raises:
+        LandmintError: faces, networks and settings do not fit, or the training diverged.
+    """
+    progress.step("building the network")
+    torch.manual_seed(network.fit.seed)  # of the first weights; the loop seeds every step
+    model = _initial(network, train)
+    task: Task = task_for(model, network.loss, train, curriculum)
+    identity: dict[str, Any] = {"loss": network.loss.model_dump(mode="json")}
+    identity |= {"curriculum": curriculum} if curriculum != "std" else {}
+    if network.start is not None:
+        identity["start"] = sha256_file(starting_weights(network.start))
+    if teacher is not None:
+        distill = distill or DistillConfig()
+        book = None
+        if lessons or network.augment.views:  # else no crop is seen twice
+            book = _book_for(network, distill, train, teacher, lessons or place / LESSONS)
+        task = DistillTask(task, model, load_model(teacher), distill, book)
+        identity |= {"teacher": sha256_file(teacher), "distill": distill.model_dump(mode="json")}
+    weights = fit(model, task, train, val, network.augment, network.fit, place, progress, identity)
+    shutil.rmtree(place / LESSONS, ignore_errors=True)
+    return weights
+
+
+def _initial(network: NetworkRecipe, train: FaceSet) -> LandmarkModel:
+    """The network before its first step: new, or with the weights that it begins from."""
+    if network.start is not None:
+        return starting_model(network, network.start)
+    return create_model(network.model, mean_shape(train, network.model.crop))
+
+
+def _book_for(
+    network: NetworkRecipe, distill: DistillConfig, train: FaceSet, teacher: Path, folder: Path
+) -> LessonBook:
+    """What keeps the teacher's answers, in a folder for whatever they depend on."""
+    augment = network.augment
+    rows = len(train.faces) * (augment.views or network.fit.epochs)
+    lessons = {
+        "rows": rows,
+        "augment": augment.model_dump(mode="json"),
+        "seed": network.fit.seed if augment.seed is None else augment.seed,
+        "faces": train.fingerprint,
+        "model": network.model.model_dump(mode="json"),
+        "teacher": sha256_file(teacher),
+        "distill": distill.model_dump(mode="json", exclude={"alpha"}),
+    }
+    return LessonBook(folder / digest(lessons)[:12], rows)
