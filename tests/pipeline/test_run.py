@@ -502,6 +502,7 @@ def test_settings_that_change_no_weight_start_no_training(tmp_path: Path) -> Non
     path.write_text(RECIPE.replace("workers = 0", "workers = 3"), encoding="utf-8")
     assert training_settings(load_recipe(path).student) == before
     assert "activation" not in before["model"], "it came later, and is not set"
+    assert not {"soft_argmax_tau", "soft_argmax_radius"} & set(before["model"])
     assert "seed" not in before["augment"] and before["augment"]["views"] == 1
     assert Run(load_recipe(path), tmp_path / "run").place("report").name == "report.html"
 

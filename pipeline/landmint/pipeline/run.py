@@ -33,7 +33,13 @@ if TYPE_CHECKING:
 _DESCRIBED = ("measurements", "verdict", "report")
 
 _LATER: Mapping[str, Mapping[str, Any]] = {
-    "model": {"activation": "", "squeeze_excite": True, "decoder": ""},
+    "model": {
+        "activation": "",
+        "squeeze_excite": True,
+        "decoder": "",
+        "soft_argmax_tau": 10.0,
+        "soft_argmax_radius": 2,
+    },
     "augment": {"views": 0, "seed": None, "mirror_shift": 0.0},
 }
 """Settings of a network that came after the first, and what they were before they could be set: at

@@ -209,6 +209,14 @@ def test_decode_is_the_architectures_own_unless_configured(make_model: MakeModel
     assert (quarter.contract.head.decode, quarter.contract.head.sigma) == ("quarter", 1.0)
 
 
+def test_the_soft_argmax_is_configured(make_model: MakeModel) -> None:
+    published = make_model("mobilefan", input_size=64).contract.head
+    assert (published.tau, published.radius) == (10.0, 2)
+    wide = {"soft_argmax_tau": 3.5, "soft_argmax_radius": 4}
+    head = make_model("mobilefan", input_size=64, **wide).contract.head
+    assert (head.tau, head.radius) == (3.5, 4)
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [

@@ -198,7 +198,13 @@ def heatmap_head(
 ) -> tuple[Head, tuple[Output, ...]]:
     """Contract of a heatmap head with maps of the given stride; `decode` unless configured."""
     side, points = config.input_size // stride, get_markup(config.markup).points
-    head = Head("heatmap", decode=config.decode or decode, sigma=config.heatmap_sigma)
+    head = Head(
+        "heatmap",
+        decode=config.decode or decode,
+        sigma=config.heatmap_sigma,
+        tau=config.soft_argmax_tau,
+        radius=config.soft_argmax_radius,
+    )
     return head, (Output("heatmaps", (points, side, side)),)
 
 

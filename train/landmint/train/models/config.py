@@ -62,6 +62,11 @@ class ModelConfig(BaseModel):
     """Heatmap heads: standard deviation of the target's Gaussian, in heatmap cells."""
     decode: Decode = ""
     """Heatmap heads: how a map becomes a point. Empty for the architecture's own way."""
+    soft_argmax_tau: float = Field(default=10.0, ge=1e-3, le=1e4)
+    """Decode "local_soft_argmax": what heatmaps are multiplied by before the softmax. The default
+    is the published one; a smaller value listens more to cells around the peak."""
+    soft_argmax_radius: int = Field(default=2, ge=1, le=64)
+    """Decode "local_soft_argmax": how many cells on each side of the peak count."""
     crop_scale: Scale = 1.2
     """Side of the crop, as a multiple of the side of the face box; or two numbers, for width and
     height, where the crop is not a square."""
