@@ -24,9 +24,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from landmint.export.forms.openvino import to_openvino
+from landmint.export.forms.tflite import to_tflite
 from landmint.export.graphs import Wiring, attribute, replace_nodes
-from landmint.export.to_openvino import to_openvino
-from landmint.export.to_tflite import to_tflite
 from landmint.pipeline.measure_config import MeasureConfig
 from landmint.pipeline.measuring import measure_into
 from landmint.pipeline.progress import Bar, Screen

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from landmint.export.to_onnx import to_onnx
+from landmint.export.forms.onnx import to_onnx
 from landmint.runtime.contract import Contract, CropRule, Head, Output
 from landmint.runtime.crop import box_of
 from landmint.runtime.markup import get_markup

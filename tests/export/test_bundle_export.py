@@ -9,10 +9,12 @@ import pytest
 from onnx import numpy_helper
 from pydantic import ValidationError
 
-from landmint.export import to_onnx, to_openvino, to_tflite
 from landmint.export.bundle_export import export_bundle
 from landmint.export.config import LINT_FILE, ExportConfig
 from landmint.export.finding import Finding, read_findings
+from landmint.export.forms import onnx as to_onnx
+from landmint.export.forms import openvino as to_openvino
+from landmint.export.forms import tflite as to_tflite
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.embedded import read_contract
 from landmint.runtime.errors import LandmintError

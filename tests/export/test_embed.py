@@ -11,7 +11,7 @@ import openvino
 import pytest
 
 from landmint.export.embed import write_contract
-from landmint.export.to_openvino import to_openvino
+from landmint.export.forms.openvino import to_openvino
 from landmint.runtime.contract import Contract
 from landmint.runtime.embedded import RT_INFO_PATH, TFLITE_MEMBER, read_contract
 from landmint.runtime.errors import LandmintError

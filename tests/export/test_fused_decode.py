@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from landmint.export import bundle_decoded
 from landmint.export.bundle_export import export_bundle
 from landmint.export.config import ExportConfig
+from landmint.export.forms.onnx import to_onnx
 from landmint.export.fused_decode import fusable_decoder, fuse_decode
-from landmint.export.to_onnx import to_onnx
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.contract import Decode, Head, Output
 from landmint.runtime.decode import decode

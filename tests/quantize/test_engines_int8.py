@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from landmint.export.embed import write_contract
+from landmint.export.forms.onnx import to_onnx
+from landmint.export.forms.openvino import to_openvino
+from landmint.export.forms.tflite import to_tflite
 from landmint.export.fused_decode import fuse_decode
 from landmint.export.graphs import Wiring, output_axis
 from landmint.export.lint.operators import partitions
 from landmint.export.lint.rule import Subject
-from landmint.export.to_onnx import to_onnx
-from landmint.export.to_openvino import to_openvino
-from landmint.export.to_tflite import to_tflite
 from landmint.quantize import int8_openvino, int8_tflite
 from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig

@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from landmint.export.forms.tensorrt import to_float16
 from landmint.export.graphs import Wiring, gates
 from landmint.export.lint import Finding, lint
 from landmint.export.lint.tensorrt import is_too_small
-from landmint.export.to_tensorrt import to_float16
 from landmint.quantize.int8_tensorrt import add_pairs, check_pairs, quantize
 from landmint.quantize.job import Job
 from landmint.quantize.ranges import observe, outermost, run_all

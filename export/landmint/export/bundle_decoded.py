@@ -11,10 +11,10 @@ from types import MappingProxyType
 
 import numpy as np
 
+from landmint.export.forms.tflite import unavailable
 from landmint.export.fused_decode import fuse_decode, fuse_decode_ir, fuse_decode_tflite
 from landmint.export.isolated import missing_packages
 from landmint.export.parity import Crops, engine_outputs
-from landmint.export.to_tflite import unavailable
 from landmint.runtime.bundle import Variant
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import Floats

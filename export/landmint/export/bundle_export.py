@@ -8,10 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from landmint.export import to_onnx, to_openvino, to_tensorrt, to_tflite
 from landmint.export.bundle_decoded import decoded_twins
 from landmint.export.config import LINT_FILE, ExportConfig
 from landmint.export.finding import write_findings
+from landmint.export.forms import onnx as to_onnx
+from landmint.export.forms import openvino as to_openvino
+from landmint.export.forms import tensorrt as to_tensorrt
+from landmint.export.forms import tflite as to_tflite
 from landmint.export.fused_decode import fusable_decoder
 from landmint.export.lint import EVERY, lint
 from landmint.export.parity import (

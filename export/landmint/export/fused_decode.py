@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from landmint.export.embed import write_contract
+from landmint.export.forms.onnx import save_onnx, trace_onnx
+from landmint.export.forms.openvino import save_ir
+from landmint.export.forms.tflite import decode_to_tflite
 from landmint.export.graphs import DECODE
-from landmint.export.to_onnx import save_onnx, trace_onnx
-from landmint.export.to_openvino import save_ir
-from landmint.export.to_tflite import decode_to_tflite
 from landmint.runtime.contract import Contract
 from landmint.runtime.embedded import read_contract
 from landmint.runtime.errors import LandmintError

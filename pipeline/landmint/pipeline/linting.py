@@ -36,7 +36,7 @@ def lint_path(path: Path, formats: Sequence[Format]) -> dict[str, list[Finding]]
         return _lint_bundle(Bundle.open(path), formats)
     if path.suffix == ".onnx":
         return {path.name: _lint_file(path, formats)}
-    from landmint.export.to_onnx import to_onnx
+    from landmint.export.forms.onnx import to_onnx
     from landmint.train.models import load_model
 
     with scratch_folder() as work:

@@ -26,7 +26,7 @@ def quantize(job: Job) -> dict[str, str]:
     """Write the INT8 twin of a float32 ONNX file.
 
     Args:
-        job: from `landmint.export.to_onnx` to .onnx; reads the settings float_layers,
+        job: from `landmint.export.forms.onnx` to .onnx; reads the settings float_layers,
             activations and reduce_range.
 
     Returns:

@@ -10,8 +10,8 @@ import onnx
 import openvino
 from onnx import helper, numpy_helper
 
+from landmint.export.forms.openvino import save_ir
 from landmint.export.graphs import WEIGHTED, Wiring, replace_nodes
-from landmint.export.to_openvino import save_ir
 from landmint.quantize.heads import layers_in_float
 from landmint.quantize.job import Job
 from landmint.quantize.qdq import paired

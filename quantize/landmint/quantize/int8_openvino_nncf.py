@@ -11,7 +11,7 @@ import onnx
 import openvino
 from openvino.passes import ConstantFolding, Manager
 
-from landmint.export.to_openvino import save_ir
+from landmint.export.forms.openvino import save_ir
 from landmint.quantize.heads import layers_in_float
 from landmint.quantize.job import Job
 
@@ -25,7 +25,7 @@ def quantize(job: Job) -> dict[str, str]:
     """Write the INT8 twin of a float32 IR.
 
     Args:
-        job: from `landmint.export.to_openvino` to .xml, whose .bin stands beside it; reads the
+        job: from `landmint.export.forms.openvino` to .xml, whose .bin stands beside it; reads the
             calibration crops and the setting float_layers.
 
     Returns:

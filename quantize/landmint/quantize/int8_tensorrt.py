@@ -10,10 +10,10 @@ from functools import partial
 import onnx
 from onnx import NodeProto
 
+from landmint.export.forms.tensorrt import build_engine, to_float16
 from landmint.export.graphs import Wiring, gates, replace_nodes
 from landmint.export.lint import lint, refuse
 from landmint.export.lint.tensorrt import LAYERS, is_too_small, reads_levels
-from landmint.export.to_tensorrt import build_engine, to_float16
 from landmint.quantize.decision import layers_of
 from landmint.quantize.drift import describe, points_of
 from landmint.quantize.heads import layers_in_float
@@ -37,7 +37,7 @@ def quantize(job: Job) -> dict[str, str]:
     known before a GPU is at hand.
 
     Args:
-        job: from `landmint.export.to_onnx` to .onnx, whose engine takes the suffix .engine; reads
+        job: from `landmint.export.forms.onnx` to .onnx, whose engine takes the suffix .engine; reads
             the settings coverage and float_layers.
 
     Returns:

@@ -32,7 +32,7 @@ def quantize(job: Job) -> dict[str, str]:
     """Write the full-integer twin of a float32 TFLite file.
 
     Args:
-        job: from `landmint.export.to_tflite` to .tflite; reads the setting float_layers.
+        job: from `landmint.export.forms.tflite` to .tflite; reads the setting float_layers.
 
     Returns:
         notes for the manifest.

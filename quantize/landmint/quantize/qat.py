@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from landmint.export.forms.onnx import to_onnx
 from landmint.export.graphs import ending_at
-from landmint.export.to_onnx import to_onnx
 from landmint.quantize import int8_onnx
 from landmint.quantize.config import QatConfig, QuantizeConfig
 from landmint.quantize.decision import Decision, weight_tops

@@ -26,7 +26,7 @@ class Simulation:
         """Read both.
 
         Args:
-            model: float32, as `landmint.export.to_onnx` wrote it.
+            model: float32, as `landmint.export.forms.onnx` wrote it.
             twin: of `landmint.quantize.int8_onnx`, made from `model`.
 
         Raises:

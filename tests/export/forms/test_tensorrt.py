@@ -11,8 +11,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from landmint.export.to_onnx import to_onnx
-from landmint.export.to_tensorrt import build_engine, to_float16, to_tensorrt
+from landmint.export.forms.onnx import to_onnx
+from landmint.export.forms.tensorrt import build_engine, to_float16, to_tensorrt
 from landmint.runtime.embedded import read_contract
 from landmint.runtime.errors import LandmintError
 from landmint.train.models.base import LandmarkModel

@@ -1,6 +1,6 @@
 """The process behind `to_tflite`: onnx2tf to a Keras network, TensorFlow to files.
 
-Run as `python -m landmint.export.tflite_worker`, with the request on its standard input, in a
+Run as `python -m landmint.export.forms.tflite_worker`, with the request on its standard input, in a
 working directory that may be littered. Nothing else imports it: it lives on tensorflow.
 """
 
@@ -22,7 +22,7 @@ from tensorflow.python.framework.convert_to_constants import (  # noqa: E402
     convert_variables_to_constants_v2,
 )
 
-from landmint.export.to_tflite import spread_hard_sigmoid  # noqa: E402
+from landmint.export.forms.tflite import spread_hard_sigmoid  # noqa: E402
 
 # onnx2tf looks for these pictures in the working directory, and else downloads them.
 _SAMPLE_FILE = "calibration_image_sample_data_20x128x128x3_float32.npy"

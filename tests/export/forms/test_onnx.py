@@ -9,8 +9,8 @@ import pytest
 import torch
 from onnx import helper
 
+from landmint.export.forms.onnx import OPSET, check_fit, to_onnx
 from landmint.export.lint.general import UNFIT
-from landmint.export.to_onnx import OPSET, check_fit, to_onnx
 from landmint.runtime.embedded import read_contract
 from landmint.runtime.errors import LandmintError
 from landmint.train.models import ModelConfig, create_model
@@ -62,7 +62,7 @@ def test_pixel_shuffle_is_one_operator(tmp_path: Path) -> None:
 def test_file_tells_nothing_of_this_machine(pip_onnx: Path) -> None:
     content = pip_onnx.read_bytes()
     assert str(Path(torch.__file__).parents[1]).encode() not in content
-    assert str(Path(__file__).parents[2]).encode() not in content
+    assert str(Path(__file__).parents[3]).encode() not in content
 
 
 def test_same_network_gives_the_same_bytes_and_is_left_alone(

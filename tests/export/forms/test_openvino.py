@@ -9,8 +9,8 @@ import openvino
 import pytest
 
 from landmint.export import embed
-from landmint.export import to_openvino as room
-from landmint.export.to_openvino import to_openvino
+from landmint.export.forms import openvino as room
+from landmint.export.forms.openvino import to_openvino
 
 
 def run(xml: Path) -> list[Any]:

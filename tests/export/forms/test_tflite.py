@@ -9,8 +9,8 @@ import onnx
 import onnxruntime
 import pytest
 
-from landmint.export import to_tflite as room
-from landmint.export.to_tflite import spread_hard_sigmoid, to_tflite
+from landmint.export.forms import tflite as room
+from landmint.export.forms.tflite import spread_hard_sigmoid, to_tflite
 from landmint.runtime.embedded import read_contract
 from landmint.runtime.engines import load_engine
 from landmint.runtime.errors import LandmintError

@@ -23,7 +23,7 @@ Precision = Literal["float32", "float16"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "float16")
 """What onnx2tf can make without calibration."""
 
-_WORKER = "landmint.export.tflite_worker"
+_WORKER = "landmint.export.forms.tflite_worker"
 
 
 def unavailable() -> str:
