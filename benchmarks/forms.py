@@ -24,8 +24,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from landmint.export.forms.openvino import to_openvino
-from landmint.export.forms.tflite import to_tflite
+from landmint.export.forms import openvino, tflite
 from landmint.export.graphs import Wiring, attribute, replace_nodes
 from landmint.pipeline.measure_config import MeasureConfig
 from landmint.pipeline.measuring import measure_into
@@ -43,8 +42,8 @@ from landmint.runtime.measurement import read_measurements
 from landmint.train.faces.face import FaceSet
 
 ROOT = Path(__file__).resolve().parents[1]
-FORMATS = ("onnx", "openvino", "tflite")
-_CALIBRATION = QuantizeConfig(formats=FORMATS, size=16)  # of times alone: any few faces do
+_FORMS = ("onnx", "openvino", "tflite")
+_CALIBRATION = QuantizeConfig(formats=_FORMS, size=16)  # of times alone: any few faces do
 _COLUMNS = ("student", "form", "engine", "INT8, ms", "times as fast as exported", "95 %")
 
 
@@ -130,7 +129,7 @@ def rows_of(run: Run, scratch: Path, seconds: float, bar: Bar) -> Iterator[list[
     measure_into(scratch / "times", together, few, config, names, bar)
     launches = {one.variant: one.launches for one in read_measurements(scratch / "times")}
     for place, form in enumerate(bundles):
-        for format_ in FORMATS:
+        for format_ in _FORMS:
             first, this = (launches[f"{format_}/int8-{i}"] for i in (0, place))
             ratio = latency_ratio(first, this)
             yield [
@@ -145,14 +144,18 @@ def built(
     source: Bundle, model: onnx.ModelProto, faces: FaceSet, apart: FaceSet, folder: Path
 ) -> Bundle:
     """Every format of a changed graph, in float32 and INT8."""
-    kept = [f"{name}/float32" for name in FORMATS]
+    kept = [f"{name}/float32" for name in _FORMS]
 
     def build(place: Path) -> Manifest:
         graph = place / "onnx/float32.onnx"
         graph.parent.mkdir()
         onnx.save(model, graph)
-        to_openvino(graph, place / "openvino/float32.xml")
-        to_tflite(graph, place / "tflite", ("float32",))
+        for export, file in (
+            (openvino.export, place / "openvino/float32.xml"),
+            (tflite.export, place / "tflite/float32.tflite"),
+        ):
+            file.parent.mkdir()
+            export(graph, {"float32": file})
         variants = tuple(dataclasses.replace(source.variant(name), notes={}) for name in kept)
         return dataclasses.replace(source.manifest, variants=variants, files={})
 
@@ -170,7 +173,7 @@ def beside_each_other(source: Bundle, bundles: Mapping[str, Bundle], folder: Pat
         for name in variants[0].files:
             shutil.copyfile(source.path / name, place / name)
         for number_, bundle in enumerate(bundles.values()):
-            for format_ in FORMATS:
+            for format_ in _FORMS:
                 variant = bundle.variant(f"{format_}/int8")
                 files = []
                 for name in variant.files:

@@ -9,12 +9,11 @@ import pytest
 from onnx import numpy_helper
 from pydantic import ValidationError
 
+from landmint.export import bundle_export
 from landmint.export.bundle_export import export_bundle
 from landmint.export.config import LINT_FILE, ExportConfig
 from landmint.export.finding import Finding, read_findings
-from landmint.export.forms import onnx as to_onnx
-from landmint.export.forms import openvino as to_openvino
-from landmint.export.forms import tflite as to_tflite
+from landmint.export.forms.onnx import to_onnx
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.embedded import read_contract
 from landmint.runtime.errors import LandmintError
@@ -23,6 +22,15 @@ from landmint.train.models import ModelConfig, create_model, load_model
 from landmint.train.models.base import LandmarkModel
 
 ABSENT = "something is not installed here"
+
+
+def without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
+    """Some packages are not installed."""
+    monkeypatch.setattr(
+        bundle_export,
+        "missing_packages",
+        lambda *names: ABSENT if set(names) & set(packages) else "",
+    )
 
 
 def test_onnx_alone(pip_net: LandmarkModel, faces: FaceSet, tmp_path: Path) -> None:
@@ -60,8 +68,7 @@ def test_what_cannot_become_a_form_is_not_tried(
 def test_missing_converter_becomes_a_reason(
     pip_net: LandmarkModel, faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (to_tflite, to_openvino):
-        monkeypatch.setattr(module, "unavailable", lambda: ABSENT)
+    without(monkeypatch, "onnx2tf", "openvino")
     bundle = export_bundle(pip_net, faces, ExportConfig(parity_faces=1), tmp_path / "b", {})
     reasons = {v.name: v.reason for v in bundle.manifest.variants if not v.files}
     assert reasons == {
@@ -78,7 +85,7 @@ def test_missing_converter_becomes_a_reason(
 def test_without_onnx_every_form_has_a_reason(
     pip_net: LandmarkModel, faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(to_onnx, "unavailable", lambda: ABSENT)
+    without(monkeypatch, "onnx")
     bundle = export_bundle(pip_net, faces, ExportConfig(parity_faces=1), tmp_path / "b", {})
     assert {v.name for v in bundle.manifest.variants if v.files} == {"torch/float32"}
     assert {v.reason for v in bundle.manifest.variants if not v.files} == {ABSENT}
@@ -87,7 +94,7 @@ def test_without_onnx_every_form_has_a_reason(
 def test_form_out_of_parity_fails_and_leaves_nothing(
     pip_net: LandmarkModel, faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = to_onnx.to_onnx
+    honest = to_onnx
 
     def wrong(model: LandmarkModel, path: Path) -> None:
         honest(model, path)
@@ -97,7 +104,7 @@ def test_form_out_of_parity_fails_and_leaves_nothing(
         bias.CopyFrom(numpy_helper.from_array(moved, bias.name))
         onnx.save(graph, path)
 
-    monkeypatch.setattr(to_onnx, "to_onnx", wrong)
+    monkeypatch.setattr(bundle_export, "to_onnx", wrong)
     config = ExportConfig(formats=("onnx",), parity_faces=1)
     with pytest.raises(LandmintError, match="first output that differs is 'nb_x'"):
         export_bundle(pip_net, faces, config, tmp_path / "b", {})

@@ -162,7 +162,7 @@ def test_graph_that_decodes_otherwise_fails(
         graph.graph.node.append(onnx.helper.make_node("Add", ["before", "offset"], ["coordinates"]))
         onnx.save(graph, target)
 
-    monkeypatch.setattr(bundle_decoded, "_WAYS", {"onnx": bundle_decoded._Way(wrong)})
+    monkeypatch.setattr(bundle_decoded, "load", lambda function: wrong)
     config = ExportConfig(formats=("onnx",), parity_faces=1, fuse_decode=True)
     with pytest.raises(LandmintError, match="decodes otherwise than numpy"):
         export_bundle(pip_net, faces, config, tmp_path / "b", {})

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from landmint.export.embed import write_contract
+from landmint.export.forms import openvino as openvino_form
+from landmint.export.forms import tflite as tflite_form
 from landmint.export.forms.onnx import to_onnx
-from landmint.export.forms.openvino import to_openvino
-from landmint.export.forms.tflite import to_tflite
 from landmint.export.fused_decode import fuse_decode
 from landmint.export.graphs import Wiring, output_axis
-from landmint.export.lint.operators import partitions
 from landmint.export.lint.rule import Subject
+from landmint.export.lint.tflite import partitions
 from landmint.quantize import int8_openvino, int8_tflite
 from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig
@@ -70,8 +70,12 @@ def float_bundle(model: LandmarkModel, folder: Path) -> Bundle:
     def build(folder: Path) -> Manifest:
         (folder / "onnx").mkdir()
         to_onnx(model, folder / "onnx/float32.onnx")
-        to_openvino(folder / "onnx/float32.onnx", folder / "openvino/float32.xml")
-        to_tflite(folder / "onnx/float32.onnx", folder / "tflite", ("float32",))
+        for export, file in (
+            (openvino_form.export, folder / "openvino/float32.xml"),
+            (tflite_form.export, folder / "tflite/float32.tflite"),
+        ):
+            file.parent.mkdir()
+            export(folder / "onnx/float32.onnx", {"float32": file})
         ir = ("openvino/float32.xml", "openvino/float32.bin")
         variants = [
             Variant("onnx/float32", "onnxruntime", ("onnx/float32.onnx",)),
@@ -159,7 +163,8 @@ def test_the_linter_foretells_what_a_softmax_cuts(
     source, target = tmp_path / "float32.onnx", tmp_path / "int8.tflite"
     onnx.save(model, source)
     write_contract(source, contract)
-    plain = to_tflite(source, tmp_path, ("float32",))["float32"]
+    plain = tmp_path / "float32.tflite"
+    tflite_form.export(source, {"float32": plain})
     nhwc = contract.with_layout("NHWC")
     crops = np.ascontiguousarray(tensors.transpose(0, 2, 3, 1))
     job = job_of(source, target, tensors, contract)

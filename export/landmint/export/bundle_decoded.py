@@ -4,15 +4,12 @@ Not the decode itself: `fused_decode` is. What is compared here is the decode al
 with the variant that it comes from, on the same engine, decoded by numpy.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 
-from landmint.export.forms.tflite import unavailable
-from landmint.export.fused_decode import fuse_decode, fuse_decode_ir, fuse_decode_tflite
 from landmint.export.isolated import missing_packages
 from landmint.export.parity import Crops, engine_outputs
 from landmint.runtime.bundle import Variant
@@ -21,38 +18,19 @@ from landmint.runtime.crop import Floats
 from landmint.runtime.decode import decode
 from landmint.runtime.engines import load_engine
 from landmint.runtime.errors import LandmintError, NotMeasuredError
+from landmint.runtime.formats import FORMATS, Maker, load
 
 NEAR_PX = 0.01
 """A graph's own landmarks may differ by this much from numpy's, in crop pixels."""
 
 
-@dataclass(frozen=True)
-class _Way:
-    """How one format gets its decode."""
-
-    fuse: Callable[[Path, Path], None]
-    """From the variant's file to that of its twin."""
-    unavailable: Callable[[], str] = lambda: ""
-    """Why that cannot be done here; empty when it can."""
-
-
-_WAYS: Mapping[str, _Way] = MappingProxyType(
-    {
-        "onnx": _Way(fuse_decode),
-        "openvino": _Way(fuse_decode_ir),
-        "tflite": _Way(
-            fuse_decode_tflite,
-            lambda: unavailable() or missing_packages("ai_edge_litert", "flatbuffers"),
-        ),
-    }
-)
 _PRECISIONS = ("float32", "int8")
 
 
 def decoded_twins(
     folder: Path, contract: Contract, variants: Sequence[Variant], crops: Crops
 ) -> list[Variant]:
-    """A twin of each ONNX, OpenVINO and TFLite variant in float32 and INT8, checked.
+    """A twin of each variant in float32 and INT8 whose format takes a decode, checked.
 
     Args:
         folder: of the bundle that is being made.
@@ -64,21 +42,25 @@ def decoded_twins(
         LandmintError: the decode cannot be fused, or a graph decodes otherwise than numpy.
     """
     return [
-        _twin(folder, contract, variant, crops)
+        _twin(folder, contract, variant, crops, maker)
         for variant in variants
-        if variant.format in _WAYS and variant.precision in _PRECISIONS
+        if variant.precision in _PRECISIONS
+        and variant.format in FORMATS
+        and (maker := FORMATS[variant.format].decode)
     ]
 
 
-def _twin(folder: Path, contract: Contract, variant: Variant, crops: Crops) -> Variant:
-    way, name = _WAYS[variant.format], f"{variant.format}-decoded/{variant.precision}"
+def _twin(
+    folder: Path, contract: Contract, variant: Variant, crops: Crops, maker: Maker
+) -> Variant:
+    name = f"{variant.format}-decoded/{variant.precision}"
     twin = replace(variant, name=name, files=(), notes={}, decoded=True)
-    reason = variant.reason or way.unavailable()
+    reason = variant.reason or missing_packages(*maker.packages)
     if reason:
         return replace(twin, reason=reason)
     files = tuple(f"{name}{Path(file).suffix}" for file in variant.files)
     (folder / name).parent.mkdir(exist_ok=True)
-    way.fuse(folder / variant.files[0], folder / files[0])
+    load(maker.function)(folder / variant.files[0], folder / files[0])
     twin = replace(twin, files=files)
     return replace(twin, notes={"decode": _compare(folder, contract, variant, twin, crops)})
 

@@ -11,11 +11,10 @@ from typing import Any
 from landmint.export.bundle_decoded import decoded_twins
 from landmint.export.config import LINT_FILE, ExportConfig
 from landmint.export.finding import write_findings
-from landmint.export.forms import onnx as to_onnx
-from landmint.export.forms import openvino as to_openvino
-from landmint.export.forms import tensorrt as to_tensorrt
-from landmint.export.forms import tflite as to_tflite
+from landmint.export.forms import Export
+from landmint.export.forms.onnx import to_onnx
 from landmint.export.fused_decode import fusable_decoder
+from landmint.export.isolated import missing_packages
 from landmint.export.lint import EVERY, lint
 from landmint.export.parity import (
     Crops,
@@ -30,7 +29,15 @@ from landmint.runtime.bundle import REFERENCE, Bundle, Manifest, Variant, write_
 from landmint.runtime.contract import Contract
 from landmint.runtime.engines import load_engine
 from landmint.runtime.errors import NotMeasuredError
-from landmint.runtime.formats import Format
+from landmint.runtime.formats import (
+    FORMATS,
+    SOURCE,
+    SOURCE_VARIANT,
+    Format,
+    FormatRecord,
+    export_tools,
+    load,
+)
 from landmint.runtime.machine import installed
 from landmint.train.faces.face import FaceSet
 from landmint.train.models import save_model
@@ -38,21 +45,10 @@ from landmint.train.models.base import LandmarkModel
 
 TORCH_WEIGHTS = "torch/model.safetensors"
 """Path in a bundle of the weights of the reference, the network as it was trained."""
-ONNX = "onnx/float32.onnx"
+ONNX = f"{SOURCE_VARIANT}.onnx"
 """Path in a bundle of the graph that every other form is made from."""
 
-_TOOLS = (
-    "landmint",
-    "torch",
-    "timm",
-    "onnx",
-    "onnxscript",
-    "onnxsim",
-    "openvino",
-    "onnx2tf",
-    "tensorflow",
-    "tensorrt",
-)
+_TOOLS = ("landmint", "torch", "timm")
 
 
 def export_bundle(
@@ -92,13 +88,13 @@ def export_bundle(
     def build(folder: Path) -> Manifest:
         save_model(model, folder / TORCH_WEIGHTS)
         variants = [Variant(REFERENCE, "torch", (TORCH_WEIGHTS,))]
-        progress("export to onnx and compare with the torch network")
-        variants += [check(folder, variant) for variant in _export_onnx(model, folder)]
-        others = [name for name in dict.fromkeys(config.formats) if name != "onnx"]
+        progress(f"export to {SOURCE} and compare with the torch network")
+        variants += [check(folder, variant) for variant in _export_source(model, folder)]
+        others = [name for name in dict.fromkeys(config.formats) if name != SOURCE]
         refusals = _lint(model.contract, folder, config.formats)
         for name in others:
             progress(f"export to {name} and compare with the torch network")
-            made = _EXPORTS[name](folder, refusals.get(name, ""))
+            made = _export(name, folder, refusals.get(name, ""))
             variants += [check(folder, variant) for variant in made]
         if config.fuse_decode:
             progress("put the decode into the graphs and compare with numpy's")
@@ -108,7 +104,7 @@ def export_bundle(
             contract=model.contract,
             variants=tuple(variants),
             provenance=dict(provenance),
-            tools=installed(_TOOLS),
+            tools=installed((*_TOOLS, *export_tools())),
         )
 
     return write_bundle(final, build)
@@ -129,55 +125,44 @@ def _lint(contract: Contract, folder: Path, formats: Sequence[Format]) -> dict[s
     return refusals
 
 
-def _export_onnx(model: LandmarkModel, folder: Path) -> list[Variant]:
-    variant = Variant("onnx/float32", "onnxruntime", reason=to_onnx.unavailable())
+def _export_source(model: LandmarkModel, folder: Path) -> list[Variant]:
+    """The ONNX file, which every other format is made from."""
+    record = FORMATS[SOURCE]
+    variant = Variant(SOURCE_VARIANT, record.engine, reason=_missing(record))
     if variant.reason:
         return [variant]
-    to_onnx.to_onnx(model, folder / ONNX)
+    to_onnx(model, folder / ONNX)
     return [replace(variant, files=(ONNX,))]
 
 
-def _export_openvino(folder: Path, refusal: str) -> list[Variant]:
-    reason = to_onnx.unavailable() or to_openvino.unavailable() or refusal
-    variants = []
-    for precision in ("float32", "float16"):
-        files: tuple[str, ...] = ()
-        if not reason:
-            graph = folder / "openvino" / f"{precision}.xml"
-            made = to_openvino.to_openvino(folder / ONNX, graph, half=precision == "float16")
-            files = tuple(str(file.relative_to(folder)) for file in made)
-        variants.append(Variant(f"openvino/{precision}", "openvino", files, reason=reason))
-    return variants
+def _export(name: Format, folder: Path, refusal: str) -> list[Variant]:
+    """The float variants of a format, or why there are none."""
+    record = FORMATS[name]
+    reason = _missing(FORMATS[SOURCE]) or _missing(record) or refusal
+    notes: Mapping[str, str] = {}
+    if not reason:
+        (folder / name).mkdir(exist_ok=True)
+        export: Export = load(record.export.function)
+        notes = export(
+            folder / ONNX,
+            {kind: folder / name / f"{kind}{record.graph_suffix}" for kind in record.precisions},
+        )
+    return [
+        Variant(
+            name=variant,
+            engine=record.engine,
+            files=record.files(folder, variant),
+            layout=record.layout,
+            reason=reason,
+            notes=notes,
+        )
+        for variant in (f"{name}/{precision}" for precision in record.precisions)
+    ]
 
 
-def _export_tflite(folder: Path, refusal: str) -> list[Variant]:
-    reason = to_onnx.unavailable() or to_tflite.unavailable() or refusal
-    made = {} if reason else to_tflite.to_tflite(folder / ONNX, folder / "tflite")
-    variants = []
-    for precision in to_tflite.PRECISIONS:
-        files = () if reason else (str(made[precision].relative_to(folder)),)
-        variants.append(Variant(f"tflite/{precision}", "litert", files, "NHWC", reason))
-    return variants
-
-
-def _export_tensorrt(folder: Path, refusal: str) -> list[Variant]:
-    reason = to_onnx.unavailable() or refusal
-    variant = Variant("tensorrt/float16", "tensorrt", reason=reason)
-    if variant.reason:
-        return [variant]
-    graph, engine = "tensorrt/float16.onnx", "tensorrt/float16.engine"
-    to_tensorrt.to_tensorrt(folder / ONNX, folder / graph)
-    unbuilt = to_tensorrt.build_engine(folder / graph, folder / engine)
-    if unbuilt:
-        return [replace(variant, files=(graph,), notes={"engine": f"not built: {unbuilt}"})]
-    return [replace(variant, files=(engine, graph), notes={"engine": "built on this machine"})]
-
-
-_EXPORTS: Mapping[Format, Callable[[Path, str], list[Variant]]] = {
-    "openvino": _export_openvino,
-    "tflite": _export_tflite,
-    "tensorrt": _export_tensorrt,
-}
+def _missing(record: FormatRecord) -> str:
+    """Why this machine cannot write a format; empty when it can."""
+    return missing_packages(*record.export.packages)
 
 
 @dataclass(frozen=True)
@@ -198,10 +183,10 @@ class _Check:
         if not variant.files:
             return variant
         notes = {**variant.notes, "parity": self._figures(folder, variant, variant.engine)}
-        if variant.format == "tensorrt":
-            # The graph can be checked where no engine can be built.
+        if engine := FORMATS[variant.format].graph_engine:
+            # The graph can be checked where the format's own engine cannot run.
             graph = replace(variant, files=variant.files[-1:])
-            notes["graph parity"] = self._figures(folder, graph, "onnxruntime")
+            notes["graph parity"] = self._figures(folder, graph, engine)
         return replace(variant, notes=notes)
 
     def _figures(self, folder: Path, variant: Variant, engine: str) -> str:

@@ -13,6 +13,9 @@ from landmint.runtime.formats import Format
 Severity = Literal["error", "warning"]
 Target = Literal["every target"] | Format
 
+EVERY: Target = "every target"
+"""Target of the rules that hold everywhere."""
+
 SCHEMA = 1
 
 

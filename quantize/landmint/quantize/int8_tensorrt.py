@@ -10,7 +10,7 @@ from functools import partial
 import onnx
 from onnx import NodeProto
 
-from landmint.export.forms.tensorrt import build_engine, to_float16
+from landmint.export.forms.tensorrt import build_engine, built_or_not, to_float16
 from landmint.export.graphs import Wiring, gates, replace_nodes
 from landmint.export.lint import lint, refuse
 from landmint.export.lint.tensorrt import LAYERS, is_too_small, reads_levels
@@ -37,8 +37,8 @@ def quantize(job: Job) -> dict[str, str]:
     known before a GPU is at hand.
 
     Args:
-        job: from `landmint.export.forms.onnx` to .onnx, whose engine takes the suffix .engine; reads
-            the settings coverage and float_layers.
+        job: from ONNX to .onnx, whose engine takes the suffix .engine; reads the settings coverage
+            and float_layers.
 
     Returns:
         notes for the manifest.
@@ -62,7 +62,7 @@ def quantize(job: Job) -> dict[str, str]:
         points_of(job.contract, run_all(graph, faces, "float")) for graph in (model, paired)
     )
     return {
-        "engine": f"not built: {refusal}" if refusal else "built on this machine",
+        "engine": built_or_not(refusal),
         "float layers": f"{len(plain)} of {len(layers)}: {', '.join(plain) or 'none'}",
         "simulated drift": f"{describe(reference, found)} (Q/DQ in float32, onnxruntime)",
     }

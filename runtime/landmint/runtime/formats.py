@@ -3,10 +3,12 @@
 Nothing here converts, quantises or runs a model, and importing this file imports none of what does.
 """
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from landmint.runtime.contract import Layout
 
@@ -27,26 +29,57 @@ class Color:
 
 
 @dataclass(frozen=True)
-class FormatRecord:
-    """One format: what its files are, what runs them, and what makes them."""
+class Maker:
+    """A function that makes variants of a format, and what it needs."""
+
+    function: str
+    """As "module:function"; imported when it is called for."""
+    packages: tuple[str, ...] = ()
+    """Import packages without which it cannot run."""
+    tools: tuple[str, ...] = ()
+    """Distributions whose versions the manifest notes."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """How reports show a format."""
 
     label: str
     """What runs it, by the name that people know."""
+    color: Color
+    """In tables and figures."""
+
+
+@dataclass(frozen=True)
+class FormatRecord(Listed):
+    """One format: what its files are, what runs them, and what makes them."""
+
     engine: str
-    """The same by its name in `landmint.runtime.engines`."""
+    """What runs it, by its name in `landmint.runtime.engines`."""
     suffixes: tuple[str, ...]
     """Of a variant's files; the engine opens the first."""
     graph_suffix: str
     """Of the file that holds the graph; further files belong to it or are built from it."""
     precisions: tuple[str, ...]
     """Of its float variants."""
-    color: Color
-    """In the tables and figures of a report."""
+    export: Maker
+    """Writes the float variants, as `landmint.export.forms` says."""
+    decode: Maker | None = None
+    """Puts the decode into the graph of a variant; None where that is not done."""
     layout: Layout = "NCHW"
     """Axis order of the input."""
     graph_engine: str = ""
     """Another engine that runs the file with the graph, to check it where none can be built."""
+    lint_rules: str = ""
+    """What the linter checks, as "module:attribute"; empty when nothing."""
 
+    def files(self, folder: Path, variant: str) -> tuple[str, ...]:
+        """The files of a variant that are in a bundle's folder; the engine opens the first."""
+        names = (f"{variant}{suffix}" for suffix in self.suffixes)
+        return tuple(name for name in names if (folder / name).is_file())
+
+
+_TFLITE_CONVERTER = ("onnx2tf", "tensorflow", "tf_keras", "onnx_graphsurgeon", "psutil")
 
 FORMATS: Mapping[str, FormatRecord] = MappingProxyType(
     {
@@ -57,6 +90,13 @@ FORMATS: Mapping[str, FormatRecord] = MappingProxyType(
             graph_suffix=".onnx",
             precisions=("float32",),
             color=Color("#1d5fd1", "#7aa7ff"),
+            export=Maker(
+                "landmint.export.forms.onnx:to_onnx",
+                packages=("onnx", "onnxscript", "onnxsim"),
+                tools=("onnx", "onnxscript", "onnxsim"),
+            ),
+            decode=Maker("landmint.export.fused_decode:fuse_decode"),
+            lint_rules="landmint.export.lint.onnx:RULES",
         ),
         "openvino": FormatRecord(
             label="OpenVINO",
@@ -65,6 +105,13 @@ FORMATS: Mapping[str, FormatRecord] = MappingProxyType(
             graph_suffix=".xml",
             precisions=("float32", "float16"),
             color=Color("#7b3fc4", "#c095f5"),
+            export=Maker(
+                "landmint.export.forms.openvino:export",
+                packages=("openvino",),
+                tools=("openvino",),
+            ),
+            decode=Maker("landmint.export.fused_decode:fuse_decode_ir"),
+            lint_rules="landmint.export.lint.openvino:RULES",
         ),
         "tflite": FormatRecord(
             label="LiteRT (TFLite)",
@@ -73,6 +120,16 @@ FORMATS: Mapping[str, FormatRecord] = MappingProxyType(
             graph_suffix=".tflite",
             precisions=("float32", "float16"),
             color=Color("#c2410c", "#ff9a62"),
+            export=Maker(
+                "landmint.export.forms.tflite:export",
+                packages=_TFLITE_CONVERTER,
+                tools=("onnx2tf", "tensorflow"),
+            ),
+            decode=Maker(
+                "landmint.export.fused_decode:fuse_decode_tflite",
+                packages=(*_TFLITE_CONVERTER, "ai_edge_litert", "flatbuffers"),
+            ),
+            lint_rules="landmint.export.lint.tflite:RULES",
             layout="NHWC",
         ),
         "tensorrt": FormatRecord(
@@ -82,22 +139,19 @@ FORMATS: Mapping[str, FormatRecord] = MappingProxyType(
             graph_suffix=".onnx",
             precisions=("float16",),
             color=Color("#2f7d32", "#7bcf80"),
+            export=Maker(
+                "landmint.export.forms.tensorrt:export", packages=("onnx",), tools=("tensorrt",)
+            ),
+            lint_rules="landmint.export.lint.tensorrt:RULES",
             graph_engine="onnxruntime",
         ),
     }
 )
 """Every format by its name, in the order in which they are listed everywhere."""
 
-TORCH = FormatRecord(
-    label="PyTorch",
-    engine="torch",
-    suffixes=(".safetensors",),
-    graph_suffix=".safetensors",
-    precisions=("float32",),
-    color=Color("#4a5260", "#b6bec9"),
-)
+TORCH = Listed(label="PyTorch", color=Color("#4a5260", "#b6bec9"))
 """The network as it was trained. It is in every bundle, and no format to export to."""
-LISTED: Mapping[str, FormatRecord] = MappingProxyType({"torch": TORCH, **FORMATS})
+LISTED: Mapping[str, Listed] = MappingProxyType({"torch": TORCH, **FORMATS})
 """What reports list: the network as it was trained, then its formats."""
 
 if TYPE_CHECKING:
@@ -105,3 +159,14 @@ if TYPE_CHECKING:
 else:  # its choices stand in the messages about a recipe, and in the page of all its keys
     Format = Literal[*FORMATS]
 """The name of a format."""
+
+
+def load(reference: str) -> Any:
+    """Import what a record names as "module:attribute"."""
+    module, attribute = reference.split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def export_tools() -> tuple[str, ...]:
+    """Distributions that write the float variants of all formats."""
+    return tuple(tool for record in FORMATS.values() for tool in record.export.tools)

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 
 from landmint.export.forms import tflite as room
-from landmint.export.forms.tflite import spread_hard_sigmoid, to_tflite
+from landmint.export.forms.tflite import export, spread_hard_sigmoid
 from landmint.runtime.embedded import read_contract
 from landmint.runtime.engines import load_engine
 from landmint.runtime.errors import LandmintError
@@ -47,7 +47,7 @@ def test_failed_conversion_is_one_clear_error(
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(room, "_WORKER", "failing_worker")
     with pytest.raises(LandmintError, match="Foo OP is not yet implemented") as caught:
-        to_tflite(pip_onnx, tmp_path / "tflite")
+        export(pip_onnx, {"float32": tmp_path / "float32.tflite"})
     assert caught.value.fact == "onnx2tf could not convert float32.onnx to TFLite"
 
 
@@ -55,12 +55,13 @@ def test_failed_conversion_is_one_clear_error(
 def test_tflite_keeps_names_layout_and_values(
     pip_onnx: Path, images: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    files = to_tflite(pip_onnx, tmp_path)
+    files = {kind: tmp_path / f"{kind}.tflite" for kind in ("float32", "float16")}
+    export(pip_onnx, files)
     assert capfd.readouterr() == ("", "")
     expected = run_onnx(onnx.load(pip_onnx), images)
     contract = read_contract(pip_onnx).with_layout("NHWC")
     for precision, tolerance in (("float32", 1e-5), ("float16", 5e-3)):
-        file = files[precision]  # type: ignore[index]
+        file = files[precision]
         assert read_contract(file) == contract
         session = load_engine("litert").load(file, contract, threads=1)
         found = session.run(np.ascontiguousarray(np.moveaxis(images, 1, -1)))

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from landmint.export.isolated import missing_packages
 from landmint.export.lint import lint, refuse
 from landmint.export.lint.rule import Shape, shape_of
 from landmint.runtime.contract import Contract
@@ -29,11 +28,6 @@ if TYPE_CHECKING:
 
 OPSET = 18
 """The oldest that torch's exporter writes itself; every converter downstream reads it."""
-
-
-def unavailable() -> str:
-    """Why this machine cannot export ONNX; empty when it can."""
-    return missing_packages("onnx", "onnxscript", "onnxsim")
 
 
 def to_onnx(model: LandmarkModel, path: Path) -> None:

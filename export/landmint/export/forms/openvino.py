@@ -3,14 +3,13 @@
 Not an engine: which precision the plugin computes in is settled where it runs.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from landmint.export.embed import write_contract
-from landmint.export.isolated import missing_packages
 from landmint.runtime.embedded import read_contract
 
 _WEIGHTED = (
@@ -23,23 +22,13 @@ _WEIGHTED = (
 _SMALL = 1024  # numbers; weights are larger, and no two are equal
 
 
-def unavailable() -> str:
-    """Why this machine cannot write OpenVINO IR; empty when it can."""
-    return missing_packages("openvino")
-
-
-def to_openvino(onnx_path: Path, xml_path: Path, *, half: bool = False) -> tuple[Path, Path]:
-    """Write the IR of an ONNX file with the contract in its `rt_info`.
-
-    Not atomic by itself, since it is two files: `write_bundle` is.
+def export(onnx_path: Path, files: Mapping[str, Path]) -> Mapping[str, str]:
+    """Write the IR of an ONNX file with the contract in its `rt_info`, as `Export` says.
 
     Args:
         onnx_path: of `to_onnx`.
-        xml_path: of the IR's graph; the weights stand beside it under the suffix .bin.
-        half: store the weights as float16.
-
-    Returns:
-        the two files, graph first.
+        files: of the graphs, by precision; the weights stand beside each under the suffix .bin.
+            float16 is how the weights are stored.
 
     Raises:
         LandmintError: the ONNX file carries no contract.
@@ -47,12 +36,12 @@ def to_openvino(onnx_path: Path, xml_path: Path, *, half: bool = False) -> tuple
     import openvino
 
     contract = read_contract(onnx_path)
-    # read_model, unlike convert_model, sends no telemetry.
-    model = openvino.Core().read_model(onnx_path)
-    xml_path.parent.mkdir(parents=True, exist_ok=True)
-    save_ir(model, xml_path, half=half)
-    write_contract(xml_path, contract)
-    return xml_path, xml_path.with_suffix(".bin")
+    for precision, xml_path in files.items():
+        # read_model, unlike convert_model, sends no telemetry.
+        model = openvino.Core().read_model(onnx_path)
+        save_ir(model, xml_path, half=precision == "float16")
+        write_contract(xml_path, contract)
+    return {}
 
 
 def save_ir(model: Any, xml_path: Path, *, half: bool = False) -> None:

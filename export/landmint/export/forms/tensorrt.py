@@ -7,11 +7,12 @@ quantisation: Q/DQ pairs are placed by `landmint.quantize`, which builds with `b
 import importlib.util
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landmint.export.embed import write_contract
-from landmint.export.isolated import missing_packages, run_converter
+from landmint.export.isolated import run_converter
 from landmint.runtime.embedded import read_contract
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path
@@ -25,9 +26,27 @@ _DETAILED = "--profilingVerbosity=detailed"  # the engine can say how each layer
 _FLOAT32_INPUTS = {"Resize": (1, 2), "Upsample": (1,)}
 
 
-def unavailable() -> str:
-    """Why this machine cannot write the ONNX file for TensorRT; empty when it can."""
-    return missing_packages("onnx")
+def export(onnx_path: Path, files: Mapping[str, Path]) -> Mapping[str, str]:
+    """Write a typed graph and, where one can be built, the engine beside it, as `Export` says.
+
+    Args:
+        onnx_path: of `to_onnx`.
+        files: of the typed graph in float16; its engine takes the suffix .engine.
+
+    Returns:
+        the note "engine": whether it was built, and why not.
+
+    Raises:
+        LandmintError: a weight is beyond float16, or the ONNX file carries no contract.
+    """
+    typed_path = files["float16"]
+    to_tensorrt(onnx_path, typed_path)
+    return {"engine": built_or_not(build_engine(typed_path, typed_path.with_suffix(".engine")))}
+
+
+def built_or_not(refusal: str | None) -> str:
+    """What `build_engine` returned as a note for the manifest."""
+    return f"not built: {refusal}" if refusal else "built on this machine"
 
 
 def to_tensorrt(onnx_path: Path, typed_path: Path) -> None:

@@ -7,10 +7,10 @@ quantisation, which starts from the float32 file.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from landmint.export.embed import write_contract
-from landmint.export.isolated import missing_packages, run_isolated
+from landmint.export.isolated import run_isolated
 from landmint.runtime.contract import Contract, Output
 from landmint.runtime.embedded import read_contract
 from landmint.runtime.scratch import scratch_folder
@@ -18,45 +18,25 @@ from landmint.runtime.scratch import scratch_folder
 if TYPE_CHECKING:
     import onnx
 
-Precision = Literal["float32", "float16"]
-
-PRECISIONS: tuple[Precision, ...] = ("float32", "float16")
-"""What onnx2tf can make without calibration."""
-
 _WORKER = "landmint.export.forms.tflite_worker"
 
 
-def unavailable() -> str:
-    """Why this machine cannot convert to TFLite; empty when it can."""
-    return missing_packages("onnx2tf", "tensorflow", "tf_keras", "onnx_graphsurgeon", "psutil")
-
-
-def to_tflite(
-    onnx_path: Path, folder: Path, precisions: Sequence[Precision] = PRECISIONS
-) -> dict[Precision, Path]:
-    """Write folder/PRECISION.tflite for each precision, each with its contract inside.
-
-    Not atomic by itself: `write_bundle` is.
+def export(onnx_path: Path, files: Mapping[str, Path]) -> Mapping[str, str]:
+    """Write a .tflite for each precision, as `Export` says.
 
     Args:
         onnx_path: of `to_onnx`.
-        folder: made if missing.
-        precisions: float16 stores the weights so; arithmetic is the engine's affair.
-
-    Returns:
-        the file of each precision.
+        files: by precision; float16 stores the weights so, arithmetic is the engine's affair.
 
     Raises:
         LandmintError: the converter failed, or the ONNX file carries no contract.
     """
     contract = read_contract(onnx_path).with_layout("NHWC")
-    files = {precision: folder / f"{precision}.tflite" for precision in precisions}
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted = {key: str(path.absolute()) for key, path in files.items()}
+    wanted = {precision: str(path.absolute()) for precision, path in files.items()}
     _convert(onnx_path, [contract.input_name], contract.outputs, wanted)
     for file in files.values():
         write_contract(file, contract)
-    return files
+    return {}
 
 
 def decode_to_tflite(decoder: "onnx.ModelProto", contract: Contract) -> bytes:
@@ -83,7 +63,7 @@ def _convert(
     onnx_path: Path,
     inputs: Sequence[str],
     outputs: Sequence[Output],
-    files: Mapping[Precision, str],
+    files: Mapping[str, str],
 ) -> None:
     request = {
         "onnx": str(onnx_path.absolute()),

@@ -1,4 +1,4 @@
-"""The process behind `to_tflite`: onnx2tf to a Keras network, TensorFlow to files.
+"""The process behind the TFLite files: onnx2tf to a Keras network, TensorFlow to files.
 
 Run as `python -m landmint.export.forms.tflite_worker`, with the request on its standard input, in a
 working directory that may be littered. Nothing else imports it: it lives on tensorflow.

@@ -6,18 +6,23 @@ is measured downstream; where a rule rests on such a measurement, its file says 
 
 from collections.abc import Iterator, Sequence
 
-import onnx
+from onnx import ModelProto, shape_inference  # "onnx" is the file beside this one here
 
-from landmint.export.finding import Finding
+from landmint.export.finding import EVERY, Finding
+from landmint.export.lint import general
 from landmint.export.lint.rule import Rule, Subject
-from landmint.export.lint.rules import EVERY, RULES, TARGETS
 from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.formats import Format
+from landmint.runtime.formats import FORMATS, Format, load
+
+TARGETS: tuple[Format, ...] = tuple(FORMATS)
+"""In the order in which they are told."""
 
 
 def lint(
-    model: onnx.ModelProto, contract: Contract | None = None, targets: Sequence[Format] = TARGETS
+    model: ModelProto,
+    contract: Contract | None = None,
+    targets: Sequence[Format] = TARGETS,
 ) -> list[Finding]:
     """What the targets have against a graph; empty when nothing.
 
@@ -33,8 +38,8 @@ def lint(
         findings by target, errors first.
     """
     try:
-        model = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except (onnx.shape_inference.InferenceError, ValueError) as error:
+        model = shape_inference.infer_shapes(model, data_prop=True)
+    except (shape_inference.InferenceError, ValueError) as error:
         raise LandmintError(
             "the ONNX graph is not sound",
             reason=str(error).splitlines()[0],
@@ -45,11 +50,20 @@ def lint(
     places = (EVERY, *targets)
     found = [
         finding
-        for id_, rule in RULES.items()
-        if rule.target in places and rule.stage in stages
+        for id_, rule in rules_for(targets).items()
+        if rule.stage in stages
         for finding in _findings(id_, rule, subject)
     ]
     return sorted(found, key=lambda one: (places.index(one.target), one.severity))
+
+
+def rules_for(targets: Sequence[Format] = TARGETS) -> dict[str, Rule]:
+    """The rules for every target by their ids, then those of the given formats."""
+    rules = dict(general.RULES)
+    for name in targets:
+        if FORMATS[name].lint_rules:
+            rules |= load(FORMATS[name].lint_rules)
+    return rules
 
 
 def _findings(id_: str, rule: Rule, subject: Subject) -> Iterator[Finding]:
@@ -80,4 +94,4 @@ def refuse(what: str, findings: Sequence[Finding]) -> None:
         )
 
 
-__all__ = ["EVERY", "RULES", "TARGETS", "Finding", "Rule", "lint", "refuse"]
+__all__ = ["EVERY", "Finding", "Rule", "lint", "refuse", "rules_for"]

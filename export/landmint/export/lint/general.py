@@ -1,14 +1,16 @@
 """What no target can work with, and what 8 bits do to the outputs wherever they run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, numpy_helper
 
+from landmint.export.finding import EVERY
 from landmint.export.graphs import DECODE, SHAPERS, WEIGHTED, Wiring, output_axis
-from landmint.export.lint.rule import Breach, Subject
+from landmint.export.lint.rule import Breach, Rule, Subject
 
 UNFIT = ("BatchNormalization", "ConstantOfShape", "Constant", "Dropout", "Identity", "If", "Loop")
 _LEVELS = 255  # steps of an 8-bit scale
@@ -110,3 +112,40 @@ def mixed_outputs(subject: Subject) -> Iterator[Breach]:
         parts = [name for name in node.input if name not in wiring.constants]
         if len(parts) > 1:
             yield value.name, f"joins {len(parts)} tensors of ranges of their own"
+
+
+RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        "non-finite-constant": Rule(
+            EVERY, "error", "any", non_finite,
+            "whatever is computed from it is NaN too, and no scale spans it",
+            "train again from the last sound checkpoint; look at the loss",
+        ),
+        "dynamic-shape": Rule(
+            EVERY, "error", "any", dynamic_shapes,
+            "converters, XNNPACK and TensorRT plan memory and kernels for one shape",
+            "export the network for one input size and batch 1",
+        ),
+        "unfolded-operator": Rule(
+            EVERY, "error", "any", unfolded,
+            "it should have been folded into weights and shapes; INT8 needs it so",
+            "export in eval mode and simplify, or build the network from layers that fold",
+        ),
+        "dead-channel": Rule(
+            EVERY, "warning", "any", dead_channels,
+            "it costs time and gives nothing; its own INT8 scale would be zero",
+            "train with less weight decay, or prune the channels",
+        ),
+        "output-grid": Rule(
+            EVERY, "warning", "any", output_floor,
+            "one scale spans coordinates from 0 to 1 in 255 steps",
+            "leave the last layer in float, as `landmint quantize` does, or take a PIP head",
+        ),
+        "mixed-output": Rule(
+            EVERY, "warning", "any", mixed_outputs,
+            "the widest of them sets the one scale, and the others lose their digits",
+            "return them as outputs of their own",
+        ),
+    }
+)  # fmt: skip
+"""Every rule for all targets by its id."""

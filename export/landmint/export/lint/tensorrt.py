@@ -15,13 +15,14 @@ strong typing (TensorRT 10 and 11). Breaking one costs a failed build, or a fusi
 10. what is not quantised is float16
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from onnx import NodeProto, TensorProto
 
 from landmint.export.graphs import Wiring, attribute, gates, output_axis
-from landmint.export.lint.rule import PAIR, Breach, Subject
+from landmint.export.lint.rule import PAIR, Breach, Rule, Subject
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm")
 _FUSED = ("Relu", "BatchNormalization", "LeakyRelu", "Clip")
@@ -235,3 +236,70 @@ def _readers_behind(quantise: NodeProto, wiring: Wiring) -> list[NodeProto]:
 def _scales_differ(pairs: Sequence[NodeProto], wiring: Wiring) -> bool:
     scales = [wiring.array(pair.input[1]) for pair in pairs]
     return any(not np.array_equal(scales[0], scale) for scale in scales[1:])  # type: ignore[arg-type]
+
+
+_PLACEMENT = "place the pairs by the rules: `landmint quantize` does"
+
+RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        "tensorrt-no-int8": Rule(
+            "tensorrt", "warning", "float", float_only,
+            "it runs in float16, behind a conversion",
+            "decode outside of the graph, or replace the operator",
+        ),
+        "tensorrt-small-layer": Rule(
+            "tensorrt", "warning", "float", small_layers,
+            "it stays in float16: rule 9 of explicit quantisation",
+            "choose 16 channels or more, multiples of 8, and kernels of 3 in grouped layers",
+        ),
+        "tensorrt-gate": Rule(
+            "tensorrt", "warning", "float", float_gates,
+            "the product behind the gate does not fuse, so the gate stays in float16",
+            "train the student without squeeze-and-excitation",
+        ),
+        "tensorrt-1-symmetric": Rule(
+            "tensorrt", "error", "paired", symmetric,
+            "TensorRT knows INT8 with a zero point of zero, and nothing else", _PLACEMENT,
+        ),
+        "tensorrt-2-scale": Rule(
+            "tensorrt", "error", "paired", positive,
+            "scales must be constant and positive; a dead channel's is zero", _PLACEMENT,
+        ),
+        "tensorrt-3-per-tensor": Rule(
+            "tensorrt", "error", "paired", per_tensor,
+            "only a constant weight may have a scale for each channel", _PLACEMENT,
+        ),
+        "tensorrt-4-axis": Rule(
+            "tensorrt", "error", "paired", written_axis,
+            "the channel axis must be written: 0 for Conv, 1 for ConvTranspose", _PLACEMENT,
+        ),
+        "tensorrt-5-bias": Rule(
+            "tensorrt", "error", "paired", float_bias,
+            "a bias is never quantised", _PLACEMENT,
+        ),
+        "tensorrt-6-layer": Rule(
+            "tensorrt", "warning", "paired", whole_layers,
+            "a layer is INT8 when all of its inputs are, and nothing parts it from its activation",
+            _PLACEMENT,
+        ),
+        "tensorrt-7-residual": Rule(
+            "tensorrt", "warning", "paired", residuals,
+            "an Add fuses into one convolution; its other inputs must be quantised", _PLACEMENT,
+        ),
+        "tensorrt-8-others": Rule(
+            "tensorrt", "warning", "paired", no_strangers,
+            "other operators are INT8 only with INT8 in and out; a lone pair breaks a fusion",
+            _PLACEMENT,
+        ),
+        "tensorrt-9-small": Rule(
+            "tensorrt", "warning", "paired", large_enough,
+            "there is no good INT8 kernel for it", _PLACEMENT,
+        ),
+        "tensorrt-10-half": Rule(
+            "tensorrt", "error", "paired", half_elsewhere,
+            "TensorRT 11 takes precision from the graph: what is not INT8 must be float16",
+            "type the graph in float16: `landmint quantize` does",
+        ),
+    }
+)  # fmt: skip
+"""Every rule for TensorRT by its id; the numbers are those above."""
