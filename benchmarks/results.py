@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from landmint.pipeline.judge.figures import LATENCY, MOVED, NME, NME_RISE, SIZE
 from landmint.pipeline.judge.summary import VariantSummary, summarise_run
 from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
 from landmint.pipeline.summaries import training_figures
@@ -36,7 +37,7 @@ from landmint.runtime.stats import Interval
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-_FIGURES = ("NME, %", "NME rise, points", "moved, %", "latency, ms", "size, MiB")
+_FIGURES = tuple(figure.heading for figure in (NME, NME_RISE, MOVED, LATENCY, SIZE))
 
 
 @dataclass(frozen=True)

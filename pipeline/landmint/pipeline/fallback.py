@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from landmint.pipeline.judge.figures import LATENCY, NME_RISE, SPEEDUP
 from landmint.pipeline.judge.gate import PRECEDENCE, Status, Verdict, exit_code
 from landmint.pipeline.judge.summary import summarise_run
 from landmint.pipeline.judge.trial import Trial, choose_trial
@@ -263,10 +264,10 @@ def search_table(search: Search) -> Table:
     """What was tried for one format, and why the others were not chosen."""
     columns = (
         Column("layers in float"),
-        Column("NME rise", "points, 95 % interval"),
+        Column(NME_RISE.name, "points, 95 % interval"),
         Column("over plain INT8", "points, 95 % interval"),
-        Column("latency", "ms"),
-        Column("against float32", "95 % interval"),
+        Column(LATENCY.name, LATENCY.unit),
+        Column(SPEEDUP.name, "95 % interval"),
         Column("", words=True),
     )
     rows = []

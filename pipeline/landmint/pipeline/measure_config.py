@@ -1,6 +1,7 @@
 """What a recipe says about measuring and judging.
 
-Not the measuring: these are the settings of `landmint.runtime.latency` and `.gate`, checked.
+It neither measures nor judges: it checks the settings of `landmint.runtime.latency` and
+`landmint.pipeline.judge.gate`.
 """
 
 from typing import Any, Self
@@ -74,7 +75,7 @@ class GateConfig(BaseModel):
 
     @property
     def limits(self) -> Limits:
-        """The limits of the device layer."""
+        """The same limits as the gate takes them."""
         settings: dict[str, Any] = self.model_dump()
         return Limits(**settings)
 

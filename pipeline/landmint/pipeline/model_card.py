@@ -9,6 +9,7 @@ from importlib import resources
 
 import jinja2
 
+from landmint.pipeline.judge.figures import LATENCY, NME, NME_RISE, SIZE
 from landmint.pipeline.judge.summary import VariantSummary, reading_order
 from landmint.pipeline.reference import Reference
 from landmint.pipeline.report.record import RunRecord
@@ -18,12 +19,14 @@ from landmint.pipeline.text import (
     markdown_table,
     mebibytes,
     milliseconds,
-    number,
     percent,
 )
 from landmint.runtime.bundle import REFERENCE
 
-_COLUMNS = ("variant", "NME, %", "rise, points", "on drawn faces, %", "latency, ms", "size, MiB")
+_COLUMNS = (
+    *("variant", NME.heading, NME_RISE.heading, "on drawn faces, %"),
+    *(LATENCY.heading, SIZE.heading),
+)
 
 
 def model_card(
@@ -62,10 +65,12 @@ def _figures_table(record: RunRecord, reference: Reference) -> str:
     test, drawn = reference.test.figures, reference.drawn.figures
     rows = []
     for name in sorted(test, key=reading_order):
-        found = test[name].nme_percent
-        rise = None if name == REFERENCE else found - test[REFERENCE].nme_percent
-        apart = number(drawn[name].nme_percent) if name in drawn else NONE
-        rows.append([name, number(found), number(rise, 3), apart, *_cost(summaries.get(name))])
+        nme = test[name].nme_percent
+        rise = None if name == REFERENCE else nme - test[REFERENCE].nme_percent
+        apart = NME.write(drawn[name].nme_percent) if name in drawn else NONE
+        rows.append(
+            [name, NME.write(nme), NME_RISE.write(rise), apart, *_cost(summaries.get(name))]
+        )
     return markdown_table(_COLUMNS, rows)
 
 
@@ -79,4 +84,4 @@ def _cost(summary: VariantSummary | None) -> tuple[str, str]:
 
 def _boxes_table(loose: Mapping[str, float]) -> str:
     rows = [[kind, percent(nme)] for kind, nme in loose.items()]
-    return markdown_table(("boxes", "NME, %"), rows) if rows else ""
+    return markdown_table(("boxes", NME.heading), rows) if rows else ""

@@ -9,20 +9,22 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
+from landmint.pipeline.judge.figures import LATENCY, MOVED, NME, NME_RISE, PEAK_MEMORY, SIZE
 from landmint.pipeline.judge.summary import VariantSummary, summarise_run
 from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
 from landmint.pipeline.report import blocks
 from landmint.pipeline.report.losses import engines_table, in_words, layers_table
 from landmint.pipeline.shipped_recipes import about, folder, shipped_recipes
-from landmint.pipeline.text import mebibytes, milliseconds, number, percent
+from landmint.pipeline.text import NONE, mebibytes, number, percent
 from landmint.quantize.explanation import Explanation
+from landmint.runtime.bundle import REFERENCE
 from landmint.runtime.markup import get_markup
 from landmint.runtime.measurement import read_measurements
 from landmint.train.zoo import Shipped
 
 _COLUMNS = (
-    *("NME, %", "rise, points", "moved, %", "warm, ms", "p99, ms", "RAM, MiB"),
-    *("size, MiB", "ran in"),
+    *(NME.heading, NME_RISE.heading, MOVED.heading, LATENCY.heading, "p99, ms", "RAM, MiB"),
+    *(SIZE.heading, "ran in"),
 )
 
 _WORST = 12
@@ -128,7 +130,7 @@ def measurement_table(folder: Path) -> Table:
     """
     truth = read_truth(folder / TRUTH_FILE)
     unit = get_markup(truth.markup).error_unit
-    table = Table(caption=f"rise, moved: against torch/float32, of the {unit}")
+    table = Table(caption=f"NME rise, moved: against {REFERENCE}, of the {unit}")
     table.add_column("variant", no_wrap=True)
     for title in _COLUMNS:
         table.add_column(title, justify="left" if title == "ran in" else "right")
@@ -139,17 +141,15 @@ def measurement_table(folder: Path) -> Table:
 
 
 def _cells(summary: VariantSummary) -> list[str]:
-    one = summary.measurement
-    accuracy, drift, latency = summary.accuracy, summary.drift, summary.latency
-    judged = drift is not None and not summary.is_reference
-    memory = one.peak_memory_mib
+    raw, latency = summary.measurement, summary.latency
+    drift = None if summary.is_reference else summary.drift
     return [
-        percent(accuracy.interval.estimate if accuracy else None),
-        percent(drift.nme_rise.estimate, 3) if drift and judged else "",
-        percent(drift.displacement.estimate, 3) if drift and judged else "",
-        milliseconds(latency.warm_ms) if latency else "",
-        milliseconds(latency.p99_ms) if latency and latency.p99_ms else "",
-        f"{memory:.0f}" if memory is not None else "",
-        mebibytes(one.size_bytes),
-        one.executed_precision,
+        NME.write(100 * summary.accuracy.interval.estimate) if summary.accuracy else NONE,
+        NME_RISE.write(100 * drift.nme_rise.estimate) if drift else "",
+        MOVED.write(100 * drift.displacement.estimate) if drift else "",
+        LATENCY.write(latency.warm_ms) if latency else "",
+        LATENCY.write(latency.p99_ms) if latency and latency.p99_ms else "",
+        PEAK_MEMORY.write(raw.peak_memory_mib) if raw.peak_memory_mib is not None else "",
+        mebibytes(raw.size_bytes),
+        raw.executed_precision,
     ]

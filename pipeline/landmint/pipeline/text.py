@@ -44,7 +44,7 @@ def milliseconds(value: float | None) -> str:
     """Three significant digits are what a timing on a shared machine is worth."""
     if value is None:
         return NONE
-    return number(value, 0 if value >= 100 else 1 if value >= 10 else 2)
+    return number(value, 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3)
 
 
 def mebibytes(size_bytes: int) -> str:

@@ -89,7 +89,7 @@ def test_with_too_few_persons_nothing_is_passed() -> None:
     for check in verdicts[1].checks:
         assert check.status == "inconclusive"
         assert check.reason == "not enough persons: an interval needs 3"
-    row = "0.000 points | 99.000 points | infinite | inconclusive: not enough persons"
+    row = "0.000 points | 99 points | infinite | inconclusive: not enough persons"
     assert row in to_markdown(verdicts, "two persons")
 
 
@@ -240,8 +240,10 @@ def test_precedence_of_exit_codes(statuses: tuple[Status, ...], code: int) -> No
     assert exit_code(verdicts_of(*reversed(statuses))) == code
 
 
-def test_worst_of_nothing_is_pass() -> None:
-    assert worst([]) == "pass"
+def test_no_check_is_no_pass() -> None:
+    assert worst([]) == "not judged"
+    assert worst(["not judged", "pass"]) == "pass"
+    assert exit_code(verdicts_of("not judged", "not judged")) == 0
 
 
 VERDICTS = (
@@ -268,13 +270,12 @@ def test_markdown_says_what_was_found_and_what_could_be_missed() -> None:
     assert text.startswith("# tiny on a Pi: not passed\n")
     assert "A variant is slower or larger than its limit. Exit code 1." in text
     assert (
-        "| tflite/int8 | warm median latency | 4.000 ms (3.900 to 4.100) | 3.000 ms | 0.200 ms "
-        "| regression |"
+        "| tflite/int8 | latency | 4.00 ms [3.90, 4.10] | 3 ms | 0.200 ms | regression |"
     ) in text
     assert "inconclusive: one launch" in text
     assert r"no GPU <here> \| there | | | | not measured (optional) |" in text
     assert "it crashed at once" in text
-    assert "nothing was judged" in to_markdown(verdicts_of("pass"), "tiny")
+    assert "nothing was judged" in to_markdown(verdicts_of("not judged"), "tiny")
 
 
 def test_junit_is_xml_that_counts() -> None:

@@ -122,7 +122,7 @@ def test_numbers_for_people() -> None:
     assert number(-1.5, 1) == "\N{MINUS SIGN}1.5"
     assert number(float("inf")) == "infinite"
     assert number(None) == "–"
-    assert [milliseconds(ms) for ms in (0.123, 12.34, 123.4)] == ["0.12", "12.3", "123"]
+    assert [milliseconds(ms) for ms in (0.123, 12.34, 123.4)] == ["0.123", "12.3", "123"]
     assert thousands(12345) == "12\N{NARROW NO-BREAK SPACE}345"
 
 

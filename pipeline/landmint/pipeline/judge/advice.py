@@ -1,24 +1,31 @@
 """Is INT8 worth it, engine by engine, what costs it, and which variant to deploy.
 
-It measures nothing and judges by no limit but that on drift: verdicts are the gate's. INT8 that is
-slower than its float32 twin is called a defect, for that is what it is.
+It obeys the gate: a variant whose verdict is not a pass is never recommended. Where the recipe sets
+no limit on the NME rise, the advice has a limit of its own. INT8 that is slower than its float32
+twin is called a defect.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from landmint.pipeline.judge.gate import Limits
-from landmint.pipeline.judge.summary import VariantSummary, summarise_run
+from landmint.pipeline.judge.comparison import paired_ratio, side_of
+from landmint.pipeline.judge.figures import LATENCY, LOAD_TIME, NME_RISE, PEAK_MEMORY, SIZE, Figure
+from landmint.pipeline.judge.gate import Limits, Verdict, judge, not_passed
+from landmint.pipeline.judge.gate_text import check_sentence
+from landmint.pipeline.judge.summary import VariantSummary, fastest_of, summarise_run
 from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
-from landmint.pipeline.text import listed, milliseconds, number, product, times
+from landmint.pipeline.text import listed, product, times
 from landmint.runtime.engines.engine import Operator
 from landmint.runtime.measurement import read_measurements
 
 GOAL: Mapping[str, float] = MappingProxyType({"openvino": 1.7})
 """How many times faster than float32 INT8 should be, by engine, on one thread."""
 _GOAL_ELSEWHERE = 2.0
-_DRIFT_SHARE, _DRIFT_POINTS = 0.01, 0.05  # without a limit: of the reference's NME, and at most
+_RISE_SHARE, _RISE_POINTS = 0.01, 0.05
+"""The NME rise that is accepted where no limit is set: a share of the reference's NME, and at most
+so many points."""
 _INTEGERS = ("i8", "u8", "int8", "uint8")
 _CONVERSIONS = ("quantize", "reorder", "convert", "cast")
 _NAMED = 4
@@ -31,96 +38,202 @@ def advise_folder(measurements: Path, limits: Limits) -> tuple[str, ...]:
         LandmintError: something is missing or truncated there.
     """
     truth = read_truth(measurements / TRUTH_FILE)
-    return advise(summarise_run(read_measurements(measurements), truth), limits)
+    samples = read_measurements(measurements)
+    return advise(summarise_run(samples, truth), judge(samples, truth, limits), limits)
 
 
-def advise(summaries: Sequence[VariantSummary], limits: Limits) -> tuple[str, ...]:
+def advise(
+    summaries: Sequence[VariantSummary], verdicts: Sequence[Verdict], limits: Limits
+) -> tuple[str, ...]:
     """A sentence or two for each engine that has an INT8 variant, then one for the machine.
 
     Args:
         summaries: of one measurement.
-        limits: its drift_percent says how far NME may rise. Without one it may by 1 % of the
-            reference's NME, and by .05 points at most.
+        verdicts: of the same.
+        limits: that they were judged by. Where they do not limit a variant's NME rise, it may be
+            1 % of the reference's NME, and .05 points at most.
     """
-    fit = [one for one in summaries if one.latency and _keeps_drift(one, summaries, limits)]
-    engines = [one for one in summaries if one.precision == "int8"]
-    lines = [_engine(one, [f for f in fit if f.family == one.family]) for one in engines]
-    return (*lines, f"On this machine: {_use(fit)}.") if engines else ()
+    by_name = {verdict.variant: verdict for verdict in verdicts}
+    accepted_points = _accepted_rise(summaries)
+    objections = {
+        summary.name: objection
+        for summary in summaries
+        if (objection := _objection(summary, by_name.get(summary.name), limits, accepted_points))
+    }
+    eligible = [summary for summary in summaries if summary.name not in objections]
+    lines = []
+    for int8 in (summary for summary in summaries if summary.precision == "int8"):
+        twin = next((s for s in summaries if s.name == f"{int8.family}/float32"), None)
+        same_engine = [summary for summary in eligible if summary.family == int8.family]
+        objection = objections.get(int8.name, "") if int8.latency else ""
+        refusal = f" {int8.name} is not recommended: {objection}." if objection else ""
+        lines.append(f"{_gain(int8, twin)}{refusal} {_sentence(recommend(same_engine))}")
+    return (*lines, f"On this machine: {recommend(eligible)}.") if lines else ()
 
 
-def _keeps_drift(one: VariantSummary, summaries: Sequence[VariantSummary], limits: Limits) -> bool:
-    """Whether all of the interval of its NME rise keeps the limit."""
-    limit = _drift_limit(one.name, summaries, limits)
-    return one.drift is not None and one.drift.nme_rise.high * 100 <= limit
-
-
-def _drift_limit(name: str, summaries: Sequence[VariantSummary], limits: Limits) -> float:
-    """In points of percent."""
-    limit = limits.of("drift_percent", name)
-    if limit is not None:
-        return limit
-    references = (one.accuracy for one in summaries if one.is_reference)
+def _accepted_rise(summaries: Sequence[VariantSummary]) -> float:
+    """The NME rise that is accepted where no limit is set, in points."""
+    references = (summary.accuracy for summary in summaries if summary.is_reference)
     nmes = [accuracy.interval.estimate for accuracy in references if accuracy]
-    return min([_DRIFT_POINTS, *(100 * _DRIFT_SHARE * nme for nme in nmes)])
+    return min([_RISE_POINTS, *(100 * _RISE_SHARE * nme for nme in nmes)])
 
 
-def _engine(int8: VariantSummary, fit: Sequence[VariantSummary]) -> str:
-    speedup, goal = int8.speedup, GOAL.get(int8.measurement.engine, _GOAL_ELSEWHERE)
-    if speedup is None:
-        return f"{product(int8)}: INT8 was not timed against float32 here."
-    factor, interval = times(speedup)
-    said = f"{product(int8)}: INT8 is {factor} {interval} as fast as float32"
-    if speedup.high < 1:
-        said += f", slower: {int8.name} is a defect"
-    elif speedup.low <= 1:
-        said += ", which may be no gain at all"
-    elif speedup.low < goal:
-        said += f", {'below' if speedup.high < goal else 'about'} the goal of {goal:g}×"
+def _objection(
+    summary: VariantSummary, verdict: Verdict | None, limits: Limits, accepted_points: float
+) -> str:
+    """Why a variant should not be deployed; empty when it may be."""
+    if summary.latency is None:
+        return "it was not timed"
+    if verdict is not None and verdict.status not in ("pass", "not judged"):
+        failed = [check_sentence(check) for _, check in not_passed([verdict])[:1]]
+        return f"its verdict is {': '.join([verdict.status, *failed])}"
+    if summary.drift is None:
+        return "how far its landmarks are from the reference's is not known"
+    if limits.of("drift_percent", summary.name) is not None:
+        return ""
+    highest_points = 100 * summary.drift.nme_rise.high
+    if summary.drift.nme_rise.is_unbounded:
+        return "there are not enough persons to tell its NME rise"
+    if highest_points > accepted_points:
+        return (
+            f"its NME may rise by {NME_RISE.write_with_unit(highest_points)}, and without a limit "
+            f"at most {NME_RISE.write_with_unit(accepted_points)} are accepted"
+        )
+    return ""
+
+
+def _gain(int8: VariantSummary, twin: VariantSummary | None) -> str:
+    """What INT8 brings and costs on one engine, as sentences."""
+    engine = product(int8)
+    if int8.latency is None:
+        return f"{engine}: INT8 was not timed here."
+    int8_ms = LATENCY.write_with_unit(int8.latency.warm_ms)
+    if twin is None or twin.latency is None:
+        return f"{engine}: INT8 takes {int8_ms}; float32 was not timed beside it."
+    if int8.speedup is None:
+        twin_ms = LATENCY.write_with_unit(twin.latency.warm_ms)
+        return (
+            f"{engine}: INT8 takes {int8_ms}, float32 {twin_ms}; only two launches or more, in one "
+            "visit, tell whether that is faster."
+        )
+    goal = GOAL.get(int8.measurement.engine, _GOAL_ELSEWHERE)
+    factor, interval = times(int8.speedup)
+    text = f"{engine}: INT8 is {factor} {interval} as fast as float32"
+    side = side_of(int8.speedup, 1)
+    if side == "below":
+        text += f", slower: {int8.name} is a defect"
+    elif side == "undecided":
+        text += ", which may be no gain at all"
+    elif int8.speedup.low < goal:
+        below = side_of(int8.speedup, goal) == "below"
+        text += f", {'below' if below else 'about'} the goal of {goal:g}×"
     if int8.drift:
-        said += f"; its NME rises by {number(int8.drift.nme_rise.estimate * 100, 3)} points"
-        said += "" if int8 in fit else ", more than the limit surely allows"
-    costs = list(what_costs(int8.measurement.operators)) if speedup.low < goal else []
-    said += f". What costs: {listed(costs)}" if costs else ""
-    return f"{said}. {_use(fit)[0].upper()}{_use(fit)[1:]}."
+        text += f"; {_rise(100 * int8.drift.nme_rise.estimate)}"
+    costs = list(what_costs(int8.measurement.operators)) if int8.speedup.low < goal else []
+    return f"{text}." + (f" What costs: {listed(costs)}." if costs else "")
 
 
-def _use(fit: Sequence[VariantSummary]) -> str:
-    """The fastest of the variants that keep the limit on drift."""
-    timed = [(one.latency.warm_ms, one.name) for one in fit if one.latency]
-    if not timed:
-        return "no variant that was timed surely keeps the limit on drift"
-    ms, name = min(timed)
-    return f"use {name}, {milliseconds(ms)} ms a face"
+def _rise(points: float) -> str:
+    if not math.isfinite(points):
+        return "it returns landmarks that are not finite"
+    verb = "falls" if points < 0 else "rises"
+    return f"its NME {verb} by {NME_RISE.write_with_unit(abs(points))}"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def recommend(eligible: Sequence[VariantSummary]) -> str:
+    """Which of some variants to use, and why where several are equally fast.
+
+    Of those that cannot be told from the fastest by their intervals, the one with the least product
+    of size, peak memory and load time: a product weighs each of them by its ratio.
+    """
+    fastest = fastest_of(eligible)
+    if fastest is None:
+        return "no variant that was timed surely keeps its limits"
+    tied = [fastest, *(s for s in eligible if s is not fastest and _is_as_fast(s, fastest))]
+    burdens = [_burdens(summary) for summary in tied]
+    shared = [figure for figure in burdens[0] if all(figure in burden for burden in burdens)]
+    chosen, *others = sorted(
+        tied, key=lambda summary: math.prod(_burdens(summary)[figure] for figure in shared)
+    )
+    latency_ms = chosen.latency.warm_ms if chosen.latency else None
+    text = f"use {chosen.name}, {LATENCY.write(latency_ms)} ms a face"
+    if not others:
+        return text
+    other = fastest if chosen is not fastest else others[0]
+    text += f": as fast as {listed([s.name for s in others])} within the error of measurement"
+    lower, higher = _differences(chosen, other, shared)
+    text += f", with {listed(lower)}" if lower else ""
+    return text + (f", though {listed(higher)}" if higher else "")
+
+
+def _is_as_fast(summary: VariantSummary, fastest: VariantSummary) -> bool:
+    """Whether their interval does not show that it is slower."""
+    ratio = paired_ratio(summary.measurement, fastest.measurement)
+    return side_of(ratio, 1) in ("undecided", "below")
+
+
+def _burdens(summary: VariantSummary) -> dict[Figure, float]:
+    """What a variant costs beside its latency, as far as it is known."""
+    raw, latency = summary.measurement, summary.latency
+    known = {
+        SIZE: raw.size_bytes / 2**20,
+        PEAK_MEMORY: raw.peak_memory_mib,
+        LOAD_TIME: latency.load_ms if latency else None,
+    }
+    return {figure: value for figure, value in known.items() if value is not None}
+
+
+def _differences(
+    chosen: VariantSummary, other: VariantSummary, figures: Sequence[Figure]
+) -> tuple[list[str], list[str]]:
+    """In which figures the chosen variant is lower than another, and in which higher."""
+    lower: list[str] = []
+    higher: list[str] = []
+    ours, theirs = _burdens(chosen), _burdens(other)
+    for figure in figures:
+        words = f"{figure.name} {figure.write_with_unit(ours[figure])} in place of "
+        words += figure.write(theirs[figure])
+        if figure.write(ours[figure]) != figure.write(theirs[figure]):
+            (lower if ours[figure] < theirs[figure] else higher).append(words)
+    return lower, higher
 
 
 def what_costs(operators: Sequence[Operator]) -> Iterator[str]:
     """What keeps an INT8 inference from being fast, the most costly first.
 
-    That is what runs elsewhere, in float, or converts; each with its share of the time, where the
-    engine tells times. Where none of them takes a tenth of it, the operators that take most.
+    Operators that run outside the engine's kernels for INT8, that compute in float, or that convert
+    between types, each with its share of the time where the engine tells times. Where all of them
+    together take less than a tenth of it, the operators that take most.
     """
-    whole = sum(one.ms or 0.0 for one in operators)
+    total_ms = _time_ms(operators)
     groups: dict[str, list[Operator]] = {}
-    for one in operators:
-        if name := _suspect(one):
-            groups.setdefault(name, []).append(one)
-    suspects = sum(one.ms or 0.0 for group in groups.values() for one in group)
-    if whole and suspects < 0.1 * whole:
-        for one in operators:
-            if not _suspect(one):
-                groups.setdefault(f"{one.kind} in {one.precision}", []).append(one)
-    ranked = sorted(groups.items(), key=lambda item: (-sum(o.ms or 0 for o in item[1]), item[0]))
+    for operator in operators:
+        if name := _hindrance(operator):
+            groups.setdefault(name, []).append(operator)
+    if total_ms and sum(map(_time_ms, groups.values())) < 0.1 * total_ms:
+        for operator in operators:
+            if not _hindrance(operator):
+                groups.setdefault(f"{operator.kind} in {operator.precision}", []).append(operator)
+    ranked = sorted(groups.items(), key=lambda item: (-_time_ms(item[1]), item[0]))
     for name, group in ranked[:_NAMED]:
-        share = sum(one.ms or 0.0 for one in group) / whole if whole else 0.0
-        yield f"{len(group)} {name}" + (f" ({100 * share:.0f} % of the time)" if whole else "")
+        share = f" ({100 * _time_ms(group) / total_ms:.0f} % of the time)" if total_ms else ""
+        yield f"{len(group)} {name}{share}"
 
 
-def _suspect(one: Operator) -> str:
-    """What an operator is called when it stands in the way; "" when it does not."""
-    if one.place:
-        return f"{one.kind} {one.place}"
-    if any(word in one.kind.lower() for word in _CONVERSIONS):
-        return f"{one.kind}, conversions"
-    if one.precision and one.precision not in _INTEGERS:
-        return f"{one.kind} in {one.precision}"
+def _time_ms(operators: Sequence[Operator]) -> float:
+    return sum(operator.ms or 0.0 for operator in operators)
+
+
+def _hindrance(operator: Operator) -> str:
+    """What an operator that slows INT8 down is called; empty for one that does not."""
+    if operator.place:
+        return f"{operator.kind} {operator.place}"
+    if any(word in operator.kind.lower() for word in _CONVERSIONS):
+        return f"{operator.kind}, conversions"
+    if operator.precision and operator.precision not in _INTEGERS:
+        return f"{operator.kind} in {operator.precision}"
     return ""

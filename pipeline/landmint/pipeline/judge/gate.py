@@ -1,8 +1,9 @@
-"""Limits in, measurements in, verdicts out: what passes, what does not, what cannot be told.
+"""Measurements and limits in, verdicts out.
 
-It measures nothing and knows no recipe. Every figure that has a sampling error is judged by its
-95 % interval: within the limit, pass; beyond it, fail; across it, inconclusive. Intervals stand
-each for itself: of forty figures that lie exactly at their limits, one fails by chance.
+It measures nothing and knows no recipe. A figure with a sampling error is judged by its 95 %
+interval: all of it within the limit is a pass, all of it beyond is a failure, anything else is
+inconclusive. Each interval is judged alone, with no correction for their number: of forty figures
+whose true values lie exactly at their limits, about one fails by chance.
 """
 
 import dataclasses
@@ -13,25 +14,37 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any, Literal
 
+from landmint.pipeline.judge.comparison import paired_ratio
 from landmint.runtime.accuracy import Drift, Floats, Truth, drift, summarise
 from landmint.runtime.bundle import REFERENCE
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.latency import latency_ratio
+from landmint.runtime.latency import Latency
 from landmint.runtime.measurement import Measurement
 from landmint.runtime.stats import MIN_PERSONS, Interval
 
-Status = Literal["pass", "regression", "inconclusive", "not measured", "accuracy drift"]
+Status = Literal[
+    "pass", "regression", "inconclusive", "not measured", "accuracy drift", "not judged"
+]
+"""Not judged: no limit applies. It is no pass."""
 
 # Worst first: what is proved comes before what is unknown, and a wrong face before a slow one.
 _EXIT_CODES: Mapping[Status, int] = MappingProxyType(
-    {"accuracy drift": 5, "regression": 1, "not measured": 3, "inconclusive": 4, "pass": 0}
+    {
+        "accuracy drift": 5,
+        "regression": 1,
+        "not measured": 3,
+        "inconclusive": 4,
+        "pass": 0,
+        "not judged": 0,
+    }
 )
 PRECEDENCE: tuple[Status, ...] = tuple(_EXIT_CODES)
+"""Every status, the worst first."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a variant may cost.
+    """The most that a variant may cost.
 
     Each field maps patterns of variant names, such as "*/int8", to a limit; the first pattern
     that matches a variant, in the order written, is its limit.
@@ -119,6 +132,11 @@ class Verdict:
     optional: bool = False
     """Whether it may be missing."""
 
+    @property
+    def failed(self) -> bool:
+        """Whether a figure is surely beyond its limit."""
+        return self.status in ("accuracy drift", "regression")
+
     def to_json(self) -> dict[str, Any]:
         """Plain dictionaries and lists; a number that is not finite becomes null."""
         content = dataclasses.asdict(self)
@@ -147,14 +165,14 @@ class Verdict:
 
 
 def judge(measurements: Sequence[Measurement], truth: Truth, limits: Limits) -> tuple[Verdict, ...]:
-    """Judge every measurement, and every limit that found no measurement.
+    """One verdict for every measurement, and one for every limit that matches none of them.
 
     Latency and size of the reference variant are not judged: it is not deployed.
 
     Args:
         measurements: of one bundle, the reference among them if drift has limits.
         truth: the faces that they were measured on.
-        limits: what may be.
+        limits: what the variants may cost.
 
     Raises:
         LandmintError: a measurement was made on other faces than these.
@@ -169,29 +187,53 @@ def judge(measurements: Sequence[Measurement], truth: Truth, limits: Limits) -> 
     return tuple(verdicts)
 
 
-def three_way(found: Interval, limit: float, beyond: Status) -> Status:
+def three_way(interval: Interval, limit: float, beyond: Status) -> Status:
     """Pass when the whole interval keeps the limit, `beyond` when none of it does."""
-    if found.high <= limit:
+    if interval.high <= limit:
         return "pass"
-    return beyond if found.low > limit else "inconclusive"
+    return beyond if interval.low > limit else "inconclusive"
 
 
 def worst(statuses: Sequence[Status]) -> Status:
-    """The status that decides: the first in `PRECEDENCE`; "pass" for none."""
-    return min(statuses, key=PRECEDENCE.index, default="pass")
+    """The status that decides: the first in `PRECEDENCE`; "not judged" for none."""
+    return min(statuses, key=PRECEDENCE.index, default="not judged")
+
+
+def outcome(verdicts: Sequence[Verdict]) -> Status:
+    """The verdict on all variants together.
+
+    A fault that is proved is not hidden by a variant that never ran. An optional variant that was
+    not measured does not count; when nothing at all was measured, that is the outcome.
+    """
+    if all(verdict.status == "not measured" for verdict in verdicts):
+        return "not measured"
+    return worst([v.status for v in verdicts if not (v.optional and v.status == "not measured")])
 
 
 def exit_code(verdicts: Sequence[Verdict]) -> int:
-    """The exit code of the gate.
+    """The exit code of the gate: 5 accuracy drift, 1 regression, 3 not measured, 4 inconclusive.
 
-    5 accuracy drift, else 1 regression, else 3 not measured, else 4 inconclusive, else 0: a fault
-    that is proved is not hidden by a variant that never ran. An optional variant that was not
-    measured does not count; when nothing at all was measured, the code is 3.
+    0 when every limit is kept, and when there is none. Where several apply, that of `outcome`.
     """
-    if all(verdict.status == "not measured" for verdict in verdicts):
-        return _EXIT_CODES["not measured"]
-    counted = [v.status for v in verdicts if not (v.optional and v.status == "not measured")]
-    return _EXIT_CODES[worst(counted)]
+    return _EXIT_CODES[outcome(verdicts)]
+
+
+def not_passed(verdicts: Sequence[Verdict]) -> list[tuple[Verdict, Check]]:
+    """Every check that was not passed, with its variant, the worst first."""
+    checks = [(v, check) for v in verdicts for check in v.checks if check.status != "pass"]
+    return sorted(checks, key=lambda pair: PRECEDENCE.index(pair[1].status))
+
+
+def largest_undetected(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """The largest detectable excess of each figure, by its field in `Limits`.
+
+    An excess over a limit that is smaller than this may have been missed.
+    """
+    largest: dict[str, float] = {}
+    for check in (check for verdict in verdicts for check in verdict.checks):
+        if check.detectable is not None and math.isfinite(check.detectable):
+            largest[check.name] = max(largest.get(check.name, 0.0), check.detectable)
+    return largest
 
 
 def _judge_one(
@@ -223,21 +265,20 @@ def _accuracy_checks(
     variant = measurement.variant
     limit = limits.of("nme_percent", variant)
     if limit is not None:
-        found = summarise(_points(measurement, truth), truth).interval
-        yield _check("nme_percent", _percent(found), limit, "accuracy drift")
-    wanted = {n: limits.of(n, variant) for n in ("drift_percent", "displacement_percent")}
-    if variant == limits.reference or not any(v is not None for v in wanted.values()):
+        interval = summarise(_points(measurement, truth), truth).interval
+        yield _check("nme_percent", _percent(interval), limit, "accuracy drift")
+    named = {n: limits.of(n, variant) for n in ("drift_percent", "displacement_percent")}
+    limits_on_drift = {name: limit for name, limit in named.items() if limit is not None}
+    if variant == limits.reference or not limits_on_drift:
         return
-    moved = _drift(measurement, by_name.get(limits.reference), truth)
-    for name, limit in wanted.items():
-        if limit is None:
-            continue
-        if moved is None:
+    measured = _drift(measurement, by_name.get(limits.reference), truth)
+    for name, limit in limits_on_drift.items():
+        if measured is None:
             reason = f"the reference {limits.reference} was not measured"
             yield Check(name, "not measured", limit, reason=reason)
         else:
-            found = moved.nme_rise if name == "drift_percent" else moved.displacement
-            yield _check(name, _percent(found), limit, "accuracy drift")
+            interval = measured.nme_rise if name == "drift_percent" else measured.displacement
+            yield _check(name, _percent(interval), limit, "accuracy drift")
 
 
 def _drift(measurement: Measurement, reference: Measurement | None, truth: Truth) -> Drift | None:
@@ -262,51 +303,47 @@ def _cost_checks(
     variant = measurement.variant
     limit = limits.of("latency_ms", variant)
     if limit is not None:
-        latency = measurement.latency
-        reason = "; ".join(latency.notes) if latency else "latency was not measured"
-        found = latency.interval if latency else None
-        value = latency.warm_ms if latency else None
-        yield _timed("latency_ms", found, value, limit, reason)
+        yield _latency_check(measurement.latency, limit)
     limit = limits.of("latency_ratio", variant)
     twin = by_name.get(f"{variant.split('/')[0]}/float32")
     if limit is not None and twin is not measurement:
-        yield _timed("latency_ratio", *_ratio(measurement, twin), limit, "")
+        yield _ratio_check(measurement, twin, limit)
     limit = limits.of("size_mib", variant)
     if limit is not None:
         size = measurement.size_bytes / 2**20
         yield Check("size_mib", "pass" if size <= limit else "regression", limit, size)
 
 
-def _ratio(measurement: Measurement, twin: Measurement | None) -> tuple[Interval | None, None]:
-    """Only variants of one visit took turns; others met another machine."""
-    if twin is None or twin.session != measurement.session:
-        return None, None
-    return latency_ratio(measurement.launches, twin.launches), None
+def _latency_check(latency: Latency | None, limit: float) -> Check:
+    if latency is None:
+        return Check("latency_ms", "not measured", limit, reason="latency was not measured")
+    doubts = "; ".join(latency.notes)
+    if latency.interval is None:
+        return Check("latency_ms", "inconclusive", limit, latency.warm_ms, reason=doubts)
+    check = _check("latency_ms", latency.interval, limit, "regression")
+    if check.status == "inconclusive" and doubts:
+        return dataclasses.replace(check, reason=f"{check.reason}; {doubts}")
+    return check
 
 
-def _timed(
-    name: str, found: Interval | None, value: float | None, limit: float, reason: str
-) -> Check:
-    if found is not None:
-        check = _check(name, found, limit, "regression")
-        told = check.status == "inconclusive" and reason
-        return dataclasses.replace(check, reason=f"{check.reason}; {reason}") if told else check
-    if value is not None:
-        return Check(name, "inconclusive", limit, value, reason=reason)
-    reason = reason or "its float32 twin was not timed with it in two or more launches"
-    return Check(name, "not measured", limit, reason=reason)
+def _ratio_check(measurement: Measurement, twin: Measurement | None, limit: float) -> Check:
+    ratio = paired_ratio(measurement, twin)
+    if ratio is None:
+        reason = "its float32 twin was not timed with it in two or more launches"
+        return Check("latency_ratio", "not measured", limit, reason=reason)
+    return _check("latency_ratio", ratio, limit, "regression")
 
 
-def _check(name: str, found: Interval, limit: float, beyond: Status) -> Check:
-    status = three_way(found, limit, beyond)
+def _check(name: str, interval: Interval, limit: float, beyond: Status) -> Check:
+    status = three_way(interval, limit, beyond)
     reason = ""
     if status == "inconclusive":
         reason = "the 95 % interval lies across the limit"
-    if found.is_unbounded:
+    if interval.is_unbounded:
         reason = f"not enough persons: an interval needs {MIN_PERSONS}"
-    bounds = (found.estimate, found.low, found.high, found.detectable)
+    bounds = (interval.estimate, interval.low, interval.high, interval.detectable)
     return Check(name, status, limit, *bounds, reason=reason)
 
 
-def _percent(found: Interval) -> Interval:
-    return Interval(*(100 * value for value in dataclasses.astuple(found)))
+def _percent(share: Interval) -> Interval:
+    return Interval(*(100 * value for value in dataclasses.astuple(share)))

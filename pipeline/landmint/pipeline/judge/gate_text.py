@@ -5,36 +5,31 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from landmint.pipeline.judge.gate import Check, Status, Verdict, exit_code
+from landmint.pipeline.judge.figures import LIMITED, Figure
+from landmint.pipeline.judge.gate import Check, Status, Verdict, exit_code, outcome
 
-# Figure by its field in `Limits`: words, unit, decimals.
-_FIGURES: Mapping[str, tuple[str, str, int]] = MappingProxyType(
+OUTCOMES: Mapping[Status, str] = MappingProxyType(
     {
-        "nme_percent": ("NME", " %", 2),
-        "drift_percent": ("NME rise over the reference", " points", 3),
-        "displacement_percent": ("distance from the reference", " %", 3),
-        "latency_ms": ("warm median latency", " ms", 3),
-        "latency_ratio": ("latency over float32", "x", 3),
-        "size_mib": ("size", " MiB", 2),
+        "pass": "every limit is kept",
+        "regression": "a variant is slower or larger than its limit",
+        "not measured": "a variant that is not optional was not measured",
+        "inconclusive": "it is not clear whether a figure keeps its limit",
+        "accuracy drift": "a variant's landmarks are further off than their limit",
+        "not judged": "no limit applies, and nothing was judged",
     }
 )
-_CODES: Mapping[int, str] = MappingProxyType(
-    {
-        0: "every limit is kept",
-        1: "a variant is slower or larger than its limit",
-        3: "a variant that is not optional was not measured",
-        4: "a figure cannot be told from its limit",
-        5: "a variant's landmarks are further off than their limit",
-    }
-)
+"""What the verdict on all variants together means."""
 
 
 def to_markdown(verdicts: Sequence[Verdict], title: str) -> str:
     """A heading, the outcome in a sentence, and a table with a row for every check."""
-    code = exit_code(verdicts)
-    lines = [f"# {title}: {'pass' if code == 0 else 'not passed'}", ""]
-    lines += [f"{_sentence(verdicts, code)} Exit code {code}.", ""]
-    lines += ["| variant | figure | found (95 % interval) | limit | would be told | verdict |"]
+    status = outcome(verdicts)
+    headline = status if status in ("pass", "not judged") else "not passed"
+    lines = [f"# {title}: {headline}", ""]
+    lines += [f"{OUTCOMES[status].capitalize()}. Exit code {exit_code(verdicts)}.", ""]
+    lines += [
+        "| variant | figure | measured (95 % interval) | limit | detectable excess | verdict |"
+    ]
     lines += ["|---|---|---|---|---|---|"]
     for verdict in verdicts:
         lines += [_row(verdict, check) for check in verdict.checks]
@@ -42,31 +37,34 @@ def to_markdown(verdicts: Sequence[Verdict], title: str) -> str:
             optional = " (optional)" if verdict.optional else ""
             reason = _inline(verdict.reason)
             lines.append(f"| {verdict.variant} | {reason} | | | | {verdict.status}{optional} |")
-    lines += ["", "*Would be told*: the excess over the limit that a measurement like this one"]
-    lines += ["finds nine times in ten; a smaller one it may miss."]
+    lines += ["", "*Detectable excess*: an excess over the limit that a measurement like this one"]
+    lines += ["finds nine times in ten. A smaller one may be missed."]
     return "\n".join(lines) + "\n"
 
 
-def _sentence(verdicts: Sequence[Verdict], code: int) -> str:
-    if code == 0 and not any(verdict.checks for verdict in verdicts):
-        return "There is no limit: nothing was judged."
-    return f"{_CODES[code].capitalize()}."
+def check_sentence(check: Check) -> str:
+    """One figure with its interval, or the reason why it has none, and its limit."""
+    figure = LIMITED[check.name]
+    value = "no figure" if check.value is None else figure.write_with_unit(check.value)
+    remark = _interval(check, figure) or (f"({check.reason})" if check.reason else "")
+    return f"{f'{figure.name} {value} {remark}'.rstrip()}, limit {figure.write_limit(check.limit)}"
+
+
+def _interval(check: Check, figure: Figure) -> str:
+    """The 95 % interval in brackets; empty where there is none."""
+    if check.low is None or check.high is None or not math.isfinite(check.high):
+        return ""
+    return f"[{figure.write(check.low)}, {figure.write(check.high)}]"
 
 
 def _row(verdict: Verdict, check: Check) -> str:
-    words, unit, decimals = _FIGURES[check.name]
-
-    def number(value: float | None) -> str:
-        if value is None:
-            return ""
-        return f"{value:.{decimals}f}{unit}" if math.isfinite(value) else "infinite"
-
-    found = number(check.value) or "none"
-    if check.low is not None and check.high is not None and math.isfinite(check.high):
-        found += f" ({check.low:.{decimals}f} to {check.high:.{decimals}f})"
+    figure = LIMITED[check.name]
+    value = "none" if check.value is None else figure.write_with_unit(check.value)
+    value = f"{value} {_interval(check, figure)}".rstrip()
+    limit = figure.write_limit(check.limit)
+    excess = "" if check.detectable is None else figure.write_with_unit(check.detectable)
     status = check.status + (f": {_inline(check.reason)}" if check.reason else "")
-    cells = (verdict.variant, words, found, number(check.limit), number(check.detectable), status)
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join((verdict.variant, figure.name, value, limit, excess, status))} |"
 
 
 def _inline(text: str) -> str:
@@ -77,7 +75,8 @@ def _inline(text: str) -> str:
 def to_junit(verdicts: Sequence[Verdict], suite: str) -> str:
     """JUnit XML: a case for every check; beyond a limit a failure, unknown an error.
 
-    A variant that was not measured is an error, and skipped if it is optional.
+    A variant that was not measured is an error, and skipped if it is optional. A variant that no
+    limit applies to is skipped.
     """
     root = ElementTree.Element("testsuite", name=suite)
     tally = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
@@ -99,7 +98,8 @@ def to_junit(verdicts: Sequence[Verdict], suite: str) -> str:
 def _tag(status: Status, optional: bool) -> str:
     if status == "not measured":
         return "skipped" if optional else "error"
-    return {"pass": "", "inconclusive": "error"}.get(status, "failure")
+    tags = {"pass": "", "inconclusive": "error", "not judged": "skipped"}
+    return tags.get(status, "failure")
 
 
 def _plain(check: Check) -> str:

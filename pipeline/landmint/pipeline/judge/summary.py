@@ -1,16 +1,17 @@
-"""Everything that is said of one variant, derived from its measurement; for pages and tables.
+"""The figures of each variant, derived from its raw samples; for advice, pages and tables.
 
-No judging: verdicts are the gate's. Nothing here is stored.
+They are derived anew each time and never stored. Whether a figure keeps its limit is for the gate.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from landmint.pipeline.judge.comparison import paired_ratio
 from landmint.runtime.accuracy import Accuracy, Drift, Truth, drift, summarise
 from landmint.runtime.bundle import REFERENCE
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.formats import LISTED
-from landmint.runtime.latency import Latency, latency_ratio
+from landmint.runtime.latency import Latency
 from landmint.runtime.measurement import Measurement
 from landmint.runtime.stats import Interval
 
@@ -61,9 +62,14 @@ def summarise_run(measurements: Sequence[Measurement], truth: Truth) -> tuple[Va
         LandmintError: a variant was measured on other faces than the labels are for.
     """
     by_name = {measurement.variant: measurement for measurement in measurements}
-    reference = by_name.get(REFERENCE)
-    ordered = sorted(measurements, key=lambda one: reading_order(one.variant))
-    return tuple(_summarise(one, reference, by_name, truth) for one in ordered)
+    ordered = sorted(measurements, key=lambda measurement: reading_order(measurement.variant))
+    return tuple(_summarise(measurement, by_name, truth) for measurement in ordered)
+
+
+def fastest_of(summaries: Sequence[VariantSummary]) -> VariantSummary | None:
+    """The variant with the lowest latency; None where nothing was timed."""
+    timed = {s.latency.warm_ms: s for s in reversed(summaries) if s.latency is not None}
+    return timed[min(timed)] if timed else None
 
 
 def reading_order(variant: str) -> tuple[int, int, str]:
@@ -78,10 +84,7 @@ def reading_order(variant: str) -> tuple[int, int, str]:
 
 
 def _summarise(
-    measurement: Measurement,
-    reference: Measurement | None,
-    by_name: dict[str, Measurement],
-    truth: Truth,
+    measurement: Measurement, by_name: Mapping[str, Measurement], truth: Truth
 ) -> VariantSummary:
     if measurement.points is None:
         return VariantSummary(measurement, None, None, measurement.latency, None)
@@ -92,8 +95,8 @@ def _summarise(
             "or another order",
             remedy="measure again",
         )
-    plain = by_name.get(f"{measurement.variant.partition('/')[0]}/float32")
-    comparable = plain is not None and plain is not measurement and plain.launches
+    reference = by_name.get(REFERENCE)
+    twin = by_name.get(f"{measurement.variant.partition('/')[0]}/float32")
     return VariantSummary(
         measurement,
         accuracy=summarise(measurement.points, truth),
@@ -101,7 +104,5 @@ def _summarise(
         if reference is None or reference.points is None
         else drift(measurement.points, reference.points, truth),
         latency=measurement.latency,
-        speedup=latency_ratio(plain.launches, measurement.launches)
-        if plain is not None and comparable and measurement.launches
-        else None,
+        speedup=paired_ratio(twin, measurement) if twin and twin is not measurement else None,
     )

@@ -25,10 +25,10 @@ def judge_folder(measurements: Path, limits: Limits) -> tuple[Verdict, ...]:
 
 def verdict_text(verdicts: Sequence[Verdict], advice: Sequence[str], title: str) -> str:
     """Verdicts and advice as Markdown."""
-    told = to_markdown(verdicts, title)
+    text = to_markdown(verdicts, title)
     if advice:
-        told += "\n## What to deploy\n\n" + "".join(f"- {line}\n" for line in advice)
-    return told
+        text += "\n## What to deploy\n\n" + "".join(f"- {line}\n" for line in advice)
+    return text
 
 
 def write_verdicts(
@@ -45,19 +45,21 @@ def write_verdicts(
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "verdict.md", verdict_text(verdicts, advice, title))
     write_text(folder / "junit.xml", to_junit(verdicts, title))
-    told = {
+    content = {
         "schema": 1,
         "exit_code": exit_code(verdicts),
         "summary": summary_of(verdicts),
         "verdicts": [verdict.to_json() for verdict in verdicts],
         "advice": list(advice),
     }
-    write_json(folder / VERDICT_FILE, told)
+    write_json(folder / VERDICT_FILE, content)
 
 
 def summary_of(verdicts: Sequence[Verdict]) -> str:
-    """How many variants have which verdict."""
+    """How many variants have which verdict, and that no limit applies where that is so."""
     counts: dict[str, int] = {}
     for verdict in verdicts:
         counts[verdict.status] = counts.get(verdict.status, 0) + 1
-    return ", ".join(f"{count} {status}" for status, count in counts.items())
+    summary = ", ".join(f"{count} {status}" for status, count in counts.items())
+    judged = any(verdict.checks for verdict in verdicts)
+    return summary if judged or "not judged" not in counts else f"no limit applies: {summary}"

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 
+from landmint.pipeline.judge.figures import LATENCY, MOVED, NME, NME_RISE, SPEEDUP
 from landmint.pipeline.judge.summary import VariantSummary
 from landmint.pipeline.report import figures, tables
 from landmint.pipeline.report.blocks import (
@@ -298,36 +299,17 @@ def _machine_facts(one: Machine, target: str, session: str) -> list[tuple[str, s
 
 def reading(record: RunRecord) -> Section:
     """How to read all this."""
+    size = f"NME is over the {record.markup.error_unit} where a column names no other size"
     definitions = (
-        (
-            "NME",
-            "mean over faces of the mean landmark distance to the truth, in original image "
-            f"pixels, over the {record.markup.error_unit} where a column names no other size of "
-            "the face. No face is left out, however wrong.",
-        ),
+        *((figure.name, f"{figure.meaning}.") for figure in (NME, NME_RISE, MOVED)),
+        ("size of the face", f"{size}."),
         (
             "FR, AUC @ 10 %",
             "share of faces with an NME above 10 %; area under the cumulative "
             "error curve up to 10 %, over its largest value.",
         ),
-        (
-            "NME rise",
-            "the variant's NME minus the float student's, paired by face. Its interval is "
-            "over persons, since faces of one person are alike.",
-        ),
-        (
-            "landmarks moved",
-            "mean distance between the variant's and the float student's "
-            "landmarks. It is never negative, and can be large while NME stays: errors then point "
-            "elsewhere.",
-        ),
-        (
-            "latency",
-            "input tensor in, outputs out, batch of one; crop and decoding are not in it. "
-            "Variants take turns in short blocks, in fresh processes. The launch is the unit of "
-            "the interval: runs inside one process are not independent. Two variants are compared "
-            "by block minima, which other work on the machine seldom lengthens.",
-        ),
+        (LATENCY.name, f"{LATENCY.meaning}."),
+        (SPEEDUP.name, f"{SPEEDUP.meaning}."),
         (
             "what ran",
             "the precision that the engine reports for its convolutions, not the one "

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from landmint.pipeline.judge.comparison import Side, gain_of, side_of
+from landmint.pipeline.judge.figures import LATENCY, MOVED, NME, NME_RISE, SIZE, SPEEDUP, Figure
 from landmint.pipeline.judge.gate import Status
-from landmint.pipeline.judge.summary import VariantSummary, reading_order
+from landmint.pipeline.judge.summary import VariantSummary, fastest_of, reading_order
 from landmint.pipeline.report.blocks import Cell, Column, Row, Table
 from landmint.pipeline.report.palette import css_class, split_variant
 from landmint.pipeline.report.record import RunRecord
@@ -26,9 +28,15 @@ STATUS_CSS: dict[Status, str] = {
     "accuracy drift": "bad",
     "inconclusive": "open",
     "not measured": "none",
+    "not judged": "none",
 }
-_WORTH_A_COLOUR = 0.01
-"""A factor within 1 % of one is neither good nor bad, however sure."""
+_SIDE_CSS: dict[Side, str] = {"above": "good", "below": "bad", "undecided": "open"}
+_ANSWERS: dict[Side, str] = {
+    "above": "yes",
+    "below": "no",
+    "undecided": "undecided",
+    "unknown": "not measured",
+}
 
 
 def overview(record: RunRecord) -> Table:
@@ -36,24 +44,28 @@ def overview(record: RunRecord) -> Table:
     unit = record.markup.error_unit
     columns = (
         Column("variant"),
-        Column("NME", f"% of {unit}", "mean over faces of the mean landmark error"),
-        Column("NME rise", "points, 95 % interval", "NME minus that of the float student"),
-        Column("landmarks moved", f"% of {unit}, 95 % interval", "from the float student's"),
-        Column("latency", "ms, warm median"),
-        Column("against float32", "same engine, 95 % interval", "float32 time over this time"),
-        Column("size", "MiB"),
+        _column(NME, f"% of {unit}"),
+        _column(NME_RISE, "points, 95 % interval"),
+        _column(MOVED, f"% of {unit}, 95 % interval"),
+        _column(LATENCY, "ms, warm median"),
+        _column(SPEEDUP, "95 % interval"),
+        _column(SIZE),
         Column("verdict", words=True),
     )
-    fastest = min((s.latency.warm_ms for s in record.timed if s.latency), default=None)
-    rows = [_overview_row(summary, record, fastest) for summary in record.summaries]
+    fastest = fastest_of(record.timed)
+    rows = [_overview_row(summary, record, summary is fastest) for summary in record.summaries]
     return Table("All variants", columns, rows)
 
 
-def _overview_row(summary: VariantSummary, record: RunRecord, fastest: float | None) -> Row:
+def _column(figure: Figure, unit: str = "") -> Column:
+    return Column(figure.name, unit or figure.unit, figure.meaning)
+
+
+def _overview_row(summary: VariantSummary, record: RunRecord, is_fastest: bool) -> Row:
     verdict = record.verdict_of(summary.name)
     status = (
         Cell(verdict.status, css=f"words {STATUS_CSS[verdict.status]}")
-        if verdict and (verdict.checks or verdict.status == "not measured")
+        if verdict
         else Cell(NONE, css="words")
     )
     if summary.measurement.status == "not measured":
@@ -61,13 +73,13 @@ def _overview_row(summary: VariantSummary, record: RunRecord, fastest: float | N
         return _row(summary, [Cell(f"not measured: {reason}", css="words reason none", span=7)])
     accuracy, latency = summary.accuracy, summary.latency
     nme = percent(accuracy.main.nme) if accuracy else NONE
-    best = latency is not None and latency.warm_ms == fastest
+    warm = milliseconds(latency.warm_ms if latency else None)
     return _row(
         summary,
         [
             Cell(nme),
             *_drift_cells(summary.drift, summary.is_reference),
-            Cell(milliseconds(latency.warm_ms if latency else None), css="best" if best else ""),
+            Cell(warm, css="best" if is_fastest else ""),
             _speed_cell(summary),
             Cell(mebibytes(summary.measurement.size_bytes)),
             status,
@@ -81,20 +93,14 @@ def _drift_cells(drift: Drift | None, is_reference: bool) -> list[Cell]:
     if drift is None:
         return [Cell(NONE), Cell(NONE)]
     return [
-        Cell(*percent_interval(drift.nme_rise, 3)),
-        Cell(*percent_interval(drift.displacement, 3)),
+        Cell(*percent_interval(drift.nme_rise, NME_RISE.digits)),
+        Cell(*percent_interval(drift.displacement, MOVED.digits)),
     ]
 
 
 def _speed_cell(summary: VariantSummary) -> Cell:
-    text, interval = times(summary.speedup)
-    speedup = summary.speedup
-    css = ""
-    if speedup is not None and speedup.low > 1 + _WORTH_A_COLOUR:
-        css = "good"
-    elif speedup is not None and speedup.high < 1 - _WORTH_A_COLOUR:
-        css = "bad"
-    return Cell(text, interval, css)
+    side = gain_of(summary.speedup)
+    return Cell(*times(summary.speedup), _SIDE_CSS[side] if side in ("above", "below") else "")
 
 
 def accuracy(record: RunRecord) -> Table:
@@ -182,11 +188,11 @@ def int8_or_float(record: RunRecord) -> Table:
     columns = (
         Column("engine"),
         Column("INT8 faster than float32?", words=True),
-        Column("times as fast", "95 % interval"),
+        _column(SPEEDUP, "95 % interval"),
         Column("float32", "ms"),
         Column("INT8", "ms"),
         Column("smaller by", "times"),
-        Column("NME rise", "points, 95 % interval"),
+        _column(NME_RISE, "points, 95 % interval"),
     )
     by_name = {summary.name: summary for summary in record.summaries}
     rows = []
@@ -215,13 +221,8 @@ def int8_or_float(record: RunRecord) -> Table:
 
 def int8_answer(summary: VariantSummary) -> tuple[str, str]:
     """Yes, no or undecided, with a CSS class; the interval decides, not the estimate."""
-    if summary.speedup is None:
-        return ("not measured", "none")
-    if summary.speedup.low > 1:
-        return ("yes", "good")
-    if summary.speedup.high < 1:
-        return ("no", "bad")
-    return ("undecided", "open")
+    side = side_of(summary.speedup, 1)
+    return _ANSWERS[side], _SIDE_CSS.get(side, "none")
 
 
 def regions(record: RunRecord) -> Table:

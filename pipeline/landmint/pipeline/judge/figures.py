@@ -1,0 +1,124 @@
+"""What every judged figure is called, its unit, and how it is written: one table for all texts.
+
+Verdicts, advice, reports, tables, model cards and documents take their words from here. It holds no
+measured value and no limit.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from landmint.pipeline.text import milliseconds, number
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure that variants are judged or chosen by."""
+
+    name: str
+    """What it is called everywhere."""
+    unit: str
+    """Its unit."""
+    meaning: str
+    """What it is, in a sentence without its end."""
+    digits: int
+    """Digits after the point."""
+    better: Literal["lower", "higher"] = "lower"
+    """Which of two values is the better one."""
+    is_timing: bool = False
+    """Whether it is written with three significant digits instead."""
+
+    @property
+    def heading(self) -> str:
+        """Name and unit, as a column is headed."""
+        return f"{self.name}, {self.unit}"
+
+    def write(self, value: float | None) -> str:
+        """A value in this figure's unit, without the unit; a dash for None."""
+        return milliseconds(value) if self.is_timing else number(value, self.digits)
+
+    def write_with_unit(self, value: float) -> str:
+        """The same with its unit."""
+        return self.write(value) + (self._suffix if math.isfinite(value) else "")
+
+    def write_limit(self, limit: float) -> str:
+        """A limit with its unit, with as many digits as it was set with."""
+        return f"{limit:g}{self._suffix}"
+
+    @property
+    def _suffix(self) -> str:
+        return self.unit if self.unit == "×" else f" {self.unit}"
+
+
+_PAIRED = (
+    "paired by the launches in which both took turns, by the quickest run of each block, which "
+    "other work on the machine seldom lengthens"
+)
+
+NME = Figure(
+    "NME",
+    "%",
+    "mean over faces of the mean landmark distance to the truth, in pixels of the original image, "
+    "over a size of the face. No face is left out, however wrong",
+    digits=2,
+)
+NME_RISE = Figure(
+    "NME rise",
+    "points",
+    "the variant's NME minus the float student's, paired by face. Its interval is over persons, "
+    "since faces of one person are alike",
+    digits=3,
+)
+MOVED = Figure(
+    "moved",
+    "%",
+    "mean distance between the variant's landmarks and the float student's, over the same size as "
+    "NME. It is never negative, and can be large while NME stays: errors then point elsewhere",
+    digits=3,
+)
+LATENCY = Figure(
+    "latency",
+    "ms",
+    "median of the warm runs of one face: input tensor in, outputs out, without crop and decoding. "
+    "Its interval is over launches, since runs inside one process are not independent",
+    digits=2,
+    is_timing=True,
+)
+LATENCY_RATIO = Figure(
+    "latency over float32",
+    "×",
+    f"latency over that of the same format's float32 variant, {_PAIRED}",
+    digits=2,
+)
+SPEEDUP = Figure(
+    "times as fast as float32",
+    "×",
+    f"latency of the same format's float32 variant over this one's, {_PAIRED}",
+    digits=2,
+    better="higher",
+)
+SIZE = Figure("size", "MiB", "all files of the variant on disk", digits=2)
+PEAK_MEMORY = Figure(
+    "peak memory", "MiB", "most memory of the whole process, the engine included", digits=0
+)
+LOAD_TIME = Figure(
+    "load time",
+    "ms",
+    "from the file to a model ready to run, median over launches",
+    digits=2,
+    is_timing=True,
+)
+
+LIMITED: Mapping[str, Figure] = MappingProxyType(
+    {
+        "nme_percent": NME,
+        "drift_percent": NME_RISE,
+        "displacement_percent": MOVED,
+        "latency_ms": LATENCY,
+        "latency_ratio": LATENCY_RATIO,
+        "size_mib": SIZE,
+    }
+)
+"""The figures that have limits, by the field of `Limits` and the key of a recipe's `[gate]`."""
