@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from landmint.pipeline.driver import first_stale
 from landmint.pipeline.model_card import model_card
 from landmint.pipeline.places import WEIGHTS
 from landmint.pipeline.progress import Bar, Screen
@@ -32,7 +33,7 @@ from landmint.pipeline.reference import (
 )
 from landmint.pipeline.report.gather import gather
 from landmint.pipeline.run import Run
-from landmint.pipeline.stages import first_stale
+from landmint.pipeline.steps import stages_of
 from landmint.pipeline.text import number, percent
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path, sha256_file, write_text
@@ -166,7 +167,7 @@ def _check(run: Run, name: str) -> None:
             f"'{name}' is no name for a shipped model",
             remedy="take small letters, figures and hyphens, such as pipnet-mbv3",
         )
-    stale = first_stale(run.stages())
+    stale = first_stale(stages_of(run), run)
     if stale is not None:
         raise LandmintError(
             f"the run in {run.folder} is not up to date",

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from landmint.pipeline.driver import draw_faces
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import Recipe, load_recipe
 from landmint.pipeline.run import Run
@@ -64,7 +65,7 @@ class Bench:
         """
         self.options, self.screen = options, Screen()
         self.run = Run(recipe, options.out / "run")
-        self.run.bring_up_to_date(self.screen, "the same command", until="faces")
+        draw_faces(self.run, self.screen)
         self.all, self.val, self.test = (self.run.faces(s) for s in ("train", "val", "test"))
         chosen = spread(self.all.faces, options.labelled)
         self.few: FaceSet = face_set(self.all.markup, chosen, "a few")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from landmint.pipeline.driver import bring_up_to_date
 from landmint.pipeline.places import WEIGHTS
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import Recipe, load_recipe
@@ -54,8 +55,8 @@ def main() -> None:
     if recipe.teacher is None:
         raise LandmintError(f"{asked.recipe} has no [teacher]", remedy="name one to learn from")
     screen = Screen()
-    run = Run(recipe, asked.runs / recipe.name)
-    run.bring_up_to_date(screen, " ".join(sys.argv), until="teacher")
+    run = Run(recipe, asked.runs / recipe.name, " ".join(sys.argv))
+    bring_up_to_date(run, screen, until="teacher")
     lessons = run.folder / "ways" / "lessons"
     found = [_trained(run, seed, lessons, screen) for seed in asked.seeds]
     schedule = recipe.student.fit

@@ -5,22 +5,24 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from rich.console import Console
 
-from landmint.pipeline.places import record_path
-from landmint.pipeline.progress import Bar, Screen
-from landmint.pipeline.stages import (
+from landmint.pipeline.driver import (
     Interrupted,
-    Stage,
-    files_digest,
     first_stale,
     read_record,
     run_stages,
-    tree_signature,
 )
+from landmint.pipeline.places import record_path
+from landmint.pipeline.progress import Screen
+from landmint.pipeline.recipe import Recipe
+from landmint.pipeline.run import Run
+from landmint.pipeline.stage import Stage, tree_signature
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.progress import Progress
 
 HANG_S = 600  # nothing waits for so long unless it hangs
 
@@ -35,42 +37,36 @@ class Kitchen:
         self.trouble: Callable[[str], None] = lambda name: None
 
     def stages(self) -> tuple[Stage, ...]:
-        def work(name: str) -> Callable[[Path, Bar], None]:
-            def run(place: Path, bar: Bar) -> None:
+        def work(name: str) -> Callable[[Run, Path, Progress], None]:
+            def made(run: Run, place: Path, bar: Progress) -> None:
                 place.mkdir(exist_ok=True)
                 bar.at(1, 2)
                 self.trouble(name)
                 (place / "made").write_text(f"{name} of {self.grain}", encoding="utf-8")
                 self.ran.append(name)
 
-            return run
+            return made
 
         flour = Stage(
             "flour",
             1,
-            (),
-            {"grain": self.grain},
-            lambda digest: self.root / "flour",
             work("flour"),
-            files_digest,
-            lambda place: (place / "made").read_text(encoding="utf-8"),
+            settings=lambda run: {"grain": self.grain},
+            summary=lambda place: (place / "made").read_text(encoding="utf-8"),
         )
-        bread = replace(
-            flour,
-            name="bread",
-            needs=("flour",),
-            settings={},
-            place=lambda digest: self.root / "bread",
-            work=work("bread"),
-            summary=lambda place: "",
-        )
+        bread = Stage("bread", 1, work("bread"), needs=lambda run: ("flour",))
         return flour, bread
 
-    def run(self, until: str | None = None, prepare: Callable[[], None] = lambda: None) -> str:
+    def run(self, until: str | None = None, check: Callable[[Run], None] = lambda run: None) -> str:
         with (self.root / "log").open("w", encoding="utf-8") as log:
             screen = Screen(Console(file=log, width=200))
-            run_stages(self.stages(), screen, "bake again", until, prepare)
+            run_stages(self.stages(), _run_in(self.root), screen, until, check)
         return (self.root / "log").read_text(encoding="utf-8")
+
+
+def _run_in(folder: Path) -> Run:
+    """A run of no recipe: the stages here ask for none."""
+    return Run(cast(Recipe, None), folder, "bake again")
 
 
 @pytest.fixture
@@ -80,12 +76,12 @@ def kitchen(tmp_path: Path) -> Kitchen:
 
 def test_a_second_run_finds_everything_up_to_date(kitchen: Kitchen) -> None:
     first = kitchen.run()
-    prepared: list[int] = []
-    second = kitchen.run(prepare=lambda: prepared.append(1))
+    checked: list[Run] = []
+    second = kitchen.run(check=checked.append)
     assert kitchen.ran == ["flour", "bread"]
     assert "1/2 flour" in first and "2/2 bread" in first
     assert second.count("up to date") == 2 and "flour of rye" in second
-    assert not prepared, "nothing is checked when nothing runs"
+    assert not checked, "nothing is checked when nothing runs"
 
 
 def test_changed_settings_run_the_stage_and_what_needs_it(kitchen: Kitchen) -> None:
@@ -96,13 +92,13 @@ def test_changed_settings_run_the_stage_and_what_needs_it(kitchen: Kitchen) -> N
 
 
 def test_what_is_not_up_to_date_is_named_and_nothing_runs(kitchen: Kitchen) -> None:
-    assert first_stale(kitchen.stages()) == "flour"
+    assert first_stale(kitchen.stages(), _run_in(kitchen.root)) == "flour"
     kitchen.run(until="flour")
-    assert first_stale(kitchen.stages()) == "bread"
+    assert first_stale(kitchen.stages(), _run_in(kitchen.root)) == "bread"
     kitchen.run()
-    assert first_stale(kitchen.stages()) is None
+    assert first_stale(kitchen.stages(), _run_in(kitchen.root)) is None
     kitchen.grain = "wheat"
-    assert first_stale(kitchen.stages()) == "flour"
+    assert first_stale(kitchen.stages(), _run_in(kitchen.root)) == "flour"
     assert kitchen.ran == ["flour", "bread"]
 
 
@@ -130,7 +126,8 @@ def test_what_is_missing_or_truncated_is_made_again(kitchen: Kitchen, damage: st
 def test_another_revision_runs_again(kitchen: Kitchen) -> None:
     kitchen.run()
     flour, bread = kitchen.stages()
-    run_stages((flour, replace(bread, revision=2)), Screen(Console(quiet=True)), "again")
+    again = (flour, replace(bread, revision=2))
+    run_stages(again, _run_in(kitchen.root), Screen(Console(quiet=True)))
     assert kitchen.ran == ["flour", "bread", "bread"]
 
 
@@ -143,17 +140,17 @@ def test_until_stops_early_and_names_the_choices(kitchen: Kitchen) -> None:
 
 
 def test_a_refusal_comes_before_any_work(kitchen: Kitchen) -> None:
-    def refuse() -> None:
+    def refuse(run: Run) -> None:
         raise LandmintError("no oven")
 
     with pytest.raises(LandmintError, match="no oven"):
-        kitchen.run(prepare=refuse)
+        kitchen.run(check=refuse)
     assert not kitchen.ran
 
 
 def test_an_order_that_cannot_work_is_a_mistake_in_the_code(kitchen: Kitchen) -> None:
     with pytest.raises(ValueError, match="needs"):
-        run_stages(kitchen.stages()[::-1], Screen(Console(quiet=True)), "again")
+        run_stages(kitchen.stages()[::-1], _run_in(kitchen.root), Screen(Console(quiet=True)))
 
 
 def _interrupt(name: str) -> None:
@@ -197,18 +194,9 @@ class Training:
         self.rate = 1
 
     def stage(self) -> Stage:
-        return Stage(
-            "train",
-            1,
-            (),
-            {"rate": self.rate},
-            lambda digest: self.root / "train",
-            self.work,
-            files_digest,
-            resumes=True,
-        )
+        return Stage("train", 1, self.work, settings=lambda run: {"rate": self.rate}, resumes=True)
 
-    def work(self, place: Path, bar: Bar) -> None:
+    def work(self, run: Run, place: Path, bar: Progress) -> None:
         place.mkdir(exist_ok=True)
         last = place / "last"
         done = int(last.read_text(encoding="utf-8")) if last.exists() else 0
@@ -219,7 +207,7 @@ class Training:
             last.write_text(str(step), encoding="utf-8")
 
     def run(self) -> None:
-        run_stages([self.stage()], Screen(Console(quiet=True)), "again")
+        run_stages([self.stage()], _run_in(self.root), Screen(Console(quiet=True)))
 
 
 def test_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
@@ -265,7 +253,7 @@ def test_two_runs_at_once_make_a_thing_once(kitchen: Kitchen) -> None:
 
 
 def _quiet_run(kitchen: Kitchen) -> None:
-    run_stages(kitchen.stages(), Screen(Console(quiet=True)), "again")
+    run_stages(kitchen.stages(), _run_in(kitchen.root), Screen(Console(quiet=True)))
 
 
 def test_a_record_tells_what_went_in(kitchen: Kitchen) -> None:

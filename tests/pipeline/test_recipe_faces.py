@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from landmint.pipeline.driver import bring_up_to_date
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import load_recipe
 from landmint.pipeline.run import Run
@@ -36,7 +37,7 @@ def _refused(folder: Path, text: str) -> LandmintError:
     path.write_text(text, encoding="utf-8")
     run = Run(load_recipe(path), folder / "run")
     with pytest.raises(LandmintError) as caught:
-        run.bring_up_to_date(Screen(Console(quiet=True)), "again")
+        bring_up_to_date(run, Screen(Console(quiet=True)))
     assert not run.folder.exists()
     return caught.value
 

@@ -20,7 +20,10 @@ from typer.testing import CliRunner, Result
 from landmint.pipeline import cli
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import load_recipe
-from landmint.pipeline.run import Run, quantize_settings, training_settings
+from landmint.pipeline.run import Run
+from landmint.pipeline.steps import stages_of
+from landmint.pipeline.steps.bundles import quantize_settings
+from landmint.pipeline.steps.weights import training_settings
 from landmint.pipeline.training import train_network
 from landmint.quantize.config import QuantizeConfig
 from landmint.runtime.bundle import Bundle
@@ -332,8 +335,8 @@ def test_what_a_manifest_says_of_its_origin_is_an_input_of_its_stage(
     path, settings = tmp_path / "tiny.toml", []
     for content in (text, text.replace(old, new)):
         path.write_text(content, encoding="utf-8")
-        stages = Run(load_recipe(path), tmp_path / "run").stages()
-        settings.append({made.name: made.settings for made in stages}[stage])
+        run = Run(load_recipe(path), tmp_path / "run")
+        settings.append({each.name: each.settings(run) for each in stages_of(run)}[stage])
     assert settings[0] != settings[1]
 
 
@@ -504,7 +507,6 @@ def test_settings_that_change_no_weight_start_no_training(tmp_path: Path) -> Non
     assert "activation" not in before["model"], "it came later, and is not set"
     assert not {"soft_argmax_tau", "soft_argmax_radius"} & set(before["model"])
     assert "seed" not in before["augment"] and before["augment"]["views"] == 1
-    assert Run(load_recipe(path), tmp_path / "run").place("report").name == "report.html"
 
 
 def test_a_file_of_ranges_counts_by_what_it_holds(tmp_path: Path) -> None:

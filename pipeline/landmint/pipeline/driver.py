@@ -1,55 +1,34 @@
-"""Stages in their order: which are up to date, which have to run, where an interrupted one goes on.
+"""What drives a run: which stages are up to date, which have to run, where one goes on.
 
 A stage is up to date when a record stands beside what it made, with the digest of its inputs as
 they are now, and what it made is as it left it. Not a build system: no rules, no globbing, and one
-stage at a time. What the stages do stands in `run.py`.
+stage at a time. Torch is imported by the work of a stage and by the check before the first work.
 """
 
 import shutil
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from landmint.pipeline.lock import hold
 from landmint.pipeline.places import record_path
-from landmint.pipeline.progress import Bar, Screen
+from landmint.pipeline.progress import Screen
+from landmint.pipeline.run import Run
+from landmint.pipeline.stage import Stage
+from landmint.pipeline.steps import stages_of
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import (
     atomic_path,
     digest,
     read_json,
     remove_unfinished,
-    sha256_file,
     write_json,
 )
+from landmint.runtime.progress import Progress
 
 SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One step from inputs to something on disk."""
-
-    name: str
-    """Its name, and that of its place unless `place` says otherwise."""
-    revision: int
-    """Raised when the stage's code makes something else of the same inputs."""
-    needs: tuple[str, ...]
-    """Stages whose outcome is an input; they come before it."""
-    settings: Mapping[str, Any]
-    """What else decides the outcome, as JSON."""
-    place: Callable[[str], Path]
-    """From the digest of the inputs to the file or folder that the stage makes."""
-    work: Callable[[Path, Bar], None]
-    """Makes it at the path given; an unfinished one is never seen at its place."""
-    outcome: Callable[[Path], str]
-    """Digest of what stands there, for the stages that need it; may raise LandmintError."""
-    summary: Callable[[Path], str] = lambda place: ""
-    """One line about what stands there."""
-    resumes: bool = False
-    """True: `work` writes at the place itself and goes on with what an interrupted one left."""
 
 
 @dataclass(frozen=True)
@@ -72,98 +51,127 @@ class Interrupted(LandmintError):
     exit_code = 3
 
 
+def bring_up_to_date(run: Run, screen: Screen, until: str | None = None) -> None:
+    """Run every stage of a run that is not up to date.
+
+    Args:
+        run: which.
+        screen: shows what happens.
+        until: the last stage to run; all when absent.
+
+    Raises:
+        LandmintError: the recipe cannot work, or a stage failed.
+        Interrupted: Ctrl-C.
+    """
+    run_stages(stages_of(run), run, screen, until, check_run)
+
+
+def draw_faces(run: Run, screen: Screen) -> None:
+    """Bring the faces alone up to date, for a verb that borrows them.
+
+    Raises:
+        LandmintError: they cannot be drawn or read.
+        Interrupted: Ctrl-C.
+    """
+    run_stages(stages_of(run), run, screen, until="faces")
+
+
+def check_run(run: Run) -> None:
+    """Refuse before any work what would fail after hours of it.
+
+    Raises:
+        LandmintError: the faces are not there, too few or not apart, or networks do not fit each
+            other.
+    """
+    from landmint.pipeline.networks import check_networks
+    from landmint.pipeline.recipe_faces import check_recipe_faces
+    from landmint.train.starting import starting_model
+
+    recipe, root = run.recipe, run.faces_config.root
+    if recipe.faces.kind != "synthetic" and not root.is_dir():
+        raise LandmintError(
+            f"the faces of {recipe.file} are not at {root}",
+            reason="there is no such folder",
+            remedy="correct faces.root in the recipe, or give the folder with --faces ROOT",
+        )
+    if recipe.self_training and not run.unlabelled_config.root.is_dir():
+        raise LandmintError(
+            f"the unlabelled faces of {recipe.file} are not at {run.unlabelled_config.root}",
+            reason="there is no such folder",
+            remedy="correct self_training.faces.root in the recipe",
+        )
+    check_recipe_faces(recipe, run.faces_config)
+    check_networks(recipe)
+    for network in (recipe.teacher, recipe.student):
+        if network and network.start:
+            starting_model(network, network.start)
+
+
 def run_stages(
     stages: Sequence[Stage],
+    run: Run,
     screen: Screen,
-    again: str,
     until: str | None = None,
-    prepare: Callable[[], None] = lambda: None,
+    check: Callable[[Run], None] = lambda run: None,
 ) -> dict[str, Path]:
     """Bring every stage up to date.
 
     Args:
         stages: in their order.
+        run: what they work for.
         screen: shows what happens.
-        again: the command that goes on after an interruption.
         until: the last stage to run; all when absent.
-        prepare: called once before the first stage that has to run: the place to refuse what
-            would fail later.
+        check: called once before the first stage that has to run: the place to refuse what would
+            fail later.
 
     Returns:
         where each stage's outcome stands.
 
     Raises:
-        LandmintError: `until` names no stage, `prepare` refused, or a stage failed.
+        LandmintError: `until` names no stage, `check` refused, or a stage failed.
         Interrupted: Ctrl-C, with what is kept.
     """
-    chosen = _chosen(stages, until)
+    chosen = _chosen(stages, run, until)
     outcomes: dict[str, str] = {}
     places: dict[str, Path] = {}
-    prepared = False
+    checked = False
     for number, stage in enumerate(chosen, start=1):
-        inputs = _inputs(stage, outcomes)
-        place = stage.place(digest(inputs))
+        inputs = _inputs(stage, run, outcomes)
+        place = stage.place_in(run, digest(inputs))
         title = f"{number}/{len(chosen)} {stage.name:<13}"
-        outcome = _outcome_if_current(stage, place, inputs)
+        outcome = _outcome_if_current(stage, run, place, inputs)
         if outcome is None:
-            if not prepared:
-                prepare()
-                prepared = True
+            if not checked:
+                check(run)
+                checked = True
             try:
-                outcome = _run_locked(stage, place, inputs, title, screen)
+                outcome = _run_locked(stage, run, place, inputs, title, screen)
             except KeyboardInterrupt:
-                raise _interrupted(stage, place, list(places), again) from None
+                raise _interrupted(stage, place, list(places), run.command) from None
         else:
-            screen.line(f"{title} up to date  {stage.summary(place)}".rstrip(), style="dim")
+            screen.line(f"{title} up to date  {_summary(stage, place)}".rstrip(), style="dim")
         outcomes[stage.name], places[stage.name] = outcome, place
     return places
 
 
-def first_stale(stages: Sequence[Stage]) -> str | None:
+def first_stale(stages: Sequence[Stage], run: Run) -> str | None:
     """The name of the first stage that is not up to date; None when all are. Nothing is run."""
     outcomes: dict[str, str] = {}
-    for stage in _chosen(stages, None):
-        inputs = _inputs(stage, outcomes)
-        outcome = _outcome_if_current(stage, stage.place(digest(inputs)), inputs)
+    for stage in _chosen(stages, run, None):
+        inputs = _inputs(stage, run, outcomes)
+        place = stage.place_in(run, digest(inputs))
+        outcome = _outcome_if_current(stage, run, place, inputs)
         if outcome is None:
             return stage.name
         outcomes[stage.name] = outcome
     return None
 
 
-def files_digest(place: Path, pattern: str = "**/*") -> str:
-    """Digest of the names and contents of the files of a folder, or of one file.
-
-    Raises:
-        LandmintError: there is none.
-    """
-    if place.is_file():
-        return sha256_file(place)
-    files = sorted(file for file in place.glob(pattern) if file.is_file())
-    if not files:
-        raise LandmintError(f"{place} holds no {pattern}")
-    return digest({str(file.relative_to(place)): sha256_file(file) for file in files})
-
-
-def tree_signature(root: Path, ignore: Collection[str] = ()) -> str:
-    """Digest of the names, sizes and times of change of all files under a folder.
-
-    Thousands of pictures are looked at, not read: whoever changes one changes its time too.
-
-    Args:
-        root: the folder.
-        ignore: names of files that do not count.
-    """
-    files = sorted(f for f in root.rglob("*") if f.is_file() and f.name not in ignore)
-    facts = [(str(f.relative_to(root)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-    return digest(facts)
-
-
-def _chosen(stages: Sequence[Stage], until: str | None) -> Sequence[Stage]:
+def _chosen(stages: Sequence[Stage], run: Run, until: str | None) -> Sequence[Stage]:
     """The stages up to `until`, after a look at the order."""
     names = [stage.name for stage in stages]
     for i, stage in enumerate(stages):
-        if absent := set(stage.needs) - set(names[:i]):
+        if absent := set(stage.needs(run)) - set(names[:i]):
             raise ValueError(f"stage {stage.name} needs {absent}, which do not come before it")
     if until is None:
         return stages
@@ -172,18 +180,20 @@ def _chosen(stages: Sequence[Stage], until: str | None) -> Sequence[Stage]:
     return stages[: names.index(until) + 1]
 
 
-def _inputs(stage: Stage, outcomes: Mapping[str, str]) -> dict[str, Any]:
-    upstream = {name: outcomes[name] for name in stage.needs}
-    return {"revision": stage.revision, "upstream": upstream, "settings": dict(stage.settings)}
+def _inputs(stage: Stage, run: Run, outcomes: Mapping[str, str]) -> dict[str, Any]:
+    upstream = {name: outcomes[name] for name in stage.needs(run)}
+    return {"revision": stage.revision, "upstream": upstream, "settings": dict(stage.settings(run))}
 
 
-def _outcome_if_current(stage: Stage, place: Path, inputs: Mapping[str, Any]) -> str | None:
+def _outcome_if_current(
+    stage: Stage, run: Run, place: Path, inputs: Mapping[str, Any]
+) -> str | None:
     """The digest of what stands at the place if the stage need not run, else None."""
     record = read_record(place)
     if record is None or not record.outcome or record.digest != digest(inputs):
         return None
     try:
-        standing = stage.outcome(place)
+        standing = stage.outcome(run, place)
     except (LandmintError, OSError):
         return None
     return standing if standing == record.outcome else None
@@ -206,34 +216,42 @@ def _write_record(stage: Stage, place: Path, record: Record) -> None:
 
 
 def _run_locked(
-    stage: Stage, place: Path, inputs: Mapping[str, Any], title: str, screen: Screen
+    stage: Stage, run: Run, place: Path, inputs: Mapping[str, Any], title: str, screen: Screen
 ) -> str:
     """Run a stage while no other process does; another one may have done it meanwhile."""
     with hold(place, screen, title):
         remove_unfinished(record_path(place))
-        outcome = _outcome_if_current(stage, place, inputs)
+        outcome = _outcome_if_current(stage, run, place, inputs)
         if outcome is None:
             start = time.monotonic()
             with screen.bar(title) as bar:
-                _work(stage, place, inputs, bar)
+                _work(stage, run, place, inputs, bar)
             seconds = time.monotonic() - start
-            outcome = stage.outcome(place)
+            outcome = stage.outcome(run, place)
             _write_record(stage, place, Record(digest(inputs), outcome, inputs, seconds))
-            screen.line(f"{title} {_duration(seconds):<10}  {stage.summary(place)}".rstrip())
+            screen.line(f"{title} {_duration(seconds):<10}  {_summary(stage, place)}".rstrip())
         return outcome
 
 
-def _work(stage: Stage, place: Path, inputs: Mapping[str, Any], bar: Bar) -> None:
+def _work(stage: Stage, run: Run, place: Path, inputs: Mapping[str, Any], bar: Progress) -> None:
     if not stage.resumes:
         record_path(place).unlink(missing_ok=True)
         with atomic_path(place) as fresh:
-            stage.work(fresh, bar)
+            stage.work(run, fresh, bar)
         return
     begun = read_record(place)
     if begun is None or begun.digest != digest(inputs):
         shutil.rmtree(place, ignore_errors=True)
     _write_record(stage, place, Record(digest(inputs), "", inputs))
-    stage.work(place, bar)
+    stage.work(run, place, bar)
+
+
+def _summary(stage: Stage, place: Path) -> str:
+    """A summary never stops a run that is otherwise whole."""
+    try:
+        return stage.summary(place)
+    except (LandmintError, KeyError, OSError):
+        return ""
 
 
 def _interrupted(stage: Stage, place: Path, done: list[str], again: str) -> Interrupted:

@@ -6,6 +6,7 @@ Synthetic faces of a recipe are drawn where `landmint run` would have them.
 from collections.abc import Sequence
 from pathlib import Path
 
+from landmint.pipeline.driver import draw_faces
 from landmint.pipeline.places import RUNS
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import Recipe, load_recipe
@@ -34,7 +35,7 @@ def run_with_faces(recipe: Recipe, screen: Screen) -> Run:
     """
     run = Run(recipe, RUNS / recipe.name)
     if recipe.faces.kind == "synthetic":
-        run.draw_faces(screen)
+        draw_faces(run, screen)
     return run
 
 

@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from landmint.export.config import ExportConfig
+from landmint.pipeline.driver import bring_up_to_date
 from landmint.pipeline.lock import hold
 from landmint.pipeline.measure_config import GateConfig, MeasureConfig
 from landmint.pipeline.places import REPORT_FILE, RUNS, VERDICT_FILE
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import Recipe, load_recipe
 from landmint.pipeline.run import Run
-from landmint.pipeline.summaries import SUMMARIES
+from landmint.pipeline.steps.weights import training_summary
 from landmint.pipeline.verb_faces import given_faces, learning_faces, recipe_on, run_with_faces
 from landmint.quantize.config import QuantizeConfig
 from landmint.runtime.bundle import Bundle
@@ -44,10 +45,11 @@ def run(recipe_path: Path, out: Path | None, faces: Path | None, until: str | No
             remedy="start `landmint train` and `landmint distill` with the launcher",
         )
     recipe = recipe_on(recipe_path, faces)
-    made = Run(recipe, out or RUNS / recipe.name)
+    again = _again(recipe_path, out, faces, until)
+    made = Run(recipe, out or RUNS / recipe.name, again)
     screen = Screen()
     screen.line(f"{recipe.name}  {recipe.about}".rstrip(), style="bold")
-    made.bring_up_to_date(screen, _again(recipe_path, out, faces, until), until)
+    bring_up_to_date(made, screen, until)
     if until is not None and until not in ("verdict", "report"):
         return 0
     verdict = read_json(made.place("verdict") / VERDICT_FILE)
@@ -55,7 +57,7 @@ def run(recipe_path: Path, out: Path | None, faces: Path | None, until: str | No
         print(line)
     print(f"verdict: {verdict['summary']} (exit code {verdict['exit_code']})")
     if until != "verdict":
-        print(f"report:  {made.place('report')}")
+        print(f"report:  {made.folder / REPORT_FILE}")
     code: int = verdict["exit_code"]
     return code
 
@@ -113,7 +115,7 @@ def qat(given: str, recipe_path: Path, out: Path, teacher: Path | None, root: Pa
     with hold(out, screen), screen.bar("quantisation-aware training") as bar:
         weights = adapt_network(recipe, student, sets["train"], sets["val"], out, bar, teacher)
     if launcher_rank() == 0:
-        screen.line(SUMMARIES["qat"](out))
+        screen.line(training_summary(out))
         print(weights)
 
 
@@ -127,7 +129,7 @@ def _train(recipe: Recipe, network: NetworkRecipe, out: Path, teacher: Path | No
             network, sets["train"], sets["val"], out, bar, teacher, recipe.distill
         )
     if launcher_rank() == 0:
-        screen.line(SUMMARIES["student"](out))
+        screen.line(training_summary(out))
         print(weights)
 
 
@@ -230,7 +232,7 @@ def quantize(
             those of another network.
     """
     bundle = Bundle.open(path)
-    from landmint.quantize.bundle_quantize import quantize_bundle
+    from landmint.pipeline.quantizing import quantize_into
 
     config = load_recipe(recipe_path).quantize if recipe_path else QuantizeConfig()
     explained = explained or config.explain or fallback_budget is not None
@@ -246,14 +248,8 @@ def quantize(
     recipe, sets = given_faces(recipe_path, faces, bundle.manifest.contract.markup, splits)
     screen, code = Screen(), 0
     with hold(out, screen):
-        with screen.bar("quantize") as bar, scratch_folder() as work:
-            adapted = None
-            if weights is not None:
-                from landmint.pipeline.work import adapted_config, export_adapted
-
-                config = adapted_config(config, weights)
-                adapted = export_adapted(weights, recipe, sets["val"], work / "adapted", bar)
-            quantize_bundle(bundle, sets["train"], sets["test"], config, out, bar.step, adapted)
+        with screen.bar("quantize") as bar:
+            quantize_into(out, bundle, sets, config, recipe, weights, bar)
         if explained:
             from landmint.pipeline.explaining import explain_int8
 

@@ -7,6 +7,7 @@ data set, is still a report.
 import csv
 import json
 from collections.abc import Mapping
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
 from landmint.pipeline.places import (
     FACES_FILE,
     HISTORY_FILE,
+    RECORDS,
+    REPORT_FILE,
     RUN_FILE,
     VERDICT_FILE,
     WEIGHTS,
@@ -34,12 +37,6 @@ from landmint.runtime.files import read_json
 from landmint.runtime.measurement import read_measurements
 from landmint.train.models import load_model
 from landmint.train.models.complexity import complexity
-
-STAGES = (
-    *("faces", "teacher", "student", "self-training", "qat", "float-bundle", "bundle"),
-    *("measurements", "verdict"),
-)
-"""In the order of the work; the report itself is not among them."""
 
 ROLES = {
     "teacher": "teacher",
@@ -172,13 +169,18 @@ def _curves(
 
 
 def _stages(run_dir: Path) -> list[StageRecord]:
-    """What each stage depended on and how long it took, as far as records tell."""
-    found = []
-    for name in STAGES:
-        place = (run_dir / name).resolve() if name == "teacher" else run_dir / name
-        content = _optional_json(record_path(place))
+    """What each finished stage depended on and how long it took; a stage after those it needs."""
+    of_report = record_path(run_dir / REPORT_FILE)
+    files = sorted(set((run_dir / RECORDS).glob("*.json")) - {of_report})
+    contents = [content for content in map(_optional_json, files) if content.get("outcome")]
+    records = {str(content["stage"]): content for content in contents}
+    needs = {name: list(content["inputs"]["upstream"]) for name, content in records.items()}
+    ordered = []
+    for name in TopologicalSorter(needs).static_order():
+        # What several runs share, as the teacher, has its record beside the shared place.
+        shared = record_path((run_dir / name).resolve())
+        content = records.get(name) or _optional_json(shared)
         if content.get("outcome"):
-            settings = content.get("inputs", {}).get("settings", {})
-            seconds = float(content.get("seconds", 0.0))
-            found.append(StageRecord(name, seconds, content["digest"], settings))
-    return found
+            settings = content["inputs"]["settings"]
+            ordered.append(StageRecord(name, content["seconds"], content["digest"], settings))
+    return ordered

@@ -1,18 +1,62 @@
-"""One line about what a stage made, read from what it wrote.
-
-Not the report: that says everything; this is what stands beside a stage's name on the screen.
-"""
+"""What the stages that train have in common: settings, outcome and summary of trained weights."""
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from landmint.export.config import LINT_FILE
-from landmint.pipeline.places import FACES_FILE, HISTORY_FILE, VERDICT_FILE
-from landmint.runtime.bundle import Bundle
-from landmint.runtime.errors import LandmintError
-from landmint.runtime.files import read_json
-from landmint.runtime.measurement import read_measurements
+from landmint.pipeline.places import HISTORY_FILE, WEIGHTS
+from landmint.pipeline.run import Run
+from landmint.runtime.files import sha256_file
+from landmint.train.config import NetworkRecipe
+from landmint.train.fit_config import INDIFFERENT
+from landmint.train.starting import starting_weights
+
+_LATER: Mapping[str, Mapping[str, Any]] = {
+    "model": {
+        "activation": "",
+        "squeeze_excite": True,
+        "decoder": "",
+        "soft_argmax_tau": 10.0,
+        "soft_argmax_radius": 2,
+    },
+    "augment": {"views": 0, "seed": None, "mirror_shift": 0.0},
+}
+"""Settings of a network that came after the first, and what they were before they could be set: at
+that they do not count, so that what was trained without them stays up to date."""
+
+
+def training_settings(network: NetworkRecipe) -> dict[str, Any]:
+    """What decides the weights of a network.
+
+    Raises:
+        LandmintError: the weights that it begins from do not exist.
+    """
+    exclude: dict[str, Any] = {"fit": set(INDIFFERENT)}
+    for part, later in _LATER.items():
+        config = getattr(network, part)
+        exclude[part] = {name for name, before in later.items() if getattr(config, name) == before}
+    settings = network.model_dump(mode="json", exclude={**exclude, "start": True})
+    if network.start is not None:
+        settings["start"] = sha256_file(starting_weights(network.start))
+    return settings
+
+
+def student_settings(run: Run) -> dict[str, Any]:
+    """What decides the weights of the student: its own settings, and what the teacher teaches."""
+    recipe = run.recipe
+    distill = recipe.distill.model_dump(mode="json") if recipe.teacher else None
+    return {**training_settings(recipe.student), "distill": distill}
+
+
+def teacher_weights(run: Run) -> Path | None:
+    """Weights of the teacher; None where the student learns alone."""
+    return run.place("teacher") / WEIGHTS if run.recipe.teacher else None
+
+
+def weights_outcome(run: Run, place: Path) -> str:
+    """Digest of trained weights."""
+    return sha256_file(place / WEIGHTS)
 
 
 def training_figures(folder: Path) -> dict[str, float]:
@@ -31,61 +75,9 @@ def training_figures(folder: Path) -> dict[str, float]:
     return {key: row[key] for row in rows for key in wanted if key in row}
 
 
-def _faces(place: Path) -> str:
-    splits = read_json(place / FACES_FILE)["splits"]
-    return ", ".join(f"{about['faces']} {split}" for split, about in splits.items())
-
-
-def _training(place: Path) -> str:
+def training_summary(place: Path) -> str:
+    """Error and length of a training; empty without a history."""
     figures = training_figures(place)
     if "best_nme" not in figures:
         return ""
     return f"val NME {100 * figures['best_nme']:.2f} %, {figures['epoch']:.0f} epochs"
-
-
-def _bundle(place: Path) -> str:
-    variants = Bundle.open(place, verify=False).manifest.variants
-    built = [variant.name for variant in variants if variant.files]
-    missing = [variant.name for variant in variants if not variant.files]
-    said = f"{len(built)} variants"
-    said += f"; not built: {', '.join(missing)}" if missing else ""
-    findings = len(read_json(place / LINT_FILE)["findings"]) if (place / LINT_FILE).is_file() else 0
-    return said + (f"; lint: {findings} findings" if findings else "")
-
-
-def _measured(place: Path) -> str:
-    found = read_measurements(place)
-    missing = [one.variant for one in found if one.status != "measured"]
-    said = f"{len(found) - len(missing)} variants measured"
-    return f"{said}; not measured: {', '.join(missing)}" if missing else said
-
-
-def _verdict(place: Path) -> str:
-    told = read_json(place / VERDICT_FILE)
-    return f"{told['summary']}; see {place / 'verdict.md'}"
-
-
-def _shown(say: Callable[[Path], str]) -> Callable[[Path], str]:
-    """A summary never stops a run that is otherwise whole."""
-
-    def said(place: Path) -> str:
-        try:
-            return say(place)
-        except (LandmintError, KeyError, OSError):
-            return ""
-
-    return said
-
-
-SUMMARIES: Mapping[str, Callable[[Path], str]] = {
-    "faces": _shown(_faces),
-    "teacher": _shown(_training),
-    "student": _shown(_training),
-    "self-training": _shown(_training),
-    "qat": _shown(_training),
-    "float-bundle": _shown(_bundle),
-    "bundle": _shown(_bundle),
-    "measurements": _shown(_measured),
-    "verdict": _shown(_verdict),
-    "report": str,
-}

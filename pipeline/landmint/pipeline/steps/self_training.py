@@ -1,0 +1,51 @@
+"""The stage of self-training: the student anew in rounds, on faces without labels as well."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from landmint.pipeline.places import WEIGHTS
+from landmint.pipeline.run import Run
+from landmint.pipeline.stage import Stage
+from landmint.pipeline.steps.faces import faces_signature
+from landmint.pipeline.steps.weights import (
+    student_settings,
+    teacher_weights,
+    training_summary,
+    weights_outcome,
+)
+from landmint.runtime.progress import Progress
+
+
+def _settings(run: Run) -> Mapping[str, Any]:
+    assert run.recipe.self_training is not None
+    root = run.unlabelled_config.root
+    return {
+        "self_training": run.recipe.self_training.model_dump(mode="json"),
+        "unlabelled": faces_signature(root) if root.is_dir() else "",
+        **student_settings(run),
+    }
+
+
+def _work(run: Run, place: Path, bar: Progress) -> None:
+    from landmint.pipeline.training import self_train
+    from landmint.train.self_training import find_unlabelled
+
+    train, val = run.faces("train"), run.faces("val")
+    bar.step("looking for unlabelled faces")
+    unlabelled = find_unlabelled(run.unlabelled_config, train, (val, run.faces("test")))
+    student = run.place("student") / WEIGHTS
+    self_train(run.recipe, student, unlabelled, train, val, place, bar, teacher_weights(run))
+
+
+SELF_TRAINING = Stage(
+    name="self-training",
+    revision=2,
+    needs=lambda run: ("faces", *run.taught, "student"),
+    settings=_settings,
+    wanted=lambda run: run.recipe.self_training is not None,
+    work=_work,
+    outcome=weights_outcome,
+    summary=training_summary,
+    resumes=True,
+)

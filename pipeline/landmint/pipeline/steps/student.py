@@ -1,0 +1,33 @@
+"""The stage of the student: the network that is deployed, with its teacher if it has one."""
+
+from pathlib import Path
+
+from landmint.pipeline.run import Run
+from landmint.pipeline.stage import Stage
+from landmint.pipeline.steps.weights import (
+    student_settings,
+    teacher_weights,
+    training_summary,
+    weights_outcome,
+)
+from landmint.runtime.progress import Progress
+
+
+def _work(run: Run, place: Path, bar: Progress) -> None:
+    from landmint.pipeline.training import train_network
+
+    recipe, teacher = run.recipe, teacher_weights(run)
+    train, val = run.faces("train"), run.faces("val")
+    train_network(recipe.student, train, val, place, bar, teacher, recipe.distill)
+
+
+STUDENT = Stage(
+    name="student",
+    revision=1,
+    needs=lambda run: ("faces", *run.taught),
+    settings=student_settings,
+    work=_work,
+    outcome=weights_outcome,
+    summary=training_summary,
+    resumes=True,
+)

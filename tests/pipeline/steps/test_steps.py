@@ -1,0 +1,74 @@
+"""The registry of stages: names, order, and which of them a recipe asks for."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from landmint.pipeline import steps
+from landmint.pipeline.recipe import load_recipe
+from landmint.pipeline.run import Run
+from landmint.pipeline.steps import STAGES, stages_of
+
+PLAIN = """\
+[faces]
+kind = "synthetic"
+[student.model]
+name = "pipnet"
+"""
+TEACHER = '[teacher.model]\nname = "hrnet"\n'
+SELF_TRAINING = '[self_training.faces]\nroot = "more"\n'
+QAT = "[qat]\nepochs = 1\n"
+
+
+def _run(folder: Path, text: str) -> Run:
+    path = folder / "r.toml"
+    path.write_text(text, encoding="utf-8")
+    return Run(load_recipe(path), folder / "run")
+
+
+def _needs(run: Run) -> dict[str, tuple[str, ...]]:
+    return {stage.name: stage.needs(run) for stage in stages_of(run)}
+
+
+def test_each_stage_has_a_file_of_its_own_and_a_name_of_its_own(tmp_path: Path) -> None:
+    run = _run(tmp_path, PLAIN + TEACHER + SELF_TRAINING + QAT)
+    files = [path.partition(":")[0].rpartition(".")[2] for path in STAGES]
+    assert [stage.name for stage in stages_of(run)] == [name.replace("_", "-") for name in files]
+    assert len(set(files)) == len(STAGES)
+    folder = Path(steps.__file__).parent
+    made = {file.stem for file in folder.glob("*.py") if re.search(r" = Stage\(", file.read_text())}
+    assert made == set(files), "a stage without a line in the registry never runs"
+
+
+def test_a_recipe_has_the_stages_that_it_asks_for(tmp_path: Path) -> None:
+    assert list(_needs(_run(tmp_path, PLAIN))) == [
+        *("faces", "student", "float-bundle", "bundle", "measurements", "verdict", "report")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tables", "stage", "needs"),
+    [
+        ("", "student", ("faces",)),
+        (TEACHER, "student", ("faces", "teacher")),
+        (QAT, "qat", ("faces", "student")),
+        (TEACHER + SELF_TRAINING + QAT, "qat", ("faces", "teacher", "self-training")),
+        ("", "float-bundle", ("faces", "student")),
+        (TEACHER + SELF_TRAINING, "float-bundle", ("faces", "teacher", "student", "self-training")),
+        ("", "bundle", ("faces", "float-bundle")),
+        (QAT, "bundle", ("faces", "float-bundle", "qat")),
+    ],
+)
+def test_a_stage_needs_what_its_outcome_depends_on(
+    tables: str, stage: str, needs: tuple[str, ...], tmp_path: Path
+) -> None:
+    assert _needs(_run(tmp_path, PLAIN + tables))[stage] == needs
+
+
+def test_a_teacher_stands_beside_the_runs_and_the_run_links_to_it(tmp_path: Path) -> None:
+    run = _run(tmp_path, PLAIN + TEACHER)
+    (teacher,) = [stage for stage in stages_of(run) if stage.name == "teacher"]
+    place = teacher.place_in(run, "0123456789abcdef")
+    assert place == tmp_path / "teachers" / "0123456789ab"
+    assert (run.folder / "teacher").resolve() == place.resolve()
