@@ -117,7 +117,9 @@ def _differences(before: Path, after: Path) -> Iterator[str]:
 
 def _digests(folder: Path) -> dict[str, str]:
     places = [folder / "run" / name for name in MADE]
-    places += [path for path in folder.iterdir() if path.is_dir() and path.name not in ("run", "runs")]
+    places += [
+        path for path in folder.iterdir() if path.is_dir() and path.name not in ("run", "runs")
+    ]
     files = (file for place in places for file in (place, *place.rglob("*")) if file.is_file())
     return {str(file.relative_to(folder)): sha256_file(file) for file in files}
 
