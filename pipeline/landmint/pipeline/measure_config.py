@@ -22,7 +22,8 @@ class MeasureConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     target: str = "host"
-    """Where the variants run: host, or null for a rehearsal without engines."""
+    """Where the variants run: host, null for a rehearsal without engines, or a target that an
+    installed package adds."""
     threads: int = Field(default=1, ge=1)
     """Threads that one inference may use."""
     launches: int = Field(default=3, ge=1)
@@ -37,9 +38,7 @@ class MeasureConfig(BaseModel):
     @field_validator("target")
     @classmethod
     def _known_target(cls, target: str) -> str:
-        if target not in TARGETS:
-            raise ValueError(f"unknown target '{target}'; choices: {', '.join(TARGETS)}")
-        return target
+        return TARGETS.check(target)
 
     @property
     def latency(self) -> LatencyConfig:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from landmint.runtime.agent import Agent, refusal, serve
 from landmint.runtime.engines import ENGINES, load_engine
-from landmint.runtime.errors import LandmintError, NotMeasuredError
+from landmint.runtime.errors import LandmintError
 from landmint.runtime.machine import identify
 
 
@@ -65,7 +65,7 @@ def _engines() -> dict[str, dict[str, str]]:
     for name in ENGINES:
         try:
             found[name] = {"version": load_engine(name).version}
-        except NotMeasuredError as error:
+        except LandmintError as error:
             found[name] = {"missing": error.fact, "reason": error.reason, "remedy": error.remedy}
     return found
 

@@ -3,20 +3,18 @@
 It knows the device layer and no stage: it neither trains nor converts, and judges nothing.
 """
 
-import importlib
-from collections.abc import Mapping
-from types import MappingProxyType
-
-from landmint.runtime.errors import LandmintError
+from landmint.runtime.registry import Registry
 from landmint.targets.target import Link, Target
 
 __all__ = ["TARGETS", "Link", "Target", "load_target"]
 
-TARGETS: Mapping[str, str] = MappingProxyType(
+TARGETS = Registry(
     {
         "host": "landmint.targets.host:HostTarget",
         "null": "landmint.targets.null:NullTarget",
-    }
+    },
+    kind="target",
+    group="landmint.targets",
 )
 
 
@@ -24,10 +22,7 @@ def load_target(name: str) -> Target:
     """The target called `name`.
 
     Raises:
-        LandmintError: there is no such target.
+        LandmintError: there is no such target, or the package that adds it is broken.
     """
-    if name not in TARGETS:
-        raise LandmintError(f"unknown target '{name}'", choices=TARGETS)
-    module, attribute = TARGETS[name].split(":")
-    target: Target = getattr(importlib.import_module(module), attribute)()
+    target: Target = TARGETS.load(name)()
     return target

@@ -36,6 +36,7 @@ SMALL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("mobilefan", {"input_size": 64, "decoder": "shuffle", "activation": "relu"}),
     ("mobilefan", {"input_size": 64, "decoder": "shuffle", "width": 0.5, "stride": 2}),
     ("mobilefan", {"input_size": 64, "stride": 2, "backbone": "mobilenetv2_050", "width": 0.5}),
+    *((name, {"input_size": 64}) for name in MODELS.added),
 )
 
 

@@ -4,23 +4,21 @@ Not converters: an engine opens what export and quantize made, and never changes
 this package imports no engine library.
 """
 
-import importlib
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from landmint.runtime.engines.engine import Engine, Session
-from landmint.runtime.errors import LandmintError
+from landmint.runtime.registry import Registry
 
 __all__ = ["ENGINES", "ON_GPU", "Engine", "Session", "load_engine"]
 
-ENGINES: Mapping[str, str] = MappingProxyType(
+ENGINES = Registry(
     {
         "onnxruntime": "landmint.runtime.engines.onnxruntime_engine:OnnxRuntimeEngine",
         "openvino": "landmint.runtime.engines.openvino_engine:OpenVinoEngine",
         "litert": "landmint.runtime.engines.litert_engine:LiteRtEngine",
         "tensorrt": "landmint.runtime.engines.tensorrt_engine:TensorRtEngine",
         "null": "landmint.runtime.engines.null_engine:NullEngine",
-    }
+    },
+    kind="engine",
+    group="landmint.engines",
 )
 
 ON_GPU = frozenset({"tensorrt"})
@@ -31,11 +29,8 @@ def load_engine(name: str) -> Engine:
     """The engine called `name`, with its library imported.
 
     Raises:
-        LandmintError: there is no such engine.
+        LandmintError: there is no such engine, or the package that adds it is broken.
         NotMeasuredError: its library is not installed on this machine.
     """
-    if name not in ENGINES:
-        raise LandmintError(f"unknown engine '{name}'", choices=ENGINES)
-    module, attribute = ENGINES[name].split(":")
-    engine: Engine = getattr(importlib.import_module(module), attribute)()
+    engine: Engine = ENGINES.load(name)()
     return engine

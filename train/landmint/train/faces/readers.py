@@ -5,8 +5,7 @@ them. Not a downloader: data sets are folders that the user has.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, TypeVar
@@ -15,19 +14,24 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt,
 
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
+from landmint.runtime.registry import Registry
 from landmint.train.faces.face import Face, FaceSet, face_set
 from landmint.train.faces.row import Row
 
-READERS: Mapping[str, str] = {
-    "synthetic": "landmint.train.faces.synthetic:read_rows",
-    "300w": "landmint.train.faces.pts300w:read_rows",
-    "wflw": "landmint.train.faces.wflw:read_rows",
-    "cofw": "landmint.train.faces.cofw:read_rows",
-    "cofw68": "landmint.train.faces.cofw:read_rows_68",
-    "aflw": "landmint.train.faces.aflw:read_rows",
-    "imglab": "landmint.train.faces.imglab:read_rows",
-    "coco": "landmint.train.faces.coco:read_rows",
-}
+READERS = Registry(
+    {
+        "synthetic": "landmint.train.faces.synthetic:read_rows",
+        "300w": "landmint.train.faces.pts300w:read_rows",
+        "wflw": "landmint.train.faces.wflw:read_rows",
+        "cofw": "landmint.train.faces.cofw:read_rows",
+        "cofw68": "landmint.train.faces.cofw:read_rows_68",
+        "aflw": "landmint.train.faces.aflw:read_rows",
+        "imglab": "landmint.train.faces.imglab:read_rows",
+        "coco": "landmint.train.faces.coco:read_rows",
+    },
+    kind="kind of faces",
+    group="landmint.readers",
+)
 
 _Item = TypeVar("_Item")
 Split = Literal["train", "val", "test"]
@@ -72,7 +76,8 @@ class FacesConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     kind: str = "synthetic"
-    """The reader: synthetic, 300w, wflw, cofw, cofw68, aflw, imglab or coco."""
+    """The reader: synthetic, 300w, wflw, cofw, cofw68, aflw, imglab, coco, or one that a package
+    adds."""
     root: Path = Path("faces")
     """Folder of the data set; a relative path starts at the recipe."""
     markup: str = "68"
@@ -101,9 +106,7 @@ class FacesConfig(BaseModel):
     @field_validator("kind")
     @classmethod
     def _known_kind(cls, kind: str) -> str:
-        if kind not in READERS:
-            raise ValueError(f"unknown kind of faces '{kind}'; choices: {', '.join(READERS)}")
-        return kind
+        return READERS.check(kind)
 
     @field_validator("markup")
     @classmethod
@@ -143,12 +146,9 @@ def find_reader(kind: str) -> Reader:
     """The reader for a kind of data set.
 
     Raises:
-        LandmintError: there is none.
+        LandmintError: there is none, or the package that adds it is broken.
     """
-    if kind not in READERS:
-        raise LandmintError(f"unknown kind of faces '{kind}'", choices=READERS)
-    module, _, attribute = READERS[kind].partition(":")
-    reader: Reader = getattr(import_module(module), attribute)
+    reader: Reader = READERS.load(kind)
     return reader
 
 

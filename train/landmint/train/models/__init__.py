@@ -4,16 +4,14 @@ Not losses, not decoding, not training. Importing this package loads no torch; a
 is loaded when one is made.
 """
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from landmint.runtime.errors import LandmintError
+from landmint.runtime.registry import Registry
 from landmint.train.models.config import ModelConfig
 
 if TYPE_CHECKING:
@@ -21,14 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["MODELS", "ModelConfig", "create_model", "load_model", "model_class", "save_model"]
 
-MODELS: Mapping[str, str] = MappingProxyType(
+MODELS = Registry(
     {
         "hrnet": "landmint.train.models.hrnet:HRNet",
         "fan": "landmint.train.models.fan:FAN",
         "pipnet": "landmint.train.models.pipnet:PIPNet",
         "pfld": "landmint.train.models.pfld:PFLD",
         "mobilefan": "landmint.train.models.mobilefan:MobileFAN",
-    }
+    },
+    kind="model",
+    group="landmint.students",
 )
 
 
@@ -36,13 +36,10 @@ def model_class(name: str) -> "type[LandmarkModel]":
     """The class behind a name of `MODELS`.
 
     Raises:
-        LandmintError: there is no such model.
+        LandmintError: there is no such model, or the package that adds it is broken.
     """
-    if name not in MODELS:
-        raise LandmintError(f"unknown model '{name}'", choices=MODELS)
-    module, _, attribute = MODELS[name].partition(":")
-    found: type[LandmarkModel] = getattr(importlib.import_module(module), attribute)
-    return found
+    model: type[LandmarkModel] = MODELS.load(name)
+    return model
 
 
 def create_model(config: ModelConfig, mean_shape: NDArray[np.float64]) -> "LandmarkModel":

@@ -32,7 +32,7 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str
-    """The architecture: hrnet, fan, pipnet, pfld or mobilefan."""
+    """The architecture: hrnet, fan, pipnet, pfld, mobilefan, or one that a package adds."""
     backbone: str = ""
     """The trunk: "own", or the name of a timm model. Empty for the architecture's first choice; a
     wrong name is answered with all choices."""
