@@ -8,8 +8,9 @@ import pytest
 from onnx import numpy_helper, parser
 from typer.testing import CliRunner, Result
 
+from landmint.export.embed import write_contract
 from landmint.pipeline import cli
-from landmint.pipeline.linting import counted, lint_path
+from landmint.pipeline.linting import lint_path
 from landmint.runtime.bundle import Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract, CropRule, Head, Output
 from landmint.runtime.errors import LandmintError
@@ -83,15 +84,16 @@ def test_a_bundle_has_its_pairs_judged_for_their_own_target(tmp_path: Path) -> N
         for name in names:
             (folder / name).parent.mkdir(exist_ok=True)
             onnx.save(graph("Relu (a)") if name == names[0] else pair, folder / f"{name}.onnx")
+            write_contract(folder / f"{name}.onnx", contract)
         variants = (Variant(name, "onnxruntime", (f"{name}.onnx",)) for name in names)
         return Manifest("net", contract, tuple(variants))
 
     write_bundle(tmp_path / "b", build)
     found = lint_path(tmp_path / "b", ["onnx", "tensorrt"])
-    assert counted(found["onnx/float32.onnx"]) == "nothing found"
-    assert counted(found["onnx/int8.onnx"]) == "nothing found"
-    rules = {one.rule for one in found["tensorrt/int8.onnx"]}
-    assert {"tensorrt-1-symmetric", "tensorrt-10-half"} <= rules
+    rules = {name: {one.rule for one in findings} for name, findings in found.items()}
+    assert rules["onnx/float32.onnx"] == {"output-grid"}, "of coordinates in 8 bits"
+    assert not rules["onnx/int8.onnx"]
+    assert {"tensorrt-1-symmetric", "tensorrt-10-half"} <= rules["tensorrt/int8.onnx"]
 
 
 @pytest.mark.parametrize("name", ["no.onnx", "no.safetensors", "."])

@@ -73,6 +73,24 @@ def fake_worker(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, Any]]:
     return requests
 
 
+def test_no_face_goes_through_a_graph_of_another_contract(
+    bundle: Bundle, make_faces: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("the graph was run")
+
+    monkeypatch.setattr(bundle_quantize, "features_of", never)
+    contract = dataclasses.replace(bundle.manifest.contract, mean=(1.0, 2.0, 3.0))
+    manifest = dataclasses.replace(bundle.manifest, contract=contract)
+    other = dataclasses.replace(bundle, manifest=manifest)
+    config = settings("onnx").model_copy(update={"strategy": "features"})
+    with pytest.raises(LandmintError, match="another contract"):
+        quantize_bundle(
+            other, make_faces("train", 6), make_faces("test", 2), config, tmp_path / "b"
+        )
+    assert not (tmp_path / "b").exists()
+
+
 def test_float_variants_are_kept_and_int8_replaced(
     bundle: Bundle, make_faces: Make, fake_worker: list[Mapping[str, Any]], tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """A bundle is explained as a whole: layers, engines, and its JSON."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
+from landmint.export.embed import write_contract
 from landmint.quantize.decision import RANGES, write_decision
 from landmint.quantize.explain import explain
 from landmint.quantize.explanation import Explanation, read_explanation, write_explanation
@@ -39,6 +41,8 @@ def explained(
         job = job_of(source, target, tensors, contract, equalise=True, reduce_range=True)
         quantize(job)
         write_decision(folder / RANGES, job.decision)
+        for path in (source, target):
+            write_contract(path, contract)
         names = ("onnx/float32", "onnx/int8")
         variants = tuple(Variant(name, "onnxruntime", (f"{name}.onnx",)) for name in names)
         return Manifest("tiny", contract, variants)
@@ -54,6 +58,33 @@ def test_built_and_simulated_agree(explained: tuple[Explanation, list[str]]) -> 
     assert (found.model, found.faces, found.split) == ("tiny", 12, "val")
     assert found.built.drift_px > 0
     assert found.simulated.drift_px == pytest.approx(found.built.drift_px, rel=0.3)
+
+
+@pytest.mark.parametrize("name", ["onnx/float32", "onnx/int8", "tflite/float32"])
+def test_an_artefact_of_another_contract_is_refused_before_any_work(
+    name: str,
+    graph_of: Callable[[str], onnx.ModelProto],
+    contract_of: Callable[[str], Contract],
+    make_faces: Callable[..., FaceSet],
+    tmp_path: Path,
+) -> None:
+    contract = contract_of("coordinates")
+    other = dataclasses.replace(contract, mean=(1.0, 2.0, 3.0))
+
+    def build(folder: Path) -> Manifest:
+        variants = []
+        for label in ("onnx/float32", "onnx/int8", "tflite/float32"):
+            path = folder / f"{label.replace('/', '-')}.onnx"
+            onnx.save(graph_of("coordinates"), path)
+            write_contract(path, other if label == name else contract)
+            variants.append(Variant(label, "onnxruntime", (path.name,)))
+        return Manifest("tiny", contract, tuple(variants))
+
+    steps: list[str] = []
+    bundle = write_bundle(tmp_path / "bundle", build)
+    with pytest.raises(LandmintError, match=f"{name.replace('/', '-')}.* another contract"):
+        explain(bundle, make_faces("val", 2), lambda done, total, what: steps.append(what))
+    assert not steps
 
 
 def test_steps_are_told(explained: tuple[Explanation, list[str]]) -> None:

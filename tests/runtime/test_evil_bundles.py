@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import dataclasses
 import html
 import io
 import json
@@ -321,6 +322,44 @@ def test_the_contract_inside_the_artefact_is_compared(
     changed = Bundle.open(path)
     with pytest.raises(LandmintError, match=rf"another contract[\s\S]*differ in {field}"):
         changed.check_artefact(changed.variant("null/float32"))
+
+
+BARE = {
+    ".onnx": b"\x08\x09",
+    ".xml": b"<net><layers/></net>",
+    ".tflite": b"TFL3",
+    ".safetensors": (2).to_bytes(8, "little") + b"{}",
+    ".bin": b"an engine may open what is called so",
+}
+
+
+@pytest.mark.parametrize("suffix", BARE)
+def test_an_artefact_without_a_contract_is_refused(suffix: str, tmp_path: Path) -> None:
+    def fill(folder: Path) -> Manifest:
+        (folder / f"model{suffix}").write_bytes(BARE[suffix])
+        variant = Variant("onnx/float32", "onnxruntime", (f"model{suffix}",))
+        return Manifest("tiny", CONTRACT, (variant,))
+
+    bundle = write_bundle(tmp_path / "b", fill)
+    with pytest.raises(LandmintError) as caught:
+        bundle.check_artefact(bundle.variant("onnx/float32"))
+    assert f"model{suffix} carries no contract" in caught.value.fact
+    assert caught.value.reason and caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["onnx/float32", "tensorrt/int8"])
+def test_the_linter_judges_no_graph_of_another_contract(name: str, tmp_path: Path) -> None:
+    """Also where a plan is what the engine would open."""
+    other = dataclasses.replace(CONTRACT, input_size=32)
+
+    def fill(folder: Path) -> Manifest:
+        (folder / "graph.onnx").write_bytes(with_contract(".onnx", other))
+        (folder / "plan.engine").write_bytes(b"code")
+        variant = Variant(name, "onnxruntime", ("plan.engine", "graph.onnx"))
+        return Manifest("tiny", CONTRACT, (variant,))
+
+    with pytest.raises(LandmintError, match="another contract"):
+        lint_path(write_bundle(tmp_path / "b", fill).path, ["onnx", "tensorrt"])
 
 
 @pytest.mark.parametrize("suffix", KINDS)

@@ -1,5 +1,6 @@
 """A bundle of one tiny model that every machine with ONNX Runtime can run, and faces for it."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract, CropRule, Head, Output
+from landmint.runtime.embedded import ONNX_KEY
 
 CONTRACT = Contract(
     markup="68",
@@ -38,7 +40,9 @@ def _write_onnx(path: Path) -> None:
         [onnx.numpy_helper.from_array(weights, "weights")],
     )
     opset = [onnx.helper.make_opsetid("", 17)]
-    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=9), path)
+    model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=9)
+    onnx.helper.set_model_props(model, {ONNX_KEY: json.dumps(CONTRACT.to_json())})
+    onnx.save(model, path)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from rich.table import Table
 from landmint.export.finding import Finding
 from landmint.export.lint import lint
 from landmint.pipeline.tables import print_tables
-from landmint.runtime.bundle import Bundle
+from landmint.runtime.bundle import Bundle, Variant
 from landmint.runtime.embedded import find_contract
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.formats import Format
@@ -51,10 +51,10 @@ def _lint_bundle(bundle: Bundle, formats: Sequence[Format]) -> dict[str, list[Fi
     for variant in bundle.manifest.variants:
         graphs = [name for name in variant.files if name.endswith(".onnx")]
         if graphs and variant.name == "onnx/float32":
-            found[graphs[0]] = _lint_file(bundle.file(graphs[0]), formats)
+            found[graphs[0]] = _lint_variant(bundle, variant, graphs[0], formats)
         elif graphs and variant.precision == "int8":
             own = [name for name in formats if name == variant.format]
-            found[graphs[0]] = _lint_file(bundle.file(graphs[0]), own)
+            found[graphs[0]] = _lint_variant(bundle, variant, graphs[0], own)
     if not found:
         raise LandmintError(
             f"{bundle.path} holds no ONNX graph",
@@ -62,6 +62,13 @@ def _lint_bundle(bundle: Bundle, formats: Sequence[Format]) -> dict[str, list[Fi
             remedy="lint the checkpoint, or export it again with onnx installed",
         )
     return found
+
+
+def _lint_variant(
+    bundle: Bundle, variant: Variant, name: str, formats: Sequence[Format]
+) -> list[Finding]:
+    bundle.check_contract(variant, name)
+    return _lint_file(bundle.file(name), formats)
 
 
 def _lint_file(path: Path, formats: Sequence[Format]) -> list[Finding]:

@@ -167,7 +167,9 @@ def _refuse_to_explain_nothing(config: QuantizeConfig) -> None:
 
 def _features(bundle: Bundle, faces: Sequence[Face]) -> NDArray[np.float32]:
     """What the float network makes of faces."""
-    model = onnx.load(bundle.entry(bundle.variant(_GRAPH)))
+    variant = bundle.variant(_GRAPH)
+    bundle.check_artefact(variant)
+    model = onnx.load(bundle.entry(variant))
     return features_of(model, bundle.manifest.contract, faces)
 
 

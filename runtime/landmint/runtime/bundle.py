@@ -280,11 +280,10 @@ class Bundle:
     def check_artefact(self, variant: Variant) -> None:
         """Refuse an artefact that must not be loaded: one made for another contract, or a plan.
 
-        The contract inside is compared with the manifest's, where the artefact carries one.
-
         Raises:
             NotMeasuredError: the variant was not built, or is a plan and `plans` is false.
-            LandmintError: the two differ, or the artefact is broken.
+            LandmintError: the contract inside differs from the manifest's, there is none, or the
+                artefact is broken.
         """
         entry = self.entry(variant)
         if entry.suffix == PLAN_SUFFIX and not self.plans:
@@ -293,10 +292,30 @@ class Bundle:
                 reason="a plan is code that TensorRT runs without a check",
                 remedy="add --plans if you trust whoever made the bundle",
             )
+        self.check_contract(variant, variant.files[0])
+
+    def check_contract(self, variant: Variant, name: str) -> None:
+        """Refuse a file of a variant that was made for another contract than the manifest's.
+
+        A TensorRT plan can carry none. The null engine reads no file, so its own need none.
+
+        Raises:
+            LandmintError: the two differ, the file carries none, or it is broken.
+        """
+        entry = self.file(name)
+        if entry.suffix == PLAN_SUFFIX:
+            return
         inside = find_contract(entry) if entry.suffix in CARRIERS else None
         expected = self.contract_of(variant)
-        if inside in (None, expected):
+        if inside == expected or (inside is None and variant.engine == "null"):
             return
+        if inside is None:
+            raise LandmintError(
+                f"{entry} carries no contract",
+                reason="landmint writes one into every model of a bundle, so this is another's, "
+                "or its metadata was stripped",
+                remedy=_REMEDY,
+            )
         fields = [item.name for item in dataclasses.fields(expected)]
         apart = [name for name in fields if getattr(inside, name) != getattr(expected, name)]
         raise LandmintError(
