@@ -22,7 +22,7 @@ COMPILE := .venv-lock/bin/uv pip compile pyproject.toml --all-extras --quiet \
 SUITE := --numprocesses logical --maxprocesses 4 --dist worksteal
 test coverage newest oldest: export OMP_NUM_THREADS = 1
 
-.PHONY: install demo test coverage check figures reference lock newest oldest extras
+.PHONY: install demo test coverage check figures reference architecture lock newest oldest extras
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -97,3 +97,7 @@ figures: $(INSTALLED)
 # The page of every key of a recipe, from the docstrings of the models that check it.
 reference: $(INSTALLED)
 	$(BIN)/python -m landmint.pipeline.recipe_reference
+
+# The page of the rooms and of who imports whom, from the source.
+architecture: $(INSTALLED)
+	$(BIN)/python benchmarks/architecture.py
