@@ -29,7 +29,7 @@ from landmint.quantize.config import Calibrator, QuantizeConfig, Strategy
 from landmint.quantize.decision import decide
 from landmint.quantize.drift import Points
 from landmint.quantize.features import features_of
-from landmint.quantize.int8_onnx import quantize
+from landmint.quantize.forms.onnx import quantize
 from landmint.quantize.job import Job
 from landmint.quantize.sensitivity import Examination
 from landmint.quantize.strategies import choose

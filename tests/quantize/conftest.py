@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.decision import decide
-from landmint.quantize.int8_onnx import quantize
+from landmint.quantize.forms.onnx import quantize
 from landmint.quantize.job import Job
 from landmint.runtime.contract import Contract, CropRule, Head, Output
 from landmint.runtime.crop import box_of

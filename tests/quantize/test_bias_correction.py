@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from landmint.export.graphs import Wiring, output_axis
 from landmint.quantize.bias_correction import bias_shifts
 from landmint.quantize.decision import layers_of
-from landmint.quantize.int8_openvino_nncf import _fold
+from landmint.quantize.forms.openvino_nncf import _fold
 from landmint.quantize.ranges import rounded_weights, run_all
 
 Graphs = Callable[[str], onnx.ModelProto]

@@ -117,7 +117,7 @@ def test_float_variants_are_kept_and_int8_replaced(
     assert len(record["images"]) == 4
     decide, quantise = fake_worker
     assert (decide["task"], decide["faces"]) == ("decide", [i["name"] for i in record["images"]])
-    assert quantise["module"] == "landmint.quantize.int8_onnx"
+    assert quantise["module"] == "landmint.quantize.forms.onnx"
     assert quantise["ranges"] == decide["ranges"]
     assert RANGES in made.manifest.files
 

@@ -24,16 +24,17 @@ from landmint.export.fused_decode import fuse_decode
 from landmint.export.graphs import Wiring, output_axis
 from landmint.export.lint.rule import Subject
 from landmint.export.lint.tflite import partitions
-from landmint.quantize import int8_openvino, int8_tflite
 from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.decision import RANGES, decide, layers_of
 from landmint.quantize.drift import landmarks
-from landmint.quantize.int8_tensorrt import check_pairs
+from landmint.quantize.forms import openvino as openvino_int8
+from landmint.quantize.forms import tflite as tflite_int8
+from landmint.quantize.forms.tensorrt import check_pairs
+from landmint.quantize.forms.tflite_layers import channels_last
 from landmint.quantize.job import Job
 from landmint.quantize.prepare import prepared
 from landmint.quantize.ranges import run_all, weight_levels
-from landmint.quantize.tflite_layers import channels_last
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import normalise
@@ -168,7 +169,7 @@ def test_the_linter_foretells_what_a_softmax_cuts(
     nhwc = contract.with_layout("NHWC")
     crops = np.ascontiguousarray(tensors.transpose(0, 2, 3, 1))
     job = job_of(source, target, tensors, contract)
-    int8_tflite.quantize(replace(job, source=plain, tensors=crops, contract=nhwc))
+    tflite_int8.quantize(replace(job, source=plain, tensors=crops, contract=nhwc))
     graph = Subject(model)
     assert parts_of(plain, nhwc) == partitions(graph, "float32") == 1
     assert parts_of(target, nhwc) == partitions(graph, "int8") == 2
@@ -211,7 +212,7 @@ def test_litert_corrects_the_biases_of_what_it_rounds_on_its_own_levels(
     tensors = normalise(crops, contract)
     decision = decide(graph, tensors.transpose(0, 3, 1, 2), config)
     job = Job(bundle.entry(variant), target, graph, decision, tensors, contract, config)
-    int8_tflite.quantize(job)
+    tflite_int8.quantize(job)
     before, after = Wiring(graph.graph), Wiring(prepared(job, {first.name}).graph)
     litert = Interpreter(
         str(target), experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
@@ -432,7 +433,7 @@ def test_openvino_leaves_a_coordinates_head_in_float(
     contract = contract_of("coordinates")
     onnx.save(graph_of("coordinates"), tmp_path / "float32.onnx")
     target = tmp_path / "int8.xml"
-    int8_openvino.quantize(job_of(tmp_path / "float32.onnx", target, tensors, contract))
+    openvino_int8.quantize(job_of(tmp_path / "float32.onnx", target, tensors, contract))
     session = load_engine("openvino").load(target, contract, threads=1)
     assert session.executed_precision.endswith("f32 1")
 

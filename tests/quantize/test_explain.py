@@ -14,7 +14,7 @@ from landmint.export.embed import write_contract
 from landmint.quantize.decision import RANGES, write_decision
 from landmint.quantize.explain import explain
 from landmint.quantize.explanation import Explanation, read_explanation, write_explanation
-from landmint.quantize.int8_onnx import quantize
+from landmint.quantize.forms.onnx import quantize
 from landmint.quantize.job import Job
 from landmint.runtime.bundle import Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from landmint.pipeline.judge.trial import Trial, choose_trial
 from landmint.quantize.explanation import Cost, Explanation, Layer
 from landmint.quantize.fallback import candidates
-from landmint.quantize.int8_onnx import quantize
+from landmint.quantize.forms.onnx import quantize
 from landmint.quantize.job import Job
 from landmint.quantize.sensitivity import Examination, layer_sensitivities
 from landmint.quantize.simulation import Simulation

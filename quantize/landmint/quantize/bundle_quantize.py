@@ -65,7 +65,7 @@ _WAYS: Mapping[Format, _Way] = MappingProxyType(
             packages=(),
             suffixes=(".onnx",),
             target=".onnx",
-            module="int8_onnx",
+            module="forms.onnx",
         ),
         "openvino": _Way(
             source="openvino/float32",
@@ -73,7 +73,7 @@ _WAYS: Mapping[Format, _Way] = MappingProxyType(
             packages=("openvino",),
             suffixes=(".xml", ".bin"),
             target=".xml",
-            module="int8_openvino",
+            module="forms.openvino",
         ),
         "tflite": _Way(
             source="tflite/float32",
@@ -81,7 +81,7 @@ _WAYS: Mapping[Format, _Way] = MappingProxyType(
             packages=("ai_edge_litert", "ai_edge_quantizer", "flatbuffers"),
             suffixes=(".tflite",),
             target=".tflite",
-            module="int8_tflite",
+            module="forms.tflite",
         ),
         "tensorrt": _Way(
             source="onnx/float32",
@@ -89,11 +89,11 @@ _WAYS: Mapping[Format, _Way] = MappingProxyType(
             packages=(),
             suffixes=(".engine", ".onnx"),
             target=".onnx",
-            module="int8_tensorrt",
+            module="forms.tensorrt",
         ),
     }
 )
-_NNCF_WAY = replace(_WAYS["openvino"], packages=("openvino", "nncf"), module="int8_openvino_nncf")
+_NNCF_WAY = replace(_WAYS["openvino"], packages=("openvino", "nncf"), module="forms.openvino_nncf")
 
 
 def quantize_bundle(

@@ -1,6 +1,6 @@
 """Where a deployed QDQ graph quantises, and on which levels: read from the graph itself.
 
-Not a quantiser, and no rules of placement: what `int8_onnx` wrote is what counts.
+Not a quantiser, and no rules of placement: what `forms.onnx` wrote is what counts.
 """
 
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ class Placement:
 
 
 def placement_of(model: onnx.ModelProto) -> Placement:
-    """Read a graph of `int8_onnx`."""
+    """Read a graph of `forms.onnx`."""
     wiring = Wiring(model.graph)
     activations: dict[str, Levels] = {}
     weights: dict[str, int] = {}

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from landmint.export.forms.onnx import to_onnx
 from landmint.export.graphs import ending_at
-from landmint.quantize import int8_onnx
 from landmint.quantize.config import QatConfig, QuantizeConfig
 from landmint.quantize.decision import Decision, weight_tops
 from landmint.quantize.fake_quant import FakeQuantised
 from landmint.quantize.features import features_of
+from landmint.quantize.forms import onnx as onnx_form
 from landmint.quantize.integer_friendly import make_friendly
 from landmint.quantize.job import Job
 from landmint.quantize.placement import placement_of
@@ -72,7 +72,7 @@ def int8_graph(
     """The INT8 twin of a float graph, for ONNX Runtime."""
     with scratch_folder() as work:
         source, target = work / "float32.onnx", work / "int8.onnx"
-        int8_onnx.quantize(Job(source, target, graph, decision, tensors, contract, config))
+        onnx_form.quantize(Job(source, target, graph, decision, tensors, contract, config))
         return onnx.load(target)
 
 

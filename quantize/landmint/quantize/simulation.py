@@ -27,7 +27,7 @@ class Simulation:
 
         Args:
             model: float32, as `landmint.export.forms.onnx` wrote it.
-            twin: of `landmint.quantize.int8_onnx`, made from `model`.
+            twin: of `landmint.quantize.forms.onnx`, made from `model`.
 
         Raises:
             LandmintError: no layer of the twin is quantised.

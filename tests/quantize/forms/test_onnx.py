@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from landmint.export.graphs import WEIGHTED, Wiring
-from landmint.quantize.int8_onnx import quantize
+from landmint.quantize.forms.onnx import quantize
 from landmint.quantize.integer_friendly import bounded, gate_ranges, make_friendly
 from landmint.quantize.job import Job
 from landmint.quantize.placement import placement_of
@@ -235,7 +235,7 @@ def test_a_file_says_each_thing_once_and_returns_the_same_bits(
     source, target, contract, _ = made
     slim, full = onnx.load(target), tmp_path / "full.onnx"
     with monkeypatch.context() as patch:
-        patch.setattr("landmint.quantize.int8_onnx._say_once", lambda graph, tensors: None)
+        patch.setattr("landmint.quantize.forms.onnx._say_once", lambda graph, tensors: None)
         quantize(job_of(source, full, tensors, contract))
     constants = [
         (tensor.data_type, tuple(tensor.dims), onnx.numpy_helper.to_array(tensor).tobytes())

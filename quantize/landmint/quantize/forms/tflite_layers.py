@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from landmint.export.flatbuffer import Flatbuffer
 from landmint.export.graphs import WEIGHTED, Wiring, attribute
-from landmint.quantize.tflite_graph import LINEAR
+from landmint.quantize.forms.tflite_graph import LINEAR
 from landmint.runtime.errors import LandmintError
 
 _SAME = 1e-3

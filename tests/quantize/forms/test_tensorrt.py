@@ -13,7 +13,7 @@ from landmint.export.forms.tensorrt import to_float16
 from landmint.export.graphs import Wiring, gates
 from landmint.export.lint import Finding, lint
 from landmint.export.lint.tensorrt import is_too_small
-from landmint.quantize.int8_tensorrt import add_pairs, check_pairs, quantize
+from landmint.quantize.forms.tensorrt import add_pairs, check_pairs, quantize
 from landmint.quantize.job import Job
 from landmint.quantize.ranges import observe, outermost, run_all
 from landmint.runtime.contract import Contract
@@ -295,7 +295,7 @@ def test_quantize_writes_a_typed_graph(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "landmint.quantize.int8_tensorrt.build_engine", lambda graph, engine: "no TensorRT"
+        "landmint.quantize.forms.tensorrt.build_engine", lambda graph, engine: "no TensorRT"
     )
     model, contract = graph_of("coordinates"), contract_of("coordinates")
     onnx.save(model, tmp_path / "float32.onnx")

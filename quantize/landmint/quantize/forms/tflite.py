@@ -16,13 +16,17 @@ from ai_edge_quantizer.qtyping import TFLOperationName
 
 from landmint.export.flatbuffer import Flatbuffer
 from landmint.export.graphs import ending_at
+from landmint.quantize.forms.tflite_graph import plain_hard_swish
+from landmint.quantize.forms.tflite_layers import (
+    carry_constants,
+    layers_by_weight,
+    tensors_by_value,
+)
 from landmint.quantize.heads import float_outputs, layers_in_float
 from landmint.quantize.integer_friendly import gate_ranges, make_friendly
 from landmint.quantize.job import Job
 from landmint.quantize.prepare import prepared
 from landmint.quantize.ranges import Range, run_all
-from landmint.quantize.tflite_graph import plain_hard_swish
-from landmint.quantize.tflite_layers import carry_constants, layers_by_weight, tensors_by_value
 
 _SIGNATURE = "serving_default"
 _JOINS = ("CONCATENATION", "RESHAPE")

@@ -1,6 +1,6 @@
 """OpenVINO IR to INT8 IR by NNCF's own observation: preset MIXED, full bias correction.
 
-The other way to the variant of `int8_openvino`: not the shared decision, so its landmarks agree
+The other way to the variant of `openvino`: not the shared decision, so its landmarks agree
 less with those of the other formats. Not accuracy-aware quantisation: NNCF knows no NME.
 """
 

@@ -10,7 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from landmint.export.flatbuffer import Flatbuffer
-from landmint.quantize.tflite_graph import plain_hard_swish
+from landmint.quantize.forms.tflite_graph import plain_hard_swish
 
 CHANNELS = 4
 _SHAPE = [1, 6, 6, CHANNELS]
