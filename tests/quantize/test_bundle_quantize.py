@@ -12,7 +12,7 @@ import pytest
 from landmint.export.embed import write_contract
 from landmint.quantize import bundle_quantize
 from landmint.quantize.bundle_quantize import quantize_bundle
-from landmint.quantize.config import FROM_ONNX, QuantizeConfig
+from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.decision import RANGES
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract
@@ -117,14 +117,9 @@ def test_float_variants_are_kept_and_int8_replaced(
     assert len(record["images"]) == 4
     decide, quantise = fake_worker
     assert (decide["task"], decide["faces"]) == ("decide", [i["name"] for i in record["images"]])
-    assert quantise["module"] == "landmint.quantize.forms.onnx"
+    assert quantise["function"] == "landmint.quantize.forms.onnx:quantize"
     assert quantise["ranges"] == decide["ranges"]
     assert RANGES in made.manifest.files
-
-
-def test_a_recipe_knows_which_formats_have_a_float_form_of_their_own() -> None:
-    ways = bundle_quantize._WAYS.items()
-    assert tuple(name for name, way in ways if way.source == "onnx/float32") == FROM_ONNX
 
 
 def test_what_is_not_asked_for_is_left_out(

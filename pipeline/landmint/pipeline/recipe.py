@@ -20,9 +20,9 @@ from landmint.export.config import ExportConfig
 from landmint.pipeline.measure_config import GateConfig, MeasureConfig
 from landmint.pipeline.shipped_recipes import find_recipe
 from landmint.pipeline.toml_lines import Key, key_lines, line_of
-from landmint.quantize.config import FROM_ONNX, QatConfig, QuantizeConfig
+from landmint.quantize.config import QatConfig, QuantizeConfig
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.formats import FORMATS
+from landmint.runtime.formats import FORMATS, SOURCE
 from landmint.runtime.markup import MARKUPS
 from landmint.train.config import DistillConfig, NetworkRecipe, SelfTrainingConfig
 from landmint.train.faces.readers import FacesConfig
@@ -251,10 +251,12 @@ def _format_problems(recipe: Recipe) -> Iterator[Problem]:
     """INT8 forms whose float form is not exported."""
     quantize = recipe.quantize
     for name in quantize.formats:
-        if name not in (*recipe.export.formats, *FROM_ONNX):
-            fact = f"{name}/int8 is made from {name}/float32; add {name} to export.formats"
+        source = FORMATS[name].quantize.source
+        needed = source.partition("/")[0]
+        if needed not in (*recipe.export.formats, SOURCE):  # which every bundle has
+            fact = f"{name}/int8 is made from {source}; add {needed} to export.formats"
             yield Problem(("quantize", "formats"), fact)
-    if quantize.explain and "onnx" not in quantize.formats:
+    if quantize.explain and SOURCE not in quantize.formats:
         fact = "layers are explained in the ONNX INT8 graph; add onnx to quantize.formats"
         yield Problem(("quantize", "explain"), fact)
 

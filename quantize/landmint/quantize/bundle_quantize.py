@@ -3,12 +3,12 @@
 Not a quantiser: the files beside this one are. Not a judge: what INT8 cost is measured downstream.
 """
 
+import itertools
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,75 +25,23 @@ from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import read_json
-from landmint.runtime.formats import FORMATS, Format
+from landmint.runtime.formats import (
+    FORMATS,
+    SOURCE,
+    SOURCE_VARIANT,
+    Format,
+    Maker,
+    quantize_tools,
+)
 from landmint.runtime.machine import installed
 from landmint.runtime.scratch import scratch_folder
 from landmint.train.faces.face import Face, FaceSet
 
 PRECISION = "int8"
 
-_GRAPH = "onnx/float32"
 _DECIDER = ("onnx", "onnxruntime")
 _WORKER = "landmint.quantize.worker"
 _TRIED_FACES = 8  # on which a fused decode is compared with numpy's
-_TOOLS = ("onnx", "onnxruntime", "openvino", "nncf", "ai-edge-quantizer", "tensorrt")
-
-
-@dataclass(frozen=True)
-class _Way:
-    """How one format becomes INT8."""
-
-    source: str
-    """The float variant to start from; it has the same layout."""
-    engine: str
-    """What runs the result."""
-    packages: tuple[str, ...]
-    """What the quantiser imports beside what decides the ranges."""
-    suffixes: tuple[str, ...]
-    """Of the files that may come of it, what the engine opens first."""
-    target: str
-    """Suffix of the file that the quantiser writes."""
-    module: str
-    """Of this room, whose `quantize` does it."""
-
-
-_WAYS: Mapping[Format, _Way] = MappingProxyType(
-    {
-        "onnx": _Way(
-            source="onnx/float32",
-            engine="onnxruntime",
-            packages=(),
-            suffixes=(".onnx",),
-            target=".onnx",
-            module="forms.onnx",
-        ),
-        "openvino": _Way(
-            source="openvino/float32",
-            engine="openvino",
-            packages=("openvino",),
-            suffixes=(".xml", ".bin"),
-            target=".xml",
-            module="forms.openvino",
-        ),
-        "tflite": _Way(
-            source="tflite/float32",
-            engine="litert",
-            packages=("ai_edge_litert", "ai_edge_quantizer", "flatbuffers"),
-            suffixes=(".tflite",),
-            target=".tflite",
-            module="forms.tflite",
-        ),
-        "tensorrt": _Way(
-            source="onnx/float32",
-            engine="tensorrt",
-            packages=(),
-            suffixes=(".engine", ".onnx"),
-            target=".onnx",
-            module="forms.tensorrt",
-        ),
-    }
-)
-_NNCF_WAY = replace(_WAYS["openvino"], packages=("openvino", "nncf"), module="forms.openvino_nncf")
 
 
 def quantize_bundle(
@@ -149,7 +97,7 @@ def quantize_bundle(
             bundle.manifest,
             variants=tuple(variants),
             provenance=provenance,
-            tools={**bundle.manifest.tools, **installed(_TOOLS)},
+            tools={**bundle.manifest.tools, **installed(quantize_tools())},
             calibration=chosen.record,
         )
 
@@ -157,17 +105,17 @@ def quantize_bundle(
 
 
 def _refuse_to_explain_nothing(config: QuantizeConfig) -> None:
-    if config.explain and "onnx" not in config.formats:
+    if config.explain and SOURCE not in config.formats:
         raise LandmintError(
-            "there is nothing to explain without onnx",
+            f"there is nothing to explain without {SOURCE}",
             reason="layers are looked at in the ONNX INT8 graph",
-            remedy='add "onnx" to quantize.formats, or explain nothing',
+            remedy=f'add "{SOURCE}" to quantize.formats, or explain nothing',
         )
 
 
 def _features(bundle: Bundle, faces: Sequence[Face]) -> NDArray[np.float32]:
     """What the float network makes of faces."""
-    variant = bundle.variant(_GRAPH)
+    variant = bundle.variant(SOURCE_VARIANT)
     bundle.check_artefact(variant)
     model = onnx.load(bundle.entry(variant))
     return features_of(model, bundle.manifest.contract, faces)
@@ -190,7 +138,7 @@ class _Work:
                 run.
         """
         formats = list(dict.fromkeys(self.config.formats))
-        reasons = {format_: self._missing(self._way(format_)) for format_ in formats}
+        reasons = {format_: self._missing(FORMATS[format_].quantize) for format_ in formats}
         if not all(reasons.values()):
             progress("decide the range of every tensor")
             np.save(self.scratch / "crops.npy", chosen.crops)
@@ -201,21 +149,20 @@ class _Work:
             variants.append(self._variant(format_, reasons[format_]))
         return variants
 
-    def _way(self, format_: Format) -> _Way:
-        return _NNCF_WAY if format_ == "openvino" and self.config.nncf else _WAYS[format_]
-
-    def _missing(self, way: _Way) -> str:
+    def _missing(self, maker: Maker) -> str:
         """Why a format cannot be made here; empty when it can."""
+        wanted = (names for key, names in maker.extras.items() if getattr(self.config, key))
+        extras = itertools.chain.from_iterable(wanted)
         return (
-            missing_packages(*_DECIDER, *way.packages)
-            or _no_source(self.bundle, way.source)
-            or _no_source(self.bundle, _GRAPH)
+            missing_packages(*_DECIDER, *maker.packages, *extras)
+            or _no_source(self.bundle, maker.source)
+            or _no_source(self.bundle, SOURCE_VARIANT)
         )
 
     def _request(self, task: str, contract: Contract) -> dict[str, Any]:
         return {
             "task": task,
-            "graph": str(self.bundle.entry(self.bundle.variant(_GRAPH)).absolute()),
+            "graph": str(self.bundle.entry(self.bundle.variant(SOURCE_VARIANT)).absolute()),
             "crops": str(self.scratch / "crops.npy"),
             "contract": contract.to_json(),
             "config": self.config.model_dump(mode="json")
@@ -224,30 +171,29 @@ class _Work:
         }
 
     def _decide(self, faces: list[str]) -> None:
-        self.bundle.check_artefact(self.bundle.variant(_GRAPH))
+        self.bundle.check_artefact(self.bundle.variant(SOURCE_VARIANT))
         request = self._request("decide", self.bundle.manifest.contract) | {"faces": faces}
-        run_isolated(_WORKER, request, fact=f"no ranges could be drawn for {_GRAPH}")
+        run_isolated(_WORKER, request, fact=f"no ranges could be drawn for {SOURCE_VARIANT}")
 
     def _variant(self, format_: Format, reason: str) -> Variant:
         """Make one INT8 variant and run it on a few faces, in a process of its own."""
-        way, name = self._way(format_), f"{format_}/{PRECISION}"
+        record, name = FORMATS[format_], f"{format_}/{PRECISION}"
         if reason:
-            return Variant(name, way.engine, layout=FORMATS[format_].layout, reason=reason)
-        source = self.bundle.variant(way.source)
+            return Variant(name, record.engine, layout=record.layout, reason=reason)
+        source = self.bundle.variant(record.quantize.source)
         self.bundle.check_artefact(source)
         notes = self.scratch / f"{format_}.json"
         request = self._request("quantise", self.bundle.contract_of(source)) | {
-            "module": f"landmint.quantize.{way.module}",
+            "function": record.quantize.function,
             "source": str(self.bundle.entry(source).absolute()),
             "source_engine": source.engine,
-            "target": str((self.folder / f"{name}{way.target}").absolute()),
-            "engine": way.engine,
+            "target": str((self.folder / f"{name}{record.graph_suffix}").absolute()),
+            "engine": record.engine,
             "notes": str(notes),
         }
         run_isolated(_WORKER, request, fact=f"{source.name} could not be quantised to {name}")
-        files = (f"{name}{suffix}" for suffix in way.suffixes)
-        there = tuple(file for file in files if (self.folder / file).is_file())
-        return Variant(name, way.engine, there, source.layout, notes=read_json(notes))
+        files = record.files(self.folder, name)
+        return Variant(name, record.engine, files, source.layout, notes=read_json(notes))
 
 
 def _check_same(bundle: Bundle, adapted: Bundle) -> None:

@@ -10,9 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from landmint.runtime.formats import FORMATS, Format
 
-FROM_ONNX: tuple[Format, ...] = ("onnx", "tensorrt")
-"""Formats whose INT8 is made from onnx/float32, which every bundle has; the others have a float
-form of their own."""
 Strategy = Literal["random", "pose", "light", "occlusion", "features"]
 Calibrator = Literal["min_max", "percentile", "entropy", "mse"]
 

@@ -17,13 +17,14 @@ from landmint.quantize.decision import RANGES, read_decision
 from landmint.quantize.divergence import Probe, Values, first_divergence
 from landmint.quantize.equalise import equalise
 from landmint.quantize.explanation import Divergence, Explanation
-from landmint.quantize.probes import LiteRtProbe, OnnxRuntimeProbe, OpenVinoProbe
+from landmint.quantize.probes import MakeProbe, OnnxRuntimeProbe
 from landmint.quantize.ranges import Optimise, run_all
 from landmint.quantize.sensitivity import Examination, Progress, layer_sensitivities
 from landmint.quantize.simulation import Simulation
 from landmint.quantize.strategies import choose
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.formats import FORMATS, SOURCE, load
 from landmint.train.faces.face import FaceSet
 
 FACES = 64
@@ -101,31 +102,26 @@ class _Engines:
         model, places = self._models[precision]
         return OnnxRuntimeProbe(f"onnx/{precision}", model, self._face, places, optimise)
 
-    def openvino(self, precision: str) -> Probe:
-        return OpenVinoProbe(*self._artefact("openvino", precision), self._face)
-
-    def litert(self, precision: str) -> Probe:
-        _, plain = self._artefact("tflite", "float32")
-        label, entry = self._artefact("tflite", precision)
-        return LiteRtProbe(label, entry, plain, self._face, self._reference)
-
-    def _artefact(self, format_: str, precision: str) -> tuple[str, Path]:
-        variant = self._bundle.variant(f"{format_}/{precision}")
-        return variant.name, self._bundle.entry(variant)
+    def others(self, precision: str) -> Iterator[tuple[str, Callable[[], Probe]]]:
+        """The variants of the formats whose engine can be asked, and what asks it."""
+        for name, record in FORMATS.items():
+            if record.probe:
+                make: MakeProbe = load(record.probe)
+                variant = f"{name}/{precision}"
+                yield variant, partial(make, self._bundle, variant, self._face, self._reference)
 
 
 def _divergences(engines: _Engines) -> Iterator[Divergence]:
     """ONNX Runtime against the others, in float and in INT8."""
     for precision, near, far in (("float32", _FLOAT, _FLOAT), ("int8", _SAME_LEVELS, _OWN_LEVELS)):
         left = engines.onnxruntime(precision)
-        others: tuple[tuple[str, Callable[[], Probe], float], ...] = (
-            ("onnx", partial(engines.onnxruntime, precision, optimise="none"), near),
-            ("openvino", partial(engines.openvino, precision), far),
-            ("tflite", partial(engines.litert, precision), far),
-        )
-        for format_, right, tolerance in others:
+        plain = partial(engines.onnxruntime, precision, optimise="none")
+        others: list[tuple[str, Callable[[], Probe], float]] = [
+            (f"{SOURCE}/{precision}", plain, near),
+            *((label, right, far) for label, right in engines.others(precision)),
+        ]
+        for label, right, tolerance in others:
             try:
                 yield first_divergence(engines.graph, left, right(), tolerance)
             except LandmintError as error:
-                label = f"{format_}/{precision}"
                 yield Divergence(left.label, label, tolerance, 0, 0, 0.0, reason=error.fact)

@@ -4,15 +4,16 @@ The first two cut the graph behind the tensor, and optimise what stands before i
 LiteRT keeps all tensors at once, which it can only without XNNPACK.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 
 from landmint.export.graphs import ending_at
-from landmint.quantize.divergence import Values
+from landmint.quantize.divergence import Probe, Values
 from landmint.quantize.ranges import Optimise, open_session
+from landmint.runtime.bundle import Bundle
 from landmint.runtime.engines.engine import import_library
 from landmint.runtime.engines.openvino_engine import shared_core
 
@@ -121,6 +122,29 @@ class LiteRtProbe:
     def values(self, tensor: str) -> Values:
         """The tensor."""
         return self._found[tensor]
+
+
+MakeProbe = Callable[[Bundle, str, Values, Mapping[str, Values]], Probe]
+"""From a bundle, the name of a variant, a face (1, 3, S, S), normalised, and the tensors of the
+float graph on that face. Raises a NotMeasuredError where the variant was not built or the engine is
+not installed."""
+
+
+def openvino_probe(
+    bundle: Bundle, variant: str, face: Values, reference: Mapping[str, Values]
+) -> Probe:
+    """A variant in OpenVINO, as `MakeProbe` says."""
+    return OpenVinoProbe(variant, bundle.entry(bundle.variant(variant)), face)
+
+
+def litert_probe(
+    bundle: Bundle, variant: str, face: Values, reference: Mapping[str, Values]
+) -> Probe:
+    """A variant in LiteRT, as `MakeProbe` says; beside the float32 file that it was made from."""
+    plain, entry = (
+        bundle.entry(bundle.variant(name)) for name in (f"{variant.split('/')[0]}/float32", variant)
+    )
+    return LiteRtProbe(variant, entry, plain, face, reference)
 
 
 def _all_tensors(entry: Path, face: Values) -> dict[str, Values]:

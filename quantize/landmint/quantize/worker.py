@@ -5,7 +5,6 @@ as `python -m landmint.quantize.worker`, with the request on its standard input.
 imports it.
 """
 
-import importlib
 import json
 import sys
 from collections.abc import Mapping
@@ -19,12 +18,14 @@ from landmint.export.embed import write_contract
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.decision import decide, read_decision, write_decision
 from landmint.quantize.drift import describe, landmarks
+from landmint.quantize.forms import Quantize
 from landmint.quantize.job import Job
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import normalise
 from landmint.runtime.engines import load_engine
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.files import write_json
+from landmint.runtime.formats import load
 
 _TRIED_FACES = 8
 
@@ -36,7 +37,7 @@ def main(request: Mapping[str, Any]) -> None:
         request: for both tasks the float32 ONNX "graph"; "crops", an .npy of (N, S, S, 3) uint8;
             the "contract" in the artefacts' layout; "config"; the file of the "ranges". "decide"
             writes that and takes the "faces", names of the crops. "quantise" reads it and takes
-            the "module" whose `quantize` does the work; "source" and "target" files with the
+            the "function" that does the work, as a `Quantize`; "source" and "target" files with the
             engine of each, "source_engine" and "engine"; the file for the "notes".
     """
     graph = onnx.load(request["graph"])
@@ -55,8 +56,9 @@ def main(request: Mapping[str, Any]) -> None:
     decision = read_decision(ranges, graph.graph)
     job = Job(source, target, graph, decision, tensors, contract, config)
     job.target.parent.mkdir(parents=True, exist_ok=True)
-    notes = importlib.import_module(request["module"]).quantize(job)
-    write_contract(job.target, contract)
+    quantize: Quantize = load(request["function"])
+    notes = quantize(job)
+    write_contract(target, contract)
     notes["drift"] = _drift(job, request["source_engine"], request["engine"])
     if decision.dead:
         notes["dead on every calibration face"] = ", ".join(decision.dead)

@@ -1,11 +1,12 @@
 """What there is to know of each format: one record each, read by every room.
 
-Nothing here converts, quantises or runs a model, and importing this file imports none of what does.
+A new format is one entry of `FORMATS` and the files that the entry names. Nothing here converts,
+quantises or runs a model, and importing this file imports none of what does.
 """
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -38,6 +39,10 @@ class Maker:
     """Import packages without which it cannot run."""
     tools: tuple[str, ...] = ()
     """Distributions whose versions the manifest notes."""
+    source: str = SOURCE_VARIANT
+    """The variant that it starts from."""
+    extras: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Further import packages that a setting of the recipe asks for, by the setting's name."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ class FormatRecord(Listed):
     """Of its float variants."""
     export: Maker
     """Writes the float variants, as `landmint.export.forms` says."""
+    quantize: Maker
+    """Writes the INT8 variant, as `landmint.quantize.forms` says."""
     decode: Maker | None = None
     """Puts the decode into the graph of a variant; None where that is not done."""
     layout: Layout = "NCHW"
@@ -72,6 +79,9 @@ class FormatRecord(Listed):
     """Another engine that runs the file with the graph, to check it where none can be built."""
     lint_rules: str = ""
     """What the linter checks, as "module:attribute"; empty when nothing."""
+    probe: str = ""
+    """Asks the engine for any tensor of a variant, as "module:function"; see
+    `landmint.quantize.probes`. Empty where none does."""
 
     def files(self, folder: Path, variant: str) -> tuple[str, ...]:
         """The files of a variant that are in a bundle's folder; the engine opens the first."""
@@ -95,6 +105,7 @@ FORMATS: Mapping[str, FormatRecord] = MappingProxyType(
                 packages=("onnx", "onnxscript", "onnxsim"),
                 tools=("onnx", "onnxscript", "onnxsim"),
             ),
+            quantize=Maker("landmint.quantize.forms.onnx:quantize", tools=("onnx", "onnxruntime")),
             decode=Maker("landmint.export.fused_decode:fuse_decode"),
             lint_rules="landmint.export.lint.onnx:RULES",
         ),
@@ -110,8 +121,16 @@ FORMATS: Mapping[str, FormatRecord] = MappingProxyType(
                 packages=("openvino",),
                 tools=("openvino",),
             ),
+            quantize=Maker(
+                "landmint.quantize.forms.openvino:quantize",
+                packages=("openvino",),
+                tools=("openvino", "nncf"),
+                source="openvino/float32",
+                extras={"nncf": ("nncf",)},
+            ),
             decode=Maker("landmint.export.fused_decode:fuse_decode_ir"),
             lint_rules="landmint.export.lint.openvino:RULES",
+            probe="landmint.quantize.probes:openvino_probe",
         ),
         "tflite": FormatRecord(
             label="LiteRT (TFLite)",
@@ -125,11 +144,18 @@ FORMATS: Mapping[str, FormatRecord] = MappingProxyType(
                 packages=_TFLITE_CONVERTER,
                 tools=("onnx2tf", "tensorflow"),
             ),
+            quantize=Maker(
+                "landmint.quantize.forms.tflite:quantize",
+                packages=("ai_edge_litert", "ai_edge_quantizer", "flatbuffers"),
+                tools=("ai-edge-quantizer",),
+                source="tflite/float32",
+            ),
             decode=Maker(
                 "landmint.export.fused_decode:fuse_decode_tflite",
                 packages=(*_TFLITE_CONVERTER, "ai_edge_litert", "flatbuffers"),
             ),
             lint_rules="landmint.export.lint.tflite:RULES",
+            probe="landmint.quantize.probes:litert_probe",
             layout="NHWC",
         ),
         "tensorrt": FormatRecord(
@@ -142,6 +168,7 @@ FORMATS: Mapping[str, FormatRecord] = MappingProxyType(
             export=Maker(
                 "landmint.export.forms.tensorrt:export", packages=("onnx",), tools=("tensorrt",)
             ),
+            quantize=Maker("landmint.quantize.forms.tensorrt:quantize", tools=("tensorrt",)),
             lint_rules="landmint.export.lint.tensorrt:RULES",
             graph_engine="onnxruntime",
         ),
@@ -170,3 +197,8 @@ def load(reference: str) -> Any:
 def export_tools() -> tuple[str, ...]:
     """Distributions that write the float variants of all formats."""
     return tuple(tool for record in FORMATS.values() for tool in record.export.tools)
+
+
+def quantize_tools() -> tuple[str, ...]:
+    """Distributions that write the INT8 variants of all formats."""
+    return tuple(tool for record in FORMATS.values() for tool in record.quantize.tools)

@@ -22,7 +22,7 @@ def quantize(job: Job) -> dict[str, str]:
     """Write the INT8 IR.
 
     Args:
-        job: to .xml, whose .bin stands beside it; reads the setting float_layers.
+        job: to .xml, whose .bin stands beside it; reads the settings float_layers and nncf.
 
     Returns:
         notes for the manifest.
@@ -30,6 +30,10 @@ def quantize(job: Job) -> dict[str, str]:
     Raises:
         LandmintError: OpenVINO has no such operator.
     """
+    if job.config.nncf:
+        from landmint.quantize.forms.openvino_nncf import quantize_by_nncf
+
+        return quantize_by_nncf(job)
     in_float = layers_in_float(job.graph.graph, job.contract, job.config)
     model = paired(job, in_float)
     keep_roundings(model.graph)

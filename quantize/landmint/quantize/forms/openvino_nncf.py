@@ -21,7 +21,7 @@ _WEIGHTED = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatM
 _OUTERMOST = nncf.quantization.range_estimator.RangeEstimatorParametersSet.MINMAX
 
 
-def quantize(job: Job) -> dict[str, str]:
+def quantize_by_nncf(job: Job) -> dict[str, str]:
     """Write the INT8 twin of a float32 IR.
 
     Args:
