@@ -29,7 +29,6 @@ from landmint.train.faces.face import FaceSet
 
 FACES = 64
 """So many faces are looked at, or all when there are fewer."""
-_COMPARED = ("onnx", "openvino", "tflite")
 # Another order of sums moves a float32 tensor by some 1e-6. With equal levels, sums that fall
 # between two are rounded either way; with levels of their own, two graphs differ as each does from
 # the float graph, by a tenth or two.
@@ -52,8 +51,9 @@ def explain(
         LandmintError: the bundle lacks one of the two, one of its artefacts was made for another
             contract, or there are no faces.
     """
+    compared = {SOURCE, *(name for name, record in FORMATS.items() if record.probe)}
     for variant in bundle.manifest.variants:
-        if variant.files and variant.format in _COMPARED:
+        if variant.files and variant.format in compared:
             bundle.check_artefact(variant)
     contract = bundle.manifest.contract
     model, twin = (_graph(bundle, name) for name in ("onnx/float32", "onnx/int8"))

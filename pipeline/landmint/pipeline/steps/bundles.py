@@ -9,13 +9,11 @@ from landmint.quantize.config import QuantizeConfig
 from landmint.runtime.bundle import MANIFEST, Bundle
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import read_json, sha256_file
+from landmint.runtime.formats import export_tools, quantize_tools
 
-CONVERTERS = (
-    *("torch", "timm", "onnx", "onnxscript", "onnxsim", "onnx2tf", "tensorflow"),
-    *("openvino", "tensorrt"),
-)
+CONVERTERS = ("torch", "timm", *export_tools())
 """Libraries whose versions decide the float forms."""
-QUANTIZERS = (*CONVERTERS, "onnxruntime", "nncf", "ai-edge-litert", "ai-edge-quantizer")
+QUANTIZERS = (*CONVERTERS, *quantize_tools(), "ai-edge-litert")
 """Libraries whose versions decide the INT8 forms."""
 
 
