@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from landmint.pipeline.judge.figures import LATENCY, MOVED, NME, NME_RISE, SIZE
-from landmint.pipeline.judge.summary import VariantSummary, summarise_run
+from landmint.pipeline.judge.summary import VariantSummary, machine_of, summarise_run
 from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
 from landmint.pipeline.steps.weights import training_figures
 from landmint.pipeline.text import (
     listed,
-    machine_of,
     markdown_table,
     mebibytes,
     milliseconds,

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from landmint.pipeline.fallback import Search, as_toml, search_fallbacks, search_table
+from landmint.pipeline.fallback import as_toml, search_fallbacks, search_table
+from landmint.pipeline.judge.trial import Search
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.explanation import Cost, Explanation, Layer
 from landmint.runtime.accuracy import Truth

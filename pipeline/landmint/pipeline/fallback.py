@@ -12,9 +12,8 @@ from pathlib import Path
 from rich.markup import escape
 
 from landmint.pipeline.judge.figures import LATENCY, NME_RISE, SPEEDUP
-from landmint.pipeline.judge.gate import PRECEDENCE, Status, Verdict, exit_code
-from landmint.pipeline.judge.summary import summarise_run
-from landmint.pipeline.judge.trial import Trial, choose_trial
+from landmint.pipeline.judge.gate import Verdict, exit_code
+from landmint.pipeline.judge.trial import Search, trials_of
 from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
 from landmint.pipeline.measure_config import MeasureConfig
 from landmint.pipeline.measuring import measure_into
@@ -26,7 +25,7 @@ from landmint.quantize.bundle_quantize import PRECISION, quantize_bundle
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.explanation import EXPLANATION, Explanation, write_explanation
 from landmint.quantize.fallback import candidates
-from landmint.runtime.accuracy import Truth, drift
+from landmint.runtime.accuracy import Truth
 from landmint.runtime.bundle import REFERENCE, Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.measurement import Measurement, read_measurements
 from landmint.runtime.scratch import scratch_folder
@@ -36,31 +35,6 @@ Build = Callable[[tuple[str, ...], Path], Bundle]
 """From the layers that stay in float and a folder to the bundle made there."""
 Measure = Callable[[Bundle, Sequence[str]], tuple[Sequence[Measurement], Truth]]
 """From a bundle and names of its variants to what they did in one visit, and on which faces."""
-
-
-@dataclass(frozen=True)
-class Search:
-    """What was tried for one format, and what was chosen."""
-
-    format: str
-    """Which."""
-    trials: tuple[Trial, ...]
-    """Every candidate that ran, the one without float layers first."""
-    budget: float
-    """Most rise of NME over the float student, a share."""
-    reason: str = ""
-    """Why nothing was tried; empty when something was."""
-
-    @property
-    def chosen(self) -> Trial | None:
-        """The quickest within the budget; None when there is none."""
-        return choose_trial(self.trials, self.budget)
-
-    @property
-    def status(self) -> Status:
-        """That of the best candidate; "not measured" when none ran."""
-        statuses = [trial.judge(self.budget)[0] for trial in self.trials]
-        return max(statuses, key=PRECEDENCE.index, default="not measured")
 
 
 @dataclass(frozen=True)
@@ -142,36 +116,10 @@ def _try(
         return Search(variant.format, (), budget, missing[0].variant.reason)
     together = _assemble(plain, parts, folder)
     measurements, truth = measure(together, [reference, *names])
-    trials = _trials(measurements, truth, names)
+    trials = trials_of(measurements, truth, names)
     failures = [one.reason for one in measurements if one.reason]
     reason = "; ".join(failures) or "a comparison of times needs two or more launches"
     return Search(variant.format, trials, budget, "" if trials else reason)
-
-
-def _trials(
-    measurements: Sequence[Measurement], truth: Truth, names: Mapping[str, tuple[str, ...]]
-) -> tuple[Trial, ...]:
-    """What ran of the candidates, plain INT8 first; none without it, since all are compared to it.
-
-    Args:
-        measurements: of one visit, the float variants among them.
-        truth: the faces.
-        names: of the candidates' variants, plain INT8 first, with the layers in float.
-    """
-    summaries = {one.name: one for one in summarise_run(measurements, truth)}
-    plain = summaries[next(iter(names))].measurement.points
-    if plain is None:
-        return ()
-    trials = []
-    for name, layers in names.items():
-        one = summaries[name]
-        points = one.measurement.points
-        if points is None or not (one.drift and one.latency and one.speedup):
-            continue
-        over_plain = drift(points, plain, truth).nme_rise
-        rise, latency_ms = one.drift.nme_rise, one.latency.warm_ms
-        trials.append(Trial(layers, rise, over_plain, latency_ms, one.speedup))
-    return tuple(trials)
 
 
 def _assemble(base: Bundle, parts: Sequence[_Part], final: Path) -> Bundle:

@@ -10,12 +10,11 @@ from importlib import resources
 import jinja2
 
 from landmint.pipeline.judge.figures import LATENCY, NME, NME_RISE, SIZE
-from landmint.pipeline.judge.summary import VariantSummary, reading_order
+from landmint.pipeline.judge.summary import VariantSummary, machine_of, reading_order
 from landmint.pipeline.reference import Reference
 from landmint.pipeline.report.record import RunRecord
 from landmint.pipeline.text import (
     NONE,
-    machine_of,
     markdown_table,
     mebibytes,
     milliseconds,

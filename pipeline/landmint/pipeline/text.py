@@ -3,8 +3,6 @@
 import math
 from collections.abc import Sequence
 
-from landmint.pipeline.judge.summary import VariantSummary
-from landmint.runtime.formats import LISTED
 from landmint.runtime.stats import Interval
 
 NONE = "–"
@@ -64,25 +62,6 @@ def times(speedup: Interval | None) -> tuple[str, str]:
     return f"{speedup.estimate:.2f}×", f"[{speedup.low:.2f}, {speedup.high:.2f}]"
 
 
-def product(summary: VariantSummary) -> str:
-    """The engine behind a variant, by the name that people know."""
-    record = LISTED.get(summary.family)
-    return record.label if record else summary.measurement.engine
-
-
-def machine_of(summaries: Sequence[VariantSummary]) -> str:
-    """What the variants were timed on, in words; empty where nothing was timed."""
-    for summary in summaries:
-        one = summary.measurement.machine
-        if one is not None:
-            where = f"{one.board}, " if one.board else ""
-            threads = summary.measurement.threads
-            cores = f"{one.cores} cores" if one.cores > 1 else "one core"
-            used = "one thread" if threads == 1 else f"{threads} threads"
-            return f"{where}{one.cpu} ({cores}, {used} a model)"
-    return ""
-
-
 def listed(words: list[str]) -> str:
     """Words as a sentence lists them."""
     if len(words) < 2:
@@ -92,8 +71,8 @@ def listed(words: list[str]) -> str:
 
 def one_line(reason: str) -> str:
     """An error's message, which has a line for each part, as running text."""
-    said = reason.replace("\n  reason: ", ": ").replace("\n  remedy: ", "; remedy: ")
-    return " ".join(said.split())
+    text = reason.replace("\n  reason: ", ": ").replace("\n  remedy: ", "; remedy: ")
+    return " ".join(text.split())
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -16,7 +16,7 @@ from landmint.pipeline.judge.gate import Limits, Verdict, judge, not_passed
 from landmint.pipeline.judge.gate_text import check_sentence
 from landmint.pipeline.judge.summary import VariantSummary, fastest_of, summarise_run
 from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
-from landmint.pipeline.text import listed, product, times
+from landmint.pipeline.text import listed, times
 from landmint.runtime.engines.engine import Operator
 from landmint.runtime.measurement import read_measurements
 
@@ -104,7 +104,7 @@ def _objection(
 
 def _gain(int8: VariantSummary, twin: VariantSummary | None) -> str:
     """What INT8 brings and costs on one engine, as sentences."""
-    engine = product(int8)
+    engine = int8.engine_name
     if int8.latency is None:
         return f"{engine}: INT8 was not timed here."
     int8_ms = LATENCY.write_with_unit(int8.latency.warm_ms)

@@ -45,6 +45,12 @@ class VariantSummary:
         return self.name.split("/")[0]
 
     @property
+    def engine_name(self) -> str:
+        """What runs it, by the name that people know."""
+        record = LISTED.get(self.family)
+        return record.label if record else self.measurement.engine
+
+    @property
     def precision(self) -> str:
         """The precision that the file is named after, not the one that ran."""
         return self.name.partition("/")[2]
@@ -70,6 +76,19 @@ def fastest_of(summaries: Sequence[VariantSummary]) -> VariantSummary | None:
     """The variant with the lowest latency; None where nothing was timed."""
     timed = {s.latency.warm_ms: s for s in reversed(summaries) if s.latency is not None}
     return timed[min(timed)] if timed else None
+
+
+def machine_of(summaries: Sequence[VariantSummary]) -> str:
+    """What the variants were timed on, in words; empty where nothing was timed."""
+    for summary in summaries:
+        machine = summary.measurement.machine
+        if machine is not None:
+            board = f"{machine.board}, " if machine.board else ""
+            threads = summary.measurement.threads
+            cores = f"{machine.cores} cores" if machine.cores > 1 else "one core"
+            used = "one thread" if threads == 1 else f"{threads} threads"
+            return f"{board}{machine.cpu} ({cores}, {used} a model)"
+    return ""
 
 
 def reading_order(variant: str) -> tuple[int, int, str]:

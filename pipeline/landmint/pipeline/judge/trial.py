@@ -1,13 +1,17 @@
 """Which INT8 candidate to keep, of those that were built and measured: by intervals, as the gate.
 
-It neither builds nor measures: the search stands in `landmint.pipeline.fallback`.
+It neither builds nor measures: the search is `landmint.pipeline.fallback`.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from landmint.pipeline.judge.gate import Status, three_way
+from landmint.pipeline.judge.comparison import side_of
+from landmint.pipeline.judge.gate import PRECEDENCE, Status, three_way
+from landmint.pipeline.judge.summary import summarise_run
+from landmint.runtime.accuracy import Truth, drift
+from landmint.runtime.measurement import Measurement
 from landmint.runtime.stats import Interval
 
 
@@ -35,9 +39,10 @@ class Trial:
         Args:
             budget: most rise of NME over the float student, a share.
         """
-        if self.speedup.high < 1:
+        side = side_of(self.speedup, 1)
+        if side == "below":
             return "regression", f"slower than float32 ({self.speedup.estimate:.2f} times as fast)"
-        if self.speedup.low <= 1:
+        if side != "above":
             return "inconclusive", "not surely faster than float32"
         if self.nme_rise.is_unbounded:
             return "inconclusive", "not enough persons"
@@ -50,6 +55,57 @@ class Trial:
         if self.float_layers and 0 <= self.over_plain.high < math.inf:
             return "inconclusive", "its NME is not surely lower than that of plain INT8"
         return "pass", ""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was tried for one format, and what was chosen."""
+
+    format: str
+    """Which."""
+    trials: tuple[Trial, ...]
+    """Every candidate that ran, the one without float layers first."""
+    budget: float
+    """Most rise of NME over the float student, a share."""
+    reason: str = ""
+    """Why nothing was tried; empty when something was."""
+
+    @property
+    def chosen(self) -> Trial | None:
+        """The quickest within the budget; None when there is none."""
+        return choose_trial(self.trials, self.budget)
+
+    @property
+    def status(self) -> Status:
+        """That of the best candidate; "not measured" when none ran."""
+        statuses = [trial.judge(self.budget)[0] for trial in self.trials]
+        return max(statuses, key=PRECEDENCE.index, default="not measured")
+
+
+def trials_of(
+    measurements: Sequence[Measurement], truth: Truth, names: Mapping[str, tuple[str, ...]]
+) -> tuple[Trial, ...]:
+    """The candidates that ran, plain INT8 first; none without it, since all are compared with it.
+
+    Args:
+        measurements: of one visit, the float variants among them.
+        truth: the faces.
+        names: of the candidates' variants, plain INT8 first, with the layers in float.
+    """
+    summaries = {summary.name: summary for summary in summarise_run(measurements, truth)}
+    plain = summaries[next(iter(names))].measurement.points
+    if plain is None:
+        return ()
+    trials = []
+    for name, layers in names.items():
+        summary = summaries[name]
+        points = summary.measurement.points
+        if points is None or not (summary.drift and summary.latency and summary.speedup):
+            continue
+        over_plain = drift(points, plain, truth).nme_rise
+        rise, latency_ms = summary.drift.nme_rise, summary.latency.warm_ms
+        trials.append(Trial(layers, rise, over_plain, latency_ms, summary.speedup))
+    return tuple(trials)
 
 
 def choose_trial(trials: Sequence[Trial], budget: float) -> Trial | None:

@@ -17,7 +17,6 @@ from landmint.pipeline.text import (
     one_line,
     percent,
     percent_interval,
-    product,
     times,
 )
 from landmint.runtime.accuracy import Drift
@@ -213,7 +212,7 @@ def int8_or_float(record: RunRecord) -> Table:
                     Cell(f"{sizes[0] / sizes[1]:.1f}" if all(sizes) else NONE),
                     Cell(*percent_interval(summary.drift.nme_rise if summary.drift else None, 3)),
                 ],
-                head=product(summary),
+                head=summary.engine_name,
             )
         )
     return Table("Is INT8 faster than float32?", columns, rows)

@@ -19,7 +19,6 @@ from landmint.pipeline.text import (
     milliseconds,
     number,
     percent,
-    product,
     thousands,
 )
 
@@ -113,7 +112,7 @@ def _int8(record: RunRecord) -> str:
     for summary in record.timed:
         if summary.precision == "int8" and summary.speedup is not None:
             engines = groups.setdefault(side_of(summary.speedup, 1), [])
-            engines.append(f"{product(summary)} ({summary.speedup.estimate:.2f}×)")
+            engines.append(f"{summary.engine_name} ({summary.speedup.estimate:.2f}×)")
     words: dict[Side, str] = {
         "above": "faster than float32 in",
         "below": "slower in",
