@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from landmint.export.config import ExportConfig
-from landmint.pipeline import cli, shipped_recipes, verbs
+from landmint.pipeline import cli, shipped_recipes
 from landmint.pipeline.draw import write_image
 from landmint.runtime.markup import get_markup
 from landmint.train.faces.readers import Split
@@ -94,7 +94,8 @@ def lay_out(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> LayOut:
     For that test, the shipped recipes are `TINY` and exports without a recipe are ONNX alone.
     """
     monkeypatch.setattr(shipped_recipes, "folder", lambda: tiny / "recipes")
-    monkeypatch.setattr(verbs, "ExportConfig", partial(ExportConfig, formats=("onnx",)))
+    onnx_alone = partial(ExportConfig, formats=("onnx",))
+    monkeypatch.setattr("landmint.export.config.ExportConfig", onnx_alone)
 
     def put(folder: Path, without: set[str]) -> None:
         for source in tiny.iterdir():

@@ -1,11 +1,9 @@
 """A place is written by one process at a time, and nothing is left there of a killed one."""
 
-import contextlib
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from landmint.pipeline import cli, verbs
+from landmint.pipeline import cli
 from landmint.pipeline.lock import hold
 from landmint.pipeline.progress import Screen
 
@@ -101,22 +99,19 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) 
     assert not listener.lines, "the lock has vanished with its process"
 
 
-class Held:
-    """Stands in for `hold`, and for the work that must be done while the place is held."""
+class Reached(Exception):
+    """Ends a verb where its work begins."""
+
+
+class Work:
+    """Stands in for the work of a verb, and sees which places are held."""
 
     def __init__(self) -> None:
-        self.place: Path | None = None
-        self.worked_on: list[Path | None] = []
+        self.locks: list[str] = []
 
-    @contextlib.contextmanager
-    def hold(self, place: Path, screen: Screen) -> Iterator[None]:
-        self.place = place
-        yield
-        self.place = None
-
-    def work(self, *arguments: Any, **options: Any) -> Path:
-        self.worked_on.append(self.place)
-        return Path("weights")
+    def __call__(self, *arguments: Any, **options: Any) -> None:
+        self.locks = [path.name for path in Path().glob(".*.lock")]
+        raise Reached
 
 
 RECIPE = """\
@@ -130,44 +125,51 @@ name = "pfld"
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "work"),
     [
-        ("train", "r.toml"),
-        ("distill", "r.toml", "--teacher", "r.toml"),
-        ("qat", "w", "--recipe", "r.toml"),
-        ("export", "w", "--recipe", "r.toml"),
-        ("quantize", "b", "--recipe", "r.toml"),
+        (("train", "r.toml"), "train.training.train_network"),
+        (("distill", "r.toml", "--teacher", "r.toml"), "train.training.train_network"),
+        (("label", "images", "--model", "w"), "pipeline.labelling.label_images"),
+        (("qat", "w", "--recipe", "r.toml"), "pipeline.training.adapt_network"),
+        (("export", "w", "--recipe", "r.toml"), "export.bundle_export.export_bundle"),
+        (("quantize", "b", "--recipe", "r.toml"), "pipeline.quantizing.quantize_into"),
+        (("measure", "b", "--recipe", "r.toml"), "pipeline.measuring.measure_into"),
+        (("gate", "m", "--recipe", "r.toml"), "pipeline.judge.verdicts.write_verdicts"),
+        (("report", "r"), "pipeline.report.write_report"),
     ],
-    ids=lambda words: words[0],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
 def test_a_verb_holds_the_place_that_it_writes(
-    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: tuple[str, ...], work: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = Held()
-    monkeypatch.setattr(verbs, "hold", held.hold)
-    for work in (
-        "landmint.pipeline.training.train_network",
-        "landmint.pipeline.training.adapt_network",
-        "landmint.export.bundle_export.export_bundle",
-        "landmint.quantize.bundle_quantize.quantize_bundle",
-    ):
-        monkeypatch.setattr(work, held.work)
-    sets = {"train": None, "val": None, "test": None}
-    monkeypatch.setattr(verbs, "learning_faces", lambda *_: sets)
-    monkeypatch.setattr(verbs, "given_faces", lambda *_: (None, sets))
-    monkeypatch.setattr(verbs, "find_model", lambda _: Path("r.toml"))
-    for opened in ("load_model", "Bundle.open"):
-        monkeypatch.setattr(f"landmint.pipeline.verbs.{opened}", lambda _: Anything())
+    seen, sets = Work(), {"train": None, "val": None, "test": None}
+    for name, stand_in in {
+        work: seen,
+        "pipeline.cli.given.learning_faces": lambda *_: sets,
+        "pipeline.cli.given.given_faces": lambda *_: (None, sets),
+        "pipeline.judge.verdicts.judge_folder": lambda *_: (),
+        "pipeline.judge.advice.advise_folder": lambda *_: (),
+        "pipeline.labelling.load_model": Anything,
+        "pipeline.labelling._faces_in": lambda *_: ((), None),
+        "train.zoo.find_model": lambda _: Path("r.toml"),
+        "train.models.load_model": Anything,
+        "runtime.bundle.Bundle.open": Anything,
+    }.items():
+        monkeypatch.setattr(f"landmint.{name}", stand_in)
     monkeypatch.chdir(tmp_path)
     Path("r.toml").write_text(RECIPE, encoding="utf-8")
     done = CliRunner().invoke(cli.app, [*words, "--out", "o"])
-    assert done.exit_code == 0, done.output
-    assert held.worked_on == [Path("o")]
+    assert "Reached" in done.stderr
+    assert seen.locks == [".o.lock"]
+    assert not list(Path().glob(".*.lock"))
 
 
 class Anything:
     """A network or a bundle of which only a markup is asked."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Whatever it is opened with."""
+
     def __getattr__(self, name: str) -> Any:
         """Any attribute is another of the kind."""
-        return self
+        return Anything()

@@ -212,8 +212,16 @@ def test_int8_is_made_in_the_formats_that_are_exported(
             '[export]\nformats = ["tflite"]\n[quantize]\nexplain = true',
             "quantize.explain: layers are explained in the ONNX INT8 graph; add onnx to",
         ),
+        (
+            '[export]\nformats = ["tflite"]\n[quantize]\nfallback_budget = 0.1',
+            "quantize.fallback_budget: layers are explained in the ONNX INT8 graph; add onnx to",
+        ),
+        (
+            "[quantize]\nfallback_budget = 0.1\n[qat]",
+            "quantize.fallback_budget: no layers are searched for where",
+        ),
     ],
-    ids=["without its float form", "explained without onnx"],
+    ids=["without its float form", "explained without onnx", "searched without onnx", "and QAT"],
 )
 def test_int8_that_cannot_be_made_is_refused(tables: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(LandmintError, match=said.replace(".", r"\.")):

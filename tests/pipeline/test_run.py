@@ -157,8 +157,8 @@ def test_everything_stands_in_the_run(made: Path) -> None:
 
 def test_a_second_run_does_nothing_and_imports_no_torch(made: Path) -> None:
     script = (
-        "import sys\nfrom pathlib import Path\nfrom landmint.pipeline import verbs\n"
-        "assert verbs.run(Path('tiny.toml'), None, None, None) == 0\n"
+        "import sys\nfrom pathlib import Path\nfrom landmint.pipeline.cli.run import run\n"
+        "assert run(Path('tiny.toml')) == 0\n"
         "assert not {'torch', 'matplotlib', 'onnx'} & set(sys.modules)"
     )
     done = subprocess.run(

@@ -17,7 +17,7 @@ from landmint.pipeline.judge.trial import Search, trials_of
 from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
 from landmint.pipeline.measure_config import MeasureConfig
 from landmint.pipeline.measuring import measure_into
-from landmint.pipeline.progress import Bar, Screen
+from landmint.pipeline.progress import Bar
 from landmint.pipeline.report.blocks import Cell, Column, Row, Table
 from landmint.pipeline.tables import as_rich, print_tables
 from landmint.pipeline.text import NONE, milliseconds, percent_interval, times
@@ -162,7 +162,11 @@ def quantize_with(
     """Building candidates from a float bundle; layers add to those that the config has."""
 
     def build(layers: tuple[str, ...], folder: Path) -> Bundle:
-        wanted = {"float_layers": (*config.float_layers, *layers), "explain": False}
+        wanted = {
+            "float_layers": (*config.float_layers, *layers),
+            "explain": False,
+            "fallback_budget": None,
+        }
         return quantize_bundle(
             bundle, calibration, evaluation, config.model_copy(update=wanted), folder
         )
@@ -175,37 +179,46 @@ def fall_back(
     explanation: Explanation,
     budget_points: float,
     build: Build,
-    faces: FaceSet,
-    config: MeasureConfig,
-    quantize: QuantizeConfig,
-) -> int:
-    """Search, replace the bundle's INT8 variants, and print what was tried and chosen.
+    measure: Measure,
+    bar: Bar,
+) -> list[Search]:
+    """Search, and replace the bundle's INT8 variants by those that were chosen.
 
     Args:
         final: folder of the INT8 bundle.
         explanation: of that bundle; it stays beside it.
         budget_points: most rise of NME over the float student, in points of per cent.
         build: makes a candidate.
-        faces: to measure the candidates on; neither calibrated nor judged on.
-        config: where and how long to measure.
-        quantize: with the layers that were in float from the start.
+        measure: measures several variants in turns.
+        bar: told of each step.
 
     Returns:
-        the exit code, as the gate's: 0 when every format that could be measured surely keeps the
-        budget.
+        what was tried, by format.
 
     Raises:
         LandmintError: a candidate cannot be built, or the faces do not fit.
     """
-    with Screen().bar("fallback") as bar:
-        measure = measure_together(faces, config, bar)
-        searches = search_fallbacks(
-            final, explanation, budget_points / 100, build, measure, bar.step
-        )
+    budget = budget_points / 100
+    searches = search_fallbacks(final, explanation, budget, build, measure, bar.step)
     write_explanation(final / EXPLANATION, explanation)
-    tried = [as_rich(search_table(one)) for one in searches if one.trials]
-    print_tables(*tried, escape(as_toml(searches, quantize)))
-    return exit_code([Verdict(one.format, one.status, optional=True) for one in searches])
+    return searches
+
+
+def print_searches(searches: Sequence[Search], config: QuantizeConfig) -> int:
+    """Print what was tried and chosen.
+
+    Args:
+        searches: of `fall_back`.
+        config: with the layers that were in float from the start.
+
+    Returns:
+        the exit code, as the gate's: 0 when every format that could be measured surely keeps the
+        budget.
+    """
+    tried = [as_rich(search_table(search)) for search in searches if search.trials]
+    print_tables(*tried, escape(as_toml(searches, config)))
+    verdicts = [Verdict(search.format, search.status, optional=True) for search in searches]
+    return exit_code(verdicts)
 
 
 def search_table(search: Search) -> Table:

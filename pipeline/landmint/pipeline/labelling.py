@@ -11,6 +11,7 @@ from typing import Any
 
 from landmint.pipeline.data_check import settings
 from landmint.pipeline.detect import find_faces
+from landmint.pipeline.lock import hold
 from landmint.pipeline.predict import NO_FACE
 from landmint.pipeline.progress import Screen
 from landmint.runtime.crop import Box, Image
@@ -69,7 +70,7 @@ def label_folder(
     screen = Screen()
     markup = load_model(weights).contract.markup  # before the images, which take longer
     names, source = _faces_in(images, boxes, markup)
-    with screen.bar("label") as bar:
+    with hold(out, screen), screen.bar("label") as bar:
         labelled = label_images(weights, images, names, source, config, out, bar)
     if launcher_rank() == 0:
         _say(labelled, screen)

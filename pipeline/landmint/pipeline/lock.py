@@ -12,6 +12,7 @@ from typing import TextIO
 
 from landmint.pipeline.progress import Screen
 from landmint.runtime.files import remove_unfinished
+from landmint.train.processes import launcher_rank
 
 
 @contextlib.contextmanager
@@ -27,7 +28,7 @@ def hold(place: Path, screen: Screen, title: str = "") -> Iterator[None]:
         screen: where waiting is told.
         title: what waits, for that line.
     """
-    if _rank() != 0:
+    if launcher_rank() != 0:
         yield
         return
     place = place.resolve()
@@ -64,8 +65,3 @@ def _stands_at(path: Path, file: TextIO) -> bool:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:
         return False
-
-
-def _rank() -> int:
-    """Which process of a launcher this is; 0 without one."""
-    return int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or 0)

@@ -1,14 +1,19 @@
 """INT8 forms for a bundle, of its own weights or of weights that were adapted to INT8."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from landmint.export.bundle_export import export_bundle
 from landmint.export.config import ExportConfig
+from landmint.pipeline.fallback import Search, fall_back, measure_together, quantize_with
+from landmint.pipeline.measure_config import MeasureConfig
 from landmint.pipeline.recipe import Recipe
 from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.decision import RANGES
+from landmint.quantize.explain import explain
+from landmint.quantize.explanation import EXPLANATION, Explanation, write_explanation
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.files import sha256_file
 from landmint.runtime.progress import Progress
@@ -16,6 +21,32 @@ from landmint.runtime.scratch import scratch_folder
 from landmint.train.faces.face import FaceSet
 from landmint.train.faces.readers import Split
 from landmint.train.models import load_model
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What is known of INT8 forms beside the bundle that holds them."""
+
+    explanation: Explanation | None = None
+    """Where INT8 loses; None where nobody asked."""
+    searches: Sequence[Search] = ()
+    """What was tried to keep the budget, by format; empty without a budget."""
+
+
+def explain_into(folder: Path, faces: FaceSet, bar: Progress) -> Explanation:
+    """Explain the bundle in a folder, and write what was found into that folder.
+
+    Args:
+        folder: of a bundle with onnx/float32 and onnx/int8.
+        faces: labelled, neither calibrated nor judged on.
+        bar: told of every layer.
+
+    Raises:
+        LandmintError: a variant is missing, or there are no faces.
+    """
+    explanation = explain(Bundle.open(folder, verify=False), faces, bar.at)
+    write_explanation(folder / EXPLANATION, explanation)
+    return explanation
 
 
 def quantize_into(
@@ -26,16 +57,21 @@ def quantize_into(
     recipe: Recipe | None,
     weights: Path | None,
     bar: Progress,
-) -> None:
-    """Write a bundle with the INT8 forms as well.
+) -> Quantized:
+    """Write a bundle with the INT8 forms as well; explain it where `config` asks for that.
+
+    Where `config` has a fallback budget, INT8 keeps layers in float until its NME rises by no more
+    than that, as far as a search can tell.
 
     Args:
         folder: of the new bundle.
         bundle: the float bundle.
         faces: to calibrate on ("train"), to keep apart from those ("test"), and with `weights`
-            for the crops of their parity check ("val").
+            for the crops of their parity check ("val"); to explain INT8 and to choose layers
+            ("val").
         config: which forms, and how they are calibrated.
-        recipe: what the weights were adapted with, if that is known.
+        recipe: says how candidates are measured, and what the weights were adapted with; the
+            defaults without one.
         weights: what INT8 is made of instead of the bundle's own weights, in the ranges beside
             them; of quantisation-aware training.
         bar: told of each step.
@@ -50,6 +86,17 @@ def quantize_into(
             config = config.model_copy(update={"ranges": weights.parent / RANGES})
             adapted = _export_adapted(weights, recipe, faces["val"], scratch / "adapted", bar)
         quantize_bundle(bundle, faces["train"], faces["test"], config, folder, bar.step, adapted)
+    if not config.explains:
+        return Quantized()
+    explanation = explain_into(folder, faces["val"], bar)
+    if config.fallback_budget is None:
+        return Quantized(explanation)
+    build = quantize_with(bundle, faces["train"], faces["test"], config)
+    measuring = recipe.measure if recipe else MeasureConfig()
+    measure = measure_together(faces["val"], measuring, bar)
+    return Quantized(
+        explanation, fall_back(folder, explanation, config.fallback_budget, build, measure, bar)
+    )
 
 
 def _export_adapted(

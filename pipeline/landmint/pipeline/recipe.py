@@ -256,9 +256,14 @@ def _format_problems(recipe: Recipe) -> Iterator[Problem]:
         if needed not in (*recipe.export.formats, SOURCE):  # which every bundle has
             fact = f"{name}/int8 is made from {source}; add {needed} to export.formats"
             yield Problem(("quantize", "formats"), fact)
-    if quantize.explain and SOURCE not in quantize.formats:
+    if quantize.explains and SOURCE not in quantize.formats:
         fact = "layers are explained in the ONNX INT8 graph; add onnx to quantize.formats"
-        yield Problem(("quantize", "explain"), fact)
+        yield Problem(("quantize", "explain" if quantize.explain else "fallback_budget"), fact)
+    if quantize.fallback_budget is not None and recipe.qat:
+        fact = (
+            "no layers are searched for where [qat] trains with them rounded; drop one of the two"
+        )
+        yield Problem(("quantize", "fallback_budget"), fact)
 
 
 def _problem(detail: ErrorDetails) -> Problem:

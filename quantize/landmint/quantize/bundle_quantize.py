@@ -105,7 +105,7 @@ def quantize_bundle(
 
 
 def _refuse_to_explain_nothing(config: QuantizeConfig) -> None:
-    if config.explain and SOURCE not in config.formats:
+    if config.explains and SOURCE not in config.formats:
         raise LandmintError(
             f"there is nothing to explain without {SOURCE}",
             reason="layers are looked at in the ONNX INT8 graph",

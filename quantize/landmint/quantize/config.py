@@ -46,6 +46,12 @@ class QuantizeConfig(BaseModel):
     """Layers that stay in float in every format, by the names of their nodes in onnx/float32."""
     explain: bool = False
     """Whether to tell where INT8 loses, layer by layer and engine by engine. It takes minutes."""
+    fallback_budget: float | None = Field(
+        default=None, ge=0, exclude_if=lambda budget: budget is None
+    )
+    """Search for layers to keep in float, measured on the target, until NME rises by at most so
+    many points over the float student. It explains as well, and takes long. Where nothing surely
+    keeps the budget, plain INT8 stays. Not with `[qat]`, which trains with the layers rounded."""
     nncf: bool = False
     """OpenVINO: let NNCF draw ranges of its own and correct all biases, instead of the decision
     that the formats share. Landmarks then agree less with those of the other formats."""
@@ -55,6 +61,11 @@ class QuantizeConfig(BaseModel):
     reduce_range: bool = False
     """ONNX Runtime: weights on the levels -64..64 in place of -127..127, for x86 processors without
     VNNI, where sums of 8-bit products overflow."""
+
+    @property
+    def explains(self) -> bool:
+        """Whether INT8 is explained: because that is asked for, or to search for layers."""
+        return self.explain or self.fallback_budget is not None
 
 
 class QatConfig(BaseModel):

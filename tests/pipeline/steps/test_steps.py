@@ -72,3 +72,17 @@ def test_a_teacher_stands_beside_the_runs_and_the_run_links_to_it(tmp_path: Path
     place = teacher.place_in(run, "0123456789abcdef")
     assert place == tmp_path / "teachers" / "0123456789ab"
     assert (run.folder / "teacher").resolve() == place.resolve()
+
+
+def test_a_search_for_layers_to_keep_in_float_depends_on_how_candidates_are_measured(
+    tmp_path: Path,
+) -> None:
+    settings = []
+    for quantize in ("", "fallback_budget = 0.1\n"):
+        run = _run(tmp_path, f"{PLAIN}[quantize]\n{quantize}")
+        settings.append({stage.name: stage.settings(run) for stage in stages_of(run)}["bundle"])
+    plain, searched = settings
+    assert set(plain) == {"quantize", "tools"}
+    assert "fallback_budget" not in plain["quantize"], "it came later, and is not set"
+    assert set(searched) == {"quantize", "tools", "measure", "machine"}
+    assert searched["quantize"]["fallback_budget"] == 0.1

@@ -13,6 +13,7 @@ from landmint.pipeline.steps.bundles import (
     bundle_summary,
     quantize_settings,
 )
+from landmint.pipeline.steps.measurements import measure_settings
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.machine import installed
 from landmint.runtime.progress import Progress
@@ -21,21 +22,21 @@ from landmint.train.faces.readers import SPLITS
 
 def _settings(run: Run) -> Mapping[str, Any]:
     recipe = run.recipe
-    adapts = {"qat": recipe.qat.model_dump(mode="json")} if recipe.qat else {}
-    quantize = quantize_settings(recipe.quantize)
-    return {"quantize": quantize, **adapts, "tools": installed(QUANTIZERS)}
+    settings = {"quantize": quantize_settings(recipe.quantize), "tools": installed(QUANTIZERS)}
+    if recipe.qat:
+        settings["qat"] = recipe.qat.model_dump(mode="json")
+    if recipe.quantize.fallback_budget is not None:  # candidates are measured
+        settings |= measure_settings(run)
+    return settings
 
 
 def _work(run: Run, place: Path, bar: Progress) -> None:
-    from landmint.pipeline.explaining import explain_into
     from landmint.pipeline.quantizing import quantize_into
 
     recipe, source = run.recipe, Bundle.open(run.place("float-bundle"))
     faces = {split: run.faces(split) for split in SPLITS}
     weights = run.place("qat") / WEIGHTS if recipe.qat else None
     quantize_into(place, source, faces, recipe.quantize, recipe, weights, bar)
-    if recipe.quantize.explain:
-        explain_into(place, run.faces("val"), bar)
 
 
 BUNDLE = Stage(

@@ -12,9 +12,9 @@ from landmint.runtime.measurement import read_measurements
 from landmint.runtime.progress import Progress
 
 
-def _settings(run: Run) -> Mapping[str, Any]:
+def measure_settings(run: Run) -> Mapping[str, Any]:
+    """What decides a measurement: how it is taken, and on which machine."""
     machine = identify().to_json()
-    # Another machine must measure again.
     this_machine = {key: machine[key] for key in ("cpu", "architecture", "cores", "packages")}
     return {"measure": run.recipe.measure.model_dump(mode="json"), "machine": this_machine}
 
@@ -38,7 +38,7 @@ MEASUREMENTS = Stage(
     name="measurements",
     revision=2,
     needs=lambda run: ("faces", "bundle"),
-    settings=_settings,
+    settings=measure_settings,
     work=_work,
     summary=_summary,
 )

@@ -24,6 +24,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+data = typer.Typer(help="Look at a data set before training on it.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
 RecipeFile = Annotated[
     Path,
     typer.Argument(
@@ -50,11 +53,24 @@ ModelArgument = Annotated[
         help="A network's model.safetensors, or a shipped model; see `landmint models`.",
     ),
 ]
+OutFolder = Annotated[Path, typer.Option(help="Folder for weights, checkpoints and logs.")]
+PlansOption = Annotated[
+    bool, typer.Option("--plans", help="Run TensorRT plans too: code of whoever made them.")
+]
+SplitOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Folder or file of this split; may be given again."),
+]
 _debug = False
 
 
-def verb(function: Callable[..., int | None], group: typer.Typer = app) -> Callable[..., None]:
-    """Register a verb that returns its exit code; whatever it raises becomes one message."""
+def register(function: Callable[..., int | None], group: typer.Typer) -> None:
+    """Add a verb that returns its exit code; whatever it raises becomes one message.
+
+    Args:
+        function: its options are the arguments, its help the docstring.
+        group: the command, or a part of it.
+    """
 
     @functools.wraps(function)
     def guarded(*arguments: Any, **options: Any) -> None:
@@ -68,7 +84,6 @@ def verb(function: Callable[..., int | None], group: typer.Typer = app) -> Calla
     lines = [f"[cyan]{line.strip()}[/cyan]" for line in examples.splitlines() if line.strip()]
     paragraphs = "\n\n".join(part.replace("\n", " ") for part in text.strip().split("\n\n"))
     group.command(help=paragraphs, epilog="\n\n".join(["[bold]Examples[/bold]", *lines]))(guarded)
-    return guarded
 
 
 def _tell(error: BaseException) -> int:

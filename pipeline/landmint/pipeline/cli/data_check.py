@@ -1,22 +1,14 @@
-"""The verbs of `landmint data`, their options and their help."""
+"""`landmint data check`: a whole data set, examined."""
 
-import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from landmint.pipeline.cli_app import RecipeOption, verb
-
-data = typer.Typer(help="Look at a data set before training on it.", no_args_is_help=True)
-
-SplitOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME", help="Folder or file of this split; may be given again."),
-]
+from landmint.pipeline.cli.command import RecipeOption, SplitOption
 
 
-@functools.partial(verb, group=data)
 def check(
     root: Annotated[
         Path | None, typer.Argument(metavar="DIR", help="The data set's folder.")
@@ -59,9 +51,7 @@ def check(
         landmint data check --recipe pfld-ytf68
         landmint data check /data/my-300w --model runs/mine/student/model.safetensors
     """
-    from landmint.pipeline import verbs
-
-    settings = {
+    options = {
         "kind": kind,
         "markup": markup,
         "train": tuple(train or ()),
@@ -70,5 +60,32 @@ def check(
         "images": images,
         "person_pattern": person_pattern,
     }
-    given = {key: value for key, value in settings.items() if value not in (None, ())}
-    return verbs.data_check(root, recipe, given, model, out)
+    given = {key: value for key, value in options.items() if value not in (None, ())}
+    return _check(root, recipe, given, model, out)
+
+
+def _check(
+    root: Path | None,
+    recipe_path: Path | None,
+    given: Mapping[str, object],
+    network: str | None,
+    out: Path,
+) -> int:
+    """Examine a folder, or a recipe's data set, with settings given instead of its own."""
+    from landmint.pipeline.cli.given import recipe_on, run_with_faces
+    from landmint.pipeline.data_check import check_faces, settings, splits_there
+    from landmint.pipeline.progress import Screen
+    from landmint.runtime.errors import LandmintError
+    from landmint.train.faces.readers import SPLITS, FacesConfig
+    from landmint.train.models import load_model
+    from landmint.train.zoo import find_model
+
+    if root is None and recipe_path is None:
+        raise LandmintError("no data set is given", remedy="add its folder, or --recipe RECIPE")
+    model = None if network is None else load_model(find_model(network))
+    named = [split for split in SPLITS if split in given]
+    if recipe_path is not None:
+        run = run_with_faces(recipe_on(recipe_path, root), Screen())
+        return check_faces(settings(run.faces_config, given), named or SPLITS, out, model)
+    config = settings(FacesConfig(kind="300w", root=root or Path()), given)
+    return check_faces(config, named or splits_there(config), out, model)

@@ -1,0 +1,62 @@
+"""The command `landmint`: a file for each verb, with its options, its help and what it does.
+
+`landmint --help` imports nothing heavy: a verb imports what it needs when it runs. Messages go to
+the standard error, results to the standard output.
+"""
+
+import signal
+from types import FrameType
+
+from landmint.pipeline.cli import (
+    data_check,
+    distill,
+    doctor,
+    export,
+    gate,
+    label,
+    measure,
+    models,
+    predict,
+    qat,
+    quantize,
+    recipes,
+    report,
+    run,
+    train,
+)
+from landmint.pipeline.cli.command import app, data, register
+
+__all__ = ["app", "main"]
+
+VERBS = (
+    run.run,
+    train.train,
+    distill.distill,
+    label.label,
+    qat.qat,
+    export.export,
+    quantize.quantize,
+    measure.measure,
+    gate.gate,
+    report.report,
+    predict.predict,
+    models.models,
+    recipes.recipes,
+    doctor.doctor,
+)
+"""In the order of the work, as the help shows them."""
+
+for _verb in VERBS:
+    register(_verb, app)
+register(data_check.check, data)
+
+
+def main() -> None:
+    """Entry point of the command."""
+    signal.signal(signal.SIGTERM, _terminated)
+    app()
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    """A polite end from outside is treated as Ctrl-C."""
+    raise KeyboardInterrupt

@@ -1,0 +1,84 @@
+"""`landmint predict`: landmarks in photographs and videos."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from landmint.pipeline.cli.command import PlansOption
+
+
+def predict(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Photographs, or videos.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "--bundle",
+            metavar="MODEL",
+            help="A shipped model, a bundle, or weights; the best shipped model by default.",
+        ),
+    ] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT/PRECISION", help="Of a bundle; the first that runs here by default."
+        ),
+    ] = None,
+    box: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y,W,H", help="The face, in pixels; else faces are looked for."),
+    ] = None,
+    smooth: Annotated[
+        bool, typer.Option("--smooth", help="Videos: filter out the landmarks' tremble.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Folder for pictures and JSON.")] = Path("predictions"),
+    plans: PlansOption = False,
+) -> int:
+    """Find landmarks in photographs and videos; draws them and writes them as JSON.
+
+    Examples:
+        landmint predict me.jpg
+        landmint predict me.jpg --model mobilefan --box 120,80,200,220
+        landmint predict a.jpg b.jpg --model bundle --variant tflite/int8 --out found
+        landmint predict clip.mp4 --model runs/demo/bundle --smooth
+    """
+    return _predict(paths, model, variant, box, smooth, out, plans)
+
+
+def _predict(
+    paths: Sequence[Path],
+    given: str | None,
+    variant: str | None,
+    box: str | None,
+    smooth: bool,
+    out: Path,
+    plans: bool,
+) -> int:
+    """Returns 0, or 3 when in some of the images and videos no face was found."""
+    from landmint.pipeline.predict import parse_box, predict_images
+    from landmint.pipeline.predict_video import SUFFIXES, predict_videos
+    from landmint.pipeline.progress import Screen
+    from landmint.runtime.errors import LandmintError
+    from landmint.train.zoo import best, find_model
+
+    where = None if box is None else parse_box(box)
+    model = best().weights if given is None else find_model(given)
+    videos = [path for path in paths if path.suffix.lower() in SUFFIXES]
+    images = [path for path in paths if path not in videos]
+    if smooth and not videos:
+        raise LandmintError(
+            "--smooth has nothing to smooth",
+            reason="only landmarks that follow each other in time tremble",
+            remedy="leave it out, or give a video",
+            choices=SUFFIXES,
+        )
+    screen, codes = Screen(), [0]
+    if images:
+        codes.append(predict_images(images, model, variant, where, out, screen, plans))
+    if videos:
+        codes.append(predict_videos(videos, model, variant, where, smooth, out, screen, plans))
+    return max(codes)

@@ -1,0 +1,82 @@
+"""`landmint run`: the whole way of one recipe."""
+
+import os
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from landmint.pipeline.cli.command import FacesOption, RecipeFile
+
+
+def run(
+    recipe: RecipeFile,
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder; runs/<recipe name> by default.")
+    ] = None,
+    faces: FacesOption = None,
+    until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after it.")] = None,
+) -> int:
+    """The whole way: faces, teacher, student, bundle, INT8, measurements, verdict, report.
+
+    A stage that is up to date is left alone; an interrupted run goes on where it was, training
+    from its last checkpoint.
+
+    Examples:
+        landmint run demo
+        landmint run pfld-ytf68 --faces /data/ytf68
+        landmint run demo --until student
+    """
+    from landmint.pipeline.cli.given import recipe_on
+    from landmint.pipeline.driver import bring_up_to_date
+    from landmint.pipeline.places import RUNS
+    from landmint.pipeline.progress import Screen
+    from landmint.pipeline.run import Run
+
+    _refuse_launchers()
+    settings, screen = recipe_on(recipe, faces), Screen()
+    again = _again(recipe, out, faces, until)
+    whole = Run(settings, out or RUNS / settings.name, again)
+    screen.line(f"{settings.name}  {settings.about}".rstrip(), style="bold")
+    bring_up_to_date(whole, screen, until)
+    return 0 if until not in (None, "verdict", "report") else _show(whole.folder, until)
+
+
+def _refuse_launchers() -> None:
+    """Refuse to be one of several processes.
+
+    Raises:
+        LandmintError: a launcher has started several.
+    """
+    from landmint.runtime.errors import LandmintError
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise LandmintError(
+            "`landmint run` is the work of one process",
+            reason="a launcher has started several of them",
+            remedy="start `landmint train` and `landmint distill` with the launcher",
+        )
+
+
+def _show(folder: Path, until: str | None) -> int:
+    """Print advice and verdict; returns the verdict's exit code."""
+    from landmint.pipeline.places import REPORT_FILE, VERDICT_FILE
+    from landmint.runtime.files import read_json
+
+    verdict = read_json(folder / "verdict" / VERDICT_FILE)
+    for line in verdict["advice"]:
+        print(line)
+    print(f"verdict: {verdict['summary']} (exit code {verdict['exit_code']})")
+    if until != "verdict":
+        print(f"report:  {folder / REPORT_FILE}")
+    code: int = verdict["exit_code"]
+    return code
+
+
+def _again(recipe: Path, out: Path | None, faces: Path | None, until: str | None) -> str:
+    """The same command, to be typed."""
+    words = ["landmint", "run", str(recipe)]
+    for name, value in (("out", out), ("faces", faces), ("until", until)):
+        words += [f"--{name}", str(value)] if value is not None else []
+    return shlex.join(words)
