@@ -23,7 +23,7 @@ from landmint.pipeline.tables import as_rich, print_tables
 from landmint.pipeline.text import NONE, milliseconds, percent_interval, times
 from landmint.quantize.bundle_quantize import PRECISION, quantize_bundle
 from landmint.quantize.config import QuantizeConfig
-from landmint.quantize.explanation import EXPLANATION, Explanation, write_explanation
+from landmint.quantize.explanation import Explanation
 from landmint.quantize.fallback import candidates
 from landmint.runtime.accuracy import Truth
 from landmint.runtime.bundle import REFERENCE, Bundle, Manifest, Variant, write_bundle
@@ -174,41 +174,11 @@ def quantize_with(
     return build
 
 
-def fall_back(
-    final: Path,
-    explanation: Explanation,
-    budget_points: float,
-    build: Build,
-    measure: Measure,
-    bar: Bar,
-) -> list[Search]:
-    """Search, and replace the bundle's INT8 variants by those that were chosen.
-
-    Args:
-        final: folder of the INT8 bundle.
-        explanation: of that bundle; it stays beside it.
-        budget_points: most rise of NME over the float student, in points of per cent.
-        build: makes a candidate.
-        measure: measures several variants in turns.
-        bar: told of each step.
-
-    Returns:
-        what was tried, by format.
-
-    Raises:
-        LandmintError: a candidate cannot be built, or the faces do not fit.
-    """
-    budget = budget_points / 100
-    searches = search_fallbacks(final, explanation, budget, build, measure, bar.step)
-    write_explanation(final / EXPLANATION, explanation)
-    return searches
-
-
 def print_searches(searches: Sequence[Search], config: QuantizeConfig) -> int:
     """Print what was tried and chosen.
 
     Args:
-        searches: of `fall_back`.
+        searches: of `search_fallbacks`.
         config: with the layers that were in float from the start.
 
     Returns:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from landmint.export.bundle_export import export_bundle
 from landmint.export.config import ExportConfig
-from landmint.pipeline.fallback import Search, fall_back, measure_together, quantize_with
+from landmint.pipeline.fallback import measure_together, quantize_with, search_fallbacks
+from landmint.pipeline.judge.trial import Search
 from landmint.pipeline.measure_config import MeasureConfig
 from landmint.pipeline.recipe import Recipe
 from landmint.quantize.bundle_quantize import quantize_bundle
@@ -93,10 +94,10 @@ def quantize_into(
         return Quantized(explanation)
     build = quantize_with(bundle, faces["train"], faces["test"], config)
     measuring = recipe.measure if recipe else MeasureConfig()
-    measure = measure_together(faces["val"], measuring, bar)
-    return Quantized(
-        explanation, fall_back(folder, explanation, config.fallback_budget, build, measure, bar)
-    )
+    measure, budget = measure_together(faces["val"], measuring, bar), config.fallback_budget / 100
+    searches = search_fallbacks(folder, explanation, budget, build, measure, bar.step)
+    write_explanation(folder / EXPLANATION, explanation)  # the search writes the bundle anew
+    return Quantized(explanation, searches)
 
 
 def _export_adapted(
