@@ -62,7 +62,7 @@ def test_aflw_parts(writers: Writers, tmp_path: Path, monkeypatch: pytest.Monkey
     face = split["test"][0]
     assert np.flatnonzero(~face.visible).tolist() == [4]
     assert face.box == (5, 6, 30, 32)
-    assert face.person == "a"
+    assert face.person == "0/a"
     assert face.image == tmp_path / "images" / "0" / "a.jpg"
     said = loadmat(tmp_path / aflw.FILE)["data"][2]
     np.testing.assert_allclose(face.points, np.stack([said[:19], said[19:]], axis=1))

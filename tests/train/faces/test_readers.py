@@ -13,7 +13,14 @@ from pydantic import ValidationError
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
 from landmint.train.faces.face import ATTRIBUTES, read_image
-from landmint.train.faces.readers import READERS, FacesConfig, find_reader, find_rows, load_faces
+from landmint.train.faces.readers import (
+    READERS,
+    FacesConfig,
+    find_reader,
+    find_rows,
+    load_faces,
+    person_of,
+)
 
 Writers = Mapping[str, Callable[[Path], FacesConfig]]
 every_kind = pytest.mark.parametrize("kind", READERS)
@@ -41,6 +48,28 @@ def test_contract(kind: str, writers: Writers, tmp_path: Path) -> None:
         assert face.box.w > 0 and face.box.h > 0
         assert face.person
         assert set(face.attributes) in (set(), set(ATTRIBUTES))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in READERS.own if kind != "synthetic"])
+def test_without_a_pattern_every_image_is_a_person_of_its_own(
+    kind: str, writers: Writers, tmp_path: Path
+) -> None:
+    """Faces in one image share a person; images of one name in two folders do not."""
+    config = writers[kind](tmp_path).model_copy(update={"person_pattern": ""})
+    faces = load_faces(config, "train", tmp_path).faces
+    folder = {"wflw": "images", "coco": "pictures", "aflw": "images"}.get(kind, "")
+    if kind.startswith("cofw"):  # pictures lie in a folder beside their file
+        folder = faces[0].image.parents[1].relative_to(tmp_path).as_posix()
+    paths = [face.image.relative_to(tmp_path / folder).with_suffix("") for face in faces]
+    assert [face.person for face in faces] == [path.as_posix() for path in paths]
+
+
+def test_one_name_in_two_folders_is_two_persons(tmp_path: Path) -> None:
+    images = [tmp_path / "a/1.jpg", tmp_path / "b/1.jpg", tmp_path / "b/1.x.jpg"]
+    assert [person_of("", image, tmp_path) for image in images] == ["a/1", "b/1", "b/1.x"]
+    assert [person_of(r"^\d", image, tmp_path) for image in images] == ["1"] * 3
+    outside = person_of("", tmp_path / "c/1.jpg", tmp_path / "a")
+    assert outside == "../c/1"
 
 
 @every_kind_of_ours

@@ -33,7 +33,7 @@ def test_one_face(tmp_path: Path) -> None:
     assert face.box == (10, 20, 100, 120)
     assert dict(face.attributes) == dict(zip(ATTRIBUTES, (1, 0, 0, 0, 1, 0), strict=True))
     assert face.image == tmp_path / "images" / "e" / "f.jpg"
-    assert (face.name, face.person) == ("e/f#1", "f")
+    assert (face.name, face.person) == ("e/f#1", "e/f")
 
 
 def change(index: int, value: str) -> Callable[[list[str]], list[str]]:

@@ -56,7 +56,7 @@ def find_unlabelled(config: FacesConfig, labelled: FaceSet, apart: Sequence[Face
         paths = {name: folder / name for name in known}
         _refuse(
             "a person",
-            [n for n, p in paths.items() if person_of(config.person_pattern, p.stem, p) in persons],
+            [n for n, p in paths.items() if person_of(config.person_pattern, p, folder) in persons],
         )
     pictures = _digests(folder / name for name in known)
     judged = set(_digests(face.image for faces in apart for face in faces.faces).values())

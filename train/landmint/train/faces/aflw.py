@@ -56,26 +56,28 @@ def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
             raise LandmintError(f"AFLW has no part '{name}'", choices=parts)
         for i in parts[name].tolist():
             place = f"{path}: face {i + 1}"
-            image = root / config.images / _text(names[i])
-            yield partial(_face, config, place, i, image, shapes[i], boxes[i], shown[i])
+            images, file = root / config.images, _text(names[i])
+            yield partial(_face, config, place, i, images, file, shapes[i], boxes[i], shown[i])
 
 
 def _face(
     config: FacesConfig,
     place: str,
     index: int,
-    image: Path,
+    images: Path,
+    file: str,
     shape: Floats,
     box: Floats,
     shown: NDArray[Any],
 ) -> Face:
+    image = images / file
     left, right, top, bottom = box.astype(np.float64).tolist()
     return Face(
         name=f"{image.stem}#{index + 1}",
         image=found_image(image, place),
         points=sound_points(shape.reshape(2, 19).T, 19, place),
         box=sound_box(Box(left, top, right - left, bottom - top), place),
-        person=person_of(config.person_pattern, image.stem, image),
+        person=person_of(config.person_pattern, image, images),
         visible=shown != 0,
         attributes={},
     )

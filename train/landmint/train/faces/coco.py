@@ -118,7 +118,7 @@ def _face(
         image=image,
         points=points,
         box=sound_box(Box(*said.bbox) if said.bbox else box_of(points), place),
-        person=person_of(config.person_pattern, image.stem, image),
+        person=person_of(config.person_pattern, image, images),
         visible=values[:, 2] >= least_visible,
         attributes={},
     )

@@ -106,16 +106,12 @@ def _make(
     """The face of picture `index` of a COFW file; the box is x, y, w, h, counted from 1."""
     x, y, w, h = np.asarray(box, dtype=np.float64).tolist()
     image = _picture(pictures, index)
-    name = f"{pictures.stem}/{image.stem}"
     return Face(
-        name=name,
+        name=f"{pictures.stem}/{image.stem}",
         image=image,
         points=points,
         box=sound_box(Box(x - 1, y - 1, w, h), place),
-        # Both files count from 1: without a pattern, the path tells their faces apart.
-        person=person_of(config.person_pattern, image.stem, image)
-        if config.person_pattern
-        else name,
+        person=person_of(config.person_pattern, image, pictures.parent),
         visible=occluded == 0,
         attributes={},
     )

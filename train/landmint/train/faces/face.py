@@ -34,7 +34,7 @@ class Face:
     box: Box
     """The face box in image pixels."""
     person: str
-    """Who it is, as far as the data set tells; else the name of the image."""
+    """Who it is, as far as the data set tells; else the path of the image, without suffix."""
     visible: NDArray[np.bool_]
     """(N,): False where the annotation calls the landmark hidden."""
     attributes: Mapping[str, int]

@@ -84,7 +84,7 @@ def _face(
         image=image,
         points=sound_points(points, count, place),
         box=sound_box(Box(left, top, width, height), place),
-        person=person_of(config.person_pattern, image.stem, image),
+        person=person_of(config.person_pattern, image, root / config.images),
         visible=all_visible(count),
         attributes={},
     )

@@ -61,15 +61,12 @@ def _face(
         )
     count = get_markup(config.markup).points
     points = read_pts(path, count)
-    name = path.relative_to(root).with_suffix("").as_posix()
-    # LFPW numbers its images anew in each split: without a pattern, the path tells them apart.
-    known = config.person_pattern != ""
     return Face(
-        name=name,
+        name=path.relative_to(root).with_suffix("").as_posix(),
         image=image,
         points=points,
         box=sound_box(box_of(points), str(path)),
-        person=person_of(config.person_pattern, path.stem, path) if known else name,
+        person=person_of(config.person_pattern, path, root),
         visible=all_visible(count),
         attributes=flags,
     )

@@ -4,6 +4,7 @@ A reader is a function (config, split, root) -> rows, each of which gives one fa
 them. Not a downloader: data sets are folders that the user has.
 """
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -204,19 +205,26 @@ def named_twice(face: Face) -> LandmintError:
     )
 
 
-def person_of(pattern: str, stem: str, where: Path) -> str:
-    """The person in the image called `stem`; the stem itself when the pattern is empty.
+def person_of(pattern: str, image: Path, root: Path) -> str:
+    """The person in an image, as far as its name tells.
+
+    Args:
+        pattern: what finds the person in the name without its suffix. Empty: every image is a
+            person of its own, called by its path under the root, without suffix.
+        image: path of the image, or of what lies beside it under the same name.
+        root: the folder that the data set's image paths start at. A name alone would not do:
+            many sets number their images anew in each folder.
 
     Raises:
-        LandmintError: the pattern does not occur in the stem; to guess a person there could let
+        LandmintError: the pattern does not occur in the name; to guess a person there could let
             the same one into two splits.
     """
     if not pattern:
-        return stem
-    match = re.search(pattern, stem)
+        return Path(os.path.relpath(image, root)).with_suffix("").as_posix()
+    match = re.search(pattern, image.stem)
     if match is None:
         raise LandmintError(
-            f"{where}: no person in the name '{stem}'",
+            f"{image}: no person in the name '{image.stem}'",
             reason=f"person_pattern {pattern!r} does not occur in it",
             remedy="correct person_pattern; an empty one makes every image a person of its own",
         )

@@ -76,7 +76,7 @@ def _parse_face(config: FacesConfig, place: str, number: int, line: str, images:
         image=image,
         points=values[:196].reshape(_POINTS, 2),
         box=sound_box(Box(left, top, right - left, bottom - top), place),
-        person=person_of(config.person_pattern, image.stem, image),
+        person=person_of(config.person_pattern, image, images),
         visible=all_visible(_POINTS),
         attributes=dict(zip(ATTRIBUTES, flags.astype(int).tolist(), strict=True)),
     )
