@@ -93,17 +93,17 @@ def read_runs(folder: Path) -> Iterator[RunResult]:
     Raises:
         LandmintError: there is none, or one is broken.
     """
-    found = 0
+    count = 0
     for run in sorted(path.parent for path in folder.glob("*/bundle")):
         if not (run / "measurements" / TRUTH_FILE).is_file():
             print(f"{run} has no measurements, it is left out", file=sys.stderr)
             continue
-        found += 1
+        count += 1
         truth = read_truth(run / "measurements" / TRUTH_FILE)
         measurements = read_measurements(run / "measurements")
         manifest = Bundle.open(run / "bundle", verify=False).manifest
         yield RunResult(run, manifest, truth, summarise_run(measurements, truth))
-    if not found:
+    if not count:
         raise LandmintError(f"{folder} holds no measured run", remedy="landmint run demo")
 
 
@@ -196,21 +196,21 @@ def _facts(result: RunResult) -> str:
     persons = len(set(result.truth.persons))
     lines = [f"- Measured on {faces} test faces of {persons} persons, {_when(result)}"]
     for role in ("teacher", "student"):
-        told = result.about.get(role)
-        if told:
+        about = result.about.get(role)
+        if about:
             figures = training_figures(result.folder / role)
-            lines.append(f"- {role.capitalize()}: {_training(told, figures)}")
+            lines.append(f"- {role.capitalize()}: {_training(about, figures)}")
     machine = machine_of(result.summaries)
     return "\n".join(lines + ([f"- Machine: {machine}"] if machine else []))
 
 
-def _training(told: dict[str, Any], figures: Mapping[str, float]) -> str:
-    model = told["settings"]["model"]
+def _training(about: dict[str, Any], figures: Mapping[str, float]) -> str:
+    model = about["settings"]["model"]
     trunk = f" on {model['backbone']}" if model.get("backbone") else ""
     parts = [f"{model['name']}{trunk}, {model['input_size']} px"]
     if "epoch" in figures:
         parts.append(f"{figures['epoch']:.0f} epochs in {number(figures['seconds'] / 60, 0)} min")
-    if told["settings"].get("start"):
+    if about["settings"].get("start"):
         parts.append("going on from trained weights")
     if "best_nme" in figures:
         parts.append(f"validation NME {percent(figures['best_nme'])} %")

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from landmint.pipeline.draw import write_image
+from landmint.pipeline.judge.comparison import side_of
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.text import percent
 from landmint.runtime.errors import LandmintError
@@ -56,22 +57,22 @@ def check_faces(
     screen = Screen()
     _check_markup(model, config.markup)
     with screen.bar("reading images") as bar:
-        found = check_data(config, splits, Path(), bar)
+        check = check_data(config, splits, Path(), bar)
     console = Console(highlight=False, soft_wrap=True)
-    console.print(_counts(found))
-    for line in told(found):
+    console.print(_counts(check))
+    for line in lines_of(check):
         console.print(escape(line))
-    worst, sample = _shown(found)
+    worst, sample = _shown(check)
     if sample and model is not None:
         with screen.bar("looking both ways"):
-            console.print(_leaning(model, sample[:_LEANING], found.markup))
+            console.print(_leaning(model, sample[:_LEANING], check.markup))
     sample = sample[:_TILES]
     if sample:
         rows = [contact_sheet(faces, _COLUMNS) for faces in (worst, sample) if faces]
         write_image(sheet, np.concatenate(rows))
         console.print(f"{sheet}: the {len(worst)} strangest, then {len(sample)} at random")
-    print("sound" if found.sound else "broken")
-    return 0 if found.sound else BROKEN
+    print("sound" if check.sound else "broken")
+    return 0 if check.sound else BROKEN
 
 
 def settings(base: FacesConfig, given: Mapping[str, object]) -> FacesConfig:
@@ -94,26 +95,26 @@ def splits_there(config: FacesConfig) -> list[Split]:
     Raises:
         LandmintError: there is none.
     """
-    found = [
+    splits = [
         split
         for split in SPLITS
         if any((config.root / name).exists() for name in config.names_of(split))
     ]
-    if not found:
+    if not splits:
         named = ", ".join(name for split in SPLITS for name in config.names_of(split))
         raise LandmintError(
             f"{config.root} has no split",
             reason=f"there is no {named}",
             remedy="name a folder or file of the faces: --train NAME, --val NAME or --test NAME",
         )
-    return found
+    return splits
 
 
-def _counts(found: DataCheck) -> Table:
-    table = Table(caption=f"markup {found.markup}")
+def _counts(check: DataCheck) -> Table:
+    table = Table(caption=f"markup {check.markup}")
     for title in ("split", "faces", "images", "persons", "broken rows"):
         table.add_column(title, justify="left" if title == "split" else "right")
-    for part in found.splits:
+    for part in check.splits:
         images = {face.image for face in part.faces}
         persons = {face.person for face in part.faces}
         counts = (len(part.faces), len(images), len(persons), len(part.broken))
@@ -121,9 +122,9 @@ def _counts(found: DataCheck) -> Table:
     return table
 
 
-def told(found: DataCheck) -> Iterator[str]:
+def lines_of(check: DataCheck) -> Iterator[str]:
     """Lines for people: every fault, and the first few of each kind of hint."""
-    kinds = groupby(found.findings, key=lambda finding: (finding.fault, finding.title))
+    kinds = groupby(check.findings, key=lambda finding: (finding.fault, finding.title))
     for (fault, title), same in kinds:
         findings = list(same)
         yield f"{'broken' if fault else 'look at'}: {title}: {len(findings)}"
@@ -153,7 +154,7 @@ def _leaning(model: "LandmarkModel", faces: Sequence[Face], markup: str) -> str:
     shift = mirror_shift(model, FaceSet(markup, tuple(faces), "a sample", ""))
     if shift.is_unbounded:
         return "whether labels lean to one side cannot be told: not enough persons"
-    if shift.low <= 0 <= shift.high or abs(shift.estimate) < _LEANS:
+    if side_of(shift, 0) == "undecided" or abs(shift.estimate) < _LEANS:
         return f"labels lean to neither side (of {len(faces)} faces)"
     side = "right" if shift.estimate > 0 else "left"
     amount = percent(abs(shift.estimate))
@@ -168,10 +169,10 @@ def _line(finding: Finding) -> str:
     return f"{finding.where}: {finding.detail}" if finding.detail else finding.where
 
 
-def _shown(found: DataCheck) -> tuple[list[Face], list[Face]]:
+def _shown(check: DataCheck) -> tuple[list[Face], list[Face]]:
     """The strangest faces, and a random sample; of those whose pictures can be read."""
-    everyone = [face for part in found.splits for face in part.faces]
+    everyone = [face for part in check.splits for face in part.faces]
     order = np.random.default_rng(0).permutation(len(everyone)).tolist()
-    worst = [face for face in found.strangest if face.image in found.readable]
-    sample = [everyone[i] for i in order if everyone[i].image in found.readable]
+    worst = [face for face in check.strangest if face.image in check.readable]
+    sample = [everyone[i] for i in order if everyone[i].image in check.readable]
     return worst[:_TILES], sample

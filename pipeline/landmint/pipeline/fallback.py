@@ -84,7 +84,11 @@ def search_fallbacks(
             if variant.precision == PRECISION:
                 place = scratch / variant.format
                 searches.append(_try(variant, bundles, budget, place, measure))
-        best = {one.format: bundles[one.chosen.float_layers] for one in searches if one.chosen}
+        best = {
+            search.format: bundles[search.chosen.float_layers]
+            for search in searches
+            if search.chosen
+        }
         parts = []
         for variant in plain.manifest.variants:
             source = best.get(variant.format, plain) if variant.precision == PRECISION else plain
@@ -117,7 +121,7 @@ def _try(
     together = _assemble(plain, parts, folder)
     measurements, truth = measure(together, [reference, *names])
     trials = trials_of(measurements, truth, names)
-    failures = [one.reason for one in measurements if one.reason]
+    failures = [measurement.reason for measurement in measurements if measurement.reason]
     reason = "; ".join(failures) or "a comparison of times needs two or more launches"
     return Search(variant.format, trials, budget, "" if trials else reason)
 
@@ -204,13 +208,13 @@ def search_table(search: Search) -> Table:
     rows = []
     for trial in search.trials:
         status, reason = trial.judge(search.budget)
-        said = f"{status}: {reason}" if reason else status
+        judgement = f"{status}: {reason}" if reason else status
         cells = [
             Cell(*percent_interval(trial.nme_rise, 3)),
             Cell(*percent_interval(trial.over_plain, 3) if trial.float_layers else (NONE, "")),
             Cell(milliseconds(trial.latency_ms)),
             Cell(*times(trial.speedup)),
-            Cell("chosen" if trial == search.chosen else said, css="words"),
+            Cell("chosen" if trial == search.chosen else judgement, css="words"),
         ]
         rows.append(Row(str(len(trial.float_layers)), cells))
     return Table(f"{search.format}: layers in float, measured in turns", columns, rows)
@@ -219,17 +223,17 @@ def search_table(search: Search) -> Table:
 def as_toml(searches: Sequence[Search], config: QuantizeConfig) -> str:
     """The choices, to be pasted into a recipe; formats that disagree need a recipe each."""
     choices = {
-        one.format: ", ".join(f'"{n}"' for n in (*config.float_layers, *one.chosen.float_layers))
-        for one in searches
-        if one.chosen is not None
+        search.format: ", ".join(f'"{name}"' for name in config.float_layers + trial.float_layers)
+        for search in searches
+        if (trial := search.chosen) is not None
     }
     lines = ["[quantize]"]
     if len(set(choices.values())) == 1:
         lines.append(f"float_layers = [{next(iter(choices.values()))}]")
     else:
-        lines += [f"# {format_}: float_layers = [{one}]" for format_, one in choices.items()]
-    for one in searches:
-        if one.chosen is None:
-            reason = one.reason or f"nothing that was tried surely keeps the budget: {one.status}"
-            lines.append(f"# {one.format}: {reason}")
+        lines += [f"# {format_}: float_layers = [{layers}]" for format_, layers in choices.items()]
+    for search in searches:
+        if search.chosen is None:
+            unkept = f"nothing that was tried surely keeps the budget: {search.status}"
+            lines.append(f"# {search.format}: {search.reason or unkept}")
     return "\n".join(lines)

@@ -37,8 +37,11 @@ def print_measurements(folder: Path) -> None:
     Raises:
         LandmintError: measurements or labels are missing or truncated.
     """
-    missing = [one for one in read_measurements(folder) if one.status != "measured"]
-    reasons = (f"{one.variant}: not measured: {one.reason.splitlines()[0]}" for one in missing)
+    reasons = (
+        f"{measurement.variant}: not measured: {measurement.reason.splitlines()[0]}"
+        for measurement in read_measurements(folder)
+        if measurement.status != "measured"
+    )
     print_tables(measurement_table(folder), *map(escape, reasons))
 
 

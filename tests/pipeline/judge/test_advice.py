@@ -50,11 +50,14 @@ def advise(truth: Truth) -> Advise:
 def with_operators(summaries: tuple[VariantSummary, ...], name: str, *operators: Operator,
                    speedup: Interval | None = None) -> list[VariantSummary]:  # fmt: skip
     changed = []
-    for one in summaries:
-        if one.name == name:
-            told = dataclasses.replace(one.measurement, operators=operators)
-            one = dataclasses.replace(one, measurement=told, speedup=speedup or one.speedup)
-        changed.append(one)
+    for summary in summaries:
+        if summary.name == name:
+            summary = dataclasses.replace(
+                summary,
+                measurement=dataclasses.replace(summary.measurement, operators=operators),
+                speedup=speedup or summary.speedup,
+            )
+        changed.append(summary)
     return changed
 
 
@@ -66,8 +69,8 @@ def test_int8_that_is_slower_is_a_defect_and_its_twin_is_recommended(
     advise: Advise,
     summaries: tuple[VariantSummary, ...],
 ) -> None:
-    told = advise(with_operators(summaries, "tflite/int8", SOFTMAX, SOFTMAX), LOOSE)
-    line = line_of(told, "LiteRT")
+    lines = advise(with_operators(summaries, "tflite/int8", SOFTMAX, SOFTMAX), LOOSE)
+    line = line_of(lines, "LiteRT")
     assert "0.85×" in line
     assert "slower: tflite/int8 is a defect" in line
     assert "What costs: 2 SOFTMAX outside XNNPACK." in line
@@ -80,13 +83,13 @@ def test_the_machine_gets_the_fastest_that_keeps_the_drift(
 ) -> None:
     assert advise(summaries, LOOSE)[-1].startswith("On this machine: use openvino/int8")
     tight = Limits(drift_percent={"*/int8": 0.0, "*": 50.0})
-    told = advise(summaries, tight)
-    assert "use openvino/float" in told[-1]
-    line = line_of(told, "ONNX Runtime")
+    lines = advise(summaries, tight)
+    assert "use openvino/float" in lines[-1]
+    line = line_of(lines, "ONNX Runtime")
     assert "onnx/int8 is not recommended: its verdict is accuracy drift: NME rise 0." in line
     assert "limit 0 points. Use onnx/float32" in line
     chosen = ("torch/float32", "onnx/int8", "openvino/int8", "tflite/int8")
-    integers = [one for one in summaries if one.name in chosen]
+    integers = [summary for summary in summaries if summary.name in chosen]
     assert "no variant that was timed surely keeps its limits" in advise(integers, tight)[-1]
 
 
@@ -119,7 +122,7 @@ def test_openvino_has_a_goal_of_its_own(
 def test_without_int8_there_is_no_advice(
     advise: Advise, summaries: tuple[VariantSummary, ...]
 ) -> None:
-    assert advise([one for one in summaries if one.precision != "int8"], LOOSE) == ()
+    assert advise([summary for summary in summaries if summary.precision != "int8"], LOOSE) == ()
 
 
 def test_without_a_limit_the_goal_on_drift_holds(folder: Path) -> None:

@@ -48,9 +48,9 @@ def test_what_intervals_do_not_tell_is_not_chosen() -> None:
         ),
     }
     assert good.judge(0.005) == ("pass", "")
-    for reason, one in unsure.items():
-        assert one.judge(0.005) == ("inconclusive", reason)
-        assert choose_trial([one], budget=0.005) is None
+    for reason, candidate in unsure.items():
+        assert candidate.judge(0.005) == ("inconclusive", reason)
+        assert choose_trial([candidate], budget=0.005) is None
 
 
 def test_what_surely_exceeds_the_budget_is_drift() -> None:

@@ -87,14 +87,14 @@ def drift_svg(
         for (x, y), (to_x, to_y) in zip(points, ends, strict=True)
     )
     worst = int(np.argmax(radii))
-    said = (
+    description = (
         f"Drift of {variant} on the mean face, {magnification:g} times magnified: "
         f"{radii.mean() * 100:.3f} % of the {markup.error_unit} on average, "
         f"most at landmark {worst} with {radii[worst] * 100:.3f} %"
     )
     return (
         f'<svg role="img" class="mean-face {css_class(variant)}" viewBox="-115 -115 230 230" '
-        f'aria-label="{html.escape(said, quote=True)}"><g class="shape">'
+        f'aria-label="{html.escape(description, quote=True)}"><g class="shape">'
         f'{_marks(points, markup)}</g><g class="discs">{discs}</g><path class="bias" '
         f'd="{strokes}"/></svg>'
     )

@@ -76,10 +76,10 @@ def tradeoff(trades: Sequence[Trade]) -> str:
         axes.set_xlabel("warm median latency, ms a face")
         axes.set_ylabel("drift, landmarks moved by %")
         grid(axes)
-        said = "; ".join(
+        description = "; ".join(
             f"{t.variant} {t.latency_ms:.2f} ms, drift {t.drift_percent:.3f} %" for t in trades
         )
-        return inline(figure, "tradeoff", f"Drift against latency. {said}")
+        return inline(figure, "tradeoff", f"Drift against latency. {description}")
 
 
 def _percent_or_less(value: float, _: float) -> str:
@@ -224,8 +224,8 @@ def latency_spread(samples: Mapping[str, Floats]) -> str:
         note = f"; {beyond:.1%} of the runs lie beyond" if beyond > 0 else ""
         axes.set_xlabel(f"latency of one face, ms (logarithmic{note})")
         grid(axes, "x")
-        said = "; ".join(f"{name} median {np.median(v):.2f} ms" for name, v in samples.items())
-        return inline(figure, "latency", f"Distributions of latency. {said}")
+        medians = "; ".join(f"{name} median {np.median(v):.2f} ms" for name, v in samples.items())
+        return inline(figure, "latency", f"Distributions of latency. {medians}")
 
 
 def _readable_ticks(low: float, high: float) -> FixedLocator:

@@ -57,27 +57,27 @@ def gather(run_dir: Path) -> RunRecord:
     measurements = read_measurements(run_dir / "measurements")
     truth = read_truth(run_dir / "measurements" / TRUTH_FILE)
     provenance = manifest.provenance
-    asked = _optional_json(run_dir / RUN_FILE)
-    told = _optional_json(run_dir / "faces" / FACES_FILE)
-    judged = _optional_json(run_dir / "verdict" / VERDICT_FILE)
-    told_losses = run_dir / "bundle" / EXPLANATION
+    request = _optional_json(run_dir / RUN_FILE)
+    faces_record = _optional_json(run_dir / "faces" / FACES_FILE)
+    verdict = _optional_json(run_dir / "verdict" / VERDICT_FILE)
+    losses_file = run_dir / "bundle" / EXPLANATION
     networks = (_network(name, run_dir / name, provenance) for name in ROLES)
     return RunRecord(
-        name=str(asked.get("name") or provenance.get("recipe") or manifest.name),
-        about=str(asked.get("about") or provenance.get("about", "")),
-        recipe=str(asked.get("recipe", "")),
-        command=str(asked.get("command", "")),
+        name=str(request.get("name") or provenance.get("recipe") or manifest.name),
+        about=str(request.get("about") or provenance.get("about", "")),
+        recipe=str(request.get("recipe", "")),
+        command=str(request.get("command", "")),
         manifest=manifest,
         summaries=summarise_run(measurements, truth),
         truth=truth,
-        verdicts=tuple(Verdict.from_json(one) for one in judged.get("verdicts", ())),
-        advice=tuple(judged.get("advice", ())),
+        verdicts=tuple(Verdict.from_json(content) for content in verdict.get("verdicts", ())),
+        advice=tuple(verdict.get("advice", ())),
         networks=tuple(network for network in networks if network),
-        images=_images(told),
-        faces=_faces(told, provenance),
+        images=_images(faces_record),
+        faces=_faces(faces_record, provenance),
         stages=tuple(_stages(run_dir)),
         findings=read_findings(run_dir / "bundle" / LINT_FILE),
-        explanation=read_explanation(told_losses) if told_losses.is_file() else None,
+        explanation=read_explanation(losses_file) if losses_file.is_file() else None,
     )
 
 
@@ -87,18 +87,20 @@ def _optional_json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _images(told: Mapping[str, Any]) -> dict[str, Path]:
+def _images(faces_record: Mapping[str, Any]) -> dict[str, Path]:
     """The test pictures that can still be found."""
-    root = Path(told.get("root", "."))
-    paths = {name: root / place for name, place in told.get("test_images", {}).items()}
+    root = Path(faces_record.get("root", "."))
+    paths = {name: root / place for name, place in faces_record.get("test_images", {}).items()}
     return {name: path for name, path in paths.items() if path.is_file()}
 
 
-def _faces(told: Mapping[str, Any], provenance: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def _faces(
+    faces_record: Mapping[str, Any], provenance: Mapping[str, Any]
+) -> tuple[tuple[str, str], ...]:
     """Counts of each split, from what the run read, else from what the bundle says."""
     about = provenance.get("faces", {})
-    splits = told.get("splits") or {k: v for k, v in about.items() if isinstance(v, dict)}
-    facts = [("kind", str(told.get("kind") or about.get("kind", "")))]
+    splits = faces_record.get("splits") or {k: v for k, v in about.items() if isinstance(v, dict)}
+    facts = [("kind", str(faces_record.get("kind") or about.get("kind", "")))]
     for split, counts in splits.items():
         persons = f" of {thousands(counts['persons'])} persons" if "persons" in counts else ""
         facts.append((split, f"{thousands(counts['faces'])} faces{persons}"))

@@ -110,18 +110,18 @@ def engines_table(explanation: Explanation) -> Table:
 
 
 def _engines_row(pair: Divergence) -> Row:
-    said = pair.operator or "none: they agree"
+    difference = pair.operator or "none: they agree"
     if pair.operator:
         values = zip(pair.left_values, pair.right_values, strict=True)
-        said += ": " + ", ".join(f"{left:.4g} against {right:.4g}" for left, right in values)
+        difference += ": " + ", ".join(f"{left:.4g} against {right:.4g}" for left, right in values)
     if pair.reason:
-        said = f"not compared: {pair.reason}"
+        difference = f"not compared: {pair.reason}"
     return Row(
         pair.left,
         [
             Cell(pair.right, css="words"),
             Cell(NONE if pair.reason else f"{pair.difference:.2g}"),
             Cell(f"{pair.tolerance:g}"),
-            Cell(said, css="words bad" if pair.operator else "words"),
+            Cell(difference, css="words bad" if pair.operator else "words"),
         ],
     )

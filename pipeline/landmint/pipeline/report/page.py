@@ -32,7 +32,7 @@ def page_of(run_dir: Path) -> Page:
         LandmintError: the bundle or the measurements are missing or broken.
     """
     record = gather(run_dir)
-    found = [section for make in _SECTIONS if (section := make(record)) is not None]
+    page_sections = [section for make in _SECTIONS if (section := make(record)) is not None]
     contract = record.manifest.contract
     kicker = (
         f"landmint report · {record.manifest.name} · {record.markup.points} landmarks · "
@@ -44,6 +44,6 @@ def page_of(run_dir: Path) -> Page:
         answer=words.answer(record),
         banner=words.banner(record),
         cards=words.cards(record),
-        sections=found,
+        sections=page_sections,
         footer="Made by landmint from raw samples. One file, no network, no scripts.",
     )

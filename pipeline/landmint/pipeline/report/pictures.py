@@ -83,14 +83,14 @@ def worst_faces_of(record: RunRecord) -> list[Close]:
     if not chosen and shown:
         chosen = [max(shown, key=lambda s: s.drift.displacement.estimate if s.drift else 0.0)]
     count = max(_LEAST_FACES, _FACES_IN_ALL // max(1, len(chosen)) // 4 * 4)
-    found = []
+    close = []
     for summary in chosen:
         pictures = tuple(
             _picture(record, summary, index) for index in _worst(record, summary)[:count]
         )
         if pictures:
-            found.append(Close(f"{summary.name}", pictures))
-    return found
+            close.append(Close(f"{summary.name}", pictures))
+    return close
 
 
 def _worst(record: RunRecord, summary: VariantSummary) -> list[int]:
@@ -112,9 +112,9 @@ def _picture(record: RunRecord, summary: VariantSummary, index: int) -> tuple[st
         layers["variant"] = ours[index]
     moved = percent(float(summary.drift.per_face[index])) if summary.drift else ""
     errors = [
-        percent(float(one.accuracy.per_face[index]))
-        for one in (reference, summary)
-        if one is not None and one.accuracy is not None
+        percent(float(network.accuracy.per_face[index]))
+        for network in (reference, summary)
+        if network is not None and network.accuracy is not None
     ]
     caption = f"moved {moved} %, NME {' → '.join(errors)} %"
     svg = face_svg(

@@ -170,8 +170,8 @@ def worst_faces(record: RunRecord) -> Section | None:
             "both are far from the truth the student is to blame, not the conversion."
         )
     ]
-    for number_of_gallery, one in enumerate(close):
-        blocks += [Heading(one.title), _gallery(one, first=number_of_gallery == 0)]
+    for place, variant in enumerate(close):
+        blocks += [Heading(variant.title), _gallery(variant, first=place == 0)]
     return Section("faces", "The faces with the worst drift", blocks)
 
 
@@ -248,12 +248,12 @@ def built(record: RunRecord) -> Section:
 
 def calibration(record: RunRecord) -> Section | None:
     """The faces that INT8 ranges were taken from."""
-    told = record.manifest.calibration
-    if not told:
+    calibrated = record.manifest.calibration
+    if not calibrated:
         return None
-    plain = {k: v for k, v in told.items() if isinstance(v, str | int | float | bool)}
+    plain = {k: v for k, v in calibrated.items() if isinstance(v, str | int | float | bool)}
     facts = [(key.replace("_", " "), str(value)) for key, value in plain.items()]
-    rest = {key: value for key, value in told.items() if key not in plain}
+    rest = {key: value for key, value in calibrated.items() if key not in plain}
     blocks: list[Block] = [
         Text(
             "INT8 ranges were taken from training faces; no image and no person of them is among "
@@ -271,28 +271,28 @@ def machine(record: RunRecord) -> Section | None:
     blocks: list[Block] = []
     seen: list[Machine] = []
     for summary in record.timed:
-        one = summary.measurement
-        if one.machine is None or one.machine in seen:
+        raw = summary.measurement
+        if raw.machine is None or raw.machine in seen:
             continue
-        seen.append(one.machine)
-        blocks.append(Facts(_machine_facts(one.machine, one.target, one.session)))
+        seen.append(raw.machine)
+        blocks.append(Facts(_machine_facts(raw.machine, raw.target, raw.session)))
     return Section("machine", "Machine", blocks) if blocks else None
 
 
-def _machine_facts(one: Machine, target: str, session: str) -> list[tuple[str, str]]:
+def _machine_facts(machine: Machine, target: str, session: str) -> list[tuple[str, str]]:
     facts = [
         ("target", target),
         ("measured at", session),
-        ("board", one.board),
-        ("processor", f"{one.cpu}, {one.architecture}"),
-        ("cores", str(one.cores)),
-        ("instructions for small numbers", ", ".join(one.flags) or "none known"),
-        ("memory", f"{thousands(one.memory_mib)} MiB"),
-        ("system", " · ".join(word for word in (one.system, one.kernel) if word)),
-        ("frequency governor", one.governor or "not told, as in most virtual machines"),
-        ("load before measuring", number(one.load)),
-        ("Python", one.python),
-        ("libraries", ", ".join(f"{k} {v}" for k, v in one.packages.items())),
+        ("board", machine.board),
+        ("processor", f"{machine.cpu}, {machine.architecture}"),
+        ("cores", str(machine.cores)),
+        ("instructions for small numbers", ", ".join(machine.flags) or "none known"),
+        ("memory", f"{thousands(machine.memory_mib)} MiB"),
+        ("system", " · ".join(word for word in (machine.system, machine.kernel) if word)),
+        ("frequency governor", machine.governor or "unknown, as in most virtual machines"),
+        ("load before measuring", number(machine.load)),
+        ("Python", machine.python),
+        ("libraries", ", ".join(f"{k} {v}" for k, v in machine.packages.items())),
     ]
     return [(name, value) for name, value in facts if value]
 

@@ -118,17 +118,17 @@ def accuracy(record: RunRecord) -> Table:
     )
     rows = []
     for summary in record.measured:
-        found = summary.accuracy
-        if found is None:
+        errors = summary.accuracy
+        if errors is None:
             continue
-        tail = [Cell(percent(found.main.percentiles[p])) for p in (90, 95, 99)]
+        tail = [Cell(percent(errors.main.percentiles[p])) for p in (90, 95, 99)]
         cells = [
-            Cell(*percent_interval(found.interval)),
-            *(Cell(percent(found.errors[kind].nme)) for kind in others),
-            Cell(percent(found.main.failure_rate[0.10])),
-            Cell(number(found.main.auc[0.10], 3)),
+            Cell(*percent_interval(errors.interval)),
+            *(Cell(percent(errors.errors[kind].nme)) for kind in others),
+            Cell(percent(errors.main.failure_rate[0.10])),
+            Cell(number(errors.main.auc[0.10], 3)),
             *tail,
-            Cell(percent(found.eyes_nme)),
+            Cell(percent(errors.eyes_nme)),
         ]
         rows.append(_row(summary, cells))
     return Table("Accuracy of each variant", columns, rows)
@@ -152,12 +152,12 @@ def latency(record: RunRecord) -> Table:
     )
     rows = []
     for summary in record.timed:
-        found, raw = summary.latency, summary.measurement
-        if found is None:
+        timed, raw = summary.latency, summary.measurement
+        if timed is None:
             continue
         interval = (
-            f"[{milliseconds(found.interval.low)}, {milliseconds(found.interval.high)}]"
-            if found.interval
+            f"[{milliseconds(timed.interval.low)}, {milliseconds(timed.interval.high)}]"
+            if timed.interval
             else ""
         )
         own = (
@@ -166,12 +166,12 @@ def latency(record: RunRecord) -> Table:
             else None
         )
         cells = [
-            Cell(milliseconds(found.load_ms)),
-            Cell(milliseconds(found.first_ms)),
-            Cell(milliseconds(found.warm_ms), interval),
-            Cell(milliseconds(found.p90_ms)),
-            Cell(milliseconds(found.p99_ms)),
-            Cell(str(found.samples)),
+            Cell(milliseconds(timed.load_ms)),
+            Cell(milliseconds(timed.first_ms)),
+            Cell(milliseconds(timed.warm_ms), interval),
+            Cell(milliseconds(timed.p90_ms)),
+            Cell(milliseconds(timed.p99_ms)),
+            Cell(str(timed.samples)),
             Cell(number(raw.peak_memory_mib, 0)),
             Cell(number(own, 0)),
             Cell(str(raw.threads)),
@@ -291,13 +291,15 @@ def lint(record: RunRecord) -> Table:
     )
     rows = [
         Row(
-            one.target,
+            finding.target,
             [
-                Cell(one.rule, css=f"words {'bad' if one.severity == 'error' else 'open'}"),
-                *(Cell(text, css="words reason") for text in (one.what, one.reason, one.remedy)),
+                Cell(finding.rule, css=f"words {'bad' if finding.severity == 'error' else 'open'}"),
+                Cell(finding.what, css="words reason"),
+                Cell(finding.reason, css="words reason"),
+                Cell(finding.remedy, css="words reason"),
             ],
         )
-        for one in record.findings
+        for finding in record.findings
     ]
     return Table("What the linter says", columns, rows)
 
