@@ -124,3 +124,27 @@ def test_machine_and_engines_as_json() -> None:
     engines = json.loads(run("engines").stdout)
     assert engines["null"] == {"version": "null 1"}
     assert all("version" in told or told["remedy"] for told in engines.values())
+
+
+@pytest.mark.parametrize("broken", ["agent.Agent.__init__", "agent.Agent.hello"])
+def test_whatever_breaks_at_the_start_is_one_line_of_json(bundle: Path, broken: str) -> None:
+    """Engines raise types of their own, such as an ImportError of a half-installed library."""
+    program = f"""
+import sys
+from landmint.runtime import __main__, agent
+
+def explode(*_, **__):
+    raise ImportError("libengine.so:\\nno such file")
+
+{broken} = explode
+sys.exit(__main__.main(["serve", {str(bundle)!r}, "null/float32"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], input="", capture_output=True, text=True, timeout=600,
+        env={"PYTHONPATH": str(RUNTIME)},
+    )  # fmt: skip
+    (answer,) = answers(done)
+    assert answer["ok"] is False and answer["error"]["fact"]
+    assert answer["error"]["reason"] == "ImportError: libengine.so: no such file"
+    assert done.returncode == answer["exit_code"] == 2
+    assert "Traceback" not in done.stderr

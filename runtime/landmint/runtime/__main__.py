@@ -52,11 +52,15 @@ def _serve(options: argparse.Namespace) -> int:
         os.dup2(2, 1)
         try:
             agent = Agent(options.bundle, options.variant, options.threads, options.engine)
+            serve(agent, sys.stdin, answers)
+            return 0
         except LandmintError as error:
-            answers.write(json.dumps(refusal(error)) + "\n")
-            return error.exit_code
-        serve(agent, sys.stdin, answers)
-    return 0
+            failure = error
+        except Exception as error:  # engines raise types of their own
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            failure = LandmintError(f"{options.variant} cannot be served", reason=reason)
+        answers.write(json.dumps(refusal(failure)) + "\n")
+        return failure.exit_code
 
 
 def _engines() -> dict[str, dict[str, str]]:
