@@ -9,12 +9,6 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# These are being dissolved; take out here what is in no circle any more.
-KNOWN_CIRCLES: tuple[set[str], ...] = ({"train.models", "train.models.weights"},)
-
-
-def is_known(circle: list[str]) -> bool:
-    return any(set(circle) <= known for known in KNOWN_CIRCLES)
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +34,7 @@ def source(root: Path, files: dict[str, str]) -> Path:
 
 
 def test_no_module_is_in_a_circle_of_imports(architecture: ModuleType) -> None:
-    circles = architecture.circles(architecture.import_graph(architecture.read_modules()))
-    assert [circle for circle in circles if not is_known(circle)] == []
+    assert architecture.circles(architecture.import_graph(architecture.read_modules())) == []
 
 
 def test_a_circle_is_found_however_long_and_wherever_its_imports_stand(

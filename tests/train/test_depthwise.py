@@ -1,11 +1,9 @@
 """Depthwise convolutions compute in float32 under autocast, and nothing else changes."""
 
-import copy
-
 import torch
 from torch import nn
 
-from landmint.train.depthwise import widen_depthwise
+from landmint.train.depthwise import WideDepthwise
 
 
 def network() -> nn.Sequential:
@@ -15,19 +13,28 @@ def network() -> nn.Sequential:
 
 
 def test_computes_in_float32_and_answers_in_the_type_given() -> None:
-    wide, maps = network(), torch.randn(2, 8, 6, 6)
-    expected = wide[0](maps)
-    widen_depthwise(wide)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(wide[0](maps), expected)
-        half = wide[0](maps.bfloat16())
+    depthwise, maps = network()[0], torch.randn(2, 8, 6, 6)
+    expected = depthwise(maps)
+    with torch.autocast("cpu", torch.bfloat16), WideDepthwise():
+        assert torch.equal(depthwise(maps), expected)
+        half = depthwise(maps.bfloat16())
     assert half.dtype == torch.bfloat16
-    assert torch.equal(half, wide[0](maps.bfloat16().float()).bfloat16())
+    assert torch.equal(half, depthwise(maps.bfloat16().float()).bfloat16())
 
 
 def test_only_depthwise_convolutions_change() -> None:
-    plain, wide = network(), network()
-    widen_depthwise(wide)
-    assert [type(layer) is nn.Conv2d for layer in wide] == [False, True, True]
-    assert plain.state_dict().keys() == copy.deepcopy(wide).state_dict().keys()
-    assert torch.equal(plain(torch.ones(1, 8, 6, 6)), wide(torch.ones(1, 8, 6, 6)))
+    layers, maps = network(), torch.ones(1, 8, 6, 6)
+    plain = layers(maps)
+    with WideDepthwise():
+        assert torch.equal(layers(maps), plain)
+        with torch.autocast("cpu", torch.bfloat16):
+            kinds = [layer(maps).dtype for layer in layers]
+    assert kinds == [torch.float32, torch.bfloat16, torch.bfloat16]
+    assert all(type(layer) is nn.Conv2d for layer in layers)
+
+
+def test_gradients_reach_the_weights() -> None:
+    depthwise = network()[0]
+    with torch.autocast("cpu", torch.bfloat16), WideDepthwise():
+        depthwise(torch.randn(2, 8, 6, 6)).sum().backward()
+    assert depthwise.weight.grad is not None and depthwise.weight.grad.dtype == torch.float32

@@ -218,6 +218,20 @@ def test_a_finished_run_is_done_at_once(sets: Sets, tmp_path: Path) -> None:
     assert (tmp_path / "model.safetensors").exists() and not seen.done
 
 
+def test_settings_of_torch_are_given_back(sets: Sets, tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    torch.manual_seed(3)
+    Tiny(), TinyTask()
+    state = torch.get_rng_state()
+    torch.manual_seed(3)
+    during: list[int] = []
+    watch = Watch(2, lambda: during.append(torch.get_num_threads()))
+    run(sets, tmp_path, FIT.model_copy(update={"threads": threads + 1}), watch)
+    assert during == [threads + 1]
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_what_a_run_leaves_behind(sets: Sets, tmp_path: Path) -> None:
     seen = Watch()
     run(sets, tmp_path, progress=seen)

@@ -17,7 +17,6 @@ from landmint.train import launch
 from landmint.train.fit_config import FitConfig
 from landmint.train.launch import (
     Autocast,
-    WideDepthwise,
     device_of,
     precision_on,
     strategy_of,
@@ -81,9 +80,6 @@ def test_depthwise_convolutions_stay_wide_under_autocast() -> None:
         assert torch.equal(depthwise(image), exact)
         assert depthwise(image.bfloat16()).dtype == torch.bfloat16
         assert dense(image).dtype == torch.bfloat16
-    depthwise(image.requires_grad_()).sum().backward()
-    with WideDepthwise():
-        assert torch.equal(dense(image), dense(image))
 
 
 def test_the_batch_is_not_rounded() -> None:

@@ -17,6 +17,7 @@ from landmint.export.graphs import DECODE
 from landmint.runtime.contract import Contract
 from landmint.runtime.embedded import read_contract
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.telemetry import without_telemetry
 from landmint.train.torch_decode import decoder_for
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def fuse_decode_ir(xml_path: Path, fused_path: Path) -> None:
     Raises:
         LandmintError: the head returns coordinates already, or its decode cannot be fused.
     """
-    import openvino
+    with without_telemetry():
+        import openvino
 
     contract = read_contract(xml_path)
     core = openvino.Core()

@@ -20,6 +20,7 @@ from landmint.train.launch import fabric_for, launch
 from landmint.train.loop import MODEL_FILE, Job, Loop
 from landmint.train.models.base import LandmarkModel
 from landmint.train.tasks import Task
+from landmint.train.torch_state import own_random_numbers, torch_threads
 
 __all__ = ["FitConfig", "fit"]
 
@@ -73,7 +74,8 @@ def fit(
 
 
 def _work(job: Job, fabric: Fabric, progress: Progress) -> None:
-    Loop(job, fabric, progress).go()
+    with torch_threads(job.config.threads), own_random_numbers():
+        Loop(job, fabric, progress).go()
 
 
 def _identity_of(

@@ -36,6 +36,7 @@ from landmint.train.interruption import StopSignal
 from landmint.train.label_file import Labelled, read_summary, write_labels
 from landmint.train.launch import cores_here, device_of, fabric_for, launch, workers_of
 from landmint.train.models import load_model
+from landmint.train.torch_state import torch_threads
 
 SHARD_IMAGES = 32
 PARTS_SUFFIX = ".parts"
@@ -231,8 +232,7 @@ def _work(job: _Job, fabric: Fabric, progress: Progress) -> None:
     """One process's part of a run."""
     with contextlib.ExitStack() as stack:
         if fabric.device.type == "cpu":
-            stack.callback(torch.set_num_threads, torch.get_num_threads())
-            torch.set_num_threads(1)
+            stack.enter_context(torch_threads(1))
         stack.callback(cv2.setNumThreads, cv2.getNumThreads())
         cv2.setNumThreads(0)  # detectors find equal faces in any order when threads race
         first = fabric.is_global_zero

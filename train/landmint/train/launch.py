@@ -15,13 +15,12 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.plugins import MixedPrecision
-from torch import Tensor
 from torch.multiprocessing import get_context
 from torch.multiprocessing.spawn import ProcessException
-from torch.overrides import TorchFunctionMode
 
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.progress import Progress
+from landmint.train.depthwise import WideDepthwise
 from landmint.train.fit_config import FitConfig
 
 # What torchrun and Slurm set in the processes that they start.
@@ -48,32 +47,6 @@ class Autocast(MixedPrecision):
                     yield
             else:
                 yield
-
-
-class WideDepthwise(TorchFunctionMode):
-    """Runs depthwise convolutions in float32 under autocast on a CPU.
-
-    Their gradient has no fast bfloat16 kernel there: MobileNetV3 trained at 26 ms a face in plain
-    bf16, 17 in float32 and 13 so (torch 2.15, one Zen 4 core, 128 px).
-    """
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Intercept `torch.conv2d` where each channel has its own kernel."""
-        if func is torch.conv2d and _is_depthwise(*args):
-            image, *others = args
-            with torch.autocast("cpu", enabled=False):
-                return func(image.float(), *others, **(kwargs or {})).to(image.dtype)
-        return func(*args, **(kwargs or {}))
-
-
-def _is_depthwise(image: Tensor, weight: Tensor, *_: Any) -> bool:
-    return weight.shape[1] == 1 and image.shape[1] > 1
 
 
 def fabric_for(config: FitConfig) -> Fabric:

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.progress import Progress
 from landmint.train.checkpoint import load_checkpoint, save_checkpoint
-from landmint.train.depthwise import widen_depthwise
 from landmint.train.evaluate import FaceCrops, crop_faces, evaluate
 from landmint.train.faces.augment import AugmentConfig
 from landmint.train.faces.dataset import EpochBatches, FaceDataset, finish_batch, load_batches
@@ -105,13 +104,9 @@ class Loop:
             LandmintError: the faces do not fill a batch, or the checkpoint cannot be resumed.
         """
         self.job, self.config, self.fabric, self.progress = job, job.config, fabric, progress
-        if self.config.threads:
-            torch.set_num_threads(self.config.threads)
         self.lesson = Lesson(job.model, job.task).train()
         if self.config.channels_last:
             self.lesson.to(memory_format=torch.channels_last)
-        if fabric.device.type == "cpu":
-            widen_depthwise(self.lesson)
         self.norms = [m for m in self.lesson.modules() if isinstance(m, nn.BatchNorm2d)]
         precision = fabric.strategy.precision
         self.fused = getattr(precision, "scaler", None) is None

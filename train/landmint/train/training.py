@@ -21,6 +21,7 @@ from landmint.train.models import create_model, load_model
 from landmint.train.models.base import LandmarkModel
 from landmint.train.starting import starting_model, starting_weights
 from landmint.train.tasks import Task, task_for
+from landmint.train.torch_state import own_random_numbers
 
 LESSONS = "lessons"
 """Folder, within a training's, that keeps the teacher's answers."""
@@ -57,6 +58,22 @@ def train_network(
     Raises:
         LandmintError: faces, networks and settings do not fit, or the training diverged.
     """
+    with own_random_numbers():
+        return _train(network, train, val, place, progress, teacher, distill, lessons, curriculum)
+
+
+def _train(
+    network: NetworkRecipe,
+    train: FaceSet,
+    val: FaceSet,
+    place: Path,
+    progress: Progress,
+    teacher: Path | None,
+    distill: DistillConfig | None,
+    lessons: Path | None,
+    curriculum: Curriculum,
+) -> Path:
+    """The same; it seeds torch's random numbers."""
     progress.step("building the network")
     torch.manual_seed(network.fit.seed)  # of the first weights; the loop seeds every step
     model = _initial(network, train)

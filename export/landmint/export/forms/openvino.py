@@ -11,6 +11,7 @@ import numpy as np
 
 from landmint.export.embed import write_contract
 from landmint.runtime.embedded import read_contract
+from landmint.runtime.telemetry import without_telemetry
 
 _WEIGHTED = (
     "MatMul",
@@ -33,7 +34,8 @@ def export(onnx_path: Path, files: Mapping[str, Path]) -> Mapping[str, str]:
     Raises:
         LandmintError: the ONNX file carries no contract.
     """
-    import openvino
+    with without_telemetry():
+        import openvino
 
     contract = read_contract(onnx_path)
     for precision, xml_path in files.items():
@@ -59,7 +61,8 @@ def save_ir(model: Any, xml_path: Path, *, half: bool = False) -> None:
         xml_path: of the IR's graph.
         half: store float weights as float16.
     """
-    import openvino
+    with without_telemetry():
+        import openvino
     from openvino._offline_transformations import apply_moc_transformations
 
     apply_moc_transformations(model, cf=True, smart_reshape=False)

@@ -7,7 +7,6 @@ MobileNetV3, and two to four times as far from the landmarks of the other format
 
 import numpy as np
 import onnx
-import openvino
 from onnx import helper, numpy_helper
 
 from landmint.export.forms.openvino import save_ir
@@ -16,6 +15,10 @@ from landmint.quantize.heads import layers_in_float
 from landmint.quantize.job import Job
 from landmint.quantize.qdq import paired
 from landmint.quantize.ranges import unsupported
+from landmint.runtime.telemetry import without_telemetry
+
+with without_telemetry():
+    import openvino
 
 
 def quantize(job: Job) -> dict[str, str]:

@@ -6,14 +6,17 @@ less with those of the other formats. Not accuracy-aware quantisation: NNCF know
 
 import logging
 
-import nncf
 import onnx
-import openvino
-from openvino.passes import ConstantFolding, Manager
 
 from landmint.export.forms.openvino import save_ir
 from landmint.quantize.heads import layers_in_float
 from landmint.quantize.job import Job
+from landmint.runtime.telemetry import without_telemetry
+
+with without_telemetry():
+    import nncf
+    import openvino
+    from openvino.passes import ConstantFolding, Manager
 
 _WEIGHTED = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul")
 # NNCF takes the mean of the faces' extremes, beyond which about half of the faces saturate. On a

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError, NotMeasuredError
+from landmint.runtime.telemetry import without_telemetry
 
 Tensor = NDArray[np.float32]
 
@@ -100,7 +101,8 @@ def import_library(name: str, install: str) -> ModuleType:
         NotMeasuredError: it is not installed, or does not load on this machine.
     """
     try:
-        return importlib.import_module(name)
+        with without_telemetry():
+            return importlib.import_module(name)
     except (ImportError, OSError) as error:
         raise NotMeasuredError(
             f"{name} cannot be imported on this machine", reason=str(error), remedy=install

@@ -24,6 +24,7 @@ from landmint.runtime.engines.engine import (
     loading,
     match_outputs,
 )
+from landmint.runtime.telemetry import without_telemetry
 
 _PROFILED_RUNS = 5
 _WEIGHTED = frozenset(
@@ -76,7 +77,8 @@ def shared_core() -> Any:
     it back when it ends. Two that do not end in reverse order leave a stack that is gone, and the
     next signal that Python handles (Ctrl-C, a finished child) then ends the process.
     """
-    import openvino
+    with without_telemetry():
+        import openvino
 
     return openvino.Core()
 

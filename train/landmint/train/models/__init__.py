@@ -11,35 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from landmint.runtime.registry import Registry
 from landmint.train.models.config import ModelConfig
+from landmint.train.models.registry import MODELS, model_class
 
 if TYPE_CHECKING:
     from landmint.train.models.base import LandmarkModel
 
 __all__ = ["MODELS", "ModelConfig", "create_model", "load_model", "model_class", "save_model"]
-
-MODELS = Registry(
-    {
-        "hrnet": "landmint.train.models.hrnet:HRNet",
-        "fan": "landmint.train.models.fan:FAN",
-        "pipnet": "landmint.train.models.pipnet:PIPNet",
-        "pfld": "landmint.train.models.pfld:PFLD",
-        "mobilefan": "landmint.train.models.mobilefan:MobileFAN",
-    },
-    kind="model",
-    group="landmint.students",
-)
-
-
-def model_class(name: str) -> "type[LandmarkModel]":
-    """The class behind a name of `MODELS`.
-
-    Raises:
-        LandmintError: there is no such model, or the package that adds it is broken.
-    """
-    model: type[LandmarkModel] = MODELS.load(name)
-    return model
 
 
 def create_model(config: ModelConfig, mean_shape: NDArray[np.float64]) -> "LandmarkModel":

@@ -16,9 +16,9 @@ from torch import Tensor
 from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path
-from landmint.train.models import model_class
 from landmint.train.models.base import LandmarkModel
 from landmint.train.models.config import ModelConfig
+from landmint.train.models.registry import model_class
 
 
 def write_model(

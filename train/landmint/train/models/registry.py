@@ -1,0 +1,30 @@
+"""The networks by name. Importing this loads no torch; a network's module is loaded when asked."""
+
+from typing import TYPE_CHECKING
+
+from landmint.runtime.registry import Registry
+
+if TYPE_CHECKING:
+    from landmint.train.models.base import LandmarkModel
+
+MODELS = Registry(
+    {
+        "hrnet": "landmint.train.models.hrnet:HRNet",
+        "fan": "landmint.train.models.fan:FAN",
+        "pipnet": "landmint.train.models.pipnet:PIPNet",
+        "pfld": "landmint.train.models.pfld:PFLD",
+        "mobilefan": "landmint.train.models.mobilefan:MobileFAN",
+    },
+    kind="model",
+    group="landmint.students",
+)
+
+
+def model_class(name: str) -> "type[LandmarkModel]":
+    """The class behind a name of `MODELS`.
+
+    Raises:
+        LandmintError: there is no such model, or the package that adds it is broken.
+    """
+    model: type[LandmarkModel] = MODELS.load(name)
+    return model
