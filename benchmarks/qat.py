@@ -24,7 +24,7 @@ from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import load_recipe
 from landmint.pipeline.run import Run
 from landmint.pipeline.text import markdown_table, percent_interval
-from landmint.pipeline.training import adapt_network
+from landmint.quantize.adapt import adapt_network
 from landmint.quantize.config import QatConfig
 from landmint.quantize.decision import RANGES, decide, read_decision
 from landmint.quantize.drift import landmarks
@@ -68,7 +68,16 @@ class Bench:
     def adapted(self, out: Path) -> LandmarkModel:
         """The student after the recipe's [qat], without a teacher."""
         with Screen().bar("training on, rounded") as bar:
-            made = adapt_network(self.recipe, self.weights, self.train, self.val, out, bar)
+            made = adapt_network(
+                self.recipe.student,
+                self.recipe.qat or QatConfig(),
+                self.recipe.quantize,
+                self.weights,
+                self.train,
+                self.val,
+                out,
+                bar,
+            )
         return load_model(made)
 
     def control(self, out: Path) -> LandmarkModel:

@@ -20,14 +20,15 @@ from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import Recipe, load_recipe
 from landmint.pipeline.run import Run
 from landmint.pipeline.text import markdown_table, percent
-from landmint.pipeline.training import self_train, train_network
 from landmint.runtime.errors import LandmintError
 from landmint.train.config import Curriculum, NetworkRecipe, SelfTrainingConfig
 from landmint.train.evaluate import evaluate
 from landmint.train.faces.face import FaceSet, face_set
 from landmint.train.faces.readers import spread
 from landmint.train.models import load_model
+from landmint.train.rounds import self_train
 from landmint.train.self_training import find_unlabelled
+from landmint.train.training import train_network
 
 ROUNDS: tuple[Curriculum, ...] = ("cls3", "cls2", "std", "std", "std")
 
@@ -87,12 +88,12 @@ class Bench:
         settings = SelfTrainingConfig(
             faces=self.run.faces_config, rounds=tuple(self.options.rounds)
         )
-        recipe = self.run.recipe.model_copy(update={"student": network, "self_training": settings})
         others = len(self.all.faces) - len(self.few.faces)
         unlabelled = find_unlabelled(settings.faces, self.few, (self.val, self.test))
         with self.screen.bar(f"seed {seed}: self-training") as bar:
+            place = folder / "self-training"
             weights = self_train(
-                recipe, alone, unlabelled, self.few, self.val, folder / "self-training", bar
+                network, settings, alone, unlabelled, self.few, self.val, place, bar
             )
         yield f"{few}, {others} without", self.nme(weights)
         yield (

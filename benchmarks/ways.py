@@ -24,12 +24,12 @@ from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import Recipe, load_recipe
 from landmint.pipeline.run import Run
 from landmint.pipeline.text import markdown_table, number, percent, percent_interval
-from landmint.pipeline.training import train_network
 from landmint.runtime.accuracy import failure_rate
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.stats import person_interval
 from landmint.train.evaluate import Evaluation, evaluate
 from landmint.train.models import load_model
+from landmint.train.training import train_network
 
 ROOT = Path(__file__).resolve().parents[1]
 ALONE = "labels alone"

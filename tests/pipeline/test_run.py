@@ -24,7 +24,6 @@ from landmint.pipeline.run import Run
 from landmint.pipeline.steps import stages_of
 from landmint.pipeline.steps.bundles import quantize_settings
 from landmint.pipeline.steps.weights import training_settings
-from landmint.pipeline.training import train_network
 from landmint.quantize.config import QuantizeConfig
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError
@@ -35,6 +34,7 @@ from landmint.train.faces.face import FaceSet
 from landmint.train.faces.readers import SyntheticConfig
 from landmint.train.faces.synthetic import write_synthetic
 from landmint.train.self_training import label_round
+from landmint.train.training import train_network
 
 pytestmark = pytest.mark.slow
 

@@ -33,7 +33,8 @@ def qat(
     from landmint.pipeline.cli.given import learning_faces, recipe_on
     from landmint.pipeline.lock import hold
     from landmint.pipeline.progress import Screen
-    from landmint.pipeline.training import adapt_network
+    from landmint.quantize.adapt import adapt_network
+    from landmint.quantize.config import QatConfig
     from landmint.train.models import load_model
     from landmint.train.zoo import find_model
 
@@ -42,5 +43,16 @@ def qat(
     sets = learning_faces(settings, screen)
     train, val = sets["train"], sets["val"]
     with hold(out, screen), screen.bar("quantisation-aware training") as bar:
-        weights = adapt_network(settings, student, train, val, out, bar, teacher)
+        weights = adapt_network(
+            settings.student,
+            settings.qat or QatConfig(),
+            settings.quantize,
+            student,
+            train,
+            val,
+            out,
+            bar,
+            teacher,
+            settings.distill,
+        )
     show_training(out, weights, screen)

@@ -29,10 +29,23 @@ def _settings(run: Run) -> Mapping[str, Any]:
 
 
 def _work(run: Run, place: Path, bar: Progress) -> None:
-    from landmint.pipeline.training import adapt_network
+    from landmint.quantize.adapt import adapt_network
 
+    recipe = run.recipe
+    assert recipe.qat is not None
     student, train, val = run.place(run.trained) / WEIGHTS, run.faces("train"), run.faces("val")
-    adapt_network(run.recipe, student, train, val, place, bar, teacher_weights(run))
+    adapt_network(
+        recipe.student,
+        recipe.qat,
+        recipe.quantize,
+        student,
+        train,
+        val,
+        place,
+        bar,
+        teacher_weights(run),
+        recipe.distill,
+    )
 
 
 QAT = Stage(

@@ -28,14 +28,27 @@ def _settings(run: Run) -> Mapping[str, Any]:
 
 
 def _work(run: Run, place: Path, bar: Progress) -> None:
-    from landmint.pipeline.training import self_train
+    from landmint.train.rounds import self_train
     from landmint.train.self_training import find_unlabelled
 
+    recipe = run.recipe
+    assert recipe.self_training is not None
     train, val = run.faces("train"), run.faces("val")
     bar.step("looking for unlabelled faces")
     unlabelled = find_unlabelled(run.unlabelled_config, train, (val, run.faces("test")))
     student = run.place("student") / WEIGHTS
-    self_train(run.recipe, student, unlabelled, train, val, place, bar, teacher_weights(run))
+    self_train(
+        recipe.student,
+        recipe.self_training,
+        student,
+        unlabelled,
+        train,
+        val,
+        place,
+        bar,
+        teacher_weights(run),
+        recipe.distill,
+    )
 
 
 SELF_TRAINING = Stage(

@@ -14,7 +14,7 @@ from landmint.runtime.progress import Progress
 
 
 def _work(run: Run, place: Path, bar: Progress) -> None:
-    from landmint.pipeline.training import train_network
+    from landmint.train.training import train_network
 
     recipe, teacher = run.recipe, teacher_weights(run)
     train, val = run.faces("train"), run.faces("val")

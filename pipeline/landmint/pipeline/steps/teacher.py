@@ -29,7 +29,7 @@ def _place(run: Run, key: str) -> Path:
 
 
 def _work(run: Run, place: Path, bar: Progress) -> None:
-    from landmint.pipeline.training import train_network
+    from landmint.train.training import train_network
 
     train_network(_network(run), run.faces("train"), run.faces("val"), place, bar)
 
