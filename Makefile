@@ -94,9 +94,11 @@ extras: $(INSTALLED)
 figures: $(INSTALLED)
 	$(BIN)/python benchmarks/results.py
 
-# The page of every key of a recipe, from the docstrings of the models that check it.
+# The page of every key of a recipe, from the docstrings of the models that check it, and the table
+# of what is judged, from the words that messages and reports use.
 reference: $(INSTALLED)
 	$(BIN)/python -m landmint.pipeline.recipe_reference
+	$(BIN)/python benchmarks/figures.py
 
 # The page of the rooms and of who imports whom, from the source.
 architecture: $(INSTALLED)
