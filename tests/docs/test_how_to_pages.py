@@ -11,12 +11,38 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("adding-a-dataset", "adding-a-student", "adding-an-engine")
+PAGES = ("adding-a-dataset", "adding-a-student", "adding-an-engine", "adding-a-stage")
 UNTIL = "--until", "student"
+TINY = """\
+[faces]
+kind = "synthetic"
+synthetic = { train = 24, val = 4, test = 4, size_px = 64 }
+
+[student.model]
+name = "pfld"
+width = 0.25
+input_size = 64
+
+[student.fit]
+epochs = 1
+batch_size = 8
+
+[export]
+formats = ["onnx"]
+
+[quantize]
+size = 8
+
+[measure]
+launches = 1
+samples = 4
+seconds = 0.2
+"""
 ROOMS = ("train", "export", "quantize", "runtime", "targets", "pipeline")
 PLACED = re.compile(
     r"^`(?P<path>[^`\n]+)`, (?P<how>a new file|above|in)(?: `(?P<name>\w+)`)?:\n\n"
@@ -66,7 +92,7 @@ def _literal(path: Path, name: str) -> tuple[ast.stmt, ast.expr]:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the repository in which all three pages have been followed."""
+    """A copy of the repository in which all pages have been followed."""
     tree = tmp_path_factory.mktemp("followed")
     unwanted = shutil.ignore_patterns("__pycache__", "*.safetensors", "*.jpg")
     for name in (*ROOMS, "tests", "benchmarks", "recipes"):
@@ -77,10 +103,12 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tree
 
 
-def _run(tree: Path, *command: str) -> None:
+def _run(tree: Path, *command: str) -> str:
+    """Run a command in the tree, which must succeed; returns what it said to the person."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(tree / room) for room in ROOMS)}
     done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done.stderr
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -97,6 +125,15 @@ def test_the_recipe_of_the_student_page_trains(tree: Path) -> None:
     (tree / "recipes/fewer.toml").write_text(fewer, encoding="utf-8")
     _run(tree, sys.executable, "-m", "landmint.pipeline", "run", "recipes/fewer.toml", *UNTIL)
     assert (tree / "runs/fewer/student/model.safetensors").is_file()
+
+
+def test_the_stage_of_the_stage_page_runs_once(tree: Path) -> None:
+    (tree / "recipes/tiny.toml").write_text(TINY, encoding="utf-8")
+    command = sys.executable, "-m", "landmint.pipeline", "run", "recipes/tiny.toml"
+    _run(tree, *command, "--until", "archive")
+    with ZipFile(tree / "runs/tiny/bundle.zip") as archive:
+        assert "manifest.json" in archive.namelist()
+    assert "archive       up to date" in _run(tree, *command)
 
 
 @pytest.mark.parametrize("check", ["ruff check", "ruff format --check", "lint-imports", "mypy"])

@@ -1,6 +1,9 @@
-"""The registry of stages: names, order, and which of them a recipe asks for."""
+"""Every stage of the registry: its name, its file, what it needs, and when a recipe asks for it."""
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,7 @@ name = "pipnet"
 TEACHER = '[teacher.model]\nname = "hrnet"\n'
 SELF_TRAINING = '[self_training.faces]\nroot = "more"\n'
 QAT = "[qat]\nepochs = 1\n"
+EVERYTHING = PLAIN + TEACHER + SELF_TRAINING + QAT
 
 
 def _run(folder: Path, text: str) -> Run:
@@ -31,20 +35,54 @@ def _needs(run: Run) -> dict[str, tuple[str, ...]]:
     return {stage.name: stage.needs(run) for stage in stages_of(run)}
 
 
-def test_each_stage_has_a_file_of_its_own_and_a_name_of_its_own(tmp_path: Path) -> None:
-    run = _run(tmp_path, PLAIN + TEACHER + SELF_TRAINING + QAT)
+def test_each_stage_has_a_file_and_a_name_of_its_own(tmp_path: Path) -> None:
+    run = _run(tmp_path, EVERYTHING)
     files = [path.partition(":")[0].rpartition(".")[2] for path in STAGES]
     assert [stage.name for stage in stages_of(run)] == [name.replace("_", "-") for name in files]
     assert len(set(files)) == len(STAGES)
-    folder = Path(steps.__file__).parent
-    made = {file.stem for file in folder.glob("*.py") if re.search(r" = Stage\(", file.read_text())}
-    assert made == set(files), "a stage without a line in the registry never runs"
+    sources = Path(steps.__file__).parent.glob("*.py")
+    stages = {file.stem for file in sources if re.search(r"^\w+ = Stage\(", file.read_text(), re.M)}
+    assert stages == set(files), "a stage without a line in the registry never runs"
 
 
-def test_a_recipe_has_the_stages_that_it_asks_for(tmp_path: Path) -> None:
-    assert list(_needs(_run(tmp_path, PLAIN))) == [
-        *("faces", "student", "float-bundle", "bundle", "measurements", "verdict", "report")
-    ]
+def test_each_stage_comes_after_what_it_needs(tmp_path: Path) -> None:
+    needs = _needs(_run(tmp_path, EVERYTHING))
+    for i, name in enumerate(needs):
+        assert set(needs[name]) <= set(list(needs)[:i]), name
+
+
+def test_each_stage_has_a_place_of_its_own(tmp_path: Path) -> None:
+    run = _run(tmp_path, EVERYTHING)
+    places = [stage.place_in(run, "0123456789abcdef") for stage in stages_of(run)]
+    assert len(set(places)) == len(places)
+
+
+def test_settings_are_json_and_do_not_change_by_themselves(tmp_path: Path) -> None:
+    run = _run(tmp_path, EVERYTHING)
+    for stage in stages_of(run):
+        settings = json.dumps(stage.settings(run), sort_keys=True)
+        assert json.dumps(stage.settings(run), sort_keys=True) == settings, stage.name
+
+
+def test_no_stage_loads_what_only_its_work_needs(tmp_path: Path) -> None:
+    path = _run(tmp_path, EVERYTHING).recipe.file
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom landmint.pipeline.recipe import load_recipe\n"
+        "from landmint.pipeline.run import Run\nfrom landmint.pipeline.steps import stages_of\n"
+        f"run = Run(load_recipe(Path({str(path)!r})), Path('run'))\n"
+        "for stage in stages_of(run): stage.needs(run), stage.settings(run)\n"
+        "heavy = 'torch onnx openvino tensorflow matplotlib'.split()\n"
+        "assert not [name for name in heavy if name in sys.modules]"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("tables", "stage"), [(TEACHER, "teacher"), (SELF_TRAINING, "self-training"), (QAT, "qat")]
+)
+def test_a_recipe_has_the_stages_that_it_asks_for(tables: str, stage: str, tmp_path: Path) -> None:
+    assert stage not in _needs(_run(tmp_path, PLAIN))
+    assert stage in _needs(_run(tmp_path, PLAIN + tables))
 
 
 @pytest.mark.parametrize(
@@ -85,4 +123,4 @@ def test_a_search_for_layers_to_keep_in_float_depends_on_how_candidates_are_meas
     assert set(plain) == {"quantize", "tools"}
     assert "fallback_budget" not in plain["quantize"], "it came later, and is not set"
     assert set(searched) == {"quantize", "tools", "measure", "machine"}
-    assert searched["quantize"]["fallback_budget"] == 0.1
+    assert searched["quantize"]["fallback_budget"] == pytest.approx(0.1)
