@@ -28,7 +28,7 @@ from landmint.export.forms import openvino, tflite
 from landmint.export.graphs import Wiring, attribute, replace_nodes
 from landmint.pipeline.measure_config import MeasureConfig
 from landmint.pipeline.measuring import measure_into
-from landmint.pipeline.progress import Bar, Screen
+from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import load_recipe
 from landmint.pipeline.run import Run
 from landmint.pipeline.text import markdown_table, milliseconds, number
@@ -39,6 +39,7 @@ from landmint.runtime.errors import LandmintError
 from landmint.runtime.formats import LISTED
 from landmint.runtime.latency import latency_ratio, summarise_latency
 from landmint.runtime.measurement import read_measurements
+from landmint.runtime.progress import Progress
 from landmint.train.faces.face import FaceSet
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -106,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def rows_of(run: Run, scratch: Path, seconds: float, bar: Bar) -> Iterator[list[str]]:
+def rows_of(run: Run, scratch: Path, seconds: float, bar: Progress) -> Iterator[list[str]]:
     """A row for each form that differs and each engine that ran it.
 
     Raises:

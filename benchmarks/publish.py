@@ -18,7 +18,7 @@ from pathlib import Path
 from landmint.pipeline.driver import first_stale
 from landmint.pipeline.model_card import model_card
 from landmint.pipeline.places import WEIGHTS
-from landmint.pipeline.progress import Bar, Screen
+from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import Recipe, load_recipe
 from landmint.pipeline.reference import (
     DRAWN,
@@ -37,6 +37,7 @@ from landmint.pipeline.steps import stages_of
 from landmint.pipeline.text import number, percent
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path, sha256_file, write_text
+from landmint.runtime.progress import Progress
 from landmint.train.evaluate import evaluate
 from landmint.train.faces.boxes import BOXES, loosen
 from landmint.train.faces.face import FaceSet
@@ -102,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def publish(run: Run, name: str, data: str, shelf: Shelf, bar: Bar) -> tuple[Path, Path, Path]:
+def publish(run: Run, name: str, data: str, shelf: Shelf, bar: Progress) -> tuple[Path, Path, Path]:
     """Write weights, card and reference of a run's student; returns their paths.
 
     Args:
@@ -139,7 +140,7 @@ def publish(run: Run, name: str, data: str, shelf: Shelf, bar: Bar) -> tuple[Pat
     return weights, card, told
 
 
-def measure(run: Run, model: LandmarkModel, work: Path, bar: Bar) -> tuple[Measured, Measured]:
+def measure(run: Run, model: LandmarkModel, work: Path, bar: Progress) -> tuple[Measured, Measured]:
     """The errors of every form on drawn faces and on the run's own test faces."""
     recipe, markup = run.recipe, model.contract.markup
     bar.step("drawing faces")
@@ -151,7 +152,7 @@ def measure(run: Run, model: LandmarkModel, work: Path, bar: Bar) -> tuple[Measu
     for kind, faces in (("drawn", drawn), ("own", own)):
         bar.step(f"quantising by {kind} faces")
         whole = add_int8(bundle, recipe, faces, work / kind)
-        errors = measure_forms(model, whole, faces["test"], lambda step: bar.step(step))
+        errors = measure_forms(model, whole, faces["test"], bar)
         figures.append(figures_of(errors))
     count = len(own["test"].faces)
     what = f"the {count} test faces of {_data_name(recipe)}"
@@ -177,7 +178,7 @@ def _check(run: Run, name: str) -> None:
 
 
 def _loose(
-    run: Run, trained: LandmarkModel, rounded: LandmarkModel, bar: Bar
+    run: Run, trained: LandmarkModel, rounded: LandmarkModel, bar: Progress
 ) -> Mapping[str, float]:
     """NME of the rounded network by kind of box; refuses one that half precision moved."""
     faces = run.faces("test")

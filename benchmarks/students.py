@@ -22,7 +22,7 @@ from landmint.pipeline.judge.summary import VariantSummary, summarise_run
 from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
 from landmint.pipeline.measure_config import MeasureConfig
 from landmint.pipeline.measuring import measure_into
-from landmint.pipeline.progress import Bar, Screen
+from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import load_recipe
 from landmint.pipeline.run import Run
 from landmint.pipeline.text import markdown_table, milliseconds, number, percent
@@ -32,6 +32,7 @@ from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.formats import LISTED
 from landmint.runtime.measurement import read_measurements
+from landmint.runtime.progress import Progress
 from landmint.train.faces.dataset import mean_shape
 from landmint.train.faces.face import FaceSet
 from landmint.train.models import create_model, load_model
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def rows_of(run: Run, scratch: Path, seconds: float, bar: Bar) -> Iterator[list[str]]:
+def rows_of(run: Run, scratch: Path, seconds: float, bar: Progress) -> Iterator[list[str]]:
     """A row for each engine that ran both forms.
 
     Raises:
@@ -98,16 +99,16 @@ def rows_of(run: Run, scratch: Path, seconds: float, bar: Bar) -> Iterator[list[
             ]
 
 
-def untrained(run: Run, scratch: Path, bar: Bar) -> Bundle:
+def untrained(run: Run, scratch: Path, bar: Progress) -> Bundle:
     """The student's bundle with random weights."""
     network, faces = run.recipe.student.model, _few(run.faces("train"), 64)
     torch.manual_seed(0)
     shape = mean_shape(faces, network.crop)
     model = create_model(network.model_copy(update={"pretrained": False}), shape)
     export = ExportConfig(formats=FORMS, parity_faces=1)
-    bundle = export_bundle(model.eval(), faces, export, scratch / "float", {}, bar.step)
+    bundle = export_bundle(model.eval(), faces, export, scratch / "float", {}, bar)
     apart = _few(run.faces("test"), 1)
-    return quantize_bundle(bundle, faces, apart, _CALIBRATION, scratch / "bundle", bar.step)
+    return quantize_bundle(bundle, faces, apart, _CALIBRATION, scratch / "bundle", bar)
 
 
 def _few(faces: FaceSet, count: int) -> FaceSet:

@@ -33,12 +33,20 @@ def without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
     )
 
 
+class Steps(list[str]):
+    """Notes the steps that are reported."""
+
+    def at(self, done: int, total: int, note: str = "") -> None:
+        self.append(f"{done}/{total} {note}")
+
+    def step(self, note: str) -> None:
+        self.append(note)
+
+
 def test_onnx_alone(pip_net: LandmarkModel, faces: FaceSet, tmp_path: Path) -> None:
-    steps: list[str] = []
+    steps = Steps()
     config = ExportConfig(formats=("onnx",), parity_faces=2)
-    made = export_bundle(
-        pip_net, faces, config, tmp_path / "b", {"run": "x"}, progress=steps.append
-    )
+    made = export_bundle(pip_net, faces, config, tmp_path / "b", {"run": "x"}, progress=steps)
     bundle = Bundle.open(tmp_path / "b")
     assert bundle.manifest == made.manifest
     assert [v.name for v in bundle.manifest.variants] == ["torch/float32", "onnx/float32"]

@@ -91,13 +91,23 @@ def test_no_face_goes_through_a_graph_of_another_contract(
     assert not (tmp_path / "b").exists()
 
 
+class Steps(list[str]):
+    """Notes the steps that are reported."""
+
+    def at(self, done: int, total: int, note: str = "") -> None:
+        self.append(f"{done}/{total} {note}")
+
+    def step(self, note: str) -> None:
+        self.append(note)
+
+
 def test_float_variants_are_kept_and_int8_replaced(
     bundle: Bundle, make_faces: Make, fake_worker: list[Mapping[str, Any]], tmp_path: Path
 ) -> None:
-    steps: list[str] = []
+    steps = Steps()
     quantize_bundle(
         bundle, make_faces("train", 6), make_faces("test", 2), settings("onnx", "openvino"),
-        tmp_path / "int8", steps.append,
+        tmp_path / "int8", steps,
     )  # fmt: skip
     made = Bundle.open(tmp_path / "int8")
     assert made.variant("onnx/float32") == bundle.variant("onnx/float32")

@@ -22,6 +22,16 @@ from landmint.runtime.errors import LandmintError
 from landmint.train.faces.face import FaceSet
 
 
+class Steps(list[str]):
+    """Notes the steps that are reported."""
+
+    def at(self, done: int, total: int, note: str = "") -> None:
+        self.append(f"{done}/{total} {note}")
+
+    def step(self, note: str) -> None:
+        self.append(note)
+
+
 @pytest.fixture(scope="module")
 def explained(
     graph_of: Callable[[str], onnx.ModelProto],
@@ -32,7 +42,7 @@ def explained(
     job_of: Callable[..., Job],
 ) -> tuple[Explanation, list[str]]:
     """A bundle of ONNX alone, whose INT8 graph has other weights than the float one."""
-    contract, steps = contract_of("coordinates"), list[str]()
+    contract, steps = contract_of("coordinates"), Steps()
 
     def build(folder: Path) -> Manifest:
         (folder / "onnx").mkdir()
@@ -49,7 +59,7 @@ def explained(
 
     bundle = write_bundle(tmp_path_factory.mktemp("explain") / "bundle", build)
     faces = module_faces("val", 12)
-    found = explain(bundle, faces, lambda done, total, what: steps.append(f"{done}/{total} {what}"))
+    found = explain(bundle, faces, steps)
     return found, steps
 
 
@@ -80,10 +90,10 @@ def test_an_artefact_of_another_contract_is_refused_before_any_work(
             variants.append(Variant(label, "onnxruntime", (path.name,)))
         return Manifest("tiny", contract, tuple(variants))
 
-    steps: list[str] = []
+    steps = Steps()
     bundle = write_bundle(tmp_path / "bundle", build)
     with pytest.raises(LandmintError, match=f"{name.replace('/', '-')}.* another contract"):
-        explain(bundle, make_faces("val", 2), lambda done, total, what: steps.append(what))
+        explain(bundle, make_faces("val", 2), steps)
     assert not steps
 
 

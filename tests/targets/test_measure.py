@@ -33,15 +33,23 @@ class CrashingTarget(HostTarget):
         return PipeLink([sys.executable, "-c", code], {}, timeout_s)
 
 
+class Steps(list[str]):
+    """Notes the steps that are reported."""
+
+    def at(self, done: int, total: int, note: str = "") -> None:
+        self.append(f"{done}/{total} {note}")
+
+    def step(self, note: str) -> None:
+        self.append(note)
+
+
 def test_on_the_host(bundle: Bundle, write_crops: Crops, tmp_path: Path) -> None:
-    steps: list[tuple[int, int, str]] = []
+    steps = Steps()
     folder = tmp_path / "measurements"
-    found = measure_bundle(
-        load_target("host"), bundle, (), write_crops(30), QUICK, folder, lambda *s: steps.append(s)
-    )
+    found = measure_bundle(load_target("host"), bundle, (), write_crops(30), QUICK, folder, steps)
     by_name = {measurement.variant: measurement for measurement in found}
     assert set(by_name) == {"onnx/float32", "onnx/broken", "null/float32", "tensorrt/int8"}
-    assert steps[-1] == (1, 1, "measured")
+    assert steps[-1] == "1/1 measured"
 
     onnx = by_name["onnx/float32"]
     assert onnx.status == "measured" and onnx.executed_precision == "f32"
@@ -96,14 +104,15 @@ class WatchedTarget(HostTarget):
 def test_an_interrupt_leaves_no_agent_and_no_file(
     bundle: Bundle, write_crops: Crops, tmp_path: Path, step: str
 ) -> None:
-    def interrupt(done: int, total: int, what: str) -> None:
-        if step in what:
-            raise KeyboardInterrupt
+    class Interrupt(Steps):
+        def at(self, done: int, total: int, note: str = "") -> None:
+            if step in note:
+                raise KeyboardInterrupt
 
     target, folder = WatchedTarget(), tmp_path / "measurements"
     with pytest.raises(KeyboardInterrupt):
         names = ("onnx/float32", "null/float32")
-        measure_bundle(target, bundle, names, write_crops(3), QUICK, folder, interrupt)
+        measure_bundle(target, bundle, names, write_crops(3), QUICK, folder, Interrupt())
     assert target.started and not folder.exists()
     for link in target.started:
         with pytest.raises(NotMeasuredError, match="the agent ended"):

@@ -3,7 +3,7 @@
 Not a converter: the files beside this one are. Not quantisation either.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from landmint.runtime.formats import (
     load,
 )
 from landmint.runtime.machine import installed
+from landmint.runtime.progress import SILENT, Progress
 from landmint.train.faces.face import FaceSet
 from landmint.train.models import save_model
 from landmint.train.models.base import LandmarkModel
@@ -57,7 +58,7 @@ def export_bundle(
     config: ExportConfig,
     final: Path,
     provenance: Mapping[str, Any],
-    progress: Callable[[str], None] = lambda step: None,
+    progress: Progress = SILENT,
 ) -> Bundle:
     """Export `model` in every form that `config` asks for, whole or not at all.
 
@@ -71,7 +72,7 @@ def export_bundle(
         config: the forms and the tolerance.
         final: folder of the bundle.
         provenance: where the network comes from, for the manifest.
-        progress: told of each step before it starts.
+        progress: called before each step.
 
     The ONNX graph is linted for the other forms before they are made; what was found is kept in the
     bundle, and a form that cannot be made of it becomes a variant with the reason.
@@ -88,16 +89,16 @@ def export_bundle(
     def build(folder: Path) -> Manifest:
         save_model(model, folder / TORCH_WEIGHTS)
         variants = [Variant(REFERENCE, "torch", (TORCH_WEIGHTS,))]
-        progress(f"export to {SOURCE} and compare with the torch network")
+        progress.step(f"export to {SOURCE} and compare with the torch network")
         variants += [check(folder, variant) for variant in _export_source(model, folder)]
         others = [name for name in dict.fromkeys(config.formats) if name != SOURCE]
         refusals = _lint(model.contract, folder, config.formats)
         for name in others:
-            progress(f"export to {name} and compare with the torch network")
+            progress.step(f"export to {name} and compare with the torch network")
             made = _export(name, folder, refusals.get(name, ""))
             variants += [check(folder, variant) for variant in made]
         if config.fuse_decode:
-            progress("put the decode into the graphs and compare with numpy's")
+            progress.step("put the decode into the graphs and compare with numpy's")
             variants += decoded_twins(folder, model.contract, variants, crops)
         return Manifest(
             name=_name(model),

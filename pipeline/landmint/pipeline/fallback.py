@@ -17,7 +17,6 @@ from landmint.pipeline.judge.trial import Search, trials_of
 from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
 from landmint.pipeline.measure_config import MeasureConfig
 from landmint.pipeline.measuring import measure_into
-from landmint.pipeline.progress import Bar
 from landmint.pipeline.report.blocks import Cell, Column, Row, Table
 from landmint.pipeline.tables import as_rich, print_tables
 from landmint.pipeline.text import NONE, milliseconds, percent_interval, times
@@ -28,6 +27,7 @@ from landmint.quantize.fallback import candidates
 from landmint.runtime.accuracy import Truth
 from landmint.runtime.bundle import REFERENCE, Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.measurement import Measurement, read_measurements
+from landmint.runtime.progress import SILENT, Progress
 from landmint.runtime.scratch import scratch_folder
 from landmint.train.faces.face import FaceSet
 
@@ -53,7 +53,7 @@ def search_fallbacks(
     budget: float,
     build: Build,
     measure: Measure,
-    step: Callable[[str], None] = lambda note: None,
+    progress: Progress = SILENT,
 ) -> list[Search]:
     """Try candidates for every INT8 variant of a bundle, and keep the best within the budget.
 
@@ -66,7 +66,7 @@ def search_fallbacks(
         budget: most rise of NME over the float student, a share.
         build: makes a candidate.
         measure: measures several variants in turns.
-        step: told of each step before it starts.
+        progress: called before each step.
 
     Raises:
         LandmintError: a candidate cannot be built.
@@ -76,9 +76,10 @@ def search_fallbacks(
         bundles: dict[tuple[str, ...], Bundle] = {(): plain}
         sets = candidates(explanation)
         for number, layers in enumerate(sets[1:], start=1):
-            step(f"build candidate {number} of {len(sets) - 1}: {len(layers)} layers in float")
+            which = f"candidate {number} of {len(sets) - 1}"
+            progress.step(f"build {which}: {len(layers)} layers in float")
             bundles[layers] = build(layers, scratch / str(number))
-        step("measure the candidates")
+        progress.step("measure the candidates")
         searches = []
         for variant in plain.manifest.variants:
             if variant.precision == PRECISION:
@@ -149,7 +150,7 @@ def _assemble(base: Bundle, parts: Sequence[_Part], final: Path) -> Bundle:
     return write_bundle(final, build)
 
 
-def measure_together(faces: FaceSet, config: MeasureConfig, bar: Bar) -> Measure:
+def measure_together(faces: FaceSet, config: MeasureConfig, bar: Progress) -> Measure:
     """Measuring on faces, as `landmint measure` does it."""
 
     def measure(bundle: Bundle, names: Sequence[str]) -> tuple[Sequence[Measurement], Truth]:

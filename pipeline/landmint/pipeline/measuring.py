@@ -11,12 +11,12 @@ import numpy as np
 
 from landmint.pipeline.judge.truth import TRUTH_FILE, write_truth
 from landmint.pipeline.measure_config import MeasureConfig
-from landmint.pipeline.progress import Bar
 from landmint.runtime.accuracy import Truth
 from landmint.runtime.bundle import REFERENCE, Bundle
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.measurement import Measurement, write_measurement
 from landmint.runtime.predict import predict_crops
+from landmint.runtime.progress import Progress
 from landmint.runtime.scratch import scratch_folder
 from landmint.targets import load_target
 from landmint.targets.measure import measure_bundle
@@ -31,7 +31,7 @@ def measure_into(
     faces: FaceSet,
     config: MeasureConfig,
     variants: Sequence[str],
-    bar: Bar,
+    bar: Progress,
 ) -> None:
     """Measure variants on labelled faces and write everything into `folder`.
 
@@ -64,7 +64,7 @@ def measure_into(
         packed = scratch / "crops.npz"
         np.savez(packed, crops=crops.crops, matrices=crops.matrices, names=np.array(truth.names))
         measure_bundle(
-            load_target(config.target), bundle, others, packed, config.latency, folder, bar.at
+            load_target(config.target), bundle, others, packed, config.latency, folder, bar
         )
 
 

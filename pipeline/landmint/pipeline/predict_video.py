@@ -18,7 +18,7 @@ from landmint.pipeline.detect import find_faces
 from landmint.pipeline.draw import draw_landmarks
 from landmint.pipeline.opening import open_model
 from landmint.pipeline.predict import NO_FACE, names_of
-from landmint.pipeline.progress import Bar, Screen
+from landmint.pipeline.progress import Screen
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import Box, Image, box_of, crop_matrix
 from landmint.runtime.engines import Session
@@ -26,6 +26,7 @@ from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path, write_json
 from landmint.runtime.markup import Markup
 from landmint.runtime.predict import Prediction, predict_image
+from landmint.runtime.progress import Progress
 from landmint.runtime.smooth import OneEuro, SmoothConfig
 
 SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
@@ -149,7 +150,7 @@ def predict_videos(
 
 
 def _follow(
-    path: Path, follower: FaceFollower, markup: Markup, target: Path, bar: Bar
+    path: Path, follower: FaceFollower, markup: Markup, target: Path, bar: Progress
 ) -> tuple[list[Frame], float]:
     """What is found in each frame of a video, drawn into another; and its frames per second."""
     frames: list[Frame] = []

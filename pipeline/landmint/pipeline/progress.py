@@ -29,10 +29,6 @@ _SHARE_BETWEEN_LINES = 0.05
 _CUT = Column(no_wrap=True, overflow="ellipsis")
 
 
-Bar = Progress
-"""Where a stage says how far it is."""
-
-
 class Screen:
     """The person's view of a run."""
 
@@ -45,7 +41,7 @@ class Screen:
         self.console.print(escape(text), style=style or None, soft_wrap=True)
 
     @contextmanager
-    def bar(self, title: str) -> Iterator[Bar]:
+    def bar(self, title: str) -> Iterator[Progress]:
         """Show a piece of work until the body ends."""
         if not self.console.is_terminal:
             yield _Lines(self, title)

@@ -45,7 +45,7 @@ def explain_into(folder: Path, faces: FaceSet, bar: Progress) -> Explanation:
     Raises:
         LandmintError: a variant is missing, or there are no faces.
     """
-    explanation = explain(Bundle.open(folder, verify=False), faces, bar.at)
+    explanation = explain(Bundle.open(folder, verify=False), faces, bar)
     write_explanation(folder / EXPLANATION, explanation)
     return explanation
 
@@ -86,7 +86,7 @@ def quantize_into(
         if weights is not None:
             config = config.model_copy(update={"ranges": weights.parent / RANGES})
             adapted = _export_adapted(weights, recipe, faces["val"], scratch / "adapted", bar)
-        quantize_bundle(bundle, faces["train"], faces["test"], config, folder, bar.step, adapted)
+        quantize_bundle(bundle, faces["train"], faces["test"], config, folder, bar, adapted)
     if not config.explains:
         return Quantized()
     explanation = explain_into(folder, faces["val"], bar)
@@ -95,7 +95,7 @@ def quantize_into(
     build = quantize_with(bundle, faces["train"], faces["test"], config)
     measuring = recipe.measure if recipe else MeasureConfig()
     measure, budget = measure_together(faces["val"], measuring, bar), config.fallback_budget / 100
-    searches = search_fallbacks(folder, explanation, budget, build, measure, bar.step)
+    searches = search_fallbacks(folder, explanation, budget, build, measure, bar)
     write_explanation(folder / EXPLANATION, explanation)  # the search writes the bundle anew
     return Quantized(explanation, searches)
 
@@ -109,4 +109,4 @@ def _export_adapted(
         "sha256": sha256_file(weights),
     }
     config = recipe.export if recipe else ExportConfig()
-    return export_bundle(load_model(weights), faces, config, folder, provenance, bar.step)
+    return export_bundle(load_model(weights), faces, config, folder, provenance, bar)

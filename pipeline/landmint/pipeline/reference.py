@@ -6,7 +6,7 @@ that costs a model accuracy is seen where it is made. No times: those belong to 
 
 import math
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from landmint.runtime.files import write_text
 from landmint.runtime.formats import FORMATS, Format
 from landmint.runtime.markup import get_markup
 from landmint.runtime.predict import predict_crops
+from landmint.runtime.progress import SILENT, Progress
 from landmint.train.evaluate import crop_faces, evaluate, truth_of
 from landmint.train.faces.face import FaceSet
 from landmint.train.faces.readers import FacesConfig, Split, SyntheticConfig, load_faces
@@ -135,7 +136,7 @@ def measure_forms(
     model: LandmarkModel,
     bundle: Bundle,
     faces: FaceSet,
-    progress: Callable[[str], None] = lambda step: None,
+    progress: Progress = SILENT,
 ) -> dict[str, Floats]:
     """The error of each face by each form that was built: {variant: (N,)}, as shares.
 
@@ -143,19 +144,19 @@ def measure_forms(
         model: the network in PyTorch.
         bundle: its other forms.
         faces: labelled.
-        progress: told of each form.
+        progress: called before each form.
 
     Raises:
         LandmintError: faces and model have different markups.
         NotMeasuredError: an engine is not installed here.
     """
     crops, truth = crop_faces(faces.faces, model.contract), truth_of(faces)
-    progress(REFERENCE)
+    progress.step(REFERENCE)
     found = {REFERENCE: evaluate(model, faces, crops=crops).per_face}
     for variant in bundle.manifest.variants:
         if variant.name == REFERENCE or not variant.files:
             continue
-        progress(variant.name)
+        progress.step(variant.name)
         session, contract = load_variant(bundle, variant), bundle.contract_of(variant)
         points, _ = predict_crops(session, contract, crops.crops, crops.matrices)
         found[variant.name] = _errors(points, truth)

@@ -5,7 +5,7 @@ Not a quantiser: the files beside this one are. Not a judge: what INT8 cost is m
 
 import itertools
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from landmint.runtime.formats import (
     quantize_tools,
 )
 from landmint.runtime.machine import installed
+from landmint.runtime.progress import SILENT, Progress
 from landmint.runtime.scratch import scratch_folder
 from landmint.train.faces.face import Face, FaceSet
 
@@ -50,7 +51,7 @@ def quantize_bundle(
     evaluation: FaceSet,
     config: QuantizeConfig,
     final: Path,
-    progress: Callable[[str], None] = lambda step: None,
+    progress: Progress = SILENT,
     adapted: Bundle | None = None,
 ) -> Bundle:
     """Write a bundle with every variant of `bundle` and the INT8 variants of `config.formats`.
@@ -66,7 +67,7 @@ def quantize_bundle(
             no image and no person is in both sets.
         config: formats and calibration.
         final: folder of the new bundle.
-        progress: told of each step before it starts.
+        progress: called before each step.
         adapted: float forms of the same network with the weights that INT8 is made of, where
             quantisation-aware training made others.
 
@@ -76,7 +77,7 @@ def quantize_bundle(
             another network; or a converter failed, or made a variant that does not run.
     """
     _refuse_to_explain_nothing(config)
-    progress("choose calibration faces and compare them with the evaluation set")
+    progress.step("choose calibration faces and compare them with the evaluation set")
     contract = bundle.manifest.contract
     features = partial(_features, bundle) if config.strategy == "features" else None
     chosen = calibrate(calibration, evaluation, contract, config, features)
@@ -130,7 +131,7 @@ class _Work:
     scratch: Path
     config: QuantizeConfig
 
-    def quantise(self, chosen: Calibration, progress: Callable[[str], None]) -> list[Variant]:
+    def quantise(self, chosen: Calibration, progress: Progress) -> list[Variant]:
         """Decide once, then make every format from the decision.
 
         Raises:
@@ -140,12 +141,12 @@ class _Work:
         formats = list(dict.fromkeys(self.config.formats))
         reasons = {format_: self._missing(FORMATS[format_].quantize) for format_ in formats}
         if not all(reasons.values()):
-            progress("decide the range of every tensor")
+            progress.step("decide the range of every tensor")
             np.save(self.scratch / "crops.npy", chosen.crops)
             self._decide([image["name"] for image in chosen.record["images"]])
         variants = []
         for format_ in formats:
-            progress(f"quantise to {format_} and run it")
+            progress.step(f"quantise to {format_} and run it")
             variants.append(self._variant(format_, reasons[format_]))
         return variants
 

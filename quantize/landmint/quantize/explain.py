@@ -19,12 +19,13 @@ from landmint.quantize.equalise import equalise
 from landmint.quantize.explanation import Divergence, Explanation
 from landmint.quantize.probes import MakeProbe, OnnxRuntimeProbe
 from landmint.quantize.ranges import Optimise, run_all
-from landmint.quantize.sensitivity import Examination, Progress, layer_sensitivities
+from landmint.quantize.sensitivity import Examination, layer_sensitivities
 from landmint.quantize.simulation import Simulation
 from landmint.quantize.strategies import choose
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.formats import FORMATS, SOURCE, load
+from landmint.runtime.progress import SILENT, Progress
 from landmint.train.faces.face import FaceSet
 
 FACES = 64
@@ -38,14 +39,14 @@ _FLOAT, _SAME_LEVELS, _OWN_LEVELS = 1e-3, 0.1, 0.3
 def explain(
     bundle: Bundle,
     faces: FaceSet,
-    progress: Progress = lambda done, total, what: None,
+    progress: Progress = SILENT,
 ) -> Explanation:
     """Explain a bundle's INT8 variants.
 
     Args:
         bundle: with onnx/float32 and onnx/int8; its other variants are compared with these.
         faces: of the bundle's markup; some are chosen, evenly over poses.
-        progress: told of every step.
+        progress: called at every step.
 
     Raises:
         LandmintError: the bundle lacks one of the two, one of its artefacts was made for another
@@ -65,7 +66,7 @@ def explain(
     exam = Examination(dataclasses.replace(faces, faces=some), contract)
     reference = exam.points(model)
     layers = layer_sensitivities(simulation, twin, exam, progress)
-    progress(len(layers), len(layers), "compare engines")
+    progress.at(len(layers), len(layers), "compare engines")
     return Explanation(
         model=bundle.manifest.name,
         faces=len(some),

@@ -4,7 +4,7 @@ Activations are those of the INT8 graph as built; landmarks come from a simulati
 layer is quantised at a time, and all but one. Faces are labelled and none of the calibration set.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import prod
 
 import numpy as np
@@ -21,11 +21,11 @@ from landmint.runtime.accuracy import face_sizes, nme_per_image, point_errors
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import apply_affine, normalise
 from landmint.runtime.decode import decode
+from landmint.runtime.progress import SILENT, Progress
 from landmint.train.evaluate import crop_faces, truth_of
 from landmint.train.faces.face import FaceSet
 
 Tensors = NDArray[np.float32]
-Progress = Callable[[int, int, str], None]
 """Told the steps done, the steps in all, and what comes next."""
 NO_NOISE_DB = 150.0
 """Written for activations that are equal to float32's last digits; silence gives its negative."""
@@ -72,7 +72,7 @@ def layer_sensitivities(
     simulation: Simulation,
     twin: onnx.ModelProto,
     faces: Examination,
-    progress: Progress = lambda done, total, what: None,
+    progress: Progress = SILENT,
 ) -> tuple[Layer, ...]:
     """Every weighted layer, in order of execution.
 
@@ -80,14 +80,14 @@ def layer_sensitivities(
         simulation: of the float graph and its INT8 twin.
         twin: the INT8 graph.
         faces: to run everything on.
-        progress: told of every layer.
+        progress: called at every layer.
     """
     reference = faces.points(simulation.plain)
     fidelity = fidelities(simulation, twin, faces.tensors)
     shapes = _shapes(simulation.plain)
     found = []
     for number, node in enumerate(simulation.layers):
-        progress(number, len(simulation.layers), node.name)
+        progress.at(number, len(simulation.layers), node.name)
         costs: dict[str, Cost] = {}
         if simulation.is_quantised(node):
             costs["alone"] = faces.simulated_cost(simulation.only(node), reference)

@@ -25,10 +25,10 @@ from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.latency import Block, LatencyConfig, Launch, WarmUp
 from landmint.runtime.machine import Machine
 from landmint.runtime.measurement import Measurement, write_measurement
+from landmint.runtime.progress import SILENT, Progress
 from landmint.runtime.scratch import scratch_folder
 from landmint.targets.target import Answer, Link, Request, Target
 
-Progress = Callable[[int, int, str], None]
 """Told the steps done, the steps in all, and what comes next."""
 
 _TIMED_FACES = 4
@@ -42,7 +42,7 @@ def measure_bundle(
     crops: Path,
     config: LatencyConfig,
     folder: Path,
-    progress: Progress = lambda done, total, what: None,
+    progress: Progress = SILENT,
 ) -> tuple[Measurement, ...]:
     """Measure variants on a target and write one measurement each.
 
@@ -54,7 +54,7 @@ def measure_bundle(
             names (N,) of the faces.
         config: how to time.
         folder: where the measurements are written, once the visit is over.
-        progress: told of every step.
+        progress: called at every step.
 
     Returns:
         the measurements, in the order of `variants`. A variant that was not built, cannot run
@@ -75,7 +75,7 @@ def measure_bundle(
                 visit.launch(number)
         finally:
             visit.close()
-    progress(1, 1, "measured")
+    progress.at(1, 1, "measured")
     found = tuple(visit.measurement(bundle, subject, session) for subject in subjects)
     for measurement in found:
         write_measurement(folder, measurement)
@@ -325,7 +325,7 @@ class _Visit:
     def _step(self, what: str) -> None:
         with self._lock:  # landmarks are predicted in threads
             self._done += 1
-            self._progress(self._done, self._total, what)
+            self._progress.at(self._done, self._total, what)
 
 
 @contextmanager

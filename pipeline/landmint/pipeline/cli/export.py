@@ -87,7 +87,7 @@ def _export(given: str, out: Path, recipe_path: Path | None, root: Path | None) 
     ):
         config = recipe.export if recipe else ExportConfig()
         provenance |= {"recipe": recipe.name} if recipe else {}
-        export_bundle(model, faces, config, out, provenance, bar.step)
+        export_bundle(model, faces, config, out, provenance, bar)
     print(out)
 
 

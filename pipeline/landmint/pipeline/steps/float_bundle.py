@@ -66,7 +66,7 @@ def _work(run: Run, place: Path, bar: Progress) -> None:
 
     model = load_model(run.place(run.trained) / WEIGHTS)
     config, provenance = run.recipe.export, _provenance(run)
-    export_bundle(model, run.faces("val"), config, place, provenance, bar.step)
+    export_bundle(model, run.faces("val"), config, place, provenance, bar)
 
 
 FLOAT_BUNDLE = Stage(
