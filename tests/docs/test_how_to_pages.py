@@ -1,7 +1,7 @@
 """The how-to pages, followed to the letter in one copy of the tree, pass what they name.
 
 A page says where a block of code belongs in the line above it: "`PATH`, a new file:", "`PATH`,
-above `NAME`:" or "`PATH`, in `NAME`:", where NAME is a literal dict or tuple of the file.
+above `NAME`:" or "`PATH`, in `NAME`:", where NAME is a literal dict, list or tuple of the file.
 """
 
 import ast
@@ -10,13 +10,20 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("adding-a-dataset", "adding-a-student", "adding-an-engine", "adding-a-stage")
+PAGES = (
+    "adding-a-dataset",
+    "adding-a-student",
+    "adding-an-engine",
+    "adding-a-format",
+    "adding-a-stage",
+)
 UNTIL = "--until", "student"
 TINY = """\
 [faces]
@@ -68,12 +75,12 @@ def _follow(page: Path, tree: Path) -> None:
         else:
             indent = re.match(r" *", lines[last.lineno - 1])
             assert indent
-            lines[last.end_lineno : last.end_lineno] = [indent[0] + code]
+            lines[last.end_lineno : last.end_lineno] = [textwrap.indent(code, indent[0])]
         path.write_text("".join(lines), encoding="utf-8")
 
 
 def _literal(path: Path, name: str) -> tuple[ast.stmt, ast.expr]:
-    """The statement that assigns a dict or tuple to `name`, and its last entry."""
+    """The statement that assigns a dict, list or tuple to `name`, and its last entry."""
     for statement in ast.parse(path.read_text(encoding="utf-8")).body:
         match statement:
             case ast.Assign(targets=[ast.Name(id=target)], value=value):
@@ -84,7 +91,7 @@ def _literal(path: Path, name: str) -> tuple[ast.stmt, ast.expr]:
                 continue
         if target == name:
             literal = value.args[0] if isinstance(value, ast.Call) else value
-            assert isinstance(literal, ast.Dict | ast.Tuple)
+            assert isinstance(literal, ast.Dict | ast.List | ast.Tuple)
             entries = literal.values if isinstance(literal, ast.Dict) else literal.elts
             return statement, entries[-1]
     raise AssertionError(f"{path} assigns no {name}")

@@ -13,6 +13,7 @@ from landmint.pipeline.networks import check_networks
 from landmint.pipeline.recipe import load_recipe
 from landmint.runtime.contract import CropRule
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.formats import FORMATS
 from landmint.runtime.latency import LatencyConfig
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
@@ -188,7 +189,7 @@ def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tables", "formats"),
     [
-        ("", ("onnx", "openvino", "tflite", "tensorrt")),
+        ("", tuple(FORMATS)),
         ('[export]\nformats = ["onnx"]', ("onnx",)),
         ('[export]\nformats = ["tflite"]\n[quantize]\nsize = 9', ("tflite",)),
         ('[export]\nformats = ["tflite"]\n[quantize]\nformats = ["tensorrt"]', ("tensorrt",)),

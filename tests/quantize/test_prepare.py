@@ -1,6 +1,5 @@
 """Each format corrects the biases of the layers that it quantises, on its own levels."""
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from landmint.quantize.prepare import prepared
 from landmint.quantize.qdq import paired
 from landmint.quantize.ranges import run_all
 from landmint.runtime.contract import Contract
+from landmint.runtime.formats import FORMATS, load
 
 Graphs = Callable[[str], onnx.ModelProto]
 Tensors = NDArray[np.float32]
@@ -106,7 +106,7 @@ def test_every_quantised_layer_keeps_its_mean_and_every_float_layer_its_bias(
     if format_ == "openvino":  # its IR is read from this graph
         made = paired(job, layers_in_float(plain.graph, job.contract, job.config))
     else:
-        importlib.import_module(f"landmint.quantize.int8_{format_}").quantize(job)
+        load(FORMATS[format_].quantize.function)(job)
         made = onnx.load(job.target)
     built, before, gaps = built_constants(made.graph), constants(plain), []
     for node in layers_of(plain.graph):
