@@ -119,6 +119,13 @@ def test_openvino_has_a_goal_of_its_own(
     assert "goal" not in line_of(advise(changed, LOOSE), "OpenVINO")
 
 
+def test_an_engine_that_did_not_run_is_not_advised_on(
+    advise: Advise, summaries: tuple[VariantSummary, ...]
+) -> None:
+    line = line_of(advise(summaries, LOOSE), "TensorRT")
+    assert line == "TensorRT: INT8 was not timed here."
+
+
 def test_without_int8_there_is_no_advice(
     advise: Advise, summaries: tuple[VariantSummary, ...]
 ) -> None:

@@ -42,6 +42,6 @@ def test_values_are_written_with_their_units() -> None:
     assert NME_RISE.write_with_unit(-0.0152) == "\N{MINUS SIGN}0.015 points"
     assert NME_RISE.write_with_unit(float("inf")) == "infinite"
     assert LATENCY.write_with_unit(1.2345) == "1.23 ms"
-    assert LATENCY_RATIO.write_with_unit(1.1) == "1.10×"
+    assert LATENCY_RATIO.write_with_unit(1.1) == "1.100×"
     assert LATENCY_RATIO.write_limit(1.0) == "1×"
     assert LATENCY.write(None) == "–"

@@ -64,10 +64,14 @@ def advise(
     lines = []
     for int8 in (summary for summary in summaries if summary.precision == "int8"):
         twin = next((s for s in summaries if s.name == f"{int8.family}/float32"), None)
-        same_engine = [summary for summary in eligible if summary.family == int8.family]
+        same_engine = [summary for summary in summaries if summary.family == int8.family]
         objection = objections.get(int8.name, "") if int8.latency else ""
         refusal = f" {int8.name} is not recommended: {objection}." if objection else ""
-        lines.append(f"{_gain(int8, twin)}{refusal} {_sentence(recommend(same_engine))}")
+        sentence = f"{_gain(int8, twin)}{refusal}"
+        if fastest_of(same_engine):
+            chosen = recommend([summary for summary in same_engine if summary in eligible])
+            sentence += f" {chosen[0].upper()}{chosen[1:]}."
+        lines.append(sentence)
     return (*lines, f"On this machine: {recommend(eligible)}.") if lines else ()
 
 
@@ -138,10 +142,6 @@ def _rise(points: float) -> str:
         return "it returns landmarks that are not finite"
     verb = "falls" if points < 0 else "rises"
     return f"its NME {verb} by {NME_RISE.write_with_unit(abs(points))}"
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
 
 
 def recommend(eligible: Sequence[VariantSummary]) -> str:

@@ -90,7 +90,7 @@ LATENCY_RATIO = Figure(
     "latency over float32",
     "×",
     f"latency over that of the same format's float32 variant, {_PAIRED}",
-    digits=2,
+    digits=3,
 )
 SPEEDUP = Figure(
     "times as fast as float32",
