@@ -4,10 +4,8 @@ They may share no image and no person with the faces that the result is measured
 loader: crops are cut as the device cuts them, without augmentation.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +16,8 @@ from landmint.quantize.strategies import Features, choose
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import crop_matrix, normalise, warp
 from landmint.runtime.errors import LandmintError
-from landmint.train.faces.face import Face, FaceSet, image_digest, read_image
-
-_NAMED = 3
+from landmint.train.faces.face import Face, FaceSet, read_image
+from landmint.train.faces.leaks import pixel_digests, refuse_leaks, same_pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +58,16 @@ def calibrate(
     _check_markup(evaluation, contract)
     _check_sound(faces.faces)
     chosen = choose(faces, config, features)
-    digests = check_apart(chosen, evaluation.faces)
+    digests = pixel_digests(face.image for face in chosen)
+    refuse_leaks(
+        chosen,
+        evaluation.faces,
+        "{count} calibration faces share {what} with the evaluation set",
+        same_pixels(digests, pixel_digests),
+        "calibrate on the training or validation split, and split the data by person "
+        "(faces.person_pattern tells who is who)",
+        "figures measured on what a model was calibrated with prove nothing",
+    )
     images = [{"name": face.name, "sha256": digests[face.image]} for face in chosen]
     record = {
         "strategy": config.strategy,
@@ -71,46 +77,6 @@ def calibrate(
         "images": images,
     }
     return Calibration(crops_of(chosen, contract), record)
-
-
-def check_apart(chosen: Sequence[Face], evaluation: Sequence[Face]) -> dict[Path, str]:
-    """Refuse calibration faces that share an image or a person with the evaluation set.
-
-    Images are compared by their pixels: a copy under another name is the same image.
-
-    Returns:
-        pixel hash by image file, of the chosen faces.
-
-    Raises:
-        LandmintError: they share one; the message names a few.
-    """
-    persons = {face.person for face in evaluation}
-    shared = [face.name for face in chosen if face.person in persons]
-    if shared:
-        raise _leak("a person", shared)
-    digests = _digests(face.image for face in chosen)
-    seen = set(_digests(face.image for face in evaluation).values())
-    shared = [face.name for face in chosen if digests[face.image] in seen]
-    if shared:
-        raise _leak("an image", shared)
-    return digests
-
-
-def _digests(images: Iterable[Path]) -> dict[Path, str]:
-    """Pixel hash of each file, each read once; decoding runs beside hashing."""
-    distinct = list(dict.fromkeys(images))
-    with ThreadPoolExecutor() as pool:
-        return dict(zip(distinct, pool.map(image_digest, distinct), strict=True))
-
-
-def _leak(what: str, names: Sequence[str]) -> LandmintError:
-    few = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-    return LandmintError(
-        f"{len(names)} calibration faces share {what} with the evaluation set: {few}",
-        reason="figures measured on what a model was calibrated with prove nothing",
-        remedy="calibrate on the training or validation split, and split the data by person "
-        "(faces.person_pattern tells who is who)",
-    )
 
 
 def _check_markup(faces: FaceSet, contract: Contract) -> None:

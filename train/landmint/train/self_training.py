@@ -4,16 +4,17 @@ The rounds themselves stand in `rounds.py`; the loss on pseudo-labels in `tasks.
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import digest
 from landmint.runtime.progress import SILENT, Progress
 from landmint.train.config import SelfTrainingConfig
-from landmint.train.faces.face import FaceSet, image_digest
+from landmint.train.faces.face import FaceSet
+from landmint.train.faces.leaks import readable_digests, refuse_leaks, same_pixels
 from landmint.train.faces.readers import FacesConfig, load_faces, person_of
 from landmint.train.faces.unlabelled import KnownBoxes, known_boxes
 from landmint.train.fit_config import FitConfig
@@ -21,7 +22,14 @@ from landmint.train.label import LabelConfig, label_images
 from landmint.train.launch import device_of
 
 _LABELS = "labels.json"
-_NAMED = 5
+
+
+class _Unlabelled(NamedTuple):
+    """One image of which only the boxes are known, as `refuse_leaks` compares it."""
+
+    name: str
+    person: str
+    image: Path
 
 
 @dataclass(frozen=True)
@@ -51,18 +59,22 @@ def find_unlabelled(config: FacesConfig, labelled: FaceSet, apart: Sequence[Face
     place = config.root / config.images
     folder = place if place.is_dir() else config.root
     known = known_boxes(config, "train", folder).boxes
-    if config.person_pattern:
-        persons = {face.person for faces in apart for face in faces.faces}
-        paths = {name: folder / name for name in known}
-        _refuse(
-            "a person",
-            [n for n, p in paths.items() if person_of(config.person_pattern, p, folder) in persons],
-        )
-    pictures = _digests(folder / name for name in known)
-    judged = set(_digests(face.image for faces in apart for face in faces.faces).values())
-    _refuse("an image", [name for name in known if pictures[folder / name] in judged])
-    there = set(_digests(face.image for face in labelled.faces).values())
-    left = {name: boxes for name, boxes in known.items() if pictures[folder / name] not in there}
+    pattern = config.person_pattern
+    unlabelled = []
+    for name in known:
+        image = folder / name
+        person = person_of(pattern, image, folder) if pattern else ""
+        unlabelled.append(_Unlabelled(name, person, image))
+    same = same_pixels(readable_digests(face.image for face in unlabelled), readable_digests)
+    refuse_leaks(
+        unlabelled,
+        [face for faces in apart for face in faces.faces],
+        "{count} unlabelled images share {what} with validation or test faces",
+        same,
+        "take them out of self_training.faces",
+    )
+    has_labels = same([f.image for f in unlabelled], [f.image for f in labelled.faces])
+    left = {name: boxes for name, boxes in known.items() if folder / name not in has_labels}
     if not left:
         raise LandmintError(
             f"there are no unlabelled faces in {config.root}",
@@ -120,27 +132,3 @@ def label_round(
     both = digest({"labelled": labelled.fingerprint, "pseudo": found.fingerprint})
     source = f"{labelled.source}, and pseudo-labels"
     return FaceSet(labelled.markup, (*labelled.faces, *said), source, both)
-
-
-def _digests(images: Iterable[Path]) -> dict[Path, str]:
-    """Pixel hash of each file; of one that cannot be read its path, which equals no picture's."""
-
-    def one(path: Path) -> str:
-        try:
-            return image_digest(path)
-        except LandmintError:
-            return str(path)
-
-    distinct = list(dict.fromkeys(images))
-    with ThreadPoolExecutor() as pool:
-        return dict(zip(distinct, pool.map(one, distinct), strict=True))
-
-
-def _refuse(what: str, names: Sequence[str]) -> None:
-    if names:
-        few = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-        raise LandmintError(
-            f"{len(names)} unlabelled images share {what} with validation or test faces: {few}",
-            reason="figures on faces that a model has learnt from prove nothing",
-            remedy="take them out of self_training.faces",
-        )
