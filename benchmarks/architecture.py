@@ -16,7 +16,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOTS = ("train", "export", "quantize", "runtime", "targets", "pipeline")
-DRIVERS = {"pipeline", "pipeline.steps", "pipeline.cli"}
+WITHIN = {"api": "pipeline"}
+"""Packages that stand in the source root of another one."""
+DRIVERS = {"api", "pipeline", "pipeline.steps", "pipeline.cli"}
 """Rooms that call the others one after the other, and so open every kind of file."""
 DATA: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "labelled faces": (("write_synthetic",), ("load_faces",)),
@@ -41,8 +43,8 @@ method of measuring in [how it measures](how-it-measures.md).
 
 ## What flows
 
-Files, and the rooms that write and read them. `pipeline`, its steps and its command are left out:
-they call the other rooms one after the other and open every file.
+Files, and the rooms that write and read them. `pipeline`, its steps, its command and the library
+`api` are left out: they call the other rooms one after the other and open every file.
 
 {data}
 
@@ -245,7 +247,8 @@ def _room_nodes(rooms: Mapping[str, Module]) -> Iterator[str]:
     for source in ROOTS:
         yield f'subgraph {_id(source)}_root ["{source}/"]'
         for name in rooms:
-            if name.split(".")[0] == source:
+            package = name.split(".")[0]
+            if WITHIN.get(package, package) == source:
                 yield f"    {_id(name)}[{name}]"
         yield "end"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 ROOMS = ("train", "export", "quantize", "runtime", "targets", "pipeline")
 
-IMPORT_RUNTIME = """
+IMPORT = """
 import importlib, pkgutil, sys
 BLOCKED = {"torch", "tensorflow", "onnx", "cv2", "scipy", "pydantic"}
 
@@ -18,8 +18,8 @@ class Block:
             raise ImportError(f"{name} is blocked")
 
 sys.meta_path.insert(0, Block())
-import landmint.runtime
-names = [m.name for m in pkgutil.walk_packages(landmint.runtime.__path__, "landmint.runtime.")]
+room = importlib.import_module(sys.argv[1])
+names = [m.name for m in pkgutil.walk_packages(room.__path__, room.__name__ + ".")]
 for name in names:
     if not name.endswith("__main__"):
         importlib.import_module(name)
@@ -44,16 +44,26 @@ def test_every_room_is_packaged_and_checked() -> None:
 
 
 def test_runtime_imports_with_numpy_alone() -> None:
+    assert _imports_with_numpy_alone("landmint.runtime", "runtime") > 10
+
+
+def test_the_library_imports_with_numpy_alone() -> None:
+    assert _imports_with_numpy_alone("landmint.api", *ROOMS) > 0
+
+
+def _imports_with_numpy_alone(package: str, *roots: str) -> int:
+    """How many modules the package has; each was imported where everything heavy is blocked."""
+    path = [str(ROOT / root) for root in roots]
     done = subprocess.run(
-        [sys.executable, "-S", "-c", IMPORT_RUNTIME],
-        env={"PYTHONPATH": f"{ROOT / 'runtime'}:{_site_packages()}"},
+        [sys.executable, "-S", "-c", IMPORT, package],
+        env={"PYTHONPATH": ":".join([*path, _site_packages()])},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
     count, *foreign = done.stdout.split()
-    assert int(count) > 10
     assert set(foreign) <= {"landmint", "numpy"}, foreign
+    return int(count)
 
 
 def _site_packages() -> str:

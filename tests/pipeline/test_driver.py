@@ -11,7 +11,6 @@ import pytest
 from rich.console import Console
 
 from landmint.pipeline.driver import (
-    Interrupted,
     first_stale,
     read_record,
     run_stages,
@@ -21,7 +20,7 @@ from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import Recipe
 from landmint.pipeline.run import Run
 from landmint.pipeline.stage import Stage, tree_signature
-from landmint.runtime.errors import LandmintError
+from landmint.runtime.errors import Interrupted, LandmintError
 from landmint.runtime.progress import Progress
 
 HANG_S = 600  # nothing waits for so long unless it hangs

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from landmint.pipeline import cli, predict
+from landmint.pipeline import cli
 from landmint.pipeline.draw import write_image
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract, CropRule, Head, Output
@@ -76,7 +76,7 @@ def test_several_faces_are_found(
     def two(image: Image) -> list[Box]:
         return [Box(5, 5, 30, 30), Box(40, 10, 20, 20)]
 
-    monkeypatch.setattr(predict, "find_faces", two)
+    monkeypatch.setattr("landmint.pipeline.detect.find_faces", two)
     assert _predict(photograph, "--bundle", bundle, "--out", tmp_path / "out").exit_code == 0
     told = json.loads((tmp_path / "out" / "me.json").read_text(encoding="utf-8"))
     assert [face["box"][0] for face in told["faces"]] == [5, 40]

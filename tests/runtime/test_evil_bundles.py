@@ -446,7 +446,7 @@ def test_a_plan_runs_only_where_it_is_asked_for(tmp_path: Path) -> None:
     assert agent.handle({"do": "load", "plans": True})["ok"]
     with pytest.raises(NotMeasuredError, match="add --plans"):
         open_model(path, "tensorrt/int8")
-    assert open_model(path, "tensorrt/int8", plans=True).told == "tensorrt/int8"
+    assert open_model(path, "tensorrt/int8", plans=True).name == "tensorrt/int8"
 
 
 VERBS = {

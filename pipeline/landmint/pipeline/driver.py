@@ -18,7 +18,7 @@ from landmint.pipeline.progress import Screen
 from landmint.pipeline.run import Run
 from landmint.pipeline.stage import Stage
 from landmint.pipeline.steps import stages_of
-from landmint.runtime.errors import LandmintError
+from landmint.runtime.errors import Interrupted, LandmintError
 from landmint.runtime.files import (
     atomic_path,
     digest,
@@ -43,12 +43,6 @@ class Record:
     """The inputs themselves, to see what changed."""
     seconds: float = 0.0
     """How long it took, of the last start."""
-
-
-class Interrupted(LandmintError):
-    """The user stopped a run; what was finished stays."""
-
-    exit_code = 3
 
 
 def bring_up_to_date(run: Run, screen: Screen, until: str | None = None) -> None:

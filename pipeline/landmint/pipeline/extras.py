@@ -3,12 +3,44 @@
 The list of extras stands in pyproject.toml; an installed landmint carries it in its metadata.
 """
 
+import functools
 import importlib.metadata
 import re
 from collections import defaultdict
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from landmint.runtime.errors import MissingLibraryError
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 _DISTRIBUTIONS = {"cv2": "opencv-python-headless"}
 """Import names that are not the name of their distribution."""
+
+
+def naming_extras(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """A function that says which extra to install where a library is missing that it imports."""
+
+    @functools.wraps(function)
+    def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return function(*args, **kwargs)
+        except ModuleNotFoundError as error:
+            raise missing_library(error) or error from None
+
+    return wrapped
+
+
+def missing_library(error: ModuleNotFoundError) -> MissingLibraryError | None:
+    """What to install where an import failed; None where no extra brings that library."""
+    extra = extra_of(error.name or "")
+    if not extra:
+        return None
+    return MissingLibraryError(
+        f"{error.name} is not installed here: pip install 'landmint[{extra}]', "
+        "or 'landmint[all]' for every verb"
+    )
 
 
 def extra_of(module: str) -> str:

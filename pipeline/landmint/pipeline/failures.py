@@ -6,7 +6,7 @@ Exit codes: 2 usage or bad input, 3 what this machine or the moment refuses. Not
 import errno
 from collections.abc import Iterator, Sequence
 
-from landmint.pipeline.extras import extra_of
+from landmint.pipeline.extras import missing_library
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -43,11 +43,8 @@ def explain(error: BaseException) -> LandmintError:
             reason="nothing half-written was left at its place",
             remedy="run the same command again",
         )
-    if isinstance(error, ModuleNotFoundError) and (extra := extra_of(error.name or "")):
-        return LandmintError(
-            f"{error.name} is not installed here: pip install 'landmint[{extra}]', "
-            "or 'landmint[all]' for every verb"
-        )
+    if isinstance(error, ModuleNotFoundError) and (missing := missing_library(error)):
+        return missing
     if isinstance(error, OSError) and error.filename:
         return LandmintError(
             f"{error.filename}: {error.strerror}",

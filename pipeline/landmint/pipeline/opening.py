@@ -1,6 +1,7 @@
 """From the path of a model to something that predicts: a bundle's variant, or weights in PyTorch.
 
-Not a converter: weights are run as they are, so that the first picture takes seconds.
+Not a converter: weights are run as they are, so that the first picture takes seconds. Importing
+this loads numpy alone.
 """
 
 from collections.abc import Mapping
@@ -8,32 +9,100 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from landmint.pipeline.extras import naming_extras
 from landmint.runtime.bundle import REFERENCE, Bundle, Variant
 from landmint.runtime.contract import Contract
+from landmint.runtime.crop import Box, Image
 from landmint.runtime.engines import ENGINES, Session, load_engine
 from landmint.runtime.errors import LandmintError, NotMeasuredError
+from landmint.runtime.predict import Prediction, predict_image
 
 
 @dataclass(frozen=True)
-class OpenModel:
-    """A model that is ready to run."""
+class Model:
+    """A model that is ready to predict."""
 
     session: Session
     """Runs it."""
     contract: Contract
     """What it eats and returns, in the session's layout."""
-    told: str
-    """Its name on the screen."""
+    name: str
+    """Its name, for people."""
     about: Mapping[str, Any]
-    """What found the landmarks, for the JSON beside them."""
+    """Model, variant, engine, executed precision and markup, for the JSON beside landmarks."""
 
-    @property
-    def runnable(self) -> tuple[Session, Contract]:
-        """Session and contract, as prediction takes them."""
-        return self.session, self.contract
+    @naming_extras
+    def predict(
+        self,
+        image: str | Path | NDArray[np.uint8],
+        box: tuple[float, float, float, float] | None = None,
+    ) -> list[Prediction]:
+        """Landmarks of the faces in an image.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, or a file.
+            box: x, y, width and height of the face in image pixels, tight around its landmarks;
+                faces are looked for when absent.
+
+        Returns:
+            box, points (L, 2) in image pixels and confidence (L,) of each face: of the one given,
+            else of all that are seen, the largest first.
+
+        Raises:
+            LandmintError: the image cannot be read or is not RGB, or the box lies outside it.
+            MissingLibraryError: OpenCV, which reads files and looks for faces, is not installed.
+
+        Example:
+            >>> from landmint import api
+            >>> model = api.load("pipnet-mbv3")
+            >>> [face] = model.predict("photo.jpg", box=(60, 60, 130, 130))
+            >>> face.points.shape, face.confidence.shape
+            ((68, 2), (68,))
+        """
+        pixels = image if isinstance(image, np.ndarray) else _read(Path(image))
+        name = "the image" if isinstance(image, np.ndarray) else str(image)
+        return [
+            predict_image(self.session, self.contract, pixels, face)
+            for face in self._boxes(pixels, box, name)
+        ]
+
+    def _boxes(
+        self, image: Image, box: tuple[float, float, float, float] | None, name: str
+    ) -> list[Box]:
+        if box is None:
+            from landmint.pipeline.detect import find_faces
+
+            return find_faces(image)
+        check_inside(Box(*box), image, name)
+        return [Box(*box)]
 
 
-def open_model(path: Path, variant: str | None, plans: bool = False) -> OpenModel:
+def _read(path: Path) -> Image:
+    from landmint.train.faces.face import read_image
+
+    return read_image(path)
+
+
+def check_inside(box: Box, image: Image, name: str) -> None:
+    """Refuse a box beside the image; one that reaches over its edge is no mistake.
+
+    Raises:
+        LandmintError: the box lies outside the image called `name`.
+    """
+    height, width = image.shape[:2]
+    if box.x < width and box.y < height and box.x + box.w > 0 and box.y + box.h > 0:
+        return
+    raise LandmintError(
+        f"the box {','.join(f'{value:g}' for value in box)} lies outside {name}",
+        reason=f"the image has {width} x {height} pixels",
+        remedy="give the box in pixels of the image as it is stored",
+    )
+
+
+def open_model(path: Path, variant: str | None, plans: bool = False) -> Model:
     """Load a model.
 
     Args:
@@ -57,21 +126,21 @@ def open_model(path: Path, variant: str | None, plans: bool = False) -> OpenMode
     return _open_weights(path)
 
 
-def _open_weights(path: Path) -> OpenModel:
+def _open_weights(path: Path) -> Model:
     from landmint.train.evaluate import TorchSession
     from landmint.train.models import load_model
 
     model = load_model(path)
     session = TorchSession(model)
     about = _about("model", path.stem, REFERENCE, "torch", session, model.contract)
-    return OpenModel(session, model.contract, f"{path.stem}, {REFERENCE}", about)
+    return Model(session, model.contract, f"{path.stem}, {REFERENCE}", about)
 
 
-def _open_bundle(bundle: Bundle, name: str | None) -> OpenModel:
+def _open_bundle(bundle: Bundle, name: str | None) -> Model:
     variant, session = _open_variant(bundle, name)
     contract = bundle.contract_of(variant)
     about = _about("bundle", bundle.manifest.name, variant.name, variant.engine, session, contract)
-    return OpenModel(session, contract, variant.name, about)
+    return Model(session, contract, variant.name, about)
 
 
 def _about(

@@ -16,7 +16,7 @@ import numpy as np
 
 from landmint.pipeline.detect import find_faces
 from landmint.pipeline.draw import draw_landmarks
-from landmint.pipeline.opening import open_model
+from landmint.pipeline.opening import Model
 from landmint.pipeline.predict import NO_FACE, names_of
 from landmint.pipeline.progress import Screen
 from landmint.runtime.contract import Contract
@@ -79,7 +79,8 @@ class FaceFollower:
         if self._filter is not None:
             size = self._contract.input_size
             side_px = crop_matrix(box, self._contract.crop, size)[0, 0] * size
-            found = Prediction(self._filter(found.points, time_s, side_px), found.confidence)
+            points = self._filter(found.points, time_s, side_px)
+            found = dataclasses.replace(found, points=points)
         if after is None and self._smooth is not None:
             self._filter = OneEuro(self._smooth)  # the next face may be another one
         self._box = after
@@ -101,33 +102,28 @@ def _box_after(found: Prediction, box: Box, image: Image) -> Box | None:
 
 def predict_videos(
     videos: Sequence[Path],
-    model_path: Path,
-    variant_name: str | None,
+    model: Model,
     box: Box | None,
     smooth: bool,
     folder: Path,
     screen: Screen,
-    plans: bool = False,
 ) -> int:
     """Write `NAME.mp4`, the landmarks drawn, and `NAME.json`, frame by frame, for each video.
 
     Args:
         videos: files that OpenCV reads.
-        model_path: a bundle, or weights.
-        variant_name: which form of it; the first that runs here when absent.
+        model: finds the landmarks.
         box: the face in each first frame; the largest that is found when absent.
         smooth: whether the landmarks go through the one-euro filter.
         folder: where results go.
         screen: told what was written.
-        plans: whether a TensorRT plan of the bundle may run.
 
     Returns:
         0, or 3 if in some video no face was found.
 
     Raises:
-        LandmintError: a video or the model cannot be read, or the variant cannot run here.
+        LandmintError: a video cannot be read.
     """
-    model = open_model(model_path, variant_name, plans)
     filtered = SmoothConfig() if smooth else None
     about = {
         **model.about,
@@ -135,7 +131,7 @@ def predict_videos(
     }
     code = 0
     for name, path in zip(names_of(videos), videos, strict=True):
-        follower = FaceFollower(*model.runnable, box, filtered)
+        follower = FaceFollower(model.session, model.contract, box, filtered)
         with screen.bar(path.name) as bar:
             target, markup = folder / f"{name}.mp4", model.contract.landmarks
             frames, fps = _follow(path, follower, markup, target, bar)

@@ -3,8 +3,10 @@
 Exit codes of every verb: 0 pass, 1 latency or size regression, 2 usage or bad input,
 3 not measured (the environment lacks something), 4 inconclusive, 5 accuracy drift.
 
-    LandmintError            2  the input, the call or a file is wrong
-    └── NotMeasuredError     3  this machine lacks what the work needs
+    LandmintError              2  the input, the call or a file is wrong
+    ├── MissingLibraryError    2  an extra of landmint is not installed
+    ├── NotMeasuredError       3  this machine lacks what the work needs
+    └── Interrupted            3  the user stopped a run; what was finished stays
 """
 
 from collections.abc import Iterable
@@ -39,5 +41,15 @@ class LandmintError(Exception):
 
 class NotMeasuredError(LandmintError):
     """The environment lacks something; what was asked for is not measured, and nothing is wrong."""
+
+    exit_code = 3
+
+
+class MissingLibraryError(LandmintError):
+    """A library that the call needs is not installed; the message says which extra brings it."""
+
+
+class Interrupted(LandmintError):
+    """The user stopped a run; what was finished stays, and the same call goes on from there."""
 
     exit_code = 3

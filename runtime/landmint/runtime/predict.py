@@ -22,6 +22,8 @@ _DECODED_TOGETHER = 16
 class Prediction:
     """The landmarks of one face."""
 
+    box: Box
+    """Where the face was looked at, in image pixels."""
     points: Floats
     """(L, 2) in image pixels."""
     confidence: Floats
@@ -89,4 +91,4 @@ def predict_image(
     matrix = crop_matrix(box, contract.crop, contract.input_size)
     crop = warp(image, matrix, contract.input_size)
     points, confidence = predict_crops(session, contract, crop[None], matrix[None])
-    return Prediction(points[0], confidence[0])
+    return Prediction(box, points[0], confidence[0])

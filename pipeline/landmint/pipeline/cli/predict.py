@@ -59,14 +59,13 @@ def _predict(
     plans: bool,
 ) -> int:
     """Returns 0, or 3 when in some of the images and videos no face was found."""
-    from landmint.pipeline.predict import parse_box, predict_images
+    from landmint import api
+    from landmint.pipeline.predict import parse_box, predict_images, read_pictures
     from landmint.pipeline.predict_video import SUFFIXES, predict_videos
     from landmint.pipeline.progress import Screen
     from landmint.runtime.errors import LandmintError
-    from landmint.train.zoo import best, find_model
 
     where = None if box is None else parse_box(box)
-    model = best().weights if given is None else find_model(given)
     videos = [path for path in paths if path.suffix.lower() in SUFFIXES]
     images = [path for path in paths if path not in videos]
     if smooth and not videos:
@@ -76,9 +75,7 @@ def _predict(
             remedy="leave it out, or give a video",
             choices=SUFFIXES,
         )
-    screen, codes = Screen(), [0]
-    if images:
-        codes.append(predict_images(images, model, variant, where, out, screen, plans))
-    if videos:
-        codes.append(predict_videos(videos, model, variant, where, smooth, out, screen, plans))
-    return max(codes)
+    pictures, screen = read_pictures(images, where), Screen()
+    model = api.load(given, variant, plans=plans)
+    code = predict_images(pictures, model, where, out, screen)
+    return max(code, predict_videos(videos, model, where, smooth, out, screen))
