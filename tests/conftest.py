@@ -1,6 +1,8 @@
-"""What all tests share: random numbers, real faces where they are, a zoo, the closing lines."""
+"""What all tests share: random numbers, what is dear to make, real faces, a zoo, closing lines."""
 
+import fcntl
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +22,7 @@ LEAST_COVERED = 5
 LAYOUT = ("COLUMNS", "TERMINAL_WIDTH", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS")
 RealFaces = Callable[[str | Path], Path]
 Ship = Callable[..., Path]
+MakeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +42,32 @@ def real_faces() -> RealFaces:
         return place
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """Gives a folder that one process of the suite fills for all; not to be changed.
+
+    Its arguments are the folder's name and what fills it. The other processes of pytest-xdist wait
+    for the first, or find the folder filled.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, filled = root / "once" / name, root / "once" / f"{name}.filled"
+        folder.parent.mkdir(exist_ok=True)
+        with folder.with_name(f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not filled.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
+                folder.mkdir()
+                fill(folder)
+                filled.touch()
+        return folder
+
+    return make
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from landmint.train.faces.synthetic import generate, write_synthetic
 
 ROOT = Path(__file__).parents[2]
 LayOut = Callable[[Path, set[str]], None]
+MakeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 # What stands in for every shipped recipe.
 TINY = """
@@ -33,6 +34,8 @@ width = 0.5
 [teacher.fit]
 epochs = 1
 batch_size = 8
+workers = 0
+threads = 1
 
 [student.model]
 name = "pipnet"
@@ -43,6 +46,8 @@ stride = 16
 [student.fit]
 epochs = 1
 batch_size = 8
+workers = 0
+threads = 1
 
 [qat]
 epochs = 1
@@ -62,9 +67,12 @@ LINKED = "my-faces", "photographs", "runtime", "benchmarks", "recipes"
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder."""
-    folder = tmp_path_factory.mktemp("tiny")
+def tiny(make_once: MakeOnce) -> Path:
+    """The folder; not to be changed."""
+    return make_once("tiny", _fill)
+
+
+def _fill(folder: Path) -> None:
     counts: dict[Split, int] = {"train": 40, "val": 8, "test": 8}
     write_synthetic(folder / "my-faces", counts, get_markup("68"), 64, seed=1)
     (folder / "photographs").mkdir()
@@ -84,7 +92,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert made.exit_code == 0, made.output
     shutil.copytree(folder / "runs/demo", folder / "runs/mine")
     shutil.copytree(folder / "runs/demo/bundle", folder / "bundle")
-    return folder
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ samples = 20
 seconds = 0.2
 """
 Ship = Callable[..., Path]
+MakeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,16 @@ def script() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("work")
+def made(make_once: MakeOnce) -> Path:
+    """A folder with tiny.toml and the whole run of it; not to be changed."""
+    return make_once("publishable", _run_all)
+
+
+def _run_all(folder: Path) -> None:
     (folder / "tiny.toml").write_text(RECIPE, encoding="utf-8")
     with contextlib.chdir(folder):
         done = CliRunner().invoke(cli.app, ["run", "tiny.toml"])
     assert done.exit_code in (0, 4), done.output
-    return folder
 
 
 @pytest.fixture

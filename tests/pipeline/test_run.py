@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,7 @@ seconds = 0.2
 [gate.nme_percent]
 "*" = 1000.0
 """
+MakeOnce = Callable[[str, Callable[[Path], object]], Path]
 LONG_S = 600  # nothing here takes so long unless it hangs
 STAGES = (
     *("faces", "teacher", "student", "float-bundle", "bundle", "measurements", "verdict"),
@@ -116,16 +117,18 @@ def _landmint(folder: Path, *words: object) -> Result:
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with tiny.toml and the whole run of it."""
-    folder = tmp_path_factory.mktemp("work")
+def made(make_once: MakeOnce) -> Path:
+    """A folder with tiny.toml and the whole run of it; not to be changed."""
+    return make_once("run", _run_all)
+
+
+def _run_all(folder: Path) -> None:
     (folder / "tiny.toml").write_text(RECIPE, encoding="utf-8")
     done = _landmint(folder, "run", "tiny.toml")
     assert done.exit_code == 0, done.output
     assert "report:  runs/tiny/report.html" in done.stdout
     for number, stage in enumerate(STAGES, start=1):
         assert f"{number}/8 {stage}" in done.stderr
-    return folder
 
 
 @pytest.fixture
@@ -155,14 +158,14 @@ def test_everything_stands_in_the_run(made: Path) -> None:
     assert (run / "teacher").resolve().parent == (made / "runs" / "teachers")
 
 
-def test_a_second_run_does_nothing_and_imports_no_torch(made: Path) -> None:
+def test_a_second_run_does_nothing_and_imports_no_torch(copy: Path) -> None:
     script = (
         "import sys\nfrom pathlib import Path\nfrom landmint.pipeline.cli.run import run\n"
         "assert run(Path('tiny.toml')) == 0\n"
         "assert not {'torch', 'matplotlib', 'onnx'} & set(sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=made, capture_output=True, text=True, timeout=LONG_S
+        [sys.executable, "-c", script], cwd=copy, capture_output=True, text=True, timeout=LONG_S
     )
     assert done.returncode == 0, done.stderr
     assert _current(done.stderr) == dict.fromkeys(STAGES, True)
@@ -466,15 +469,15 @@ def test_self_training_stands_between_student_and_float_bundle(
     assert all(torch.equal(whole[name], tensor) for name, tensor in trained.items())
 
 
-def test_verbs_that_need_faces_say_so(made: Path) -> None:
-    done = _landmint(made, "quantize", "runs/tiny/float-bundle", "--out", "x")
+def test_verbs_that_need_faces_say_so(copy: Path) -> None:
+    done = _landmint(copy, "quantize", "runs/tiny/float-bundle", "--out", "x")
     assert done.exit_code == 2
     assert "no faces are given" in done.stderr
 
 
-def test_faces_in_300w_layout_need_no_recipe(made: Path) -> None:
+def test_faces_in_300w_layout_need_no_recipe(copy: Path) -> None:
     faces = ("--faces", "runs/tiny/faces", "--variant", "torch/float32")
-    done = _landmint(made, "measure", "runs/tiny/bundle", *faces, "--out", "m2")
+    done = _landmint(copy, "measure", "runs/tiny/bundle", *faces, "--out", "m2")
     assert done.exit_code == 0, done.stderr
 
 
