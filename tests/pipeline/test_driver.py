@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -56,7 +56,11 @@ class Kitchen:
         bread = Stage("bread", 1, work("bread"), needs=lambda run: ("flour",))
         return flour, bread
 
-    def run(self, until: str | None = None, check: Callable[[Run], None] = lambda run: None) -> str:
+    def run(
+        self,
+        until: str | None = None,
+        check: Callable[[Run, Collection[str]], None] = lambda run, stages: None,
+    ) -> str:
         with (self.root / "log").open("w", encoding="utf-8") as log:
             screen = Screen(Console(file=log, width=200))
             run_stages(self.stages(), _run_in(self.root), screen, until, check)
@@ -76,7 +80,7 @@ def kitchen(tmp_path: Path) -> Kitchen:
 def test_a_second_run_finds_everything_up_to_date(kitchen: Kitchen) -> None:
     first = kitchen.run()
     checked: list[Run] = []
-    second = kitchen.run(check=checked.append)
+    second = kitchen.run(check=lambda run, stages: checked.append(run))
     assert kitchen.ran == ["flour", "bread"]
     assert "1/2 flour" in first and "2/2 bread" in first
     assert second.count("up to date") == 2 and "flour of rye" in second
@@ -139,7 +143,7 @@ def test_until_stops_early_and_names_the_choices(kitchen: Kitchen) -> None:
 
 
 def test_a_refusal_comes_before_any_work(kitchen: Kitchen) -> None:
-    def refuse(run: Run) -> None:
+    def refuse(run: Run, stages: Collection[str]) -> None:
         raise LandmintError("no oven")
 
     with pytest.raises(LandmintError, match="no oven"):

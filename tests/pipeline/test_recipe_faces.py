@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from landmint.pipeline.driver import bring_up_to_date
+from landmint.pipeline.driver import bring_up_to_date, check_run
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import load_recipe
 from landmint.pipeline.run import Run
@@ -31,13 +31,13 @@ size = 8
 """
 
 
-def _refused(folder: Path, text: str) -> LandmintError:
+def _refused(folder: Path, text: str, until: str | None = None) -> LandmintError:
     """What a run of the recipe says; nothing may be made before."""
     path = folder / "mine.toml"
     path.write_text(text, encoding="utf-8")
     run = Run(load_recipe(path), folder / "run")
     with pytest.raises(LandmintError) as caught:
-        bring_up_to_date(run, Screen(Console(quiet=True)))
+        bring_up_to_date(run, Screen(Console(quiet=True)), until)
     assert not run.folder.exists()
     return caught.value
 
@@ -78,3 +78,65 @@ def test_faces_of_a_folder_are_looked_at_before_any_work(
     write_synthetic(tmp_path / "mine", counts, get_markup("68"), 64, 0)
     text = DRAWN.replace('"synthetic"', f'"300w"\nroot = "mine"\n{splits}', 1)
     assert said in _refused(tmp_path, text.replace("size = 8", "size = 64")).fact
+
+
+def test_calibration_faces_are_counted_only_where_a_stage_calibrates(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(DRAWN.replace("size = 8", "size = 64"), encoding="utf-8")
+    run = Run(load_recipe(path), tmp_path / "run")
+    check_run(run, ("faces", "student"))
+    for stage in ("qat", "bundle"):
+        with pytest.raises(LandmintError, match="64 calibration faces are asked for"):
+            check_run(run, ("faces", "student", stage))
+
+
+UNLABELLED = """
+[self_training]
+rounds = ["std"]
+
+[self_training.faces]
+kind = "300w"
+root = "more"
+person_pattern = '^(p\\d+)'
+"""
+
+
+@pytest.fixture
+def with_unlabelled(tmp_path: Path) -> str:
+    """A recipe of labelled faces, and of unlabelled ones of other persons."""
+    counts = SyntheticConfig(train=20, val=4, test=4).counts
+    write_synthetic(tmp_path / "mine", counts, get_markup("68"), 64, 0)
+    write_synthetic(tmp_path / "more", {"train": 4}, get_markup("68"), 64, seed=1)
+    for path in sorted((tmp_path / "more/train").iterdir()):
+        path.rename(path.with_name(path.name.replace("p00", "p99")))
+    pattern = "person_pattern = '^(p\\d+)'"
+    student = 'name = "pipnet"\nbackbone = "mobilenetv3_small_050"\nstride = 16'
+    text = DRAWN.replace('name = "pfld"', student) + UNLABELLED
+    return text.replace('"synthetic"', f'"300w"\nroot = "mine"\n{pattern}', 1)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_unlabelled_images_that_judge_are_refused_before_any_work(
+    split: str, with_unlabelled: str, tmp_path: Path
+) -> None:
+    judged = next((tmp_path / "mine" / split).glob("*.png"))
+    some = next((tmp_path / "more/train").glob("*.png"))
+    some.write_bytes(judged.read_bytes())
+    error = _refused(tmp_path, with_unlabelled, "self-training")
+    assert "1 unlabelled images share an image with" in error.fact
+
+
+def test_unlabelled_persons_that_judge_are_refused_before_any_work(
+    with_unlabelled: str, tmp_path: Path
+) -> None:
+    person = next((tmp_path / "mine/test").glob("*.png")).stem.split("_")[0]
+    for path in sorted((tmp_path / "more/train").glob("p990000_0.*")):
+        path.rename(path.with_name(path.name.replace("p990000", person)))
+    error = _refused(tmp_path, with_unlabelled, "self-training")
+    assert "1 unlabelled images share a person with" in error.fact
+
+
+def test_unlabelled_faces_of_others_are_let_in(with_unlabelled: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(with_unlabelled, encoding="utf-8")
+    check_run(Run(load_recipe(path), tmp_path / "run"), ("faces", "student", "self-training"))

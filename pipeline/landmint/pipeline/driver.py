@@ -7,7 +7,7 @@ stage at a time. Torch is imported by the work of a stage and by the check befor
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,12 @@ def draw_faces(run: Run, screen: Screen) -> None:
     run_stages(stages_of(run), run, screen, until="faces")
 
 
-def check_run(run: Run) -> None:
+def check_run(run: Run, stages: Collection[str]) -> None:
     """Refuse before any work what would fail after hours of it.
+
+    Args:
+        run: which.
+        stages: names of those that it shall go through; what only others need is not checked.
 
     Raises:
         LandmintError: the faces are not there, too few or not apart, or networks do not fit each
@@ -94,7 +98,7 @@ def check_run(run: Run) -> None:
             reason="there is no such folder",
             remedy="correct self_training.faces.root in the recipe",
         )
-    check_recipe_faces(recipe, run.faces_config)
+    check_recipe_faces(run, stages)
     check_networks(recipe)
     for network in (recipe.teacher, recipe.student):
         if network and network.start:
@@ -106,7 +110,7 @@ def run_stages(
     run: Run,
     screen: Screen,
     until: str | None = None,
-    check: Callable[[Run], None] = lambda run: None,
+    check: Callable[[Run, Collection[str]], None] = lambda run, stages: None,
 ) -> dict[str, Path]:
     """Bring every stage up to date.
 
@@ -115,8 +119,8 @@ def run_stages(
         run: what they work for.
         screen: shows what happens.
         until: the last stage to run; all when absent.
-        check: called once before the first stage that has to run: the place to refuse what would
-            fail later.
+        check: called once, with the stages up to `until`, before the first that has to run: the
+            place to refuse what would fail later.
 
     Returns:
         where each stage's outcome stands.
@@ -136,7 +140,7 @@ def run_stages(
         outcome = _outcome_if_current(stage, run, place, inputs)
         if outcome is None:
             if not checked:
-                check(run)
+                check(run, [stage.name for stage in chosen])
                 checked = True
             try:
                 outcome = _run_locked(stage, run, place, inputs, title, screen)

@@ -4,27 +4,38 @@ Asked before the first stage runs, so that too few calibration faces are not fou
 teacher's hours. Annotations are read, no image is decoded.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
 
-from landmint.pipeline.recipe import Recipe
+from landmint.pipeline.run import Run
 from landmint.runtime.errors import LandmintError
-from landmint.train.faces.apart import read_apart
+from landmint.train.faces.apart import read_apart, read_unlabelled, refuse_judges
 from landmint.train.faces.readers import SPLITS, FacesConfig, Split
 
+_CALIBRATE = ("qat", "bundle")
 
-def check_recipe_faces(recipe: Recipe, config: FacesConfig) -> None:
+
+def check_recipe_faces(run: Run, stages: Collection[str]) -> None:
     """Refuse faces that some stage could not work with.
 
     Args:
-        recipe: what the faces are for.
-        config: its data set, with the folder.
+        run: what the faces are for.
+        stages: names of those that it shall go through.
 
     Raises:
         LandmintError: a split is empty, the training faces are too few for a batch or for the
-            calibration, two splits share faces, or the data set is missing or malformed.
+            calibration, two splits share faces, unlabelled faces are among those that judge, or a
+            data set is missing or malformed.
     """
-    counts = _counts(config)
+    recipe = run.recipe
+    config = run.faces_config
+    # Synthetic faces are not there yet. They are apart as they are drawn.
+    faces = {} if config.kind == "synthetic" else read_apart(config, SPLITS, Path())
+    counts = {split: len(faces[split]) for split in faces} or _to_draw(config)
+    if recipe.self_training and "self-training" in stages:
+        judges = [face for split, some in faces.items() if split != "train" for face in some]
+        _, _, unlabelled = read_unlabelled(run.unlabelled_config)
+        refuse_judges(unlabelled, judges)
     for split, count in counts.items():
         if count == 0:
             raise LandmintError(
@@ -42,7 +53,8 @@ def check_recipe_faces(recipe: Recipe, config: FacesConfig) -> None:
                 remedy="lower it, or add faces",
             )
     wanted = recipe.quantize
-    if wanted.formats and counts["train"] < wanted.size:
+    calibrates = any(stage in stages for stage in _CALIBRATE)
+    if calibrates and wanted.formats and counts["train"] < wanted.size:
         raise LandmintError(
             f"{wanted.size} calibration faces are asked for, there are {counts['train']} training "
             "faces to choose from",
@@ -51,9 +63,7 @@ def check_recipe_faces(recipe: Recipe, config: FacesConfig) -> None:
         )
 
 
-def _counts(config: FacesConfig) -> Mapping[Split, int]:
-    """Number of faces by split. Synthetic faces are apart as they are drawn."""
-    if config.kind != "synthetic":
-        return {split: len(faces) for split, faces in read_apart(config, SPLITS, Path()).items()}
+def _to_draw(config: FacesConfig) -> dict[Split, int]:
+    """Number of synthetic faces by split."""
     drawn = config.synthetic.counts
     return {split: min(drawn[split], config.limits.get(split, drawn[split])) for split in SPLITS}

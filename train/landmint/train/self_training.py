@@ -7,29 +7,21 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import digest
 from landmint.runtime.progress import SILENT, Progress
 from landmint.train.config import SelfTrainingConfig
+from landmint.train.faces.apart import read_unlabelled, refuse_judges
 from landmint.train.faces.face import FaceSet
-from landmint.train.faces.leaks import readable_digests, refuse_leaks, same_pixels
-from landmint.train.faces.readers import FacesConfig, load_faces, person_of
-from landmint.train.faces.unlabelled import KnownBoxes, known_boxes
+from landmint.train.faces.leaks import readable_digests, same_pixels
+from landmint.train.faces.readers import FacesConfig, load_faces
+from landmint.train.faces.unlabelled import KnownBoxes
 from landmint.train.fit_config import FitConfig
 from landmint.train.label import LabelConfig, label_images
 from landmint.train.launch import device_of
 
 _LABELS = "labels.json"
-
-
-class _Unlabelled(NamedTuple):
-    """One image of which only the boxes are known, as `refuse_leaks` compares it."""
-
-    name: str
-    person: str
-    image: Path
 
 
 @dataclass(frozen=True)
@@ -56,25 +48,11 @@ def find_unlabelled(config: FacesConfig, labelled: FaceSet, apart: Sequence[Face
         LandmintError: the data set is missing or malformed, nothing of it is unlabelled, or an
             image, or a person where person_pattern tells who it is, is among those apart.
     """
-    place = config.root / config.images
-    folder = place if place.is_dir() else config.root
-    known = known_boxes(config, "train", folder).boxes
-    pattern = config.person_pattern
-    unlabelled = []
-    for name in known:
-        image = folder / name
-        person = person_of(pattern, image, folder) if pattern else ""
-        unlabelled.append(_Unlabelled(name, person, image))
+    folder, known, unlabelled = read_unlabelled(config)
     same = same_pixels(readable_digests(face.image for face in unlabelled), readable_digests)
-    refuse_leaks(
-        unlabelled,
-        [face for faces in apart for face in faces.faces],
-        "{count} unlabelled images share {what} with validation or test faces",
-        same,
-        "take them out of self_training.faces",
-    )
+    refuse_judges(unlabelled, [face for faces in apart for face in faces.faces], same)
     has_labels = same([f.image for f in unlabelled], [f.image for f in labelled.faces])
-    left = {name: boxes for name, boxes in known.items() if folder / name not in has_labels}
+    left = {name: boxes for name, boxes in known.boxes.items() if folder / name not in has_labels}
     if not left:
         raise LandmintError(
             f"there are no unlabelled faces in {config.root}",

@@ -7,11 +7,13 @@ annotations are read, files of equal size are compared, and the first fault is r
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 from landmint.runtime.errors import LandmintError
 from landmint.train.faces.face import Face
-from landmint.train.faces.leaks import LEARNT, refuse_leaks, same_bytes
-from landmint.train.faces.readers import FacesConfig, Split, read_faces
+from landmint.train.faces.leaks import LEARNT, SameImages, refuse_leaks, same_bytes
+from landmint.train.faces.readers import FacesConfig, Split, person_of, read_faces
+from landmint.train.faces.unlabelled import KnownBoxes, known_boxes
 
 
 def read_apart(
@@ -50,3 +52,51 @@ def read_apart(
                 "`landmint data check` lists all that is shared",
             )
     return faces
+
+
+class UnlabelledFace(NamedTuple):
+    """One image of which only the boxes are known, as `refuse_leaks` compares it."""
+
+    name: str
+    """Its path under the folder of images."""
+    person: str
+    """Who it is; empty where no pattern tells."""
+    image: Path
+    """The image file."""
+
+
+def read_unlabelled(config: FacesConfig) -> tuple[Path, KnownBoxes, Sequence[UnlabelledFace]]:
+    """The folder of a data set's images, the boxes that are known there, and the images.
+
+    Raises:
+        LandmintError: the data set is missing or malformed.
+    """
+    place = config.root / config.images
+    folder = place if place.is_dir() else config.root
+    known = known_boxes(config, "train", folder)
+    pattern = config.person_pattern
+    faces = []
+    for name in known.boxes:
+        image = folder / name
+        person = person_of(pattern, image, folder) if pattern else ""
+        faces.append(UnlabelledFace(name, person, image))
+    return folder, known, faces
+
+
+def refuse_judges(
+    unlabelled: Sequence[UnlabelledFace],
+    judges: Sequence[Face],
+    same_images: SameImages = same_bytes,
+) -> None:
+    """Refuse unlabelled faces that share a person or an image with faces that judge.
+
+    Raises:
+        LandmintError: they share one.
+    """
+    refuse_leaks(
+        unlabelled,
+        judges,
+        "{count} unlabelled images share {what} with validation or test faces",
+        same_images,
+        "take them out of self_training.faces",
+    )
