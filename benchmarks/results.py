@@ -176,7 +176,7 @@ def _section(result: RunResult) -> Iterator[str]:
     int8 = [s for s in measured if s.precision == "int8" and s.speedup is not None]
     if int8:
         rows = [
-            [s.family, number(s.speedup.estimate), _bounds(s.speedup)] for s in int8 if s.speedup
+            [s.format, number(s.speedup.estimate), _bounds(s.speedup)] for s in int8 if s.speedup
         ]
         yield markdown_table(("format", "INT8 over float32, times as fast", "95 % interval"), rows)
     reasons: dict[str, list[str]] = {}

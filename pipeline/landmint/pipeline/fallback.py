@@ -80,19 +80,15 @@ def search_fallbacks(
             progress.step(f"build {which}: {len(layers)} layers in float")
             bundles[layers] = build(layers, scratch / str(number))
         progress.step("measure the candidates")
-        searches = []
-        for variant in plain.manifest.variants:
-            if variant.precision == PRECISION:
-                place = scratch / variant.format
-                searches.append(_try(variant, bundles, budget, place, measure))
-        best = {
-            search.format: bundles[search.chosen.float_layers]
-            for search in searches
-            if search.chosen
-        }
+        searches = [
+            _try(variant, bundles, budget, scratch / variant.format, measure)
+            for variant in plain.manifest.variants
+            if variant.precision == PRECISION
+        ]
+        chosen = {s.format: bundles[s.chosen.float_layers] for s in searches if s.chosen}
         parts = []
         for variant in plain.manifest.variants:
-            source = best.get(variant.format, plain) if variant.precision == PRECISION else plain
+            source = chosen.get(variant.format, plain) if variant.precision == PRECISION else plain
             parts.append(_Part(source, source.variant(variant.name), variant.name))
         _assemble(plain, parts, final)
     return searches

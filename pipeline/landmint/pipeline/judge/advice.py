@@ -63,8 +63,8 @@ def advise(
     eligible = [summary for summary in summaries if summary.name not in objections]
     lines = []
     for int8 in (summary for summary in summaries if summary.precision == "int8"):
-        twin = next((s for s in summaries if s.name == f"{int8.family}/float32"), None)
-        same_engine = [summary for summary in summaries if summary.family == int8.family]
+        twin = next((s for s in summaries if s.name == f"{int8.format}/float32"), None)
+        same_engine = [summary for summary in summaries if summary.format == int8.format]
         objection = objections.get(int8.name, "") if int8.latency else ""
         refusal = f" {int8.name} is not recommended: {objection}." if objection else ""
         sentence = f"{_gain(int8, twin)}{refusal}"

@@ -40,14 +40,14 @@ class VariantSummary:
         return self.measurement.variant
 
     @property
-    def family(self) -> str:
-        """The format."""
+    def format(self) -> str:
+        """The format that it is a file of, such as "tflite"."""
         return self.name.split("/")[0]
 
     @property
     def engine_name(self) -> str:
         """What runs it, by the name that people know."""
-        record = LISTED.get(self.family)
+        record = LISTED.get(self.format)
         return record.label if record else self.measurement.engine
 
     @property
@@ -93,10 +93,10 @@ def machine_of(summaries: Sequence[VariantSummary]) -> str:
 
 def reading_order(variant: str) -> tuple[int, int, str]:
     """Sorts variants by format, then by precision; unknown ones come last."""
-    family, _, precision = variant.partition("/")
+    format_, _, precision = variant.partition("/")
     formats = tuple(LISTED)
     return (
-        formats.index(family) if family in formats else len(formats),
+        formats.index(format_) if format_ in formats else len(formats),
         PRECISIONS.index(precision) if precision in PRECISIONS else len(PRECISIONS),
         variant,
     )

@@ -204,25 +204,7 @@ def training(record: RunRecord) -> Section | None:
 
 def built(record: RunRecord) -> Section:
     """What the bundle holds."""
-    contract = record.manifest.contract
-    scales = " x ".join(f"{scale:g}" for scale in dict.fromkeys(contract.crop.scale))
-    crop = f"{scales} times the face box"
-    if any(contract.crop.shift):
-        right, down = contract.crop.shift
-        crop += f", shifted by {right:g} of its width and {down:g} of its height"
-    facts = [
-        ("model", record.manifest.name),
-        ("markup", f"{record.markup.points} landmarks"),
-        ("input", f"{contract.input_size} x {contract.input_size} px, {contract.color}"),
-        (
-            "crop",
-            f"{crop}, {'a square of its longer side' if contract.crop.square else 'stretched'}",
-        ),
-        ("mean, 0..255", ", ".join(f"{v:g}" for v in contract.mean)),
-        ("deviation, 0..255", ", ".join(f"{v:g}" for v in contract.std)),
-        ("outputs", ", ".join(f"{o.name} {list(o.shape)}" for o in contract.outputs)),
-        ("made with", ", ".join(f"{k} {v}" for k, v in sorted(record.manifest.tools.items()))),
-    ]
+    facts = _bundle_facts(record)
     if record.command:
         facts.append(("made again by", record.command))
     blocks: list[Block] = [Facts(facts)]
@@ -235,7 +217,9 @@ def built(record: RunRecord) -> Section:
     if record.findings:
         blocks += [
             Heading("What the linter says"),
-            Text("Told by the float graph alone, before anything was built; not what it cost."),
+            Text(
+                "Read from the float graph alone, before anything was built; its cost is measured."
+            ),
             TableBlock(tables.lint(record)),
         ]
     blocks += [Heading("Files"), TableBlock(tables.file_hashes(record))]
@@ -244,6 +228,26 @@ def built(record: RunRecord) -> Section:
         settings = {stage.name: dict(stage.settings) for stage in record.stages}
         blocks.append(Code("Settings of every stage", json.dumps(settings, indent=2)))
     return Section("built", "What was built", blocks)
+
+
+def _bundle_facts(record: RunRecord) -> list[tuple[str, str]]:
+    contract = record.manifest.contract
+    scales = " x ".join(f"{scale:g}" for scale in dict.fromkeys(contract.crop.scale))
+    crop = f"{scales} times the face box"
+    if any(contract.crop.shift):
+        right, down = contract.crop.shift
+        crop += f", shifted by {right:g} of its width and {down:g} of its height"
+    shape = "a square of its longer side" if contract.crop.square else "stretched"
+    return [
+        ("model", record.manifest.name),
+        ("markup", f"{record.markup.points} landmarks"),
+        ("input", f"{contract.input_size} x {contract.input_size} px, {contract.color}"),
+        ("crop", f"{crop}, {shape}"),
+        ("mean, 0..255", ", ".join(f"{v:g}" for v in contract.mean)),
+        ("deviation, 0..255", ", ".join(f"{v:g}" for v in contract.std)),
+        ("outputs", ", ".join(f"{o.name} {list(o.shape)}" for o in contract.outputs)),
+        ("made with", ", ".join(f"{k} {v}" for k, v in sorted(record.manifest.tools.items()))),
+    ]
 
 
 def calibration(record: RunRecord) -> Section | None:

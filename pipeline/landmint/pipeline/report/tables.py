@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 
 from landmint.pipeline.judge.comparison import Side, gain_of, side_of
-from landmint.pipeline.judge.figures import LATENCY, MOVED, NME, NME_RISE, SIZE, SPEEDUP, Figure
+from landmint.pipeline.judge.figures import (
+    LATENCY,
+    LOAD_TIME,
+    MOVED,
+    NME,
+    NME_RISE,
+    PEAK_MEMORY,
+    SIZE,
+    SPEEDUP,
+    Figure,
+)
 from landmint.pipeline.judge.gate import Status
 from landmint.pipeline.judge.summary import VariantSummary, fastest_of, reading_order
 from landmint.pipeline.report.blocks import Cell, Column, Row, Table
@@ -20,6 +30,8 @@ from landmint.pipeline.text import (
     times,
 )
 from landmint.runtime.accuracy import Drift
+from landmint.runtime.latency import Latency
+from landmint.runtime.measurement import Measurement
 
 STATUS_CSS: dict[Status, str] = {
     "pass": "good",
@@ -138,48 +150,42 @@ def latency(record: RunRecord) -> Table:
     """Times, memory, size, and what really ran."""
     columns = (
         Column("variant"),
-        Column("load", "ms"),
+        _column(LOAD_TIME),
         Column("first run", "ms"),
-        Column("warm median", "ms, 95 % interval"),
+        _column(LATENCY, "ms, warm median, 95 % interval"),
         Column("p90", "ms"),
         Column("p99", "ms"),
         Column("runs", "", "warm runs, over all launches"),
-        Column("peak memory", "MiB", "of the whole process, engine included"),
+        _column(PEAK_MEMORY),
         Column("model's share", "MiB", "peak minus the process before it loaded the model"),
         Column("threads"),
-        Column("what ran", "precision, as the engine tells", words=True),
+        Column("what ran", "precision, as the engine reports it", words=True),
         Column("engine", words=True),
     )
-    rows = []
-    for summary in record.timed:
-        timed, raw = summary.latency, summary.measurement
-        if timed is None:
-            continue
-        interval = (
-            f"[{milliseconds(timed.interval.low)}, {milliseconds(timed.interval.high)}]"
-            if timed.interval
-            else ""
-        )
-        own = (
-            raw.peak_memory_mib - raw.baseline_memory_mib
-            if raw.peak_memory_mib is not None and raw.baseline_memory_mib is not None
-            else None
-        )
-        cells = [
-            Cell(milliseconds(timed.load_ms)),
-            Cell(milliseconds(timed.first_ms)),
-            Cell(milliseconds(timed.warm_ms), interval),
-            Cell(milliseconds(timed.p90_ms)),
-            Cell(milliseconds(timed.p99_ms)),
-            Cell(str(timed.samples)),
-            Cell(number(raw.peak_memory_mib, 0)),
-            Cell(number(own, 0)),
-            Cell(str(raw.threads)),
-            Cell(raw.executed_precision or NONE, css="words"),
-            Cell(raw.engine_version, css="words"),
-        ]
-        rows.append(_row(summary, cells))
+    rows = [_row(s, _latency_cells(s.latency, s.measurement)) for s in record.timed if s.latency]
     return Table("Latency, memory and precision of each variant", columns, rows)
+
+
+def _latency_cells(latency: Latency, raw: Measurement) -> list[Cell]:
+    interval, own_mib = "", None
+    if latency.interval:
+        low, high = milliseconds(latency.interval.low), milliseconds(latency.interval.high)
+        interval = f"[{low}, {high}]"
+    if raw.peak_memory_mib is not None and raw.baseline_memory_mib is not None:
+        own_mib = raw.peak_memory_mib - raw.baseline_memory_mib
+    return [
+        Cell(milliseconds(latency.load_ms)),
+        Cell(milliseconds(latency.first_ms)),
+        Cell(milliseconds(latency.warm_ms), interval),
+        Cell(milliseconds(latency.p90_ms)),
+        Cell(milliseconds(latency.p99_ms)),
+        Cell(str(latency.samples)),
+        Cell(number(raw.peak_memory_mib, 0)),
+        Cell(number(own_mib, 0)),
+        Cell(str(raw.threads)),
+        Cell(raw.executed_precision or NONE, css="words"),
+        Cell(raw.engine_version, css="words"),
+    ]
 
 
 def int8_or_float(record: RunRecord) -> Table:
@@ -196,7 +202,7 @@ def int8_or_float(record: RunRecord) -> Table:
     by_name = {summary.name: summary for summary in record.summaries}
     rows = []
     for summary in record.summaries:
-        plain = by_name.get(f"{summary.family}/float32")
+        plain = by_name.get(f"{summary.format}/float32")
         if summary.precision != "int8" or plain is None:
             continue
         answer, css = int8_answer(summary)
