@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from landmint.pipeline import cli, doctor
 from landmint.pipeline.doctor import NEEDS, Need, as_lines, examine
+from landmint.runtime.machine import Machine
 
 HERE = (
     Need("training", "OpenCV", ("cv2",), "opencv-python-headless", "install it", "pictures"),
@@ -63,3 +64,10 @@ def test_every_need_says_how_to_get_it() -> None:
 def test_what_int8_tflite_needs_is_looked_for() -> None:
     modules = {module for need in NEEDS for module in need.modules}
     assert {"ai_edge_quantizer", "flatbuffers"} <= modules
+
+
+@pytest.mark.parametrize(("flag", "told"), [("avx2", True), ("avx512_vnni", False)])
+def test_a_processor_on_which_int8_saturates_is_told_of(flag: str, told: bool) -> None:
+    machine = Machine("some CPU", "x86_64", 2, flags=("fma", flag)).to_json()
+    lines = as_lines({"machine": machine, "gpus": [], "findings": []})
+    assert any("reduce_range" in line for line in lines) is told

@@ -85,3 +85,20 @@ def test_memory_of_this_process() -> None:
 
 def test_installed_tells_only_what_is_there() -> None:
     assert list(installed(("numpy", "no-such-distribution"))) == ["numpy"]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "flags", "saturates"),
+    [
+        ("x86_64", ("avx2", "fma"), True),
+        ("x86_64", ("avx2", "avx512f"), True),
+        ("x86_64", ("avx2", "avx_vnni"), False),
+        ("x86_64", ("avx512f", "avx512_vnni"), False),
+        ("x86_64", (), False),
+        ("aarch64", ("asimd",), False),
+    ],
+)
+def test_int8_saturates_on_x86_without_vnni(
+    architecture: str, flags: tuple[str, ...], saturates: bool
+) -> None:
+    assert Machine("some CPU", architecture, 2, flags=flags).int8_saturates is saturates

@@ -16,7 +16,7 @@ from typing import Any
 from landmint.runtime.engines import ENGINES, load_engine
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.formats import FORMATS
-from landmint.runtime.machine import identify
+from landmint.runtime.machine import Machine, identify
 
 _SECONDS = 120
 _TOGETHER = 2
@@ -180,6 +180,11 @@ def as_lines(report: dict[str, Any]) -> Sequence[str]:
         f"CPU: {machine['cpu']}, {machine['cores']} cores, {machine['memory_mib']} MiB",
         f"     {flags}",
     ]
+    if Machine.from_json(machine).int8_saturates:
+        lines += [
+            "     no VNNI: INT8 may saturate here, so its accuracy differs from that on processors",
+            "     with VNNI; quantize.reduce_range = true avoids that in ONNX Runtime",
+        ]
     lines += [
         f"GPU: {gpu['name']}, driver {gpu['driver_version']}, {gpu['memory.total']}"
         for gpu in report["gpus"]

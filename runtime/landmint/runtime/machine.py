@@ -71,6 +71,15 @@ class Machine:
     packages: Mapping[str, str] = field(default_factory=dict)
     """Installed engines, and numpy, with versions."""
 
+    @property
+    def int8_saturates(self) -> bool:
+        """Whether kernels for INT8 add pairs of products in 16 bits here, which may overflow.
+
+        So x86 does without VNNI, unless weights keep to -64..64, as `reduce_range` has them.
+        """
+        vnni = any("vnni" in flag for flag in self.flags)
+        return self.architecture == "x86_64" and "avx2" in self.flags and not vnni
+
     def to_json(self) -> dict[str, Any]:
         """Plain dictionaries and lists."""
         return dataclasses.asdict(self)
