@@ -28,8 +28,9 @@ from landmint.train.label import LabelConfig, label_images
 from landmint.train.label_file import Labelled
 from landmint.train.models import load_model, save_model
 from landmint.train.models.base import LandmarkModel
+from landmint.train.processes import ProcessConfig
 
-ALONE = LabelConfig(processes=1, accelerator="cpu")
+ALONE = LabelConfig(processes=ProcessConfig(accelerator="cpu"))
 WHOLE = WholeImage(0.1)
 IMAGES = 40  # two shards
 
@@ -148,7 +149,8 @@ def test_two_processes_give_the_same_bytes(
 ) -> None:
     one, two = tmp_path / "one.json", tmp_path / "two.json"
     work(weights["pipnet"], folder, one)
-    work(weights["pipnet"], folder, two, replace(ALONE, processes=2))
+    both = ProcessConfig(accelerator="cpu", devices=2)
+    work(weights["pipnet"], folder, two, replace(ALONE, processes=both))
     assert two.read_bytes() == one.read_bytes()
 
 

@@ -19,7 +19,7 @@ from landmint.train.faces.unlabelled import WholeImage, find_images
 from landmint.train.fit_config import FitConfig
 from landmint.train.label import LabelConfig, label_images
 from landmint.train.models import ModelConfig
-from landmint.train.processes import launcher_rank
+from landmint.train.processes import ProcessConfig, launcher_rank
 from landmint.train.training import train_network
 
 folder = Path(sys.argv[1])
@@ -30,7 +30,7 @@ network = NetworkRecipe(
 train, val = (load_faces(FacesConfig(root=folder / "faces"), s, Path()) for s in ("train", "val"))
 weights = train_network(network, train, val, folder / "student")
 images = folder / "faces" / "val"
-config = LabelConfig(processes=2, accelerator="cpu")
+config = LabelConfig(processes=ProcessConfig(accelerator="cpu", devices=2))
 labelled = label_images(
     weights, images, find_images(images), WholeImage(0.1), config, folder / "labels.json"
 )

@@ -5,7 +5,9 @@ Not the loop: this file imports no torch, so that a recipe is checked in a momen
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from landmint.train.processes import ProcessConfig
 
 # What may change between an interruption and going on: it alters no step, but for rounding.
 INDIFFERENT = {
@@ -20,10 +22,8 @@ INDIFFERENT = {
 }
 
 
-class FitConfig(BaseModel):
-    """How a network is trained."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+class FitConfig(ProcessConfig):
+    """How a network is trained, and on which processes."""
 
     epochs: int = Field(default=60, ge=1)
     """Passes over the training faces."""
@@ -59,25 +59,8 @@ class FitConfig(BaseModel):
     or those of the last step."""
     validate_every_epochs: int = Field(default=1, ge=1)
     """How often the validation faces are evaluated; always after the last epoch."""
-    precision: Literal["auto", "32", "bf16", "fp16"] = "auto"
-    """Arithmetic of convolutions and products: float32, or mixed with bfloat16 or float16. auto
-    takes bf16 where the processor has it, else fp16 on a GPU and 32 on a CPU."""
-    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train. auto takes the GPUs if there are any."""
-    devices: int = Field(default=1, ge=1)
-    """Processes per node: one for each GPU."""
-    nodes: int = Field(default=1, ge=1)
-    """Machines; start the same command on each with torchrun or under Slurm."""
-    strategy: str = "auto"
-    """How processes share the work: a Lightning Fabric strategy that keeps the whole network in
-    each, such as ddp. auto starts ddp processes by itself on one node."""
     channels_last: bool = True
     """Keep images channels-last in memory; faster on tensor cores and on most CPUs."""
-    threads: int = Field(default=0, ge=0)
-    """Threads of one CPU process; 0 leaves torch's choice, all cores."""
-    workers: int | None = Field(default=None, ge=0)
-    """Processes that prepare crops for each training process; 0 prepares them between steps.
-    Left out: one for each core but one, at most 8."""
     cache_mib: int = Field(default=1024, ge=0)
     """Memory that all workers together may use to keep decoded faces, in MiB."""
     seed: int = Field(default=0, ge=0)

@@ -14,11 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from lightning.fabric import Fabric
 from torch.utils.data import DataLoader, Dataset
 
@@ -31,11 +30,11 @@ from landmint.train.evaluate import FaceCrops, FlipTestSession, TorchSession, pr
 from landmint.train.faces.dataset import start_worker
 from landmint.train.faces.face import read_image
 from landmint.train.faces.unlabelled import BoxSource
-from landmint.train.fit_config import FitConfig
 from landmint.train.interruption import StopSignal
 from landmint.train.label_file import Labelled, read_summary, write_labels
-from landmint.train.launch import cores_here, device_of, fabric_for, launch, workers_of
+from landmint.train.launch import device_of, fabric_for, launch, workers_of
 from landmint.train.models import load_model
+from landmint.train.processes import ProcessConfig
 from landmint.train.torch_state import torch_threads
 
 SHARD_IMAGES = 32
@@ -55,13 +54,9 @@ class LabelConfig:
     """Faces below it are left out; a face's confidence is the mean over its landmarks."""
     batch_size: int = 32
     """Faces that go through the network together."""
-    processes: int | None = None
-    """Processes on each machine, one for each GPU; None for as many as there are GPUs, else
-    cores."""
-    nodes: int = 1
-    """Machines; start the same command on each with torchrun or under Slurm."""
-    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to run; auto takes the GPUs if there are any."""
+    processes: ProcessConfig = ProcessConfig()
+    """Where to run, and on how many processes of each machine. Its precision and threads do not
+    count: the result may depend on neither."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +128,7 @@ def label_images(
     settings = identity | {"min_confidence": config.min_confidence}
     if out.exists():
         return read_summary(out, digest(settings))
-    fit = _processes_of(config, len(names))
+    processes = _processes_of(config.processes, len(names))
     parts = out.with_name(out.name + PARTS_SUFFIX)
     _claim(parts, identity)
     job = _Job(
@@ -144,11 +139,11 @@ def label_images(
         boxes=boxes,
         flip_test=config.flip_test,
         batch_size=config.batch_size,
-        workers=workers_of(fit) if device_of(fit) == "cuda" else 0,
+        workers=workers_of(processes) if device_of(processes) == "cuda" else 0,
         parts=parts,
     )
-    fabric = fabric_for(fit)
-    launch(fabric, fit, partial(_work, job), progress)
+    fabric = fabric_for(processes)
+    launch(fabric, processes, partial(_work, job), progress)
     if fabric.global_rank == 0:
         files = [path for _, path in sorted(_finished(parts).items())]
         states = states_confidence(contract)
@@ -195,16 +190,15 @@ def _identity_of(
     }
 
 
-def _processes_of(config: LabelConfig, images: int) -> FitConfig:
-    """Processes, in the words of `launch`. On CPUs each has one thread.
+def _processes_of(config: ProcessConfig, images: int) -> ProcessConfig:
+    """The processes that have something to do. On CPUs each has one thread.
 
     Products that several threads share may be summed in another order, and the result would depend
     on the number of processes.
     """
-    fit = FitConfig(accelerator=config.accelerator, nodes=config.nodes, precision="32", threads=1)
-    available = torch.cuda.device_count() if device_of(fit) == "cuda" else cores_here()
-    useful = min(available, -(-images // SHARD_IMAGES))
-    return fit.model_copy(update={"devices": config.processes or max(1, useful)})
+    shards = max(1, -(-images // SHARD_IMAGES))
+    fixed = {"devices": min(config.devices, shards), "precision": "32", "threads": 1}
+    return config.model_copy(update=fixed)
 
 
 def _claim(parts: Path, identity: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Where and in what arithmetic a run happens: Lightning Fabric, set up from a `FitConfig`.
+"""Where and in what arithmetic a run happens: Lightning Fabric, set up from a `ProcessConfig`.
 
 Not the loop, and not a place for tuning: it chooses device, precision and processes.
 """
@@ -21,7 +21,7 @@ from torch.multiprocessing.spawn import ProcessException
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.progress import Progress
 from landmint.train.depthwise import WideDepthwise
-from landmint.train.fit_config import FitConfig
+from landmint.train.processes import ProcessConfig
 
 # What torchrun and Slurm set in the processes that they start.
 _LAUNCHERS = ("TORCHELASTIC_RUN_ID", "SLURM_PROCID")
@@ -49,7 +49,7 @@ class Autocast(MixedPrecision):
                 yield
 
 
-def fabric_for(config: FitConfig) -> Fabric:
+def fabric_for(config: ProcessConfig) -> Fabric:
     """The Fabric that a run asks for; it has started nothing yet.
 
     Raises:
@@ -73,7 +73,7 @@ def fabric_for(config: FitConfig) -> Fabric:
     )
 
 
-def device_of(config: FitConfig) -> str:
+def device_of(config: ProcessConfig) -> str:
     """The accelerator: cpu or cuda.
 
     Raises:
@@ -88,7 +88,7 @@ def device_of(config: FitConfig) -> str:
     return "cuda" if available and config.accelerator != "cpu" else "cpu"
 
 
-def precision_on(device: str, config: FitConfig) -> str:
+def precision_on(device: str, config: ProcessConfig) -> str:
     """32, bf16 or fp16; auto resolved by what the device has in hardware.
 
     Raises:
@@ -109,11 +109,20 @@ def precision_on(device: str, config: FitConfig) -> str:
     return "bf16" if features.get("avx512_bf16") or features.get("amx_bf16") else "32"
 
 
-def workers_of(config: FitConfig) -> int:
+def workers_of(config: ProcessConfig) -> int:
     """Loader processes of each training process."""
     if config.workers is not None:
         return config.workers
     return min(8, max(1, cores_here() // config.devices - 1))
+
+
+def devices_here(config: ProcessConfig) -> int:
+    """How many processes this machine has a GPU for, or else a core.
+
+    Raises:
+        LandmintError: cuda is asked for and there is none.
+    """
+    return torch.cuda.device_count() if device_of(config) == "cuda" else cores_here()
 
 
 def cores_here() -> int:
@@ -123,7 +132,7 @@ def cores_here() -> int:
     return os.cpu_count() or 1
 
 
-def strategy_of(config: FitConfig) -> str:
+def strategy_of(config: ProcessConfig) -> str:
     """Fabric's name of the strategy.
 
     Started here, processes are spawned, so that they run the training alone: Fabric's plain ddp
@@ -138,7 +147,7 @@ def strategy_of(config: FitConfig) -> str:
 Work = Callable[[Fabric, Progress], None]
 
 
-def launch(fabric: Fabric, config: FitConfig, work: Work, progress: Progress) -> None:
+def launch(fabric: Fabric, config: ProcessConfig, work: Work, progress: Progress) -> None:
     """Run `work(fabric, progress)` in every process of the run, and wait.
 
     What a spawned process reports, and the error that it ends with, arrive in this one.

@@ -19,7 +19,8 @@ from landmint.train.faces.readers import FacesConfig, load_faces
 from landmint.train.faces.unlabelled import KnownBoxes
 from landmint.train.fit_config import FitConfig
 from landmint.train.label import LabelConfig, label_images
-from landmint.train.launch import device_of
+from landmint.train.launch import cores_here, device_of
+from landmint.train.processes import ProcessConfig
 
 _LABELS = "labels.json"
 
@@ -86,11 +87,9 @@ def label_round(
         LandmintError: no face is kept, or the labelling failed.
     """
     boxes, folder = unlabelled.boxes, unlabelled.folder
-    how = LabelConfig(
-        min_confidence=config.min_confidence,
-        processes=fit.devices if device_of(fit) == "cuda" else None,
-        accelerator=fit.accelerator,
-    )
+    devices = fit.devices if device_of(fit) == "cuda" else cores_here()
+    processes = ProcessConfig(accelerator=fit.accelerator, devices=devices)
+    how = LabelConfig(min_confidence=config.min_confidence, processes=processes)
     label_images(weights, folder, tuple(boxes.boxes), boxes, how, place / _LABELS, progress)
     reading = FacesConfig(
         kind="coco",

@@ -93,15 +93,18 @@ def label(
     """
     from landmint.pipeline.labelling import BoxOptions, label_folder
     from landmint.train.label import LabelConfig
+    from landmint.train.launch import devices_here
+    from landmint.train.processes import ProcessConfig
     from landmint.train.zoo import find_model
 
     where = BoxOptions(boxes, margin, kind, markup, tuple(split or ()))
+    where_to_run = ProcessConfig(accelerator=accelerator.value, nodes=nodes)
+    devices = processes or devices_here(where_to_run)
+    where_to_run = where_to_run.model_copy(update={"devices": devices})
     config = LabelConfig(
         flip_test=flip_test,
         min_confidence=min_confidence,
         batch_size=batch_size,
-        processes=processes,
-        nodes=nodes,
-        accelerator=accelerator.value,
+        processes=where_to_run,
     )
     return label_folder(images, find_model(model), out, where, config)
