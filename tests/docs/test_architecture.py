@@ -74,6 +74,13 @@ def test_the_page_is_current(architecture: ModuleType) -> None:
     assert page == architecture.architecture(), "run `make architecture`"
 
 
+def test_every_room_stands_in_the_drawing(architecture: ModuleType) -> None:
+    _, drawing = architecture.architecture().split("## Who imports whom")
+    for name, module in architecture.read_modules().items():
+        if module.is_package:
+            assert f"[{name}]" in drawing, name
+
+
 def test_every_room_says_what_it_is(architecture: ModuleType) -> None:
     for name, module in architecture.read_modules().items():
         if module.is_package:
