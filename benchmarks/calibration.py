@@ -24,15 +24,15 @@ from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import load_recipe
 from landmint.pipeline.run import Run
 from landmint.pipeline.text import markdown_table, number, percent
-from landmint.quantize.calibration import crops_of
 from landmint.quantize.config import Calibrator, QuantizeConfig, Strategy
-from landmint.quantize.decision import decide
+from landmint.quantize.decide.calibration import crops_of
+from landmint.quantize.decide.decision import decide
+from landmint.quantize.decide.features import features_of
+from landmint.quantize.decide.strategies import choose
 from landmint.quantize.drift import Points
-from landmint.quantize.features import features_of
+from landmint.quantize.explain.sensitivity import Examination
 from landmint.quantize.forms.onnx import quantize
 from landmint.quantize.job import Job
-from landmint.quantize.sensitivity import Examination
-from landmint.quantize.strategies import choose
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.crop import normalise
 from landmint.runtime.errors import LandmintError

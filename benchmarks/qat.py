@@ -24,11 +24,17 @@ from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import load_recipe
 from landmint.pipeline.run import Run
 from landmint.pipeline.text import markdown_table, percent_interval
-from landmint.quantize.adapt import adapt_network
 from landmint.quantize.config import QatConfig
-from landmint.quantize.decision import RANGES, decide, read_decision
+from landmint.quantize.decide.decision import RANGES, decide, read_decision
 from landmint.quantize.drift import landmarks
-from landmint.quantize.qat import calibration_crops, fit_config, float_graph, int8_graph, truth_task
+from landmint.quantize.qat.adapt import adapt_network
+from landmint.quantize.qat.training import (
+    calibration_crops,
+    fit_config,
+    float_graph,
+    int8_graph,
+    truth_task,
+)
 from landmint.runtime.accuracy import Truth, drift, summarise
 from landmint.runtime.crop import Floats, apply_affine, normalise
 from landmint.runtime.engines import load_engine

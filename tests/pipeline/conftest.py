@@ -15,7 +15,7 @@ from landmint.pipeline.judge.truth import TRUTH_FILE, write_truth
 from landmint.pipeline.judge.verdicts import judge_folder, write_verdicts
 from landmint.pipeline.places import RECORDS
 from landmint.pipeline.report import write_report
-from landmint.quantize.explanation import (
+from landmint.quantize.explain.explanation import (
     EXPLANATION,
     Cost,
     Divergence,

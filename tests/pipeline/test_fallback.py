@@ -10,7 +10,7 @@ import pytest
 from landmint.pipeline.fallback import as_toml, search_fallbacks, search_table
 from landmint.pipeline.judge.trial import Search
 from landmint.quantize.config import QuantizeConfig
-from landmint.quantize.explanation import Cost, Explanation, Layer
+from landmint.quantize.explain.explanation import Cost, Explanation, Layer
 from landmint.runtime.accuracy import Truth
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract, CropRule, Head, Output

@@ -15,7 +15,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from landmint.quantize.config import QuantizeConfig
-from landmint.quantize.decision import decide
+from landmint.quantize.decide.decision import decide
 from landmint.quantize.forms.onnx import quantize
 from landmint.quantize.job import Job
 from landmint.runtime.contract import Contract, CropRule, Head, Output

@@ -13,7 +13,7 @@ from landmint.export.embed import write_contract
 from landmint.quantize import bundle_quantize
 from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig
-from landmint.quantize.decision import RANGES
+from landmint.quantize.decide.decision import RANGES
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract
 from landmint.runtime.embedded import read_contract

@@ -26,7 +26,8 @@ from landmint.export.lint.rule import Subject
 from landmint.export.lint.tflite import partitions
 from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig
-from landmint.quantize.decision import RANGES, decide, layers_of
+from landmint.quantize.decide.decision import RANGES, decide, layers_of
+from landmint.quantize.decide.ranges import run_all, weight_levels
 from landmint.quantize.drift import landmarks
 from landmint.quantize.forms import openvino as openvino_int8
 from landmint.quantize.forms import tflite as tflite_int8
@@ -34,7 +35,6 @@ from landmint.quantize.forms.tensorrt import check_pairs
 from landmint.quantize.forms.tflite_layers import channels_last
 from landmint.quantize.job import Job
 from landmint.quantize.prepare import prepared
-from landmint.quantize.ranges import run_all, weight_levels
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import normalise

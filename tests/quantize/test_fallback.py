@@ -10,12 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from landmint.pipeline.judge.trial import Trial, choose_trial
-from landmint.quantize.explanation import Cost, Explanation, Layer
+from landmint.quantize.explain.explanation import Cost, Explanation, Layer
+from landmint.quantize.explain.sensitivity import Examination, layer_sensitivities
+from landmint.quantize.explain.simulation import Simulation
 from landmint.quantize.fallback import candidates
 from landmint.quantize.forms.onnx import quantize
 from landmint.quantize.job import Job
-from landmint.quantize.sensitivity import Examination, layer_sensitivities
-from landmint.quantize.simulation import Simulation
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import apply_affine
 from landmint.runtime.stats import Interval

@@ -8,8 +8,8 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
+from landmint.quantize.decide.ranges import observe, run_all
 from landmint.quantize.heads import float_outputs
-from landmint.quantize.ranges import observe, run_all
 from landmint.runtime.contract import Contract, Decode
 
 Graphs = Callable[[str], onnx.ModelProto]

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from landmint.export.graphs import WEIGHTED, Wiring, attribute, ending_at
-from landmint.quantize.decision import Decision, layers_of
+from landmint.quantize.decide.decision import Decision, layers_of
+from landmint.quantize.decide.ranges import run_all
 from landmint.quantize.heads import layers_in_float
 from landmint.quantize.job import Job
 from landmint.quantize.prepare import prepared
 from landmint.quantize.qdq import paired
-from landmint.quantize.ranges import run_all
 from landmint.runtime.contract import Contract
 from landmint.runtime.formats import FORMATS, load
 

@@ -22,7 +22,7 @@ from landmint.pipeline.tables import as_rich, print_tables
 from landmint.pipeline.text import NONE, milliseconds, percent_interval, times
 from landmint.quantize.bundle_quantize import PRECISION, quantize_bundle
 from landmint.quantize.config import QuantizeConfig
-from landmint.quantize.explanation import Explanation
+from landmint.quantize.explain.explanation import Explanation
 from landmint.quantize.fallback import candidates
 from landmint.runtime.accuracy import Truth
 from landmint.runtime.bundle import REFERENCE, Bundle, Manifest, Variant, write_bundle

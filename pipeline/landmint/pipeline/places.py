@@ -1,7 +1,7 @@
 """Names of the files and folders of a run, each in this one place.
 
 What the rooms below write into a folder they name themselves: `landmint.runtime.bundle.MANIFEST`,
-`landmint.quantize.decision.RANGES`.
+`landmint.quantize.decide.decision.RANGES`.
 """
 
 from pathlib import Path

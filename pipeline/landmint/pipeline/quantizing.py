@@ -12,9 +12,9 @@ from landmint.pipeline.measure_config import MeasureConfig
 from landmint.pipeline.recipe import Recipe
 from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig
-from landmint.quantize.decision import RANGES
-from landmint.quantize.explain import explain
-from landmint.quantize.explanation import EXPLANATION, Explanation, write_explanation
+from landmint.quantize.decide.decision import RANGES
+from landmint.quantize.explain.bundle_explain import explain
+from landmint.quantize.explain.explanation import EXPLANATION, Explanation, write_explanation
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.files import sha256_file
 from landmint.runtime.progress import Progress

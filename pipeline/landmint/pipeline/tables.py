@@ -16,7 +16,7 @@ from landmint.pipeline.report import blocks
 from landmint.pipeline.report.losses import engines_table, in_words, layers_table
 from landmint.pipeline.shipped_recipes import about, folder, shipped_recipes
 from landmint.pipeline.text import NONE, mebibytes, number, percent
-from landmint.quantize.explanation import Explanation
+from landmint.quantize.explain.explanation import Explanation
 from landmint.runtime.bundle import REFERENCE
 from landmint.runtime.markup import get_markup
 from landmint.runtime.measurement import read_measurements

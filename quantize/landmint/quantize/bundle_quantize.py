@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from landmint.export.bundle_decoded import decoded_twins
 from landmint.export.isolated import missing_packages, run_isolated
-from landmint.quantize.calibration import Calibration, calibrate
 from landmint.quantize.config import QuantizeConfig
-from landmint.quantize.decision import RANGES
-from landmint.quantize.features import features_of
+from landmint.quantize.decide.calibration import Calibration, calibrate
+from landmint.quantize.decide.decision import RANGES
+from landmint.quantize.decide.features import features_of
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError

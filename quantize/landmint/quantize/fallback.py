@@ -6,7 +6,7 @@ chooses by what it measured.
 
 from collections.abc import Sequence
 
-from landmint.quantize.explanation import Explanation, Layer
+from landmint.quantize.explain.explanation import Explanation, Layer
 
 SIZES = (1, 2, 4, 8)
 """Float layers of each candidate, beside the one without any."""

@@ -22,7 +22,7 @@ from landmint.export.graphs import (
     output_axis,
     replace_nodes,
 )
-from landmint.quantize.ranges import Range
+from landmint.quantize.decide.ranges import Range
 
 _CONSTANTS = {"landmint_zero": 0.0, "landmint_three": 3.0, "landmint_six": 6.0}
 _SIXTH = "landmint_sixth"

@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 
 from landmint.quantize.config import QuantizeConfig
-from landmint.quantize.decision import Decision
+from landmint.quantize.decide.decision import Decision
 from landmint.runtime.contract import Contract
 
 

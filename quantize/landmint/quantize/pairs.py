@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
 from landmint.export.graphs import Wiring, output_axis
-from landmint.quantize.ranges import Range, weight_levels, zero_point
+from landmint.quantize.decide.ranges import Range, weight_levels, zero_point
 
 _TOP = 127
 

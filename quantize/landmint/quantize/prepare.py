@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from onnx import NodeProto, numpy_helper
 
 from landmint.export.graphs import Wiring, output_axis
-from landmint.quantize.bias_correction import bias_shifts
-from landmint.quantize.decision import layers_of
-from landmint.quantize.equalise import equalised
+from landmint.quantize.decide.bias_correction import bias_shifts
+from landmint.quantize.decide.decision import layers_of
+from landmint.quantize.decide.equalise import equalised
+from landmint.quantize.decide.ranges import rounded_weights
 from landmint.quantize.job import Job
-from landmint.quantize.ranges import rounded_weights
 
 Weights = NDArray[np.float32]
 Rounding = Callable[[Weights, int], Weights]

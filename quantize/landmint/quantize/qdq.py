@@ -21,11 +21,11 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from landmint.export.graphs import Wiring
+from landmint.quantize.decide.ranges import Range, rounded_weights
 from landmint.quantize.heads import joins_in_float
 from landmint.quantize.integer_friendly import fold_sixths, gate_ranges, make_friendly
 from landmint.quantize.job import Job
 from landmint.quantize.prepare import prepared
-from landmint.quantize.ranges import Range, rounded_weights
 from landmint.runtime.scratch import scratch_folder
 
 # Greatest level of ONNX Runtime's reduced weights. Processors without VNNI add two products in 16

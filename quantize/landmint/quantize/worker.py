@@ -16,7 +16,7 @@ import onnx
 
 from landmint.export.embed import write_contract
 from landmint.quantize.config import QuantizeConfig
-from landmint.quantize.decision import decide, read_decision, write_decision
+from landmint.quantize.decide.decision import decide, read_decision, write_decision
 from landmint.quantize.drift import describe, landmarks
 from landmint.quantize.forms import Quantize
 from landmint.quantize.job import Job

@@ -81,7 +81,7 @@ class FormatRecord(Listed):
     """What the linter checks, as "module:attribute"; empty when nothing."""
     probe: str = ""
     """Asks the engine for any tensor of a variant, as "module:function"; see
-    `landmint.quantize.probes`. Empty where none does."""
+    `landmint.quantize.explain.probes`. Empty where none does."""
 
     def files(self, folder: Path, variant: str) -> tuple[str, ...]:
         """The files of a variant that are in a bundle's folder; the engine opens the first."""
@@ -130,7 +130,7 @@ FORMATS: Mapping[str, FormatRecord] = MappingProxyType(
             ),
             decode=Maker("landmint.export.fused_decode:fuse_decode_ir"),
             lint_rules="landmint.export.lint.openvino:RULES",
-            probe="landmint.quantize.probes:openvino_probe",
+            probe="landmint.quantize.explain.probes:openvino_probe",
         ),
         "tflite": FormatRecord(
             label="LiteRT (TFLite)",
@@ -155,7 +155,7 @@ FORMATS: Mapping[str, FormatRecord] = MappingProxyType(
                 packages=(*_TFLITE_CONVERTER, "ai_edge_litert", "flatbuffers"),
             ),
             lint_rules="landmint.export.lint.tflite:RULES",
-            probe="landmint.quantize.probes:litert_probe",
+            probe="landmint.quantize.explain.probes:litert_probe",
             layout="NHWC",
         ),
         "tensorrt": FormatRecord(

@@ -9,7 +9,7 @@ from landmint.pipeline.report.blocks import TableBlock, Text
 from landmint.pipeline.report.gather import gather
 from landmint.pipeline.report.losses import losses
 from landmint.pipeline.tables import print_explanation
-from landmint.quantize.explanation import EXPLANATION, read_explanation
+from landmint.quantize.explain.explanation import EXPLANATION, read_explanation
 
 
 def test_layers_stand_worst_first_with_what_each_saves(fake_run: Path) -> None:

@@ -12,11 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from landmint.export.graphs import WEIGHTED, Wiring
+from landmint.quantize.decide.ranges import observe, run_all
+from landmint.quantize.explain.placement import placement_of
 from landmint.quantize.forms.onnx import quantize
 from landmint.quantize.integer_friendly import bounded, gate_ranges, make_friendly
 from landmint.quantize.job import Job
-from landmint.quantize.placement import placement_of
-from landmint.quantize.ranges import observe, run_all
 from landmint.runtime.contract import Contract
 from landmint.runtime.engines import load_engine
 

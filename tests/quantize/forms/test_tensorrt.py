@@ -13,9 +13,9 @@ from landmint.export.forms.tensorrt import to_float16
 from landmint.export.graphs import Wiring, gates
 from landmint.export.lint import Finding, lint
 from landmint.export.lint.tensorrt import is_too_small
+from landmint.quantize.decide.ranges import observe, outermost, run_all
 from landmint.quantize.forms.tensorrt import add_pairs, check_pairs, quantize
 from landmint.quantize.job import Job
-from landmint.quantize.ranges import observe, outermost, run_all
 from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError
 

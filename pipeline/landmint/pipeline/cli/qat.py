@@ -33,8 +33,8 @@ def qat(
     from landmint.pipeline.cli.given import learning_faces, recipe_on
     from landmint.pipeline.lock import hold
     from landmint.pipeline.progress import Screen
-    from landmint.quantize.adapt import adapt_network
     from landmint.quantize.config import QatConfig
+    from landmint.quantize.qat.adapt import adapt_network
     from landmint.train.models import load_model
     from landmint.train.zoo import find_model
 

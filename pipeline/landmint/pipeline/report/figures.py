@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from landmint.pipeline.report.palette import INK, MUTED, SURFACE, look_of
 from landmint.pipeline.report.svg import drawing, grid, inline
-from landmint.quantize.explanation import Explanation
+from landmint.quantize.explain.explanation import Explanation
 
 Floats = NDArray[np.float64]
 

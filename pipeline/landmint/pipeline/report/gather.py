@@ -31,7 +31,7 @@ from landmint.pipeline.places import (
 from landmint.pipeline.report.figures import Curve
 from landmint.pipeline.report.record import Network, RunRecord, StageRecord
 from landmint.pipeline.text import number, percent, thousands
-from landmint.quantize.explanation import EXPLANATION, read_explanation
+from landmint.quantize.explain.explanation import EXPLANATION, read_explanation
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.files import read_json
 from landmint.runtime.measurement import read_measurements

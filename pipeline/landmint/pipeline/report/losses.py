@@ -15,7 +15,7 @@ from landmint.pipeline.report.blocks import (
 )
 from landmint.pipeline.report.record import RunRecord
 from landmint.pipeline.text import NONE, number, percent, thousands
-from landmint.quantize.explanation import Cost, Divergence, Explanation, Layer
+from landmint.quantize.explain.explanation import Cost, Divergence, Explanation, Layer
 
 
 def losses(record: RunRecord) -> Section | None:

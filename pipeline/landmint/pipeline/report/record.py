@@ -9,7 +9,7 @@ from landmint.export.finding import Finding
 from landmint.pipeline.judge.gate import Verdict
 from landmint.pipeline.judge.summary import VariantSummary
 from landmint.pipeline.report.figures import Curve
-from landmint.quantize.explanation import Explanation
+from landmint.quantize.explain.explanation import Explanation
 from landmint.runtime.accuracy import Truth
 from landmint.runtime.bundle import REFERENCE, Manifest
 from landmint.runtime.markup import Markup, get_markup

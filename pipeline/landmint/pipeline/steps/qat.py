@@ -29,7 +29,7 @@ def _settings(run: Run) -> Mapping[str, Any]:
 
 
 def _work(run: Run, place: Path, bar: Progress) -> None:
-    from landmint.quantize.adapt import adapt_network
+    from landmint.quantize.qat.adapt import adapt_network
 
     recipe = run.recipe
     assert recipe.qat is not None

@@ -11,10 +11,10 @@ from onnx import helper, numpy_helper
 
 from landmint.export.forms.openvino import save_ir
 from landmint.export.graphs import WEIGHTED, Wiring, replace_nodes
+from landmint.quantize.decide.ranges import unsupported
 from landmint.quantize.heads import layers_in_float
 from landmint.quantize.job import Job
 from landmint.quantize.qdq import paired
-from landmint.quantize.ranges import unsupported
 from landmint.runtime.telemetry import without_telemetry
 
 with without_telemetry():

@@ -14,13 +14,13 @@ from landmint.export.forms.tensorrt import build_engine, built_or_not, to_float1
 from landmint.export.graphs import Wiring, gates, replace_nodes
 from landmint.export.lint import lint, refuse
 from landmint.export.lint.tensorrt import LAYERS, is_too_small, reads_levels
-from landmint.quantize.decision import layers_of
+from landmint.quantize.decide.decision import layers_of
+from landmint.quantize.decide.ranges import Range, rounded_weights, run_all
 from landmint.quantize.drift import describe, points_of
 from landmint.quantize.heads import layers_in_float
 from landmint.quantize.job import Job
 from landmint.quantize.pairs import Levels, Pairs
 from landmint.quantize.prepare import prepared
-from landmint.quantize.ranges import Range, rounded_weights, run_all
 
 OPSET = 19
 """The first whose QuantizeLinear and DequantizeLinear take float16."""

@@ -16,6 +16,7 @@ from ai_edge_quantizer.qtyping import TFLOperationName
 
 from landmint.export.flatbuffer import Flatbuffer
 from landmint.export.graphs import ending_at
+from landmint.quantize.decide.ranges import Range, run_all
 from landmint.quantize.forms.tflite_graph import plain_hard_swish
 from landmint.quantize.forms.tflite_layers import (
     carry_constants,
@@ -26,7 +27,6 @@ from landmint.quantize.heads import float_outputs, layers_in_float
 from landmint.quantize.integer_friendly import gate_ranges, make_friendly
 from landmint.quantize.job import Job
 from landmint.quantize.prepare import prepared
-from landmint.quantize.ranges import Range, run_all
 
 _SIGNATURE = "serving_default"
 _JOINS = ("CONCATENATION", "RESHAPE")

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from onnx import NodeProto
 
 from landmint.export.graphs import attribute, ending_at
+from landmint.quantize.decide.ranges import Optimise, open_session, run_all
 from landmint.quantize.drift import Points
-from landmint.quantize.explanation import Cost, Layer
-from landmint.quantize.ranges import Optimise, open_session, run_all
-from landmint.quantize.simulation import Simulation
+from landmint.quantize.explain.explanation import Cost, Layer
+from landmint.quantize.explain.simulation import Simulation
 from landmint.runtime.accuracy import face_sizes, nme_per_image, point_errors
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import apply_affine, normalise

@@ -1,6 +1,7 @@
 """What is known of where INT8 loses: plain data, and its JSON.
 
-Not the finding: `explain.py` fills it. No engine is imported here, so that a report can read it.
+Not the finding: `bundle_explain.py` fills it. No engine is imported here, so that a report can
+read it.
 """
 
 import dataclasses

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from landmint.quantize.placement import Levels, Placement
+from landmint.quantize.explain.placement import Levels, Placement
 from landmint.runtime.errors import LandmintError
 from landmint.train.models.base import LandmarkModel
 

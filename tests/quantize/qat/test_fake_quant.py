@@ -15,12 +15,12 @@ from torch import nn
 
 from landmint.export.graphs import Wiring, ending_at
 from landmint.quantize.config import QuantizeConfig
-from landmint.quantize.decision import decide
-from landmint.quantize.fake_quant import FakeQuantised, rounded, rounded_weight
+from landmint.quantize.decide.decision import decide
+from landmint.quantize.decide.ranges import run_all
+from landmint.quantize.explain.placement import Levels, Placement, placement_of
 from landmint.quantize.integer_friendly import make_friendly
-from landmint.quantize.placement import Levels, Placement, placement_of
-from landmint.quantize.qat import float_graph, int8_graph
-from landmint.quantize.ranges import run_all
+from landmint.quantize.qat.fake_quant import FakeQuantised, rounded, rounded_weight
+from landmint.quantize.qat.training import float_graph, int8_graph
 from landmint.runtime.errors import LandmintError
 from landmint.train.models import save_model
 from landmint.train.models.base import LandmarkModel

@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
-from landmint.quantize.ranges import run_all
+from landmint.quantize.decide.ranges import run_all
 
 
 def bias_shifts(

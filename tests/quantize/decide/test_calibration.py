@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from landmint.quantize.calibration import calibrate
 from landmint.quantize.config import QuantizeConfig
-from landmint.quantize.strategies import choose, pose
+from landmint.quantize.decide.calibration import calibrate
+from landmint.quantize.decide.strategies import choose, pose
 from landmint.runtime.contract import Contract, Head, Output
 from landmint.runtime.crop import crop_matrix, normalise, warp
 from landmint.runtime.errors import LandmintError

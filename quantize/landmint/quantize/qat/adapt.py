@@ -1,13 +1,13 @@
 """A trained student trained on, rounded as its INT8 form rounds: the whole of it from settings.
 
-Its parts stand in `qat.py`, the loop in train's `fit`.
+Its parts stand in `training.py`, the loop in train's `fit`.
 """
 
 from pathlib import Path
 
 from landmint.quantize.config import QatConfig, QuantizeConfig
-from landmint.quantize.decision import RANGES, decide, write_decision
-from landmint.quantize.qat import (
+from landmint.quantize.decide.decision import RANGES, decide, write_decision
+from landmint.quantize.qat.training import (
     QatTask,
     calibration_crops,
     carried,

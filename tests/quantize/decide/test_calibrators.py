@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnxruntime.quantization.calibrate import HistogramCollector
 from scipy import stats
 
-from landmint.quantize.calibrators import (
+from landmint.quantize.decide.calibrators import (
     CALIBRATORS,
     Seen,
     _divergence,
@@ -17,7 +17,7 @@ from landmint.quantize.calibrators import (
     percentile,
     settle,
 )
-from landmint.quantize.ranges import BINS, LEVELS, Range, is_dead, outermost
+from landmint.quantize.decide.ranges import BINS, LEVELS, Range, is_dead, outermost
 
 Doubles = NDArray[np.float64]
 

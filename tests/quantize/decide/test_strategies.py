@@ -10,8 +10,8 @@ import onnx
 import pytest
 
 from landmint.quantize.config import QuantizeConfig
-from landmint.quantize.features import features_of
-from landmint.quantize.strategies import choose, k_centre, light, occlusion
+from landmint.quantize.decide.features import features_of
+from landmint.quantize.decide.strategies import choose, k_centre, light, occlusion
 from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError
 from landmint.train.faces.face import FaceSet

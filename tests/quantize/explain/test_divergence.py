@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper
 
-from landmint.quantize.divergence import first_divergence
-from landmint.quantize.probes import OnnxRuntimeProbe
-from landmint.quantize.ranges import Optimise
+from landmint.quantize.decide.ranges import Optimise
+from landmint.quantize.explain.divergence import first_divergence
+from landmint.quantize.explain.probes import OnnxRuntimeProbe
 from landmint.runtime.errors import LandmintError
 
 Graphs = Callable[[str], onnx.ModelProto]

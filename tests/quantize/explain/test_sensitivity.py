@@ -9,14 +9,14 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from landmint.quantize.explanation import Layer
-from landmint.quantize.sensitivity import (
+from landmint.quantize.explain.explanation import Layer
+from landmint.quantize.explain.sensitivity import (
     NO_NOISE_DB,
     Examination,
     fidelities,
     layer_sensitivities,
 )
-from landmint.quantize.simulation import Simulation
+from landmint.quantize.explain.simulation import Simulation
 from landmint.runtime.contract import Contract, Output
 from landmint.runtime.crop import apply_affine, invert_affine
 from landmint.runtime.errors import LandmintError

@@ -18,15 +18,15 @@ from torch import Tensor
 from landmint.export.forms.onnx import to_onnx
 from landmint.export.graphs import ending_at
 from landmint.quantize.config import QatConfig, QuantizeConfig
-from landmint.quantize.decision import Decision, weight_tops
-from landmint.quantize.fake_quant import FakeQuantised
-from landmint.quantize.features import features_of
+from landmint.quantize.decide.decision import Decision, weight_tops
+from landmint.quantize.decide.features import features_of
+from landmint.quantize.decide.ranges import run_all
+from landmint.quantize.decide.strategies import choose
+from landmint.quantize.explain.placement import placement_of
 from landmint.quantize.forms import onnx as onnx_form
 from landmint.quantize.integer_friendly import make_friendly
 from landmint.quantize.job import Job
-from landmint.quantize.placement import placement_of
-from landmint.quantize.ranges import run_all
-from landmint.quantize.strategies import choose
+from landmint.quantize.qat.fake_quant import FakeQuantised
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import normalise
 from landmint.runtime.scratch import scratch_folder

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 
 from landmint.quantize.config import Calibrator
-from landmint.quantize.ranges import (
+from landmint.quantize.decide.ranges import (
     BINS,
     LEVELS,
     Doubles,

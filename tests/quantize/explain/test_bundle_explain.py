@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from landmint.export.embed import write_contract
-from landmint.quantize.decision import RANGES, write_decision
-from landmint.quantize.explain import explain
-from landmint.quantize.explanation import Explanation, read_explanation, write_explanation
+from landmint.quantize.decide.decision import RANGES, write_decision
+from landmint.quantize.explain.bundle_explain import explain
+from landmint.quantize.explain.explanation import Explanation, read_explanation, write_explanation
 from landmint.quantize.forms.onnx import quantize
 from landmint.quantize.job import Job
 from landmint.runtime.bundle import Manifest, Variant, write_bundle

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from onnx import NodeProto
 
 from landmint.export.graphs import SHAPERS, WEIGHTED, Wiring, output_axis
-from landmint.quantize.calibrators import COUNTING, Seen, settle
 from landmint.quantize.config import Calibrator, QuantizeConfig
-from landmint.quantize.equalise import Factors, equalised, equalising
-from landmint.quantize.integer_friendly import bounded
-from landmint.quantize.ranges import (
+from landmint.quantize.decide.calibrators import COUNTING, Seen, settle
+from landmint.quantize.decide.equalise import Factors, equalised, equalising
+from landmint.quantize.decide.ranges import (
     Range,
     histograms,
     is_dead,
@@ -28,6 +27,7 @@ from landmint.quantize.ranges import (
     weight_scales,
     zero_point,
 )
+from landmint.quantize.integer_friendly import bounded
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import read_json, write_json
 

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from landmint.quantize.config import Calibrator, QuantizeConfig
-from landmint.quantize.decision import (
+from landmint.quantize.decide.decision import (
     Decision,
     decide,
     layers_of,
     read_decision,
     write_decision,
 )
-from landmint.quantize.ranges import observe, outermost
+from landmint.quantize.decide.ranges import observe, outermost
 from landmint.runtime.errors import LandmintError
 
 Graphs = Callable[[str], onnx.ModelProto]

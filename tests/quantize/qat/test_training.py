@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from landmint.quantize.config import QatConfig, QuantizeConfig
-from landmint.quantize.decision import Decision, decide
-from landmint.quantize.fake_quant import FakeQuantised
-from landmint.quantize.qat import (
+from landmint.quantize.decide.decision import Decision, decide
+from landmint.quantize.decide.ranges import run_all
+from landmint.quantize.qat.fake_quant import FakeQuantised
+from landmint.quantize.qat.training import (
     QatTask,
     calibration_crops,
     carried,
@@ -24,7 +25,6 @@ from landmint.quantize.qat import (
     simulate,
     truth_task,
 )
-from landmint.quantize.ranges import run_all
 from landmint.train.config import LossConfig
 from landmint.train.faces.face import FaceSet
 from landmint.train.fit import FitConfig, fit

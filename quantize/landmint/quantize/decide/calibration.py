@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landmint.quantize.config import QuantizeConfig
-from landmint.quantize.strategies import Features, choose
+from landmint.quantize.decide.strategies import Features, choose
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import crop_matrix, normalise, warp
 from landmint.runtime.errors import LandmintError

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto
 
 from landmint.export.graphs import Wiring, alive
-from landmint.quantize.explanation import Divergence
+from landmint.quantize.explain.explanation import Divergence
 from landmint.runtime.errors import LandmintError
 
 Values = NDArray[np.float32]

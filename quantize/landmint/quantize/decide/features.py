@@ -7,8 +7,8 @@ import onnx
 from numpy.typing import NDArray
 
 from landmint.export.graphs import Wiring, ending_at, last_layers
-from landmint.quantize.calibration import crops_of
-from landmint.quantize.ranges import run_all
+from landmint.quantize.decide.calibration import crops_of
+from landmint.quantize.decide.ranges import run_all
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import normalise
 from landmint.train.faces.face import Face

@@ -13,15 +13,15 @@ import onnx
 
 from landmint.export.graphs import ending_at
 from landmint.quantize.config import QuantizeConfig
-from landmint.quantize.decision import RANGES, read_decision
-from landmint.quantize.divergence import Probe, Values, first_divergence
-from landmint.quantize.equalise import equalise
-from landmint.quantize.explanation import Divergence, Explanation
-from landmint.quantize.probes import MakeProbe, OnnxRuntimeProbe
-from landmint.quantize.ranges import Optimise, run_all
-from landmint.quantize.sensitivity import Examination, layer_sensitivities
-from landmint.quantize.simulation import Simulation
-from landmint.quantize.strategies import choose
+from landmint.quantize.decide.decision import RANGES, read_decision
+from landmint.quantize.decide.equalise import equalise
+from landmint.quantize.decide.ranges import Optimise, run_all
+from landmint.quantize.decide.strategies import choose
+from landmint.quantize.explain.divergence import Probe, Values, first_divergence
+from landmint.quantize.explain.explanation import Divergence, Explanation
+from landmint.quantize.explain.probes import MakeProbe, OnnxRuntimeProbe
+from landmint.quantize.explain.sensitivity import Examination, layer_sensitivities
+from landmint.quantize.explain.simulation import Simulation
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.formats import FORMATS, SOURCE, load

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from landmint.export.graphs import Wiring, output_axis
-from landmint.quantize.bias_correction import bias_shifts
-from landmint.quantize.decision import layers_of
+from landmint.quantize.decide.bias_correction import bias_shifts
+from landmint.quantize.decide.decision import layers_of
+from landmint.quantize.decide.ranges import rounded_weights, run_all
 from landmint.quantize.forms.openvino_nncf import _fold
-from landmint.quantize.ranges import rounded_weights, run_all
 
 Graphs = Callable[[str], onnx.ModelProto]
 Tensors = NDArray[np.float32]

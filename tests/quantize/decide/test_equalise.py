@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from landmint.quantize.config import QuantizeConfig
-from landmint.quantize.decision import decide
-from landmint.quantize.equalise import equalise, equalised, equalising
-from landmint.quantize.ranges import run_all
+from landmint.quantize.decide.decision import decide
+from landmint.quantize.decide.equalise import equalise, equalised, equalising
+from landmint.quantize.decide.ranges import run_all
 
 Tensors = NDArray[np.float32]
 

@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 
 from landmint.export.graphs import ending_at
-from landmint.quantize.divergence import Probe, Values
-from landmint.quantize.ranges import Optimise, open_session
+from landmint.quantize.decide.ranges import Optimise, open_session
+from landmint.quantize.explain.divergence import Probe, Values
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.engines.engine import import_library
 from landmint.runtime.engines.openvino_engine import shared_core

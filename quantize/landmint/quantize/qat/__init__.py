@@ -1,0 +1,1 @@
+"""Quantisation-aware training: a network learns to bear INT8."""
