@@ -35,8 +35,6 @@ from landmint.quantize.explain.explanation import EXPLANATION, read_explanation
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.files import read_json
 from landmint.runtime.measurement import read_measurements
-from landmint.train.models import load_model
-from landmint.train.models.complexity import complexity
 
 ROLES = {
     "teacher": "teacher",
@@ -112,18 +110,7 @@ def _network(stage: str, folder: Path, provenance: Mapping[str, Any]) -> Network
     weights = folder / WEIGHTS
     if not weights.is_file():
         return None
-    model = load_model(weights)
-    size = complexity(model.to("meta"))  # shapes are enough to count; nothing is computed
-    config = model.config
-    contract = model.contract
-    head = " ".join(word for word in (contract.head.kind, contract.head.decode) if word)
-    facts = [
-        ("architecture", f"{config.name} on {model.backbone_of(config)}"),
-        ("input", f"{contract.input_size} x {contract.input_size} px, {contract.color}"),
-        ("head", head),
-        ("parameters", f"{size.parameters / 1e6:.2f} million"),
-        ("multiply-accumulates", f"{size.macs / 1e9:.3f} billion a face"),
-    ]
+    facts = _architecture(weights)
     rows = _history(folder / HISTORY_FILE)
     known = provenance.get(stage) or {}
     if rows:
@@ -137,6 +124,27 @@ def _network(stage: str, folder: Path, provenance: Mapping[str, Any]) -> Network
         error=_curves(rows, {"val_nme": "validation NME, %"}, scale=100),
         settings=json.dumps(known.get("settings", {}), indent=2),
     )
+
+
+def _architecture(weights: Path) -> list[tuple[str, str]]:
+    """What a network is and how large; without torch that cannot be told, and the page says so."""
+    try:
+        from landmint.train.models import load_model
+        from landmint.train.models.complexity import complexity
+
+        model = load_model(weights)
+    except ModuleNotFoundError as error:
+        return [("architecture", f"not known here: {error.name} is not installed")]
+    size = complexity(model.to("meta"))  # shapes are enough to count; nothing is computed
+    contract, config = model.contract, model.config
+    head = " ".join(word for word in (contract.head.kind, contract.head.decode) if word)
+    return [
+        ("architecture", f"{config.name} on {model.backbone_of(config)}"),
+        ("input", f"{contract.input_size} x {contract.input_size} px, {contract.color}"),
+        ("head", head),
+        ("parameters", f"{size.parameters / 1e6:.2f} million"),
+        ("multiply-accumulates", f"{size.macs / 1e9:.3f} billion a face"),
+    ]
 
 
 def _training_facts(rows: list[dict[str, float]]) -> list[tuple[str, str]]:
