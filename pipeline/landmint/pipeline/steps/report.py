@@ -22,7 +22,7 @@ def _work(run: Run, place: Path, bar: Progress) -> None:
 
 REPORT = Stage(
     name="report",
-    revision=2,
+    revision=3,
     needs=_needs,
     settings=lambda run: run.about,
     place=lambda run, key: run.folder / REPORT_FILE,

@@ -35,7 +35,7 @@ def _summary(place: Path) -> str:
 
 VERDICT = Stage(
     name="verdict",
-    revision=2,
+    revision=3,
     needs=lambda run: ("measurements",),
     settings=_settings,
     work=_work,
