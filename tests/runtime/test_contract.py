@@ -24,6 +24,7 @@ CONTRACT = Contract(
     ),
     color="BGR",
 )
+STRETCHED = dataclasses.replace(CONTRACT, crop=CropRule((1.2, 1.0), square=False))
 HEATMAP = dataclasses.replace(
     CONTRACT,
     head=Head("heatmap", "local_soft_argmax", 1.5, tau=20.0, radius=3),
@@ -31,7 +32,7 @@ HEATMAP = dataclasses.replace(
 )
 
 
-@pytest.mark.parametrize("contract", [CONTRACT, HEATMAP, CONTRACT.decoded()])
+@pytest.mark.parametrize("contract", [CONTRACT, STRETCHED, HEATMAP, CONTRACT.decoded()])
 def test_json_round_trip(contract: Contract) -> None:
     assert Contract.from_json(json.loads(json.dumps(contract.to_json()))) == contract
 
@@ -185,14 +186,17 @@ def test_an_unknown_field_is_refused(path: tuple[Any, ...]) -> None:
 
 
 def schema_2() -> dict[str, Any]:
-    """A contract as it was written when the crop had one scale for both axes."""
-    content = copy.deepcopy(PLAIN)
-    content["crop"]["scale"] = content["crop"]["scale"][0]
-    return {**content, "schema": 2}
+    """A contract whose crop has one scale for both axes."""
+    return {**copy.deepcopy(PLAIN), "schema": 2}
 
 
 def test_a_contract_of_schema_2_is_read_as_it_was_meant() -> None:
     assert Contract.from_json(schema_2()) == CONTRACT
+
+
+def test_a_contract_is_written_in_the_oldest_schema_that_can_say_it() -> None:
+    assert CONTRACT.to_json()["schema"] == 2
+    assert STRETCHED.to_json()["schema"] == 3
 
 
 @pytest.mark.parametrize("scale", ["1.2", None, True, {}, [1.2, 1.2], [], 10**400])
@@ -201,12 +205,6 @@ def test_a_scale_that_schema_2_never_had_is_refused(scale: Any) -> None:
     content["crop"]["scale"] = scale
     with pytest.raises(LandmintError, match="cannot be read"):
         Contract.from_json(content)
-
-
-def test_each_axis_may_have_its_own_scale() -> None:
-    rule = CropRule((1.2, 1.0), square=False)
-    contract = dataclasses.replace(CONTRACT, crop=rule)
-    assert Contract.from_json(json.loads(json.dumps(contract.to_json()))) == contract
 
 
 def schema_1() -> dict[str, Any]:

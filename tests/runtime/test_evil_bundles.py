@@ -182,8 +182,8 @@ EVIL: dict[str, Callable[[Path], None]] = {
     "contract is a word": sets("contract", to="98"),
     "contract is missing": lambda bundle: rewrite(bundle, lambda c: c.pop("contract")),
     "no neighbours": sets("contract", "head", to={"kind": "pip", "neighbours": []}),
-    "endless scale": sets("contract", "crop", "scale", 0, to=float("inf")),
-    "scale of many digits": sets("contract", "crop", "scale", 0, to=10**400),
+    "endless scale": sets("contract", "crop", "scale", to=float("inf")),
+    "scale of many digits": sets("contract", "crop", "scale", to=10**400),
     "mean is no number": sets("contract", "mean", 0, to=float("nan")),
     "std is 1e300": sets("contract", "std", 0, to=1e300),
     "another markup": sets("contract", "markup", to="98"),
@@ -305,7 +305,7 @@ def carrying(tmp_path: Path) -> Callable[[str], Path]:
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        (sets("contract", "crop", "scale", to=[1.3, 1.3]), "crop"),
+        (sets("contract", "crop", "scale", to=1.3), "crop"),
         (sets("contract", "mean", to=[1.0, 0.0, 0.0]), "mean"),
         (sets("contract", "color", to="BGR"), "color"),
         (sets("contract", "input_size", to=32), "input_size"),
@@ -365,7 +365,7 @@ def test_the_linter_judges_no_graph_of_another_contract(name: str, tmp_path: Pat
 @pytest.mark.parametrize("suffix", KINDS)
 def test_the_agent_and_predict_do_not_load_it(suffix: str, carrying: Callable[[str], Path]) -> None:
     path = carrying(suffix)
-    sets("contract", "crop", "scale", to=[1.3, 1.3])(path)
+    sets("contract", "crop", "scale", to=1.3)(path)
     answer = Agent(path, "null/float32", threads=1).handle({"do": "load"})
     assert answer["ok"] is False and "another contract" in answer["error"]["fact"]
     with pytest.raises(LandmintError, match="another contract"):

@@ -175,8 +175,15 @@ class Contract:
         return dataclasses.replace(self, head=Head("coordinates"), outputs=outputs)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dictionaries and lists, with the schema version."""
-        return {"schema": SCHEMA, **dataclasses.asdict(self)}
+        """Plain dictionaries and lists, with the oldest schema that can say it.
+
+        So a device with an earlier runtime reads every contract that it can keep.
+        """
+        content = dataclasses.asdict(self)
+        width, height = self.crop.scale
+        if width != height:
+            return {"schema": SCHEMA, **content}
+        return {"schema": SCHEMA - 1, **content, "crop": {**content["crop"], "scale": width}}
 
     @staticmethod
     def from_json(content: Any) -> "Contract":
