@@ -54,11 +54,13 @@ define venv
 	[ -x $(1)/bin/python ] || $(PYTHON) -m venv $(1)
 endef
 
-# Installs landmint and what it needs into $(1), with the options $(2) of pip.
+# Installs landmint and what it needs into $(1), with the options $(2) of pip. Pip would compile on
+# one core; a file that no Python 3 can read is nothing to stop for.
 define install
 	$(call venv,$(1))
-	$(1)/bin/pip install --quiet --disable-pip-version-check --progress-bar off $(2) \
+	$(1)/bin/pip install --quiet --disable-pip-version-check --progress-bar off --no-compile $(2) \
 		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[dev]'
+	$(1)/bin/python -m compileall -q -j 0 $(1)/lib >/dev/null 2>&1 || true
 endef
 
 # The environment is made again when the dependencies change.
