@@ -17,7 +17,7 @@ from landmint.train.config import DistillConfig, LossConfig
 from landmint.train.distill import DistillTask, Imitation
 from landmint.train.faces.dataset import finish_batch
 from landmint.train.faces.face import FaceSet
-from landmint.train.loop import Lesson as Module
+from landmint.train.loop import TrainingModule as Module
 from landmint.train.models.base import LandmarkModel
 from landmint.train.tasks import task_for
 

@@ -16,7 +16,7 @@ from landmint.pipeline.judge.comparison import side_of
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.text import percent
 from landmint.runtime.errors import LandmintError
-from landmint.train.faces.check import DataCheck, Finding, check_data
+from landmint.train.faces.check import DataCheck, Remark, check_data
 from landmint.train.faces.face import Face, FaceSet
 from landmint.train.faces.readers import SPLITS, FacesConfig, Split
 from landmint.train.faces.sheet import contact_sheet
@@ -165,7 +165,7 @@ def _leaning(model: "LandmarkModel", faces: Sequence[Face], markup: str) -> str:
     )
 
 
-def _line(finding: Finding) -> str:
+def _line(finding: Remark) -> str:
     return f"{finding.where}: {finding.detail}" if finding.detail else finding.where
 
 

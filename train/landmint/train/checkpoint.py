@@ -59,18 +59,18 @@ def load_checkpoint(
     saved = _undamaged(path)
     try:
         content = torch.load(io.BytesIO(saved), map_location=device, weights_only=True)
-        schema, found, state = content["schema"], content["identity"], content["state"]
+        schema, before, state = content["schema"], content["identity"], content["state"]
         if schema != SCHEMA:
             raise ValueError(f"it has schema {schema}, this landmint reads {SCHEMA}")
     except Exception as error:  # torch raises half a dozen types for a broken archive
         first = (str(error).splitlines() or [""])[0]
         raise _not_resumable(path, f"{type(error).__name__}: {first[:200]}") from None
     differing = sorted(
-        key for key in found.keys() | identity.keys() if found.get(key) != identity.get(key)
+        key for key in before.keys() | identity.keys() if before.get(key) != identity.get(key)
     )
     if differing:
         shown = ", ".join(
-            f"{key} was {_brief(found.get(key))}, is {_brief(identity.get(key))}"
+            f"{key} was {_brief(before.get(key))}, is {_brief(identity.get(key))}"
             for key in differing[:5]
         )
         raise LandmintError(

@@ -79,7 +79,7 @@ class State:
     """nme, epoch and weights of the best average so far."""
 
 
-class Lesson(nn.Module):
+class TrainingModule(nn.Module):
     """Network and task as one module: one forward pass, as distributed training wants it."""
 
     def __init__(self, model: LandmarkModel, task: Task) -> None:
@@ -104,16 +104,16 @@ class Loop:
             LandmintError: the faces do not fill a batch, or the checkpoint cannot be resumed.
         """
         self.job, self.config, self.fabric, self.progress = job, job.config, fabric, progress
-        self.lesson = Lesson(job.model, job.task).train()
+        self.training_module = TrainingModule(job.model, job.task).train()
         if self.config.channels_last:
-            self.lesson.to(memory_format=torch.channels_last)
-        self.norms = [m for m in self.lesson.modules() if isinstance(m, nn.BatchNorm2d)]
+            self.training_module.to(memory_format=torch.channels_last)
+        self.norms = [m for m in self.training_module.modules() if isinstance(m, nn.BatchNorm2d)]
         precision = fabric.strategy.precision
         self.fused = getattr(precision, "scaler", None) is None
         self.module, self.optimizer = fabric.setup(
-            self.lesson, optimizer_for(self.lesson, self.config, self.fused)
+            self.training_module, optimizer_for(self.training_module, self.config, self.fused)
         )
-        self.average = Average(self.lesson.model, self.config.ema_decay)
+        self.average = Average(self.training_module.model, self.config.ema_decay)
         self.state = State()
         self._resume()
         self.batches = EpochBatches(
@@ -279,17 +279,17 @@ class Loop:
 
     def _validate(self, epoch: int) -> dict[str, float]:
         """NME of the averaged weights; the best so far are kept."""
-        found = {"val_nme": 0.0, "val_failure_rate": 0.0}
+        figures = {"val_nme": 0.0, "val_failure_rate": 0.0}
         if self.val_crops is not None:
             faces, batch_size = self.job.val, max(32, self.config.batch_size)
             result = evaluate(self.average.model, faces, batch_size, self.val_crops)
-            found = {"val_nme": result.nme, "val_failure_rate": result.failure_rate}
-        found = self.fabric.broadcast(found)
+            figures = {"val_nme": result.nme, "val_failure_rate": result.failure_rate}
+        figures = self.fabric.broadcast(figures)
         best = self.state.best
-        if not best or found["val_nme"] < best["nme"]:
+        if not best or figures["val_nme"] < best["nme"]:
             weights = {k: v.clone() for k, v in self.average.model.state_dict().items()}
-            self.state.best = {"nme": found["val_nme"], "epoch": epoch, "weights": weights}
-        return found | {"best_nme": self.state.best["nme"]}
+            self.state.best = {"nme": figures["val_nme"], "epoch": epoch, "weights": weights}
+        return figures | {"best_nme": self.state.best["nme"]}
 
     def _save(self) -> None:
         """Write the checkpoint; never one with a loss that is not finite."""
@@ -298,7 +298,7 @@ class Loop:
         self.saved = time.monotonic()
         if self.fabric.is_global_zero:
             state = {
-                "weights": self.lesson.state_dict(),
+                "weights": self.training_module.state_dict(),
                 "average": self.average.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": self.fabric.strategy.precision.state_dict(),
@@ -315,7 +315,7 @@ class Loop:
         path = self.job.run_dir / CHECKPOINT_FILE
         saved = load_checkpoint(path, self.job.identity, self.fabric.device)
         if saved is not None:
-            self.lesson.load_state_dict(saved["weights"])
+            self.training_module.load_state_dict(saved["weights"])
             self.average.model.load_state_dict(saved["average"])
             self.optimizer.load_state_dict(saved["optimizer"])
             self.fabric.strategy.precision.load_state_dict(saved["scaler"])

@@ -98,14 +98,14 @@ def label_round(
         markup=labelled.markup,
         train=(_LABELS,),
     )
-    found = load_faces(reading, "train", Path())
-    if not found.faces:
+    pseudo = load_faces(reading, "train", Path())
+    if not pseudo.faces:
         raise LandmintError(
             "no unlabelled face is left to learn from",
             reason=f"none has a mean confidence of {config.min_confidence or 0:g}",
             remedy="lower self_training.min_confidence",
         )
-    said = (dataclasses.replace(face, pseudo=True) for face in found.faces)
-    both = digest({"labelled": labelled.fingerprint, "pseudo": found.fingerprint})
+    marked = (dataclasses.replace(face, pseudo=True) for face in pseudo.faces)
+    both = digest({"labelled": labelled.fingerprint, "pseudo": pseudo.fingerprint})
     source = f"{labelled.source}, and pseudo-labels"
-    return FaceSet(labelled.markup, (*labelled.faces, *said), source, both)
+    return FaceSet(labelled.markup, (*labelled.faces, *marked), source, both)

@@ -27,7 +27,7 @@ _REACH = 0.2
 
 
 @dataclass(frozen=True)
-class Finding:
+class Remark:
     """One thing that is wrong or strange."""
 
     title: str
@@ -60,7 +60,7 @@ class DataCheck:
     """Name of the landmark scheme."""
     splits: tuple[SplitFaces, ...]
     """What was read."""
-    findings: tuple[Finding, ...]
+    findings: tuple[Remark, ...]
     """Faults first, each kind together, the worst of a kind first."""
     strangest: tuple[Face, ...]
     """All faces, the strangest shape first; none where they are too few to compare."""
@@ -167,21 +167,21 @@ def _examine(images: Iterable[Path], progress: Progress) -> dict[Path, _Picture 
     return pictures
 
 
-def _broken_rows(read: Sequence[SplitFaces]) -> Iterator[Finding]:
+def _broken_rows(read: Sequence[SplitFaces]) -> Iterator[Remark]:
     for part in read:
         for error in part.broken:
-            yield Finding("broken rows", f"{part.split}: {error.fact}", error.reason, fault=True)
+            yield Remark("broken rows", f"{part.split}: {error.fact}", error.reason, fault=True)
 
 
-def _broken_images(pictures: dict[Path, _Picture | LandmintError]) -> Iterator[Finding]:
+def _broken_images(pictures: dict[Path, _Picture | LandmintError]) -> Iterator[Remark]:
     for picture in pictures.values():
         if isinstance(picture, LandmintError):
-            yield Finding("unreadable images", picture.fact, picture.reason, fault=True)
+            yield Remark("unreadable images", picture.fact, picture.reason, fault=True)
 
 
 def _leaks(
     read: Sequence[SplitFaces], pictures: dict[Path, _Picture | LandmintError]
-) -> Iterator[Finding]:
+) -> Iterator[Remark]:
     """Persons and pictures that stand in more than one split, and pictures twice in one."""
     persons: dict[str, dict[Split, str]] = {}
     same: dict[str, dict[Path, str]] = {}
@@ -197,16 +197,16 @@ def _leaks(
     for person, places in persons.items():
         if len(places) > 1:
             first, *rest = places.values()
-            told = f"person {person} also in {', '.join(rest)}"
-            yield Finding("persons in two splits", first, told, fault=True)
+            detail = f"person {person} also in {', '.join(rest)}"
+            yield Remark("persons in two splits", first, detail, fault=True)
     for digest, files in same.items():
         first, *rest = files.values()
         if len(splits_of[digest]) > 1:
-            told = f"in {', '.join(sorted(splits_of[digest]))}: {', '.join(rest) or 'one file'}"
-            yield Finding("pictures in two splits", first, told, fault=True)
+            detail = f"in {', '.join(sorted(splits_of[digest]))}: {', '.join(rest) or 'one file'}"
+            yield Remark("pictures in two splits", first, detail, fault=True)
         elif rest:
-            told = f"the same pixels as {', '.join(rest)}"
-            yield Finding("pictures twice in a split", first, told, fault=False)
+            detail = f"the same pixels as {', '.join(rest)}"
+            yield Remark("pictures twice in a split", first, detail, fault=False)
 
 
 def _by_strangeness(read: Sequence[SplitFaces], markup: Markup) -> list[_Shape]:
@@ -229,18 +229,20 @@ def _by_strangeness(read: Sequence[SplitFaces], markup: Markup) -> list[_Shape]:
     ]
 
 
-def _shapes(ordered: Sequence[_Shape]) -> Iterator[Finding]:
+def _shapes(ordered: Sequence[_Shape]) -> Iterator[Remark]:
     for shape in ordered:
         if shape.swapped:
-            told = "the landmarks fit a face with its sides exchanged"
-            yield Finding("left and right swapped", shape.where, told, fault=True)
+            detail = "the landmarks fit a face with its sides exchanged"
+            yield Remark("left and right swapped", shape.where, detail, fault=True)
     for shape in ordered:
         if shape.distance > STRANGE and not shape.swapped:
-            told = f"landmark {shape.landmark} is {shape.distance:.1f} times as far off as is usual"
-            yield Finding("strange shapes", shape.where, told, fault=False)
+            detail = (
+                f"landmark {shape.landmark} is {shape.distance:.1f} times as far off as is usual"
+            )
+            yield Remark("strange shapes", shape.where, detail, fault=False)
 
 
-def _boxes(read: Sequence[SplitFaces]) -> Iterator[Finding]:
+def _boxes(read: Sequence[SplitFaces]) -> Iterator[Remark]:
     for part in read:
         for face in part.faces:
             box, tight = face.box, box_of(face.points)
@@ -251,16 +253,16 @@ def _boxes(read: Sequence[SplitFaces]) -> Iterator[Finding]:
             times = max(box.w, box.h) / max(tight.w, tight.h, 1e-9)
             where = f"{part.split}: {face.name}"
             if missed:
-                told = f"{missed} of {len(face.points)} landmarks are well outside the box"
-                yield Finding("boxes that do not fit", where, told, fault=False)
+                detail = f"{missed} of {len(face.points)} landmarks are well outside the box"
+                yield Remark("boxes that do not fit", where, detail, fault=False)
             elif times > 3:
-                told = f"the box is {times:.1f} times as large as the landmarks' own"
-                yield Finding("boxes that do not fit", where, told, fault=False)
+                detail = f"the box is {times:.1f} times as large as the landmarks' own"
+                yield Remark("boxes that do not fit", where, detail, fault=False)
 
 
 def _outside(
     read: Sequence[SplitFaces], pictures: dict[Path, _Picture | LandmintError]
-) -> Iterator[Finding]:
+) -> Iterator[Remark]:
     for part in read:
         for face in part.faces:
             picture = pictures[face.image]
@@ -270,14 +272,17 @@ def _outside(
             beyond = np.maximum(-0.5 - face.points, face.points - last).max(axis=1)
             count = int((beyond > 0).sum())
             if count:
-                told = f"{count} landmarks, by up to {beyond.max():.1f} px"
-                yield Finding(
-                    "landmarks outside the picture", f"{part.split}: {face.name}", told, fault=False
+                detail = f"{count} landmarks, by up to {beyond.max():.1f} px"
+                yield Remark(
+                    "landmarks outside the picture",
+                    f"{part.split}: {face.name}",
+                    detail,
+                    fault=False,
                 )
 
 
-def _too_few(read: Sequence[SplitFaces]) -> Iterator[Finding]:
+def _too_few(read: Sequence[SplitFaces]) -> Iterator[Remark]:
     counts = Counter({part.split: len(part.faces) for part in read})
     if counts.total() < FEWEST_FACES:
-        told = f"{counts.total()} faces, and shapes are compared from {FEWEST_FACES} on"
-        yield Finding("not compared", "shapes", told, fault=False)
+        detail = f"{counts.total()} faces, and shapes are compared from {FEWEST_FACES} on"
+        yield Remark("not compared", "shapes", detail, fault=False)

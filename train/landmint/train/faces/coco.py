@@ -54,11 +54,11 @@ def read_boxes(config: FacesConfig, split: Split, root: Path) -> Iterator[tuple[
         files = _files(content)
         for number, entry in enumerate(content["annotations"]):
             place = f"{root / name}: annotations[{number}]"
-            said = sound_entry(_Boxed, entry, place)
-            if said.bbox is None:
+            fields = sound_entry(_Boxed, entry, place)
+            if fields.bbox is None:
                 raise malformed(place, "it has no bbox")
-            image = _image(said, files, root / config.images, place)
-            yield image, sound_box(Box(*said.bbox), place)
+            image = _image(fields, files, root / config.images, place)
+            yield image, sound_box(Box(*fields.bbox), place)
 
 
 def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
@@ -104,20 +104,20 @@ def _face(
     images: Path,
     least_visible: int,
 ) -> Face:
-    said = sound_entry(_Annotation, entry, place)
-    image = _image(said, files, images, place)
-    if len(said.keypoints) % 3:
-        raise malformed(place, f"{len(said.keypoints)} keypoint values are no triples x, y, v")
+    fields = sound_entry(_Annotation, entry, place)
+    image = _image(fields, files, images, place)
+    if len(fields.keypoints) % 3:
+        raise malformed(place, f"{len(fields.keypoints)} keypoint values are no triples x, y, v")
     count = get_markup(config.markup).points
-    values = np.array(said.keypoints).reshape(-1, 3)
+    values = np.array(fields.keypoints).reshape(-1, 3)
     points = sound_points(values[:, :2], count, place)
     if not values[:, 2].all():
         raise malformed(place, f"landmark {int(values[:, 2].argmin())} is not labelled (v is 0)")
     return Face(
-        name=f"{Path(files[said.image_id]).with_suffix('').as_posix()}#{said.id}",
+        name=f"{Path(files[fields.image_id]).with_suffix('').as_posix()}#{fields.id}",
         image=image,
         points=points,
-        box=sound_box(Box(*said.bbox) if said.bbox else box_of(points), place),
+        box=sound_box(Box(*fields.bbox) if fields.bbox else box_of(points), place),
         person=person_of(config.person_pattern, image, images),
         visible=values[:, 2] >= least_visible,
         attributes={},
@@ -129,8 +129,8 @@ def _files(content: Mapping[str, list[dict[str, Any]]]) -> dict[Any, Any]:
     return {image.get("id"): image.get("file_name") for image in content["images"]}
 
 
-def _image(said: _Boxed, files: Mapping[Any, Any], images: Path, place: str) -> Path:
-    file_name = files.get(said.image_id)
+def _image(fields: _Boxed, files: Mapping[Any, Any], images: Path, place: str) -> Path:
+    file_name = files.get(fields.image_id)
     if not isinstance(file_name, str):
-        raise malformed(place, f"image_id {said.image_id} is not among the images")
+        raise malformed(place, f"image_id {fields.image_id} is not among the images")
     return found_image(images / file_name, place)

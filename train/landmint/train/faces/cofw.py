@@ -79,8 +79,8 @@ def read_rows_68(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]
 
 
 def _number(path: Path) -> int:
-    found = re.fullmatch(r"(\d+)_points", path.stem)
-    return int(found.group(1)) if found else 0
+    match = re.fullmatch(r"(\d+)_points", path.stem)
+    return int(match.group(1)) if match else 0
 
 
 def _face_68(config: FacesConfig, path: Path, number: int, boxes: Floats, pictures: Path) -> Face:

@@ -91,11 +91,11 @@ def _face(
 
 
 def _number(element: ElementTree.Element, key: str, place: str) -> float:
-    said = element.get(key, "")
+    text = element.get(key, "")
     try:
-        return float(said)
+        return float(text)
     except ValueError:
-        raise malformed(place, f"{key}='{said}' of a {element.tag} is not a number") from None
+        raise malformed(place, f"{key}='{text}' of a {element.tag} is not a number") from None
 
 
 def _some(names: list[str]) -> str:

@@ -39,7 +39,7 @@ class Pictured(Protocol):
 def refuse_leaks(
     faces: Sequence[Pictured],
     others: Sequence[Pictured],
-    said: str,
+    fact: str,
     same_images: SameImages,
     remedy: str,
     reason: str = LEARNT,
@@ -49,7 +49,7 @@ def refuse_leaks(
     Args:
         faces: which are named in the message.
         others: what they must be apart from.
-        said: the fact, such as "{count} test faces share {what} with train faces".
+        fact: of the message, such as "{count} test faces share {what} with train faces".
         same_images: how images are compared.
         remedy: what the user can do.
         reason: why that is refused.
@@ -58,16 +58,16 @@ def refuse_leaks(
         LandmintError: they share one.
     """
     persons = {face.person for face in others} - {""}
-    _refuse("a person", [f.name for f in faces if f.person in persons], said, remedy, reason)
+    _refuse("a person", [f.name for f in faces if f.person in persons], fact, remedy, reason)
     images = same_images([face.image for face in faces], [face.image for face in others])
-    _refuse("an image", [f.name for f in faces if f.image in images], said, remedy, reason)
+    _refuse("an image", [f.name for f in faces if f.image in images], fact, remedy, reason)
 
 
-def _refuse(what: str, names: Sequence[str], said: str, remedy: str, reason: str) -> None:
+def _refuse(what: str, names: Sequence[str], fact: str, remedy: str, reason: str) -> None:
     if names:
         few = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-        fact = said.format(count=len(names), what=what)
-        raise LandmintError(f"{fact}: {few}", reason=reason, remedy=remedy)
+        stated = fact.format(count=len(names), what=what)
+        raise LandmintError(f"{stated}: {few}", reason=reason, remedy=remedy)
 
 
 def same_bytes(images: Iterable[Path], others: Iterable[Path]) -> set[Path]:

@@ -56,9 +56,9 @@ class FAN(LandmarkModel):
         for stack, head, back, seen in zip(
             self.stacks[:-1], self.heads[:-1], self.back, self.seen, strict=True
         ):
-            found = stack(maps)
-            taps.append(head(found))
-            maps = maps + back(found) + seen(taps[-1])
+            refined = stack(maps)
+            taps.append(head(refined))
+            maps = maps + back(refined) + seen(taps[-1])
         return (*taps, self.stacks[-1](maps))
 
     @staticmethod

@@ -70,8 +70,8 @@ def shipped() -> tuple[Shipped, ...]:
     Raises:
         LandmintError: a file in the folder is none that was published.
     """
-    found = [_read(path) for path in _files().values()]
-    return tuple(sorted(found, key=lambda one: (one.about.drawn, one.about.nme)))
+    models = [_read(path) for path in _files().values()]
+    return tuple(sorted(models, key=lambda model: (model.about.drawn, model.about.nme)))
 
 
 def best() -> Shipped:
