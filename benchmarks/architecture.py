@@ -27,7 +27,7 @@ DATA: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "bundle": (("write_bundle",), ("Bundle",)),
     "losses of INT8": (("write_explanation",), ("read_explanation",)),
     "measurements": (("write_measurement",), ("read_measurements",)),
-    "verdict": (("write_verdicts",), ("Verdict",)),
+    "verdict": (("judge_measurements",), ("Verdict",)),
 }
 """What lies on disk between rooms: what writes it and what reads it, by the names of functions and
 classes that rooms import for that."""

@@ -35,10 +35,10 @@ def test_a_second_holder_says_so_and_waits(tmp_path: Path) -> None:
     place, listener, order = tmp_path / "deep" / "student", Listener(), ["first"]
 
     def second() -> None:
-        with hold(place, listener, "3/8 student"):
+        with hold(place, listener.line, "3/8 student"):
             order.append("second")
 
-    with hold(place, Screen(Console(quiet=True))):
+    with hold(place, print):
         thread = threading.Thread(target=second)
         thread.start()
         assert listener.heard.wait(HANG_S)
@@ -51,7 +51,7 @@ def test_a_second_holder_says_so_and_waits(tmp_path: Path) -> None:
 
 def test_a_link_to_a_place_is_that_place(tmp_path: Path) -> None:
     (tmp_path / "teacher").symlink_to("teachers/1")
-    with hold(tmp_path / "teacher", Listener()):
+    with hold(tmp_path / "teacher", print):
         assert (tmp_path / "teachers" / ".1.lock").exists()
 
 
@@ -59,9 +59,9 @@ def test_processes_of_one_launcher_do_not_wait_for_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listener = Listener()
-    with hold(tmp_path / "student", listener):
+    with hold(tmp_path / "student", listener.line):
         monkeypatch.setenv("RANK", "1")
-        with hold(tmp_path / "student", listener):
+        with hold(tmp_path / "student", listener.line):
             assert not listener.lines
 
 
@@ -69,11 +69,10 @@ KILLED = """\
 import os, signal, sys
 from pathlib import Path
 from landmint.pipeline.lock import hold
-from landmint.pipeline.progress import Screen
 from landmint.runtime.files import atomic_path
 
 place = Path(sys.argv[1])
-with hold(place, Screen()), atomic_path(place) as bundle:
+with hold(place, print), atomic_path(place) as bundle:
     bundle.mkdir()
     with atomic_path(place / "last.pt") as fresh:
         fresh.write_bytes(b"half")
@@ -92,7 +91,7 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) 
     assert done.returncode == -signal.SIGKILL
     listener = Listener()
     assert list(tmp_path.glob(".student.*.unfinished")) and list(place.glob(".last.pt.*"))
-    with hold(place, listener):
+    with hold(place, listener.line):
         assert sorted([*tmp_path.iterdir(), *place.iterdir()]) == sorted(
             [*mine, other, place, tmp_path / ".student.lock"]
         )
@@ -145,10 +144,10 @@ def test_a_verb_holds_the_place_that_it_writes(
     seen, sets = Work(), {"train": None, "val": None, "test": None}
     for name, stand_in in {
         work: seen,
-        "pipeline.cli.given.learning_faces": lambda *_: sets,
-        "pipeline.cli.given.given_faces": lambda *_: (None, sets),
+        "pipeline.given.learning_faces": lambda *_: sets,
+        "pipeline.given.given_faces": lambda *_: sets,
         "pipeline.judge.verdicts.judge_folder": lambda *_: (),
-        "pipeline.judge.advice.advise_folder": lambda *_: (),
+        "pipeline.judge.verdicts.advise_folder": lambda *_: (),
         "pipeline.labelling.load_model": Anything,
         "pipeline.labelling._faces_in": lambda *_: ((), None),
         "train.zoo.find_model": lambda _: Path("r.toml"),

@@ -5,8 +5,18 @@ errors are `LandmintError`s. Importing this loads neither torch nor a converter:
 what it needs when it is called, and says what to install where that is missing.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from landmint.api.bundles import export, lint, quantize
+from landmint.api.measuring import judge, measure, report
 from landmint.api.predicting import load
+from landmint.api.running import load_recipe, models, recipes, run
+from landmint.api.training import adapt, distill, train
+from landmint.pipeline.extras import naming_extras
 from landmint.pipeline.opening import Model
+from landmint.pipeline.view import Relay, View
+from landmint.runtime.bundle import Bundle
 from landmint.runtime.crop import Box
 from landmint.runtime.errors import (
     Interrupted,
@@ -14,15 +24,74 @@ from landmint.runtime.errors import (
     MissingLibraryError,
     NotMeasuredError,
 )
+from landmint.runtime.measurement import Measurement
 from landmint.runtime.predict import Prediction
+from landmint.runtime.progress import SILENT, Progress
+from landmint.train.zoo import Shipped
+
+if TYPE_CHECKING:
+    from landmint.export.config import ExportConfig
+    from landmint.pipeline.judge.gate import Limits, Verdict
+    from landmint.pipeline.judge.verdicts import Judgement
+    from landmint.pipeline.measure_config import MeasureConfig
+    from landmint.pipeline.quantizing import Quantized
+    from landmint.pipeline.recipe import Recipe
+    from landmint.quantize.config import QuantizeConfig
 
 __all__ = [
+    "SILENT",
     "Box",
+    "Bundle",
+    "ExportConfig",
     "Interrupted",
+    "Judgement",
     "LandmintError",
+    "Limits",
+    "Measurement",
+    "MeasureConfig",
     "MissingLibraryError",
     "Model",
     "NotMeasuredError",
     "Prediction",
+    "Progress",
+    "Quantized",
+    "QuantizeConfig",
+    "Recipe",
+    "Relay",
+    "Shipped",
+    "Verdict",
+    "View",
+    "adapt",
+    "distill",
+    "export",
+    "judge",
+    "lint",
     "load",
+    "load_recipe",
+    "measure",
+    "models",
+    "quantize",
+    "recipes",
+    "report",
+    "run",
+    "train",
 ]
+
+_LATER = {
+    "ExportConfig": "landmint.export.config",
+    "Judgement": "landmint.pipeline.judge.verdicts",
+    "Limits": "landmint.pipeline.judge.gate",
+    "MeasureConfig": "landmint.pipeline.measure_config",
+    "Quantized": "landmint.pipeline.quantizing",
+    "QuantizeConfig": "landmint.quantize.config",
+    "Recipe": "landmint.pipeline.recipe",
+    "Verdict": "landmint.pipeline.judge.gate",
+}
+"""Classes whose modules need more than numpy: imported when somebody names one."""
+
+
+@naming_extras
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"landmint.api has no '{name}'")
+    return getattr(importlib.import_module(_LATER[name]), name)

@@ -14,10 +14,10 @@ from typing import Any
 
 from landmint.pipeline.lock import hold
 from landmint.pipeline.places import record_path
-from landmint.pipeline.progress import Screen
 from landmint.pipeline.run import Run
 from landmint.pipeline.stage import Stage
 from landmint.pipeline.steps import stages_of
+from landmint.pipeline.view import View
 from landmint.runtime.errors import Interrupted, LandmintError
 from landmint.runtime.files import (
     atomic_path,
@@ -45,29 +45,29 @@ class Record:
     """How long it took, of the last start."""
 
 
-def bring_up_to_date(run: Run, screen: Screen, until: str | None = None) -> None:
+def bring_up_to_date(run: Run, view: View, until: str | None = None) -> None:
     """Run every stage of a run that is not up to date.
 
     Args:
         run: which.
-        screen: shows what happens.
+        view: shows what happens.
         until: the last stage to run; all when absent.
 
     Raises:
         LandmintError: the recipe cannot work, or a stage failed.
         Interrupted: Ctrl-C.
     """
-    run_stages(stages_of(run), run, screen, until, check_run)
+    run_stages(stages_of(run), run, view, until, check_run)
 
 
-def draw_faces(run: Run, screen: Screen) -> None:
+def draw_faces(run: Run, view: View) -> None:
     """Bring the faces alone up to date, for a verb that borrows them.
 
     Raises:
         LandmintError: they cannot be drawn or read.
         Interrupted: Ctrl-C.
     """
-    run_stages(stages_of(run), run, screen, until="faces")
+    run_stages(stages_of(run), run, view, until="faces")
 
 
 def check_run(run: Run, stages: Collection[str]) -> None:
@@ -108,7 +108,7 @@ def check_run(run: Run, stages: Collection[str]) -> None:
 def run_stages(
     stages: Sequence[Stage],
     run: Run,
-    screen: Screen,
+    view: View,
     until: str | None = None,
     check: Callable[[Run, Collection[str]], None] = lambda run, stages: None,
 ) -> dict[str, Path]:
@@ -117,7 +117,7 @@ def run_stages(
     Args:
         stages: in their order.
         run: what they work for.
-        screen: shows what happens.
+        view: shows what happens.
         until: the last stage to run; all when absent.
         check: called once, with the stages up to `until`, before the first that has to run: the
             place to refuse what would fail later.
@@ -143,11 +143,11 @@ def run_stages(
                 check(run, [stage.name for stage in chosen])
                 checked = True
             try:
-                outcome = _run_locked(stage, run, place, inputs, title, screen)
+                outcome = _run_locked(stage, run, place, inputs, title, view)
             except KeyboardInterrupt:
                 raise _interrupted(stage, place, list(places), run.command) from None
         else:
-            screen.line(f"{title} up to date  {_summary(stage, place)}".rstrip(), style="dim")
+            view.line(f"{title} up to date  {_summary(stage, place)}".rstrip(), style="dim")
         outcomes[stage.name], places[stage.name] = outcome, place
     return places
 
@@ -214,20 +214,20 @@ def _write_record(stage: Stage, place: Path, record: Record) -> None:
 
 
 def _run_locked(
-    stage: Stage, run: Run, place: Path, inputs: Mapping[str, Any], title: str, screen: Screen
+    stage: Stage, run: Run, place: Path, inputs: Mapping[str, Any], title: str, view: View
 ) -> str:
     """Run a stage while no other process does; another one may have done it meanwhile."""
-    with hold(place, screen, title):
+    with hold(place, view.line, title):
         remove_unfinished(record_path(place))
         outcome = _outcome_if_current(stage, run, place, inputs)
         if outcome is None:
             start = time.monotonic()
-            with screen.bar(title) as bar:
+            with view.bar(title) as bar:
                 _work(stage, run, place, inputs, bar)
             seconds = time.monotonic() - start
             outcome = stage.outcome(run, place)
             _write_record(stage, place, Record(digest(inputs), outcome, inputs, seconds))
-            screen.line(f"{title} {_duration(seconds):<10}  {_summary(stage, place)}".rstrip())
+            view.line(f"{title} {_duration(seconds):<10}  {_summary(stage, place)}".rstrip())
         return outcome
 
 

@@ -70,7 +70,7 @@ def label_folder(
     screen = Screen()
     markup = load_model(weights).contract.markup  # before the images, which take longer
     names, source = _faces_in(images, boxes, markup)
-    with hold(out, screen), screen.bar("label") as bar:
+    with hold(out, screen.line), screen.bar("label") as bar:
         labelled = label_images(weights, images, names, source, config, out, bar)
     if launcher_rank() == 0:
         _say(labelled, screen)

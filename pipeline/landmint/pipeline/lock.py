@@ -6,17 +6,16 @@ Not the writing itself: that is whole or not at all, by `landmint.runtime.files.
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from landmint.pipeline.progress import Screen
 from landmint.runtime.files import remove_unfinished
 from landmint.train.processes import launcher_rank
 
 
 @contextlib.contextmanager
-def hold(place: Path, screen: Screen, title: str = "") -> Iterator[None]:
+def hold(place: Path, say: Callable[[str], None], title: str = "") -> Iterator[None]:
     """Keep a place from other processes during the body; remove what a killed one left unfinished.
 
     Where another process holds the place, this one says so and waits. The lock vanishes with its
@@ -25,7 +24,7 @@ def hold(place: Path, screen: Screen, title: str = "") -> Iterator[None]:
 
     Args:
         place: the file or folder that is written; the folder around it is made.
-        screen: where waiting is told.
+        say: called with a line where this process waits.
         title: what waits, for that line.
     """
     if launcher_rank() != 0:
@@ -38,7 +37,7 @@ def hold(place: Path, screen: Screen, title: str = "") -> Iterator[None]:
         with path.open("w") as file:
             if not _free(file):
                 waits = f"{title} waits for another process that works on {place}"
-                screen.line(waits.lstrip())
+                say(waits.lstrip())
                 fcntl.flock(file, fcntl.LOCK_EX)
             if not _stands_at(path, file):
                 continue  # who held it before has removed it

@@ -26,8 +26,10 @@ from landmint.train.models import load_model
 
 @dataclass(frozen=True)
 class Quantized:
-    """What is known of INT8 forms beside the bundle that holds them."""
+    """A bundle with INT8 forms, and what is known of them beside it."""
 
+    bundle: Bundle
+    """The bundle."""
     explanation: Explanation | None = None
     """Where INT8 loses; None where nobody asked."""
     searches: Sequence[Search] = ()
@@ -86,18 +88,20 @@ def quantize_into(
         if weights is not None:
             config = config.model_copy(update={"ranges": weights.parent / RANGES})
             adapted = _export_adapted(weights, recipe, faces["val"], scratch / "adapted", bar)
-        quantize_bundle(bundle, faces["train"], faces["test"], config, folder, bar, adapted)
+        quantized = quantize_bundle(
+            bundle, faces["train"], faces["test"], config, folder, bar, adapted
+        )
     if not config.explains:
-        return Quantized()
+        return Quantized(quantized)
     explanation = explain_into(folder, faces["val"], bar)
     if config.fallback_budget is None:
-        return Quantized(explanation)
+        return Quantized(quantized, explanation)
     build = quantize_with(bundle, faces["train"], faces["test"], config)
     measuring = recipe.measure if recipe else MeasureConfig()
     measure, budget = measure_together(faces["val"], measuring, bar), config.fallback_budget / 100
     searches = search_fallbacks(folder, explanation, budget, build, measure, bar)
     write_explanation(folder / EXPLANATION, explanation)  # the search writes the bundle anew
-    return Quantized(explanation, searches)
+    return Quantized(Bundle.open(folder, verify=False), explanation, searches)
 
 
 def _export_adapted(

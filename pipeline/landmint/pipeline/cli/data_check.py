@@ -72,8 +72,8 @@ def _check(
     out: Path,
 ) -> int:
     """Examine a folder, or a recipe's data set, with settings given instead of its own."""
-    from landmint.pipeline.cli.given import recipe_on, run_with_faces
     from landmint.pipeline.data_check import check_faces, settings, splits_there
+    from landmint.pipeline.given import recipe_on, run_with_faces
     from landmint.pipeline.progress import Screen
     from landmint.runtime.errors import LandmintError
     from landmint.train.faces.readers import SPLITS, FacesConfig
@@ -85,7 +85,8 @@ def _check(
     model = None if network is None else load_model(find_model(network))
     named = [split for split in SPLITS if split in given]
     if recipe_path is not None:
-        run = run_with_faces(recipe_on(recipe_path, root), Screen())
+        with Screen().bar("faces") as bar:
+            run = run_with_faces(recipe_on(recipe_path, root), bar)
         return check_faces(settings(run.faces_config, given), named or SPLITS, out, model)
     config = settings(FacesConfig(kind="300w", root=root or Path()), given)
     return check_faces(config, named or splits_there(config), out, model)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from landmint.pipeline.cli.command import FacesOption, OutFolder, RecipeFile
-from landmint.pipeline.cli.train import train_into
+from landmint.pipeline.cli.train import show_training
 
 
 def distill(
@@ -22,12 +22,10 @@ def distill(
     Examples:
         landmint distill demo --teacher runs/teacher/model.safetensors --out runs/s
     """
-    from landmint.pipeline.cli.given import recipe_on
-    from landmint.runtime.errors import LandmintError
+    from landmint import api
+    from landmint.pipeline.progress import Screen
 
-    settings = recipe_on(recipe, faces)
-    if not teacher.is_file():
-        raise LandmintError(
-            f"{teacher} does not exist", remedy="give the model.safetensors of `landmint train`"
-        )
-    train_into(out, settings, settings.student, teacher)
+    screen = Screen()
+    with screen.bar("training the student") as bar:
+        weights = api.distill(recipe, teacher, out, faces=faces, progress=bar)
+    show_training(out, weights, screen)

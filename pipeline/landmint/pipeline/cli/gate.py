@@ -20,18 +20,8 @@ def gate(
     Examples:
         landmint gate runs/demo/measurements --recipe demo --out verdict
     """
-    from landmint.pipeline.judge.advice import advise_folder
-    from landmint.pipeline.judge.gate import exit_code
-    from landmint.pipeline.judge.verdicts import judge_folder, verdict_text, write_verdicts
-    from landmint.pipeline.lock import hold
-    from landmint.pipeline.progress import Screen
-    from landmint.pipeline.recipe import load_recipe
+    from landmint import api
 
-    settings = load_recipe(recipe)
-    verdicts = judge_folder(measurements, settings.gate.limits)
-    advice = advise_folder(measurements, settings.gate.limits)
-    if out is not None:
-        with hold(out, Screen()):
-            write_verdicts(verdicts, advice, settings.name, out)
-    print(verdict_text(verdicts, advice, settings.name), end="")
-    return exit_code(verdicts)
+    judgement = api.judge(measurements, recipe=recipe, out=out)
+    print(judgement.text, end="")
+    return judgement.exit_code

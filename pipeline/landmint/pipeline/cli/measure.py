@@ -27,24 +27,20 @@ def measure(
         landmint measure runs/demo/bundle --recipe demo --out measurements
         landmint measure bundle --faces /data/my-300w --variant tflite/int8 --out m
     """
-    from landmint.pipeline.cli.given import given_faces
-    from landmint.pipeline.judge.advice import advise_folder
-    from landmint.pipeline.lock import hold
-    from landmint.pipeline.measure_config import GateConfig, MeasureConfig
-    from landmint.pipeline.measuring import measure_into
+    from landmint import api
     from landmint.pipeline.progress import Screen
     from landmint.pipeline.tables import print_measurements
-    from landmint.runtime.bundle import Bundle
-    from landmint.runtime.files import atomic_path
 
-    opened, names, screen = Bundle.open(bundle, plans=plans), variant or [], Screen()
-    for name in names:
-        opened.variant(name)
-    markup = opened.manifest.contract.markup
-    settings, sets = given_faces(recipe, faces, markup, ("test",))
-    config = settings.measure if settings else MeasureConfig()
-    with hold(out, screen), screen.bar("measure") as bar, atomic_path(out) as fresh:
-        measure_into(fresh, opened, sets["test"], config, names, bar)
+    settings = None if recipe is None else api.load_recipe(recipe)
+    with Screen().bar("measure") as bar:
+        api.measure(
+            bundle,
+            out,
+            recipe=settings,
+            faces=faces,
+            variants=variant or (),
+            plans=plans,
+            progress=bar,
+        )
     print_measurements(out)
-    limits = (settings.gate if settings else GateConfig()).limits
-    print("".join(f"{line}\n" for line in advise_folder(out, limits)), end="")
+    print("".join(f"{line}\n" for line in api.judge(out, recipe=settings).advice), end="")

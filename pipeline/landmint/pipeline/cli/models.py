@@ -7,8 +7,9 @@ def models() -> None:
     Examples:
         landmint models
     """
+    from landmint import api
     from landmint.pipeline.tables import print_shipped
-    from landmint.train.zoo import best, shipped
+    from landmint.train.zoo import best
 
     best()  # says so where none is shipped
-    print_shipped(shipped())
+    print_shipped(api.models())

@@ -30,29 +30,10 @@ def qat(
     Examples:
         landmint qat runs/demo/student/model.safetensors --recipe demo --out q
     """
-    from landmint.pipeline.cli.given import learning_faces, recipe_on
-    from landmint.pipeline.lock import hold
+    from landmint import api
     from landmint.pipeline.progress import Screen
-    from landmint.quantize.config import QatConfig
-    from landmint.quantize.qat.adapt import adapt_network
-    from landmint.train.models import load_model
-    from landmint.train.zoo import find_model
 
-    settings, student, screen = recipe_on(recipe, faces), find_model(model), Screen()
-    load_model(student)  # before the faces, which take longer
-    sets = learning_faces(settings, screen)
-    train, val = sets["train"], sets["val"]
-    with hold(out, screen), screen.bar("quantisation-aware training") as bar:
-        weights = adapt_network(
-            settings.student,
-            settings.qat or QatConfig(),
-            settings.quantize,
-            student,
-            train,
-            val,
-            out,
-            bar,
-            teacher,
-            settings.distill,
-        )
+    screen = Screen()
+    with screen.bar("quantisation-aware training") as bar:
+        weights = api.adapt(model, recipe, out, teacher=teacher, faces=faces, progress=bar)
     show_training(out, weights, screen)

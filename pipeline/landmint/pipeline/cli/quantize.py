@@ -1,14 +1,11 @@
 """`landmint quantize`: a bundle with INT8 forms as well."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from landmint.pipeline.cli.command import FacesOption, RecipeOption
-
-if TYPE_CHECKING:
-    from landmint.quantize.config import QuantizeConfig
 
 
 def quantize(
@@ -48,62 +45,28 @@ def quantize(
         landmint quantize bundle --faces /data/my-300w --out int8-bundle --explain
         landmint quantize bundle --recipe r.toml --out int8-bundle --fallback-budget 0.05
     """
-    return _quantize(bundle, out, recipe, faces, adapted, explain, fallback_budget)
-
-
-def _quantize(
-    path: Path,
-    out: Path,
-    recipe_path: Path | None,
-    root: Path | None,
-    weights: Path | None,
-    explain: bool,
-    fallback_budget: float | None,
-) -> int:
-    """Returns 0, or after a search for layers to keep in float the gate's code for the choice."""
-    from landmint.pipeline.cli.given import given_faces
+    from landmint import api
     from landmint.pipeline.fallback import print_searches
-    from landmint.pipeline.lock import hold
     from landmint.pipeline.progress import Screen
-    from landmint.pipeline.quantizing import quantize_into
     from landmint.pipeline.tables import print_explanation
-    from landmint.runtime.bundle import Bundle
-    from landmint.train.faces.readers import Split
 
-    bundle, screen = Bundle.open(path), Screen()
-    config = _config(recipe_path, weights, explain, fallback_budget)
-    splits: tuple[Split, ...] = ("train", "test")
-    splits += ("val",) if config.explains or weights else ()
-    recipe, sets = given_faces(recipe_path, root, bundle.manifest.contract.markup, splits)
-    with hold(out, screen), screen.bar("quantize") as bar:
-        quantized = quantize_into(out, bundle, sets, config, recipe, weights, bar)
-    if quantized.explanation is not None:
-        print_explanation(quantized.explanation)
-    code = print_searches(quantized.searches, config) if quantized.searches else 0
-    print(out)
-    return code
-
-
-def _config(
-    recipe_path: Path | None, weights: Path | None, explain: bool, fallback_budget: float | None
-) -> "QuantizeConfig":
-    """The recipe's settings, with those of the options.
-
-    Raises:
-        LandmintError: the recipe is wrong, or the options do not fit each other.
-    """
-    from landmint.pipeline.recipe import load_recipe
-    from landmint.quantize.config import QuantizeConfig
-    from landmint.runtime.errors import LandmintError
-
-    config = load_recipe(recipe_path).quantize if recipe_path else QuantizeConfig()
+    settings = None if recipe is None else api.load_recipe(recipe)
+    config = settings.quantize if settings else api.QuantizeConfig()
     options: dict[str, object] = {"explain": True} if explain else {}
     options |= {} if fallback_budget is None else {"fallback_budget": fallback_budget}
     config = config.model_copy(update=options)
-    if weights is not None and config.fallback_budget is not None:
-        raise LandmintError(
-            "no fallback is searched for with adapted weights",
-            reason="they were trained with the layers rounded that the recipe rounds",
-            remedy="leave --fallback-budget away, or set quantize.float_layers and train again",
+    with Screen().bar("quantize") as bar:
+        quantized = api.quantize(
+            bundle,
+            out,
+            config=config,
+            recipe=settings,
+            faces=faces,
+            adapted=adapted,
+            progress=bar,
         )
-    return config
+    if quantized.explanation is not None:
+        print_explanation(quantized.explanation)
+    code = print_searches(quantized.searches, config) if quantized.searches else 0
+    print(quantized.bundle.path)
+    return code

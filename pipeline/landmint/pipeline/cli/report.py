@@ -17,14 +17,6 @@ def report(
     Examples:
         landmint report runs/demo --out demo.html
     """
-    from landmint.pipeline.lock import hold
-    from landmint.pipeline.places import REPORT_FILE
-    from landmint.pipeline.progress import Screen
-    from landmint.pipeline.report import write_report
-    from landmint.runtime.bundle import Bundle
+    from landmint import api
 
-    Bundle.open(run / "bundle", verify=False)  # before the lock, which makes folders
-    page = out or run / REPORT_FILE
-    with hold(page, Screen()):
-        write_report(run, page)
-    print(page)
+    print(api.report(run, out))

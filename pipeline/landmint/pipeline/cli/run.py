@@ -28,19 +28,15 @@ def run(
         landmint run pfld-ytf68 --faces /data/ytf68
         landmint run demo --until student
     """
-    from landmint.pipeline.cli.given import recipe_on
-    from landmint.pipeline.driver import bring_up_to_date
-    from landmint.pipeline.places import RUNS
+    from landmint import api
     from landmint.pipeline.progress import Screen
-    from landmint.pipeline.run import Run
 
     _refuse_launchers()
-    settings, screen = recipe_on(recipe, faces), Screen()
-    again = _again(recipe, out, faces, until)
-    whole = Run(settings, out or RUNS / settings.name, again)
+    settings, screen = api.load_recipe(recipe), Screen()
     screen.line(f"{settings.name}  {settings.about}".rstrip(), style="bold")
-    bring_up_to_date(whole, screen, until)
-    return 0 if until not in (None, "verdict", "report") else _show(whole.folder, until)
+    again = _again(recipe, out, faces, until)
+    folder = api.run(settings, out, faces=faces, until=until, again=again, view=screen)
+    return 0 if until not in (None, "verdict", "report") else _show(folder, until)
 
 
 def _refuse_launchers() -> None:

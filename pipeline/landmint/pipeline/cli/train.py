@@ -9,8 +9,6 @@ from landmint.pipeline.cli.command import FacesOption, OutFolder, RecipeFile
 
 if TYPE_CHECKING:
     from landmint.pipeline.progress import Screen
-    from landmint.pipeline.recipe import Recipe
-    from landmint.train.config import NetworkRecipe
 
 
 def train(
@@ -29,36 +27,12 @@ def train(
         landmint train demo --out runs/teacher
         landmint train demo --role student --out runs/undistilled
     """
-    from landmint.pipeline.cli.given import recipe_on
-    from landmint.runtime.errors import LandmintError
-
-    settings = recipe_on(recipe, faces)
-    networks = {"teacher": settings.teacher, "student": settings.student}
-    network = networks.get(role)
-    if network is None:
-        raise LandmintError(
-            f"{recipe} has no network '{role}'",
-            choices=[name for name, known in networks.items() if known],
-        )
-    train_into(out, settings, network, None)
-
-
-def train_into(out: Path, recipe: "Recipe", network: "NetworkRecipe", teacher: Path | None) -> None:
-    """Train a network, alone or with a teacher, and print where its weights are.
-
-    Raises:
-        LandmintError: teacher and student do not fit, or the training failed.
-    """
-    from landmint.pipeline.cli.given import learning_faces
-    from landmint.pipeline.lock import hold
+    from landmint import api
     from landmint.pipeline.progress import Screen
-    from landmint.train.training import train_network
 
     screen = Screen()
-    sets = learning_faces(recipe, screen)
-    train, val = sets["train"], sets["val"]
-    with hold(out, screen), screen.bar(f"training {network.model.name}") as bar:
-        weights = train_network(network, train, val, out, bar, teacher, recipe.distill)
+    with screen.bar(f"training the {role}") as bar:
+        weights = api.train(recipe, out, role=role, faces=faces, progress=bar)
     show_training(out, weights, screen)
 
 

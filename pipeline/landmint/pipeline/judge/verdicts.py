@@ -4,14 +4,52 @@ Not the judging itself, which is `landmint.pipeline.judge.gate`.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from landmint.pipeline.judge.advice import advise_folder
 from landmint.pipeline.judge.gate import Limits, Verdict, exit_code, judge
 from landmint.pipeline.judge.gate_text import to_junit, to_markdown
 from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
 from landmint.pipeline.places import VERDICT_FILE
 from landmint.runtime.files import write_json, write_text
 from landmint.runtime.measurement import read_measurements
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What limits say of measurements."""
+
+    title: str
+    """What was judged."""
+    verdicts: tuple[Verdict, ...]
+    """One for each variant, and for each limit that no variant matches."""
+    advice: tuple[str, ...]
+    """Sentences for people: whether INT8 is worth it, and what to deploy."""
+
+    @property
+    def exit_code(self) -> int:
+        """That of `landmint gate`: 0 where every limit is kept."""
+        return exit_code(self.verdicts)
+
+    @property
+    def text(self) -> str:
+        """Verdicts and advice as Markdown."""
+        return verdict_text(self.verdicts, self.advice, self.title)
+
+    def write(self, folder: Path) -> None:
+        """Write verdict.json, verdict.md and junit.xml into a folder."""
+        write_verdicts(self.verdicts, self.advice, self.title, folder)
+
+
+def judge_measurements(measurements: Path, limits: Limits, title: str) -> Judgement:
+    """Verdicts on a folder of measurements, and the advice that follows from them.
+
+    Raises:
+        LandmintError: something is missing or truncated there.
+    """
+    verdicts = judge_folder(measurements, limits)
+    return Judgement(title, verdicts, advise_folder(measurements, limits))
 
 
 def judge_folder(measurements: Path, limits: Limits) -> tuple[Verdict, ...]:

@@ -19,13 +19,11 @@ def _settings(run: Run) -> Mapping[str, Any]:
 
 
 def _work(run: Run, place: Path, bar: Progress) -> None:
-    from landmint.pipeline.judge.advice import advise_folder
-    from landmint.pipeline.judge.verdicts import judge_folder, write_verdicts
+    from landmint.pipeline.judge.verdicts import judge_measurements
 
     bar.step("judging")
-    measurements, limits = run.place("measurements"), run.recipe.gate.limits
-    advice = advise_folder(measurements, limits)
-    write_verdicts(judge_folder(measurements, limits), advice, run.recipe.name, place)
+    limits = run.recipe.gate.limits
+    judge_measurements(run.place("measurements"), limits, run.recipe.name).write(place)
     run.describe()
 
 

@@ -1,4 +1,4 @@
-"""The recipe and the faces that a verb was given: those of a recipe, of a folder, or of both.
+"""The recipe and the faces that a call was given: those of a recipe, of a folder, or of both.
 
 Synthetic faces of a recipe are drawn where `landmint run` would have them.
 """
@@ -8,26 +8,31 @@ from pathlib import Path
 
 from landmint.pipeline.driver import draw_faces
 from landmint.pipeline.places import RUNS
-from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import Recipe, load_recipe
 from landmint.pipeline.run import Run
+from landmint.pipeline.view import Relay
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.progress import Progress
 from landmint.train.faces.apart import read_apart
 from landmint.train.faces.face import FaceSet
 from landmint.train.faces.readers import FacesConfig, Split, load_faces
 
 
-def recipe_on(path: Path, root: Path | None) -> Recipe:
+def recipe_on(given: Recipe | str | Path, root: str | Path | None = None) -> Recipe:
     """A recipe, on the faces in another folder if one is given.
+
+    Args:
+        given: a recipe, its file, or the name of a shipped one.
+        root: the data set's folder.
 
     Raises:
         LandmintError: it cannot be read or is wrong.
     """
-    recipe = load_recipe(path)
-    return recipe if root is None else recipe.with_faces(root)
+    recipe = given if isinstance(given, Recipe) else load_recipe(Path(given))
+    return recipe if root is None else recipe.with_faces(Path(root))
 
 
-def run_with_faces(recipe: Recipe, screen: Screen) -> Run:
+def run_with_faces(recipe: Recipe, progress: Progress) -> Run:
     """The run of a recipe, its synthetic faces drawn.
 
     Raises:
@@ -35,39 +40,42 @@ def run_with_faces(recipe: Recipe, screen: Screen) -> Run:
     """
     run = Run(recipe, RUNS / recipe.name)
     if recipe.faces.kind == "synthetic":
-        draw_faces(run, screen)
+        draw_faces(run, Relay(progress))
     return run
 
 
-def learning_faces(recipe: Recipe, screen: Screen) -> dict[Split, FaceSet]:
+def learning_faces(recipe: Recipe, progress: Progress) -> dict[Split, FaceSet]:
     """The faces that a network is trained and chosen on.
 
     Raises:
         LandmintError: they cannot be read, or training and validation faces are not apart.
     """
-    run = run_with_faces(recipe, screen)
+    run = run_with_faces(recipe, progress)
     splits: tuple[Split, ...] = ("train", "val")
     read_apart(run.faces_config, splits, Path())
     return {split: run.faces(split) for split in splits}
 
 
 def given_faces(
-    recipe_path: Path | None, root: Path | None, markup: str, splits: Sequence[Split]
-) -> tuple[Recipe | None, dict[Split, FaceSet]]:
-    """The recipe, if one is given, and faces: of the recipe, of a folder, or of both.
+    recipe: Recipe | None,
+    root: str | Path | None,
+    markup: str,
+    splits: Sequence[Split],
+    progress: Progress,
+) -> dict[Split, FaceSet]:
+    """Faces of a recipe, or without one of a folder in 300W layout.
 
     Raises:
         LandmintError: neither is given, or the faces cannot be read.
     """
-    if recipe_path is not None:
-        recipe = recipe_on(recipe_path, root)
-        run = run_with_faces(recipe, Screen())
-        return recipe, {split: run.faces(split) for split in splits}
+    if recipe is not None:
+        run = run_with_faces(recipe, progress)
+        return {split: run.faces(split) for split in splits}
     if root is None:
         raise LandmintError(
             "no faces are given",
             reason="this verb works on real crops",
             remedy="add --recipe RECIPE, or --faces ROOT for a folder in 300W layout",
         )
-    config = FacesConfig(kind="300w", root=root.absolute(), markup=markup)
-    return None, {split: load_faces(config, split, Path()) for split in splits}
+    config = FacesConfig(kind="300w", root=Path(root).absolute(), markup=markup)
+    return {split: load_faces(config, split, Path()) for split in splits}

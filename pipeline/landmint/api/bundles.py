@@ -1,0 +1,180 @@
+"""Make bundles: a network's float forms, and INT8 forms beside them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from landmint.pipeline.extras import naming_extras
+from landmint.runtime.bundle import Bundle
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from landmint.export.config import ExportConfig
+    from landmint.export.finding import Finding
+    from landmint.pipeline.quantizing import Quantized
+    from landmint.pipeline.recipe import Recipe
+    from landmint.quantize.config import QuantizeConfig
+    from landmint.train.faces.face import FaceSet
+    from landmint.train.faces.readers import Split
+
+
+@naming_extras
+def export(
+    model: str | Path,
+    out: str | Path,
+    *,
+    config: "ExportConfig | None" = None,
+    recipe: "Recipe | str | Path | None" = None,
+    faces: str | Path | None = None,
+    progress: Progress = SILENT,
+) -> Bundle:
+    """Turn a trained network into ONNX, OpenVINO, TFLite and TensorRT, in one bundle.
+
+    Each float32 form is compared with the network on crops, of drawn faces where none are given.
+
+    Args:
+        model: weights, or a shipped model.
+        out: the bundle's folder; a bundle that stands there is replaced.
+        config: which forms; those of the recipe when absent, else all.
+        recipe: has faces and settings. A recipe, its file, or the name of a shipped one.
+        faces: the data set's folder, instead of the recipe's; without a recipe in 300W layout.
+        progress: told of every step.
+
+    Raises:
+        LandmintError: the input is wrong, or a form differs from the network.
+        MissingLibraryError: landmint[export] is not installed.
+
+    Example:
+        >>> from landmint import api
+        >>> bundle = api.export("pfld", "pfld", config=api.ExportConfig(formats=("onnx",)))
+        >>> [variant.name for variant in bundle.manifest.variants]
+        ['torch/float32', 'onnx/float32']
+    """
+    from landmint.export.bundle_export import export_bundle
+    from landmint.export.config import ExportConfig
+    from landmint.pipeline.given import recipe_on
+    from landmint.pipeline.lock import hold
+    from landmint.runtime.files import sha256_file
+    from landmint.train.models import load_model
+    from landmint.train.zoo import find_model
+
+    checkpoint, place = find_model(str(model)), Path(out)
+    settings = None if recipe is None else recipe_on(recipe, faces)
+    config = config or (settings.export if settings else ExportConfig())
+    network = load_model(checkpoint)
+    provenance = {"checkpoint_sha256": sha256_file(checkpoint)}
+    provenance |= {"recipe": settings.name} if settings else {}
+    with (
+        hold(place, progress.step),
+        _parity_faces(settings, faces, network.contract.markup, progress) as crops,
+    ):
+        return export_bundle(network, crops, config, place, provenance, progress)
+
+
+@contextmanager
+def _parity_faces(
+    recipe: "Recipe | None", root: str | Path | None, markup: str, progress: Progress
+) -> Iterator["FaceSet"]:
+    """Faces to compare the forms on: drawn ones where none are given."""
+    from landmint.export.config import ExportConfig
+    from landmint.pipeline.given import given_faces
+    from landmint.pipeline.reference import draw_faces
+    from landmint.runtime.scratch import scratch_folder
+    from landmint.train.faces.readers import SyntheticConfig
+
+    if recipe is not None or root is not None:
+        yield given_faces(recipe, root, markup, ("val",), progress)["val"]
+        return
+    drawn = SyntheticConfig(train=0, val=ExportConfig().parity_faces, test=0)
+    with scratch_folder() as scratch:
+        yield draw_faces(scratch, markup, drawn)["val"]
+
+
+@naming_extras
+def lint(model: str | Path, *, config: "ExportConfig | None" = None) -> "dict[str, list[Finding]]":
+    """What each target will not do, or do badly, with a network, a bundle or an ONNX file.
+
+    Args:
+        model: weights, a shipped model, a bundle's folder, or an ONNX file.
+        config: for which formats; for all when absent.
+
+    Returns:
+        findings by the name of the file that they are about, worst first.
+
+    Raises:
+        LandmintError: there is no such model, or it is broken.
+        MissingLibraryError: landmint[export] is not installed.
+
+    Example:
+        >>> from landmint import api
+        >>> for name, findings in api.lint("bundle").items():
+        ...     print(name, any(finding.severity == "error" for finding in findings))
+        onnx/float32.onnx False
+        onnx/int8.onnx False
+    """
+    from landmint.export.config import ExportConfig
+    from landmint.pipeline.linting import lint_path
+    from landmint.train.zoo import find_model
+
+    return lint_path(find_model(str(model)), (config or ExportConfig()).formats)
+
+
+@naming_extras
+def quantize(
+    bundle: str | Path,
+    out: str | Path,
+    *,
+    config: "QuantizeConfig | None" = None,
+    recipe: "Recipe | str | Path | None" = None,
+    faces: str | Path | None = None,
+    adapted: str | Path | None = None,
+    progress: Progress = SILENT,
+) -> "Quantized":
+    """Add INT8 forms to a bundle, calibrated on training faces.
+
+    The calibration set may share no image and no person with the test faces.
+
+    Args:
+        bundle: folder of a float bundle.
+        out: the new bundle's folder.
+        config: which forms and how; those of the recipe when absent, else all.
+        recipe: has faces and settings. A recipe, its file, or the name of a shipped one.
+        faces: the data set's folder, instead of the recipe's; without a recipe in 300W layout.
+        adapted: weights of `adapt`, to make the INT8 forms of.
+        progress: told of every step.
+
+    Returns:
+        the bundle; where `config` asks for them, what each layer loses and what was tried.
+
+    Raises:
+        LandmintError: the input is wrong, or calibration and test faces overlap.
+        MissingLibraryError: landmint[export] is not installed.
+
+    Example:
+        >>> from landmint import api
+        >>> config = api.QuantizeConfig(formats=("onnx",), size=8)
+        >>> quantized = api.quantize("bundle", "int8", config=config, faces="my-faces")
+        >>> quantized.bundle.variant("onnx/int8").engine
+        'onnxruntime'
+    """
+    from landmint.pipeline.given import given_faces, recipe_on
+    from landmint.pipeline.lock import hold
+    from landmint.pipeline.quantizing import quantize_into
+    from landmint.quantize.config import QuantizeConfig
+
+    source, weights = Bundle.open(Path(bundle)), None if adapted is None else Path(adapted)
+    settings = None if recipe is None else recipe_on(recipe, faces)
+    config = config or (settings.quantize if settings else QuantizeConfig())
+    if weights is not None and config.fallback_budget is not None:
+        raise LandmintError(
+            "no fallback is searched for with adapted weights",
+            reason="they were trained with the layers rounded that the recipe rounds",
+            remedy="leave --fallback-budget away, or set quantize.float_layers and train again",
+        )
+    splits: tuple[Split, ...] = ("train", "test")
+    splits += ("val",) if config.explains or weights else ()
+    sets = given_faces(settings, faces, source.manifest.contract.markup, splits, progress)
+    with hold(Path(out), progress.step):
+        return quantize_into(Path(out), source, sets, config, settings, weights, progress)

@@ -1,0 +1,171 @@
+"""Train a network of a recipe, let it learn from a teacher, and let it learn to bear INT8."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from landmint.pipeline.extras import naming_extras
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from landmint.pipeline.recipe import Recipe
+    from landmint.train.config import NetworkRecipe
+
+
+@naming_extras
+def train(
+    recipe: "Recipe | str | Path",
+    out: str | Path,
+    *,
+    role: str = "teacher",
+    faces: str | Path | None = None,
+    progress: Progress = SILENT,
+) -> Path:
+    """Train one network of a recipe on its faces alone, or go on where an earlier call stopped.
+
+    Args:
+        recipe: a recipe, its file, or the name of a shipped one.
+        out: folder for weights, checkpoints and logs.
+        role: which network of the recipe: teacher or student.
+        faces: the data set's folder, instead of the recipe's.
+        progress: told of every step.
+
+    Returns:
+        the path of the weights.
+
+    Raises:
+        LandmintError: recipe, faces and network do not fit, or the training diverged.
+        MissingLibraryError: landmint[train] is not installed.
+
+    Example:
+        >>> from landmint import api
+        >>> weights = api.train("demo", "runs/student", role="student")
+        >>> weights.name
+        'model.safetensors'
+    """
+    from landmint.pipeline.given import recipe_on
+
+    settings = recipe_on(recipe, faces)
+    networks = {"teacher": settings.teacher, "student": settings.student}
+    network = networks.get(role)
+    if network is None:
+        raise LandmintError(
+            f"{settings.file} has no network '{role}'",
+            choices=[name for name, known in networks.items() if known],
+        )
+    return _train(settings, network, Path(out), None, progress)
+
+
+@naming_extras
+def distill(
+    recipe: "Recipe | str | Path",
+    teacher: str | Path,
+    out: str | Path,
+    *,
+    faces: str | Path | None = None,
+    progress: Progress = SILENT,
+) -> Path:
+    """Train a recipe's student with a trained teacher beside it.
+
+    Args:
+        recipe: a recipe, its file, or the name of a shipped one.
+        teacher: the teacher's weights.
+        out: folder for weights, checkpoints and logs.
+        faces: the data set's folder, instead of the recipe's.
+        progress: told of every step.
+
+    Returns:
+        the path of the student's weights.
+
+    Raises:
+        LandmintError: there is no such teacher, or recipe, faces and networks do not fit.
+        MissingLibraryError: landmint[train] is not installed.
+
+    Example:
+        >>> from landmint import api
+        >>> teacher = api.train("demo", "runs/teacher")
+        >>> api.distill("demo", teacher, "runs/student").name
+        'model.safetensors'
+    """
+    from landmint.pipeline.given import recipe_on
+
+    settings = recipe_on(recipe, faces)
+    if not Path(teacher).is_file():
+        raise LandmintError(
+            f"{teacher} does not exist", remedy="give the model.safetensors of `landmint train`"
+        )
+    return _train(settings, settings.student, Path(out), Path(teacher), progress)
+
+
+def _train(
+    recipe: "Recipe", network: "NetworkRecipe", out: Path, teacher: Path | None, progress: Progress
+) -> Path:
+    from landmint.pipeline.given import learning_faces
+    from landmint.pipeline.lock import hold
+    from landmint.train.training import train_network
+
+    sets = learning_faces(recipe, progress)
+    with hold(out, progress.step):
+        return train_network(
+            network, sets["train"], sets["val"], out, progress, teacher, recipe.distill
+        )
+
+
+@naming_extras
+def adapt(
+    model: str | Path,
+    recipe: "Recipe | str | Path",
+    out: str | Path,
+    *,
+    teacher: str | Path | None = None,
+    faces: str | Path | None = None,
+    progress: Progress = SILENT,
+) -> Path:
+    """Quantisation-aware training: let a trained student learn to bear INT8.
+
+    Give the weights that come out to `quantize` as `adapted`.
+
+    Args:
+        model: the student: its weights, or a shipped model.
+        recipe: of the student; its table qat says how. A recipe, its file, or a shipped name.
+        out: folder for weights, ranges, checkpoints and logs.
+        teacher: weights of a teacher, to learn from it as well.
+        faces: the data set's folder, instead of the recipe's.
+        progress: told of every step.
+
+    Returns:
+        the path of the adapted weights.
+
+    Raises:
+        LandmintError: recipe, faces and network do not fit, or the training diverged.
+        MissingLibraryError: landmint[export] is not installed.
+
+    Example:
+        >>> from landmint import api
+        >>> weights = api.adapt("runs/mine/student/model.safetensors", "demo", "adapted")
+        >>> weights.name
+        'model.safetensors'
+    """
+    from landmint.pipeline.given import learning_faces, recipe_on
+    from landmint.pipeline.lock import hold
+    from landmint.quantize.qat.adapt import adapt_network
+    from landmint.quantize.config import QatConfig
+    from landmint.train.models import load_model
+    from landmint.train.zoo import find_model
+
+    settings, student, place = recipe_on(recipe, faces), find_model(str(model)), Path(out)
+    load_model(student)  # before the faces, which take longer
+    sets = learning_faces(settings, progress)
+    with hold(place, progress.step):
+        return adapt_network(
+            settings.student,
+            settings.qat or QatConfig(),
+            settings.quantize,
+            student,
+            sets["train"],
+            sets["val"],
+            place,
+            progress,
+            None if teacher is None else Path(teacher),
+            settings.distill,
+        )
