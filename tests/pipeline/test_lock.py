@@ -129,7 +129,7 @@ name = "pfld"
         (("train", "r.toml"), "train.training.train_network"),
         (("distill", "r.toml", "--teacher", "r.toml"), "train.training.train_network"),
         (("label", "images", "--model", "w"), "pipeline.labelling.label_images"),
-        (("qat", "w", "--recipe", "r.toml"), "quantize.adapt.adapt_network"),
+        (("qat", "w", "--recipe", "r.toml"), "quantize.qat.adapt.adapt_network"),
         (("export", "w", "--recipe", "r.toml"), "export.bundle_export.export_bundle"),
         (("quantize", "b", "--recipe", "r.toml"), "pipeline.quantizing.quantize_into"),
         (("measure", "b", "--recipe", "r.toml"), "pipeline.measuring.measure_into"),

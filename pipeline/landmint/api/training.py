@@ -148,8 +148,8 @@ def adapt(
     """
     from landmint.pipeline.given import learning_faces, recipe_on
     from landmint.pipeline.lock import hold
-    from landmint.quantize.qat.adapt import adapt_network
     from landmint.quantize.config import QatConfig
+    from landmint.quantize.qat.adapt import adapt_network
     from landmint.train.models import load_model
     from landmint.train.zoo import find_model
 

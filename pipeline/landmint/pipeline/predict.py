@@ -42,7 +42,7 @@ def parse_box(text: str) -> Box:
 
 
 def read_pictures(paths: Sequence[Path], box: Box | None) -> list[tuple[Path, Image]]:
-    """Every image beside its path, before the first is worked on: a wrong path costs no wait.
+    """Every image beside its path, so that a wrong path is known before the first is worked on.
 
     Raises:
         LandmintError: an image cannot be read, or the box lies outside it.

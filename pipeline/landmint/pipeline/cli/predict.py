@@ -75,7 +75,7 @@ def _predict(
             remedy="leave it out, or give a video",
             choices=SUFFIXES,
         )
-    pictures, screen = read_pictures(images, where), Screen()
-    model = api.load(given, variant, plans=plans)
+    model, screen = api.load(given, variant, plans=plans), Screen()
+    pictures = read_pictures(images, where)
     code = predict_images(pictures, model, where, out, screen)
     return max(code, predict_videos(videos, model, where, smooth, out, screen))
