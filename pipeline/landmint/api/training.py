@@ -50,7 +50,7 @@ def train(
     network = networks.get(role)
     if network is None:
         raise LandmintError(
-            f"{settings.file} has no network '{role}'",
+            f"the recipe {settings.name} has no network '{role}'",
             choices=[name for name, known in networks.items() if known],
         )
     return _train(settings, network, Path(out), None, progress)
