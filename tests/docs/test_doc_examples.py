@@ -25,7 +25,16 @@ def _python_of(document: Path) -> str:
     return "\n".join(kept)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def _cases() -> list[object]:
+    """A page that trains is slow."""
+    slow = [pytest.mark.slow]
+    return [
+        pytest.param(path, id=path.name, marks=slow if path.name == "library.md" else [])
+        for path in DOCUMENTS
+    ]
+
+
+@pytest.mark.parametrize("document", _cases())
 def test_examples_run(
     document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:

@@ -9,9 +9,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from landmint.api.bundles import export, lint, quantize
+from landmint.api.listings import (
+    engines,
+    load_recipe,
+    models,
+    readers,
+    recipes,
+    students,
+    targets,
+)
 from landmint.api.measuring import judge, measure, report
 from landmint.api.predicting import load
-from landmint.api.running import load_recipe, models, recipes, run
+from landmint.api.running import run
 from landmint.api.training import adapt, distill, train
 from landmint.pipeline.extras import naming_extras
 from landmint.pipeline.opening import Model
@@ -63,6 +72,7 @@ __all__ = [
     "View",
     "adapt",
     "distill",
+    "engines",
     "export",
     "judge",
     "lint",
@@ -71,9 +81,12 @@ __all__ = [
     "measure",
     "models",
     "quantize",
+    "readers",
     "recipes",
     "report",
     "run",
+    "students",
+    "targets",
     "train",
 ]
 

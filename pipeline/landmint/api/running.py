@@ -1,11 +1,10 @@
-"""The whole way of a recipe; and which recipes and models come along."""
+"""The whole way of a recipe."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from landmint.pipeline.extras import naming_extras
 from landmint.pipeline.view import UNWATCHED, View
-from landmint.train.zoo import Shipped, shipped
 
 if TYPE_CHECKING:
     from landmint.pipeline.recipe import Recipe
@@ -56,54 +55,3 @@ def run(
     folder = RUNS / settings.name if out is None else Path(out)
     bring_up_to_date(Run(settings, folder, again), view, until)
     return folder
-
-
-@naming_extras
-def load_recipe(recipe: str | Path) -> "Recipe":
-    """Read a recipe, to look at it or to change it before it is given to a function.
-
-    Args:
-        recipe: its file, or the name of a shipped one.
-
-    Raises:
-        LandmintError: it cannot be read or is wrong; all problems in one message.
-        MissingLibraryError: landmint[pipeline] is not installed.
-
-    Example:
-        >>> from landmint import api
-        >>> recipe = api.load_recipe("demo")
-        >>> recipe.name, recipe.faces.markup
-        ('demo', '68')
-    """
-    from landmint.pipeline.recipe import load_recipe
-
-    return load_recipe(Path(recipe))
-
-
-def recipes() -> dict[str, Path]:
-    """The recipes that come along: the file of each by its name.
-
-    Example:
-        >>> from landmint import api
-        >>> api.recipes()["demo"].name
-        'demo.toml'
-    """
-    from landmint.pipeline.shipped_recipes import shipped_recipes
-
-    return shipped_recipes()
-
-
-@naming_extras
-def models() -> tuple[Shipped, ...]:
-    """The models that come along, the best first.
-
-    Raises:
-        LandmintError: a file among them is none that was published.
-        MissingLibraryError: landmint[pipeline] is not installed.
-
-    Example:
-        >>> from landmint import api
-        >>> sorted(model.name for model in api.models())
-        ['mobilefan', 'pfld', 'pipnet-mbv3']
-    """
-    return shipped()
