@@ -5,6 +5,8 @@ import importlib.metadata
 import os
 import subprocess
 import sys
+import sysconfig
+import venv
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -137,3 +139,55 @@ def _imports(folder: Path) -> Iterator[str]:
                 yield from (name.name.partition(".")[0] for name in node.names)
             elif isinstance(node, ast.ImportFrom) and node.module:
                 yield node.module.partition(".")[0]
+
+
+LIBRARY = """
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from landmint import api
+
+assert Path(api.__file__).is_relative_to(sys.argv[1]), "not from the wheel"
+image, box = np.zeros((200, 200, 3), dtype=np.uint8), (50, 50, 90, 90)
+[face] = api.load("pfld").predict(image, box)
+assert face.points.shape == (68, 2)
+
+config = api.ExportConfig(formats=("onnx",))
+bundle = api.export("pfld", "bundle", config=config)
+[same] = api.load(bundle.path, "onnx/float32").predict(image, box)
+assert np.abs(same.points - face.points).max() < 0.1
+
+
+def smaller(settings, **update):
+    return settings.model_copy(update=update)
+
+
+demo = api.load_recipe("demo")
+drawn = smaller(demo.faces.synthetic, train=16, val=4, test=4, size_px=96)
+student = smaller(demo.student, fit=smaller(demo.student.fit, epochs=1, batch_size=8))
+faces = smaller(demo.faces, synthetic=drawn)
+tiny = smaller(demo, faces=faces, teacher=None, student=student, export=config)
+folder = api.run(tiny, "run", until="float-bundle")
+assert api.load(folder / "float-bundle").name == "onnx/float32"
+"""
+
+
+@pytest.mark.slow
+def test_the_library_predicts_exports_and_runs_from_an_empty_environment(
+    wheel: Path, tmp_path: Path
+) -> None:
+    """The wheel is all that is landmint there: folders of PYTHONPATH run no .pth file."""
+    empty = tmp_path / "empty"
+    venv.create(empty)
+    libraries = sysconfig.get_paths()["purelib"]
+    done = subprocess.run(
+        [empty / "bin" / "python", "-c", LIBRARY, str(wheel)],
+        env={"PYTHONPATH": os.pathsep.join([str(wheel), libraries]), "OMP_NUM_THREADS": "1"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "", "a library prints nothing"
