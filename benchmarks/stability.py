@@ -91,7 +91,7 @@ def _figures(
     Raises:
         LandmintError: the face was lost.
     """
-    found = [follower(face.image, i / _FPS).found for i, face in enumerate(video)]
+    found = [follower(face.image, i / _FPS).prediction for i, face in enumerate(video)]
     points = [one.points for one in found if one is not None]
     if len(points) < len(video):
         raise LandmintError(

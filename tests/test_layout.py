@@ -1,12 +1,16 @@
 """The rooms stand as the design says, and the device layer needs nothing of the others."""
 
+import ast
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("train", "export", "quantize", "runtime", "targets", "pipeline")
+# They say that something is, not what it is.
+EMPTY_NAMES = {"found", "one", "told", "said", "there", "it"}
 
 IMPORT = """
 import importlib, pkgutil, sys
@@ -41,6 +45,29 @@ def test_every_room_is_packaged_and_checked() -> None:
     assert set(wheel["sources"]) == set(ROOMS)
     assert set(project["tool"]["pytest"]["ini_options"]["pythonpath"]) == set(ROOMS)
     assert set(ROOMS) < set(project["tool"]["mypy"]["files"])
+
+
+def test_names_say_what_a_thing_is() -> None:
+    sources = (path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+    empty = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in sources
+        for name, line in _bound_names(path)
+        if name.strip("_") in EMPTY_NAMES
+    ]
+    assert empty == []
+
+
+def _bound_names(path: Path) -> Iterator[tuple[str, int]]:
+    """Each name that a file gives to a variable, an argument, a function or a class; its line."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
+                yield name, node.lineno
+            case ast.Attribute(attr=name, ctx=ast.Store()):
+                yield name, node.lineno
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name, node.lineno
 
 
 def test_runtime_imports_with_numpy_alone() -> None:

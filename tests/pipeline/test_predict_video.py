@@ -124,11 +124,11 @@ def test_a_face_that_jumps_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(predict_video, "find_faces", find_none)
     follower = FaceFollower(Shifting(1.5), CONTRACT, Box(100, 50, 60, 60), SmoothConfig())
-    assert follower(frame(), 0.0).found is not None
-    assert follower(frame(), 0.1).found is None and looked
+    assert follower(frame(), 0.0).prediction is not None
+    assert follower(frame(), 0.1).prediction is None and looked
 
 
 def test_landmarks_that_are_no_numbers_are_no_face(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predict_video, "find_faces", lambda image: [])
     follower = FaceFollower(Shifting(float("nan")), CONTRACT, Box(100, 50, 60, 60), None)
-    assert follower(frame(), 0.0).found is None
+    assert follower(frame(), 0.0).prediction is None

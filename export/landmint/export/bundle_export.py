@@ -120,9 +120,9 @@ def _lint(contract: Contract, folder: Path, formats: Sequence[Format]) -> dict[s
     findings = lint(onnx.load(folder / ONNX), contract, formats)
     write_findings(folder / LINT_FILE, findings)
     refusals: dict[str, str] = {}
-    for one in findings:
-        if one.severity == "error" and one.target != EVERY:
-            refusals.setdefault(one.target, f"{one}; {one.reason}")
+    for finding in findings:
+        if finding.severity == "error" and finding.target != EVERY:
+            refusals.setdefault(finding.target, f"{finding}; {finding.reason}")
     return refusals
 
 

@@ -60,8 +60,8 @@ def _write_openvino(path: Path, text: str) -> None:
             copied.remove(old)
     place = root
     for step in ("rt_info", *RT_INFO_PATH):
-        found = place.find(step)
-        place = ElementTree.SubElement(place, step) if found is None else found
+        child = place.find(step)
+        place = ElementTree.SubElement(place, step) if child is None else child
     place.set("value", text)
     with atomic_path(path) as fresh:
         ElementTree.ElementTree(root).write(fresh, encoding="utf-8", xml_declaration=True)

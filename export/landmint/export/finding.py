@@ -56,8 +56,8 @@ def named(nodes: tuple[str, ...], most: int = 3) -> str:
 
 def write_findings(path: Path, findings: Sequence[Finding]) -> None:
     """Write findings as JSON."""
-    told = [dataclasses.asdict(finding) for finding in findings]
-    write_json(path, {"schema": SCHEMA, "findings": told})
+    entries = [dataclasses.asdict(finding) for finding in findings]
+    write_json(path, {"schema": SCHEMA, "findings": entries})
 
 
 def read_findings(path: Path) -> tuple[Finding, ...]:
@@ -72,8 +72,8 @@ def read_findings(path: Path) -> tuple[Finding, ...]:
     try:
         if content["schema"] != SCHEMA:
             raise ValueError(f"schema {content['schema']}")
-        told = content["findings"]
-        return tuple(Finding(**{**one, "nodes": tuple(one["nodes"])}) for one in told)
+        entries = content["findings"]
+        return tuple(Finding(**{**entry, "nodes": tuple(entry["nodes"])}) for entry in entries)
     except (KeyError, TypeError, ValueError) as error:
         raise LandmintError(
             f"{path} holds no lint findings",

@@ -124,9 +124,9 @@ class Flatbuffer:
         return made
 
     def _opcode(self, code: int, version: int) -> int:
-        for index, found in enumerate(self._model.operatorCodes):
-            if found.builtinCode == code:
-                found.version = max(found.version, version)
+        for index, known in enumerate(self._model.operatorCodes):
+            if known.builtinCode == code:
+                known.version = max(known.version, version)
                 return index
         made = schema.OperatorCodeT()
         made.builtinCode = made.deprecatedBuiltinCode = code

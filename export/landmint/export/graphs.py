@@ -101,9 +101,9 @@ def output_axis(node: NodeProto) -> int:
 
 def attribute(node: NodeProto, name: str, default: Any) -> Any:
     """An attribute's value, or the default when it is not set."""
-    for found in node.attribute:
-        if found.name == name:
-            return onnx.helper.get_attribute_value(found)
+    for candidate in node.attribute:
+        if candidate.name == name:
+            return onnx.helper.get_attribute_value(candidate)
     return default
 
 

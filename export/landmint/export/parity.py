@@ -135,11 +135,11 @@ def compare(contract: Contract, reference: Tensors, exported: Tensors) -> Parity
     """
     expected, _ = decode(contract, reference)
     with np.errstate(invalid="ignore"):  # what is not finite becomes an infinite distance
-        found, _ = decode(contract, exported)
-        tied = _ties(contract, reference, exported, np.linalg.norm(found - expected, axis=2))
+        actual, _ = decode(contract, exported)
+        tied = _ties(contract, reference, exported, np.linalg.norm(actual - expected, axis=2))
         if tied.any():
-            found, _ = decode(contract, _settle(contract, reference, exported, tied))
-    distances = np.nan_to_num(np.linalg.norm(found - expected, axis=2), nan=np.inf)
+            actual, _ = decode(contract, _settle(contract, reference, exported, tied))
+    distances = np.nan_to_num(np.linalg.norm(actual - expected, axis=2), nan=np.inf)
     return Parity(
         crops=len(expected),
         mean_px=float(distances.mean()),

@@ -43,8 +43,8 @@ def find_faces(image: Image) -> list[Box]:
     squares = cascade.detectMultiScale(
         gray, _SCALE_STEP, _MIN_NEIGHBOURS, minSize=(_SMALLEST_PX, _SMALLEST_PX)
     )
-    found = sorted(np.asarray(squares, dtype=np.float64).reshape(-1, 4).tolist(), key=_area)
-    return [_landmark_box(square, shrink) for square in reversed(found)]
+    by_area = sorted(np.asarray(squares, dtype=np.float64).reshape(-1, 4).tolist(), key=_area)
+    return [_landmark_box(square, shrink) for square in reversed(by_area)]
 
 
 @functools.cache

@@ -139,8 +139,8 @@ def _examine(need: Need) -> Finding:
 
 
 def _program(need: Need) -> tuple[str, str]:
-    found = shutil.which(need.distribution)
-    return (found or "", "" if found else "not on the PATH")
+    path = shutil.which(need.distribution)
+    return (path or "", "" if path else "not on the PATH")
 
 
 def _import(need: Need) -> tuple[str, str]:
@@ -148,15 +148,15 @@ def _import(need: Need) -> tuple[str, str]:
     command = [sys.executable, "-c", _PROBE, need.distribution, *need.modules]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
-        said = json.loads(done.stdout.splitlines()[-1])
+        answer = json.loads(done.stdout.splitlines()[-1])
     except subprocess.TimeoutExpired:
         return "", f"importing it took more than {_SECONDS} s"
     except (json.JSONDecodeError, IndexError):
         return "", f"importing it ended the process with code {done.returncode}"
-    problem = said.get("problem", "")
+    problem = answer.get("problem", "")
     if problem.startswith("ModuleNotFoundError") and need.modules[0] in problem:
         problem = "not installed"
-    return said.get("version", ""), problem.splitlines()[0] if problem else ""
+    return answer.get("version", ""), problem.splitlines()[0] if problem else ""
 
 
 def gpus() -> list[dict[str, str]]:

@@ -23,13 +23,13 @@ def explain(error: BaseException) -> LandmintError:
             behind them.
     """
     causes = tuple(_causes(error))
-    if any(_is(one, _FULL, _FULL_WORDS) for one in causes):
+    if any(_is(cause, _FULL, _FULL_WORDS) for cause in causes):
         return NotMeasuredError(
             "the disk is full",
             reason=_where(causes) or "a file could not be written",
             remedy="free some space and run the same command again; what was finished is whole",
         )
-    if any(_is(one, _TOO_LARGE, _TOO_LARGE_WORDS) for one in causes):
+    if any(_is(cause, _TOO_LARGE, _TOO_LARGE_WORDS) for cause in causes):
         return NotMeasuredError(
             "a file would be larger than this system allows",
             reason=_where(causes) or "a file could not be written",

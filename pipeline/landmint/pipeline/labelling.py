@@ -112,15 +112,17 @@ def _data_set(images: Path, options: BoxOptions, markup: str) -> FacesConfig:
     return settings(FacesConfig(), given)
 
 
-def _say(told: Labelled, screen: Screen) -> None:
+def _say(labelled: Labelled, screen: Screen) -> None:
     """One line of counts; the images that cannot be read, by name."""
-    parts = [f"{told.faces} faces in {told.images} images"]
-    parts += [f"{told.empty_images} images without a face"] if told.empty_images else []
-    parts += [f"{told.doubtful_faces} doubtful faces left out"] if told.doubtful_faces else []
+    parts = [f"{labelled.faces} faces in {labelled.images} images"]
+    if labelled.empty_images:
+        parts.append(f"{labelled.empty_images} images without a face")
+    if labelled.doubtful_faces:
+        parts.append(f"{labelled.doubtful_faces} doubtful faces left out")
     screen.line(", ".join(parts))
-    if told.unreadable:
-        screen.line(f"{len(told.unreadable)} images cannot be read:", style="yellow")
-    for name in list(told.unreadable)[:_SHOWN]:
-        screen.line(f"  {name}: {told.unreadable[name]}")
-    if len(told.unreadable) > _SHOWN:
-        screen.line(f"  and {len(told.unreadable) - _SHOWN} more; info.unreadable lists all")
+    if labelled.unreadable:
+        screen.line(f"{len(labelled.unreadable)} images cannot be read:", style="yellow")
+    for name in list(labelled.unreadable)[:_SHOWN]:
+        screen.line(f"  {name}: {labelled.unreadable[name]}")
+    if len(labelled.unreadable) > _SHOWN:
+        screen.line(f"  and {len(labelled.unreadable) - _SHOWN} more; info.unreadable lists all")

@@ -47,21 +47,21 @@ def lint_path(path: Path, formats: Sequence[Format]) -> dict[str, list[Finding]]
 
 def _lint_bundle(bundle: Bundle, formats: Sequence[Format]) -> dict[str, list[Finding]]:
     """The float graph, then every graph with Q/DQ pairs."""
-    found = {}
+    by_graph = {}
     for variant in bundle.manifest.variants:
         graphs = [name for name in variant.files if name.endswith(".onnx")]
         if graphs and variant.name == "onnx/float32":
-            found[graphs[0]] = _lint_variant(bundle, variant, graphs[0], formats)
+            by_graph[graphs[0]] = _lint_variant(bundle, variant, graphs[0], formats)
         elif graphs and variant.precision == "int8":
             own = [name for name in formats if name == variant.format]
-            found[graphs[0]] = _lint_variant(bundle, variant, graphs[0], own)
-    if not found:
+            by_graph[graphs[0]] = _lint_variant(bundle, variant, graphs[0], own)
+    if not by_graph:
         raise LandmintError(
             f"{bundle.path} holds no ONNX graph",
             reason="the linter reads nothing else",
             remedy="lint the checkpoint, or export it again with onnx installed",
         )
-    return found
+    return by_graph
 
 
 def _lint_variant(
@@ -78,9 +78,9 @@ def _lint_file(path: Path, formats: Sequence[Format]) -> list[Finding]:
     return lint(onnx.load(path), contract, formats)
 
 
-def print_findings(found: dict[str, list[Finding]]) -> None:
+def print_findings(by_graph: dict[str, list[Finding]]) -> None:
     """Print a table for each artefact, by target, worst first."""
-    for name, findings in found.items():
+    for name, findings in by_graph.items():
         print_tables(f"[bold]{escape(name)}[/bold]: {counted(findings)}")
         if findings:
             print_tables(_table(findings))
@@ -88,9 +88,9 @@ def print_findings(found: dict[str, list[Finding]]) -> None:
 
 def counted(findings: Sequence[Finding]) -> str:
     """How many findings of each severity."""
-    counts = {kind: sum(one.severity == kind for one in findings) for kind in _COLOURS}
-    told = [f"{n} {kind}{'s' * (n > 1)}" for kind, n in counts.items() if n]
-    return ", ".join(told) or "nothing found"
+    counts = {kind: sum(finding.severity == kind for finding in findings) for kind in _COLOURS}
+    parts = [f"{n} {kind}{'s' * (n > 1)}" for kind, n in counts.items() if n]
+    return ", ".join(parts) or "nothing found"
 
 
 def _table(findings: Sequence[Finding]) -> Table:
@@ -100,13 +100,13 @@ def _table(findings: Sequence[Finding]) -> Table:
     table.add_column("what")
     table.add_column("why, and what to do")
     before = ""
-    for one in findings:
-        target = one.target if one.target != before else ""
-        before = one.target
+    for finding in findings:
+        target = finding.target if finding.target != before else ""
+        before = finding.target
         table.add_row(
             target,
-            f"[{_COLOURS[one.severity]}]{one.severity}[/]\n{one.rule}",
-            escape(one.what),
-            escape(f"{one.reason}\n-> {one.remedy}"),
+            f"[{_COLOURS[finding.severity]}]{finding.severity}[/]\n{finding.rule}",
+            escape(finding.what),
+            escape(f"{finding.reason}\n-> {finding.remedy}"),
         )
     return table

@@ -44,7 +44,7 @@ class Frame:
     """From the video's start."""
     box: Box | None
     """Where the face was looked at, in pixels; None where there is none."""
-    found: Prediction | None
+    prediction: Prediction | None
     """Its landmarks."""
 
 
@@ -71,25 +71,25 @@ class FaceFollower:
         box = self._box or next(iter(find_faces(image)), None)
         if box is None:
             return Frame(time_s, None, None)
-        found = predict_image(self._session, self._contract, image, box)
-        if not np.isfinite(found.points).all():
+        prediction = predict_image(self._session, self._contract, image, box)
+        if not np.isfinite(prediction.points).all():
             self._box = None
             return Frame(time_s, box, None)
-        after = _box_after(found, box, image)
+        after = _box_after(prediction, box, image)
         if self._filter is not None:
             size = self._contract.input_size
             side_px = crop_matrix(box, self._contract.crop, size)[0, 0] * size
-            points = self._filter(found.points, time_s, side_px)
-            found = dataclasses.replace(found, points=points)
+            points = self._filter(prediction.points, time_s, side_px)
+            prediction = dataclasses.replace(prediction, points=points)
         if after is None and self._smooth is not None:
             self._filter = OneEuro(self._smooth)  # the next face may be another one
         self._box = after
-        return Frame(time_s, box, found)
+        return Frame(time_s, box, prediction)
 
 
-def _box_after(found: Prediction, box: Box, image: Image) -> Box | None:
+def _box_after(prediction: Prediction, box: Box, image: Image) -> Box | None:
     """Where to look in the next frame; None when the face is lost."""
-    new = box_of(found.points)
+    new = box_of(prediction.points)
     grown = max(new.w, new.h) / max(box.w, box.h)
     jump = max(
         abs(new.x + new.w / 2 - box.x - box.w / 2), abs(new.y + new.h / 2 - box.y - box.h / 2)
@@ -135,9 +135,10 @@ def predict_videos(
         with screen.bar(path.name) as bar:
             target, markup = folder / f"{name}.mp4", model.contract.landmarks
             frames, fps = _follow(path, follower, markup, target, bar)
-        told = {"schema": SCHEMA, "video": path.name, **about, "fps": fps}
-        write_json(folder / f"{name}.json", told | {"frames": [_told(frame) for frame in frames]})
-        with_face = sum(frame.found is not None for frame in frames)
+        content = {"schema": SCHEMA, "video": path.name, **about, "fps": fps}
+        content["frames"] = [_frame_json(frame) for frame in frames]
+        write_json(folder / f"{name}.json", content)
+        with_face = sum(frame.prediction is not None for frame in frames)
         if not with_face:
             code = NO_FACE
             screen.line(f"{path}: no face was found; give it with --box x,y,w,h", style="yellow")
@@ -164,21 +165,21 @@ def _follow(
     return frames, fps
 
 
-def _told(frame: Frame) -> dict[str, Any]:
+def _frame_json(frame: Frame) -> dict[str, Any]:
     """One frame as JSON; null where no face was."""
-    box, found = frame.box, frame.found
+    box, prediction = frame.box, frame.prediction
     return {
         "time_s": round(frame.time_s, 4),
         "box": None if box is None else [round(value, 3) for value in box],
-        "points": None if found is None else found.points.round(3).tolist(),
-        "confidence": None if found is None else found.confidence.round(4).tolist(),
+        "points": None if prediction is None else prediction.points.round(3).tolist(),
+        "confidence": None if prediction is None else prediction.confidence.round(4).tolist(),
     }
 
 
 def _drawn(image: Image, frame: Frame, markup: Markup) -> Image:
-    if frame.found is None:
+    if frame.prediction is None:
         return image
-    return draw_landmarks(image, frame.found.points, markup, frame.box)
+    return draw_landmarks(image, frame.prediction.points, markup, frame.box)
 
 
 @contextlib.contextmanager

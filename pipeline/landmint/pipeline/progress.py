@@ -79,15 +79,15 @@ class _Lines:
     def __init__(self, screen: Screen, title: str) -> None:
         self._screen, self._title = screen, title.rstrip()
         self._start = self._last = time.monotonic()
-        self._told = 0
+        self._shown = 0
 
     def at(self, done: int, total: int, note: str = "") -> None:
         now = time.monotonic()
-        waited, news = now - self._last, done - self._told
+        waited, news = now - self._last, done - self._shown
         early = waited < _SECONDS_BETWEEN_LINES or news < _SHARE_BETWEEN_LINES * total
         if done < total and early and waited < _LONGEST_SILENCE_S:
             return
-        self._last, self._told = now, done
+        self._last, self._shown = now, done
         spent = now - self._start
         left = f", {spent / done * (total - done):.0f} s left" if 0 < done < total else ""
         share = f"{100 * done // max(1, total)} % ({done}/{total})"

@@ -139,13 +139,13 @@ def _ranges(recipe: Recipe, folder: Path) -> dict[str, QuantizeConfig]:
 def problems_error(path: Path, text: str, problems: Iterable[Problem]) -> LandmintError:
     """All problems of a recipe as one error, in the order of their lines."""
     lines = key_lines(text)
-    said = sorted(
+    by_line = sorted(
         {(line_of(lines, p.key), f"{'.'.join(p.key) or 'recipe'}: {p.fact}") for p in problems}
     )
-    each = [f"{path}:{line}: {fact}" for line, fact in said]
+    each = [f"{path}:{line}: {fact}" for line, fact in by_line]
     if len(each) == 1:
         return LandmintError(each[0], remedy="correct the recipe")
-    listed = "".join(f"\n  {one}" for one in each)
+    listed = "".join(f"\n  {problem}" for problem in each)
     return LandmintError(f"{path}: {len(each)} problems{listed}", remedy="correct the recipe")
 
 
@@ -198,13 +198,13 @@ def _inherit_formats(raw: dict[str, Any]) -> None:
 
 def _models(raw: Mapping[str, Any]) -> dict[Key, dict[str, Any]]:
     """The [teacher.model] and [student.model] tables that are there."""
-    found: dict[Key, dict[str, Any]] = {}
+    models: dict[Key, dict[str, Any]] = {}
     for role in ("teacher", "student"):
         network = raw.get(role)
         model = network.get("model") if isinstance(network, dict) else None
         if isinstance(model, dict):
-            found[role, "model"] = model
-    return found
+            models[role, "model"] = model
+    return models
 
 
 def _registry_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:

@@ -152,15 +152,15 @@ def measure_forms(
     """
     crops, truth = crop_faces(faces.faces, model.contract), truth_of(faces)
     progress.step(REFERENCE)
-    found = {REFERENCE: evaluate(model, faces, crops=crops).per_face}
+    errors = {REFERENCE: evaluate(model, faces, crops=crops).per_face}
     for variant in bundle.manifest.variants:
         if variant.name == REFERENCE or not variant.files:
             continue
         progress.step(variant.name)
         session, contract = load_variant(bundle, variant), bundle.contract_of(variant)
         points, _ = predict_crops(session, contract, crops.crops, crops.matrices)
-        found[variant.name] = _errors(points, truth)
-    return found
+        errors[variant.name] = _errors(points, truth)
+    return errors
 
 
 def _errors(points: Floats, truth: Truth) -> Floats:
@@ -199,8 +199,8 @@ def write_reference(path: Path, reference: Reference) -> None:
         lines += ["", f"[{name}]", f'what = "{measured.what}"', f"faces = {measured.faces}"]
         lines += [f'fingerprint = "{measured.fingerprint}"', "", f"[{name}.figures]"]
         for variant, figure in measured.figures.items():
-            said = ", ".join(f"{key} = {value:.4f}" for key, value in asdict(figure).items())
-            lines.append(f'"{variant}" = {{ {said} }}')
+            values = ", ".join(f"{key} = {value:.4f}" for key, value in asdict(figure).items())
+            lines.append(f'"{variant}" = {{ {values} }}')
     write_text(path, "\n".join(lines) + "\n")
 
 

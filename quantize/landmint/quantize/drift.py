@@ -49,8 +49,8 @@ def points_of(contract: Contract, outputs: Outputs) -> Points:
     return points
 
 
-def describe(reference: Points, found: Points) -> str:
+def describe(reference: Points, points: Points) -> str:
     """Mean and 95th percentile of the distances, as a note for the manifest."""
-    distances = np.linalg.norm(found - reference, axis=2)
+    distances = np.linalg.norm(points - reference, axis=2)
     mean, tail = distances.mean(), np.percentile(distances, 95)
-    return f"mean {mean:.2f} px, p95 {tail:.2f} px of the crop over {len(found)} calibration faces"
+    return f"mean {mean:.2f} px, p95 {tail:.2f} px of the crop over {len(points)} calibration faces"

@@ -45,11 +45,11 @@ def joins_in_float(graph: onnx.GraphProto, in_float: frozenset[str]) -> frozense
         graph: float, as the exporter wrote it.
         in_float: of `layers_in_float`.
     """
-    wiring, found = Wiring(graph), set(in_float)
+    wiring, float_nodes = Wiring(graph), set(in_float)
     for node in reversed(graph.node):
         tensor = node.output[0]
         readers = {reader.name for reader in wiring.readers(tensor)}
         inner = bool(readers) and tensor not in wiring.outputs
-        if node.op_type in ("Concat", *SHAPERS) and inner and readers <= found:
-            found.add(node.name)
-    return frozenset(found) - in_float
+        if node.op_type in ("Concat", *SHAPERS) and inner and readers <= float_nodes:
+            float_nodes.add(node.name)
+    return frozenset(float_nodes) - in_float

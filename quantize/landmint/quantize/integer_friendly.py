@@ -132,19 +132,19 @@ def bounded(ranges: Mapping[str, Range], graph: onnx.GraphProto) -> dict[str, Ra
         graph: float, as the exporter wrote it.
     """
     wiring = Wiring(graph)
-    found = dict(ranges)
+    tight = dict(ranges)
     for node in graph.node:
         if not _is_hard_gate(node):
             continue
         if node.op_type == "HardSigmoid":
-            found[node.output[0]] = 0.0, 1.0
+            tight[node.output[0]] = 0.0, 1.0
         if len(wiring.readers(node.input[0])) > 1:
             continue
-        low, high = found[node.input[0]]
+        low, high = tight[node.input[0]]
         low = max(low, -3.0)
         high = high if node.op_type == "HardSwish" else min(high, 3.0)
-        found[node.input[0]] = low, high
-    return found
+        tight[node.input[0]] = low, high
+    return tight
 
 
 def gate_ranges(gates: Iterable[HardGate]) -> dict[str, Range]:

@@ -28,13 +28,13 @@ class Levels:
     half: bool = False
     """Whether every scale must be one that float16 holds exactly."""
 
-    def scale_of(self, found: Range) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
+    def scale_of(self, span: Range) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
         """Scale and zero point of an activation."""
-        low, high = found
+        low, high = span
         if self.symmetric:
             return self.fit(np.array(max(-low, high) / _TOP)), np.array(0, np.int8)
         scale = self.fit(np.array((high - low) / 255))
-        return scale, np.array(zero_point(found), np.uint8)
+        return scale, np.array(zero_point(span), np.uint8)
 
     def fit(self, scale: NDArray[np.float64]) -> NDArray[np.float32]:
         """Scales that the target can hold."""

@@ -48,7 +48,7 @@ def paired(
     rounding = partial(rounded_weights, top=_REDUCED) if reduce_range else rounded_weights
     friendly, gates = make_friendly(prepared(job, in_float, rounding))
     ranges = {**job.decision.activations, **gate_ranges(gates)}
-    untouched = in_float | joins_in_float(friendly.graph, in_float) | {one.gate for one in gates}
+    untouched = in_float | joins_in_float(friendly.graph, in_float) | {gate.gate for gate in gates}
     with scratch_folder() as work:
         plain, ready, target = (work / f"{name}.onnx" for name in ("plain", "ready", "int8"))
         onnx.save(friendly, plain)
@@ -74,11 +74,11 @@ def paired(
 def _overrides(
     ranges: Mapping[str, Range], graph: onnx.GraphProto
 ) -> dict[str, list[dict[str, Any]]]:
-    there = {*Wiring(graph).maker, *(value.name for value in graph.input)}
+    present = {*Wiring(graph).maker, *(value.name for value in graph.input)}
     return {
         name: [{"rmin": np.float32(low), "rmax": np.float32(high)}]
         for name, (low, high) in ranges.items()
-        if name in there
+        if name in present
     }
 
 

@@ -77,8 +77,8 @@ def _drift(job: Job, source_engine: str, engine: str) -> str:
     except NotMeasuredError as error:
         return f"not measured: {error.fact}"
     faces = job.tensors[:_TRIED_FACES]
-    reference, found = (landmarks(session, job.contract, faces) for session in sessions)
-    return f"{describe(reference, found)} ({engine}, {sessions[1].executed_precision})"
+    reference, points = (landmarks(session, job.contract, faces) for session in sessions)
+    return f"{describe(reference, points)} ({engine}, {sessions[1].executed_precision})"
 
 
 if __name__ == "__main__":

@@ -65,13 +65,13 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _engines() -> dict[str, dict[str, str]]:
     """Version of each engine, or what it lacks."""
-    found = {}
+    engines = {}
     for name in ENGINES:
         try:
-            found[name] = {"version": load_engine(name).version}
+            engines[name] = {"version": load_engine(name).version}
         except LandmintError as error:
-            found[name] = {"missing": error.fact, "reason": error.reason, "remedy": error.remedy}
-    return found
+            engines[name] = {"missing": error.fact, "reason": error.reason, "remedy": error.remedy}
+    return engines
 
 
 if __name__ == "__main__":

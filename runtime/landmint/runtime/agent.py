@@ -135,7 +135,7 @@ class Agent:
         session = self._loaded()
         return {
             "executed_precision": session.executed_precision,
-            "operators": [dataclasses.asdict(one) for one in session.operators],
+            "operators": [dataclasses.asdict(operator) for operator in session.operators],
         }
 
     def _loaded(self) -> EngineSession:

@@ -101,20 +101,20 @@ def external_locations(path: Path) -> frozenset[str]:
     """
     if not path.is_file():
         raise LandmintError(f"{path} does not exist", remedy="check the path")
-    found: set[str] = set()
+    locations: set[str] = set()
     try:
         with path.open("rb") as file:
-            _collect(file, path.stat().st_size, "model", found, _DEEPEST_GRAPH)
+            _collect(file, path.stat().st_size, "model", locations, _DEEPEST_GRAPH)
     except (ValueError, EOFError) as error:
         raise LandmintError(
             f"{path} is no whole ONNX file",
             reason=str(error),
             remedy="copy it again, or make it again",
         ) from None
-    return frozenset(found)
+    return frozenset(locations)
 
 
-def _collect(file: BinaryIO, end: int, kind: str, found: set[str], levels: int) -> None:
+def _collect(file: BinaryIO, end: int, kind: str, locations: set[str], levels: int) -> None:
     """Add the locations in a message of a kind that ends at `end`."""
     if not levels:
         raise ValueError("its graphs are nested too deep")
@@ -126,15 +126,15 @@ def _collect(file: BinaryIO, end: int, kind: str, found: set[str], levels: int) 
             here = file.tell() + length
             entry = {name: _bytes(file, size) for name, size in _fields(file, here)}
             if entry.get(1) == b"location":
-                found.add(entry.get(2, b"").decode())
+                locations.add(entry.get(2, b"").decode())
         else:
-            _collect(file, file.tell() + length, inner, found, levels - 1)
+            _collect(file, file.tell() + length, inner, locations, levels - 1)
 
 
 def _read_onnx(path: Path) -> str | None:
     """The value of our key among the model's top-level fields; graphs are skipped unread."""
     with path.open("rb") as file:
-        end, found = path.stat().st_size, None
+        end, text = path.stat().st_size, None
         for number, length in _fields(file, end):
             if number != _METADATA_PROPS:
                 file.seek(length, 1)
@@ -142,8 +142,8 @@ def _read_onnx(path: Path) -> str | None:
             inner = file.tell() + length
             entry = {name: _bytes(file, size) for name, size in _fields(file, inner)}
             if entry.get(1) == ONNX_KEY.encode():
-                found = entry.get(2, b"").decode()
-        return found
+                text = entry.get(2, b"").decode()
+        return text
 
 
 def _fields(file: BinaryIO, end: int) -> Iterator[tuple[int, int]]:
@@ -195,8 +195,8 @@ def _read_openvino(path: Path) -> str | None:
         raise ValueError("it defines a document type or entities, which no IR needs")
     if not text.rstrip().endswith("</net>"):
         raise ValueError("it does not end with </net>")
-    found = _RT_INFO.search(text)
-    return None if found is None else html.unescape(found[2])
+    match = _RT_INFO.search(text)
+    return None if match is None else html.unescape(match[2])
 
 
 def _read_tflite(path: Path) -> str | None:

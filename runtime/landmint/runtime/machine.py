@@ -93,7 +93,7 @@ class Machine:
 def identify(root: Path = Path("/")) -> Machine:
     """This machine, from the files under `root`."""
     cpuinfo = _text(root / "proc/cpuinfo")
-    told = _pairs(cpuinfo, ":").get("flags") or _pairs(cpuinfo, ":").get("Features") or ""
+    flags = _pairs(cpuinfo, ":").get("flags") or _pairs(cpuinfo, ":").get("Features") or ""
     memory = _pairs(_text(root / "proc/meminfo"), ":").get("MemTotal", "0").split()[0]
     load = _text(root / "proc/loadavg").split()
     return Machine(
@@ -101,7 +101,7 @@ def identify(root: Path = Path("/")) -> Machine:
         architecture=platform.machine(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1,
         board=_text(root / "proc/device-tree/model").strip("\0\n "),
-        flags=tuple(flag for flag in _FLAGS if flag in told.split()),
+        flags=tuple(flag for flag in _FLAGS if flag in flags.split()),
         memory_mib=int(memory) // 1024,
         system=_pairs(_text(root / "etc/os-release"), "=").get("PRETTY_NAME", "").strip('"'),
         kernel=platform.release(),
@@ -114,13 +114,13 @@ def identify(root: Path = Path("/")) -> Machine:
 
 def installed(names: tuple[str, ...]) -> dict[str, str]:
     """Versions of those distributions that are installed; none of them is imported."""
-    found = {}
+    versions = {}
     for name in names:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def memory_mib(field_name: str, root: Path = Path("/")) -> float | None:
@@ -157,7 +157,7 @@ def _pairs(text: str, separator: str) -> dict[str, str]:
     """The first value of each key."""
     pairs: dict[str, str] = {}
     for line in text.splitlines():
-        key, found, value = line.partition(separator)
-        if found:
+        key, separated, value = line.partition(separator)
+        if separated:
             pairs.setdefault(key.strip(), value.strip())
     return pairs

@@ -100,7 +100,7 @@ def write_measurement(folder: Path, measurement: Measurement) -> Path:
             content[item.name] = getattr(measurement, item.name)
     content["machine"] = measurement.machine.to_json() if measurement.machine else None
     content["launches"] = [dataclasses.asdict(launch) for launch in measurement.launches]
-    content["operators"] = [dataclasses.asdict(one) for one in measurement.operators]
+    content["operators"] = [dataclasses.asdict(operator) for operator in measurement.operators]
     content["points_sha256"] = None
     if measurement.points is not None:
         with atomic_path(path.with_suffix(".npy")) as fresh, fresh.open("wb") as file:

@@ -27,9 +27,9 @@ class HostTarget:
         """Files are already here."""
         return str(local.resolve())
 
-    def pull(self, there: str, local: Path) -> None:
+    def pull(self, remote: str, local: Path) -> None:
         """Copy, as `Target.pull` says, unless it is the same file."""
-        source = Path(there)
+        source = Path(remote)
         if not source.is_file():
             raise LandmintError(f"{source} does not exist")
         if source != local.resolve():

@@ -76,10 +76,10 @@ def measure_bundle(
         finally:
             visit.close()
     progress.at(1, 1, "measured")
-    found = tuple(visit.measurement(bundle, subject, session) for subject in subjects)
-    for measurement in found:
+    measurements = tuple(visit.measurement(bundle, subject, session) for subject in subjects)
+    for measurement in measurements:
         write_measurement(folder, measurement)
-    return found
+    return measurements
 
 
 @dataclass(frozen=True)
@@ -175,26 +175,26 @@ class _Visit:
 
     def _predict(self, subject: _Subject, scratch: Path) -> None:
         name = subject.variant.name.replace("/", "-")
-        there, here = f"{self._faces.timed}.{name}.npy", scratch / f"{name}.npy"
+        remote, here = f"{self._faces.timed}.{name}.npy", scratch / f"{name}.npy"
         with _failing(subject):
             link = self._start(subject)
             try:
                 subject.hello = link.hello
                 self._ask(link, {"do": "load", "plans": subject.plans})
-                request = {"do": "predict", "crops": self._faces.crops, "points": there}
+                request = {"do": "predict", "crops": self._faces.crops, "points": remote}
                 link.ask(request, self._config.timeout_s + _FACE_S * len(self._faces.names))
                 self._note_precision(subject, link)
             finally:
                 link.close()
-            self._target.pull(there, here)
+            self._target.pull(remote, here)
             subject.points = np.load(here, allow_pickle=False)
 
     def _note_precision(self, subject: _Subject, link: Link) -> None:
         """What an engine cannot tell of itself makes nobody's landmarks wrong."""
         try:
-            told = self._ask(link, {"do": "precision"})
-            subject.precision = str(told["executed_precision"])
-            subject.operators = tuple(Operator(**one) for one in told["operators"])
+            answer = self._ask(link, {"do": "precision"})
+            subject.precision = str(answer["executed_precision"])
+            subject.operators = tuple(Operator(**operator) for operator in answer["operators"])
         except NotMeasuredError:
             raise
         except LandmintError as error:
@@ -250,8 +250,8 @@ class _Visit:
     def _warm(self, turn: _Turn) -> None:
         turn.load_ms = self._ask(turn.link, {"do": "load", "plans": turn.subject.plans})["load_ms"]
         request = {"do": "warm", "crops": self._faces.timed, "config": self._settings()}
-        told = self._ask(turn.link, request)
-        turn.warm_up = WarmUp(told["first_ms"], told["runs"], told["settled"])
+        answer = self._ask(turn.link, request)
+        turn.warm_up = WarmUp(answer["first_ms"], answer["runs"], answer["settled"])
 
     def _take_turns(self, turns: list[_Turn]) -> None:
         """One block each, in a new random order every round, until each has its share."""
@@ -262,8 +262,8 @@ class _Visit:
             self._random.shuffle(turns)
             for turn in turns:
                 with _failing(turn.subject):
-                    told = self._ask(turn.link, request)
-                    turn.blocks.append(Block(tuple(told["samples_ms"]), told["cpu_ms"]))
+                    answer = self._ask(turn.link, request)
+                    turn.blocks.append(Block(tuple(answer["samples_ms"]), answer["cpu_ms"]))
             turns = [
                 turn
                 for turn in turns

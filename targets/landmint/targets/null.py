@@ -21,12 +21,12 @@ class NullTarget:
         """Files are already here."""
         return str(local.resolve())
 
-    def pull(self, there: str, local: Path) -> None:
+    def pull(self, remote: str, local: Path) -> None:
         """Copy, as `Target.pull` says."""
-        if not Path(there).is_file():
-            raise LandmintError(f"{there} does not exist")
-        if Path(there) != local.resolve():
-            shutil.copyfile(there, local)
+        if not Path(remote).is_file():
+            raise LandmintError(f"{remote} does not exist")
+        if Path(remote) != local.resolve():
+            shutil.copyfile(remote, local)
 
     def start(self, bundle: str, variant: str, threads: int, timeout_s: float) -> Link:
         """An agent of the null engine, whatever the variant's own."""

@@ -45,7 +45,7 @@ class Target(Protocol):
         """Make a file or folder readable over there; returns its path there."""
         ...
 
-    def pull(self, there: str, local: Path) -> None:
+    def pull(self, remote: str, local: Path) -> None:
         """Bring a file from over there to `local`.
 
         Raises:
@@ -72,13 +72,13 @@ def unwrap(answer: Answer) -> Answer:
     """
     if answer.get("ok"):
         return answer
-    told = answer.get("error", {})
+    error = answer.get("error", {})
     kind = LandmintError
     if answer.get("exit_code") == NotMeasuredError.exit_code:
         kind = NotMeasuredError
     raise kind(
-        told.get("fact", f"an answer that says nothing: {answer}"),
-        reason=told.get("reason", ""),
-        remedy=told.get("remedy", ""),
-        choices=told.get("choices", ()),
+        error.get("fact", f"an answer that says nothing: {answer}"),
+        reason=error.get("reason", ""),
+        remedy=error.get("remedy", ""),
+        choices=error.get("choices", ()),
     )

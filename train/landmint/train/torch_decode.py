@@ -151,8 +151,8 @@ class PipDecode(nn.Module):
         """Points, and the score maps' peaks."""
         batch, landmarks, rows, columns = cls.shape
         cell_x, cell_y, top = _peak(cls.reshape(-1, rows, columns))
-        there = _picks(cell_y, rows).transpose(1, 2) * _picks(cell_x, columns)
-        cell = there.reshape(batch * landmarks, rows * columns, 1)
+        peak = _picks(cell_y, rows).transpose(1, 2) * _picks(cell_x, columns)
+        cell = peak.reshape(batch * landmarks, rows * columns, 1)
 
         def mean_vote(own: Tensor, others: Tensor, start: Tensor, cells: int) -> Tensor:
             maps = (part.reshape(len(cell), -1, rows * columns) for part in (own, others))

@@ -149,13 +149,14 @@ def check_fit(model: "onnx.ModelProto", contract: Contract) -> None:
         LandmintError: an unfolded operator, a shape that is not static, or names and shapes of
             input and outputs that differ from the contract.
     """
-    refuse("the ONNX graph", [one for one in lint(model, targets=()) if one.severity == "error"])
+    findings = lint(model, targets=())
+    refuse("the ONNX graph", [finding for finding in findings if finding.severity == "error"])
     expected: dict[str, Shape] = {contract.input_name: contract.input_shape}
     expected |= {output.name: (1, *output.shape) for output in contract.outputs}
-    found = {value.name: shape_of(value) for value in (*model.graph.input, *model.graph.output)}
-    if found != expected:
+    actual = {value.name: shape_of(value) for value in (*model.graph.input, *model.graph.output)}
+    if actual != expected:
         raise LandmintError(
-            f"the ONNX graph takes and returns {found}",
+            f"the ONNX graph takes and returns {actual}",
             reason=f"its contract says {expected}",
             remedy="make the network's head and its contract agree",
         )

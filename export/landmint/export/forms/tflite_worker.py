@@ -80,9 +80,9 @@ def _signed(network: Any, inputs: list[str], shapes: Mapping[str, list[int]]) ->
     onnx2tf keeps inputs and outputs in ONNX order but renames them, so names are given by position
     and the shapes checked; that no two of equal shape were swapped is what parity checks are for.
     """
-    found = [list(output.shape) for output in network.outputs]
-    if found != list(shapes.values()):
-        sys.exit(f"onnx2tf returned outputs of shapes {found}, expected {dict(shapes)}")
+    actual = [list(output.shape) for output in network.outputs]
+    if actual != list(shapes.values()):
+        sys.exit(f"onnx2tf returned outputs of shapes {actual}, expected {dict(shapes)}")
     specs = [
         tf.TensorSpec(tensor.shape, tf.float32, name=name)
         for tensor, name in zip(network.inputs, inputs, strict=True)

@@ -48,13 +48,13 @@ def lint(
     subject = Subject(model, contract)
     stages = ("any", "paired" if subject.is_paired else "float")
     places = (EVERY, *targets)
-    found = [
+    findings = [
         finding
         for id_, rule in rules_for(targets).items()
         if rule.stage in stages
         for finding in _findings(id_, rule, subject)
     ]
-    return sorted(found, key=lambda one: (places.index(one.target), one.severity))
+    return sorted(findings, key=lambda finding: (places.index(finding.target), finding.severity))
 
 
 def rules_for(targets: Sequence[Format] = TARGETS) -> dict[str, Rule]:
@@ -89,7 +89,7 @@ def refuse(what: str, findings: Sequence[Finding]) -> None:
     if findings:
         raise LandmintError(
             f"{what} breaks {len(findings)} rule{'s' * (len(findings) > 1)}",
-            reason="; ".join(f"{one} ({one.reason})" for one in findings[:3]),
+            reason="; ".join(f"{finding} ({finding.reason})" for finding in findings[:3]),
             remedy=findings[0].remedy,
         )
 

@@ -44,7 +44,7 @@ class Subject:
         """Shape by tensor, None for an axis that is not static."""
         graph = self.graph
         values = (*graph.input, *graph.value_info, *graph.output)
-        constants = {name: tuple(one.dims) for name, one in self.wiring.constants.items()}
+        constants = {name: tuple(constant.dims) for name, constant in self.wiring.constants.items()}
         return {value.name: shape_of(value) for value in values} | constants
 
     @cached_property

@@ -169,7 +169,7 @@ def no_strangers(subject: Subject) -> Iterator[Breach]:
     """Rule 8."""
     wiring = subject.wiring
     for node in subject.graph.node:
-        pairs = [found for name in node.input if (found := _dequantise(wiring, name))]
+        pairs = [pair for name in node.input if (pair := _dequantise(wiring, name))]
         if not pairs or node.op_type in (*LAYERS, "Add", *PAIR):
             continue
         computed = [name for name in node.input if name not in wiring.constants]

@@ -150,5 +150,5 @@ def settle(seen: Seen, calibrator: Calibrator, coverage: float) -> Range:
     """
     if is_dead(outermost(seen.extremes)):
         return _DEAD
-    found = CALIBRATORS[calibrator](seen, coverage)
-    return _DEAD if is_dead(found) else found
+    span = CALIBRATORS[calibrator](seen, coverage)
+    return _DEAD if is_dead(span) else span

@@ -62,7 +62,7 @@ class Decision:
             "schema": SCHEMA,
             "about": dict(self.about),
             "dead": list(self.dead),
-            "activations": {name: _told(found) for name, found in self.activations.items()},
+            "activations": {name: _range_json(span) for name, span in self.activations.items()},
             "weights": {
                 name: {
                     "min": [-top for top in tops],
@@ -77,10 +77,10 @@ class Decision:
         }
 
 
-def _told(found: Range) -> dict[str, float | int]:
-    low, high = found
+def _range_json(span: Range) -> dict[str, float | int]:
+    low, high = span
     scale = (high - low) / 255
-    return {"min": low, "max": high, "scale": scale, "zero_point": zero_point(found)}
+    return {"min": low, "max": high, "scale": scale, "zero_point": zero_point(span)}
 
 
 def decide(
@@ -154,7 +154,7 @@ def weight_tops(graph: onnx.GraphProto) -> dict[str, tuple[float, ...]]:
         LandmintError: a weight is not finite.
     """
     wiring = Wiring(graph)
-    found = {}
+    magnitudes = {}
     for node in layers_of(graph):
         values = wiring.array(node.input[1])
         assert values is not None
@@ -166,8 +166,8 @@ def weight_tops(graph: onnx.GraphProto) -> dict[str, tuple[float, ...]]:
         scales = weight_scales(values, output_axis(node))
         flat = np.moveaxis(values, output_axis(node), 0).reshape(len(scales), -1)
         alive = flat.any(axis=1)
-        found[node.input[1]] = tuple((scales * _TOP * alive).tolist())
-    return found
+        magnitudes[node.input[1]] = tuple((scales * _TOP * alive).tolist())
+    return magnitudes
 
 
 def write_decision(path: Path, decision: Decision) -> None:
@@ -189,7 +189,7 @@ def read_decision(path: Path, graph: onnx.GraphProto) -> Decision:
     try:
         if content["schema"] != SCHEMA:
             raise KeyError("schema")
-        found = Decision(
+        decision = Decision(
             {
                 name: (float(a["min"]), float(a["max"]))
                 for name, a in content["activations"].items()
@@ -206,22 +206,22 @@ def read_decision(path: Path, graph: onnx.GraphProto) -> Decision:
             reason=f"{type(error).__name__}: {error}",
             remedy=f"give the {RANGES} of a bundle that `landmint quantize` wrote, or one like it",
         ) from None
-    _check_fits(found, graph, path)
-    _check_sound(found, path)
-    return found
+    _check_fits(decision, graph, path)
+    _check_sound(decision, path)
+    return decision
 
 
-def _check_fits(found: Decision, graph: onnx.GraphProto, path: Path) -> None:
+def _check_fits(decision: Decision, graph: onnx.GraphProto, path: Path) -> None:
     """Refuse ranges of another network."""
     wiring = Wiring(graph)
     layers = layers_of(graph)
     channels = {n.name: int(wiring.constants[n.input[1]].dims[output_axis(n)]) for n in layers}
     tensors = (*(value.name for value in graph.input), *wiring.maker)
     wanted = dict.fromkeys(tensors, 1) | {n.input[1]: channels[n.name] for n in layers}
-    given = dict.fromkeys(found.activations, 1)
-    given |= {name: len(tops) for name, tops in found.weights.items()}
+    given = dict.fromkeys(decision.activations, 1)
+    given |= {name: len(tops) for name, tops in decision.weights.items()}
     wrong = sorted(n for n in wanted.keys() | given.keys() if wanted.get(n) != given.get(n))
-    wrong += [name for name, f in found.equalised.items() if channels.get(name) != len(f)]
+    wrong += [name for name, f in decision.equalised.items() if channels.get(name) != len(f)]
     if wrong:
         raise LandmintError(
             f"{path} does not fit the graph: {', '.join(wrong[:_NAMED])}",
@@ -230,9 +230,9 @@ def _check_fits(found: Decision, graph: onnx.GraphProto, path: Path) -> None:
         )
 
 
-def _check_sound(found: Decision, path: Path) -> None:
+def _check_sound(decision: Decision, path: Path) -> None:
     """Refuse ranges that have no levels, and numbers that are none."""
-    for name, ends in found.activations.items():
+    for name, ends in decision.activations.items():
         low, high = ends
         if not (np.isfinite(ends).all() and low <= 0 <= high and not is_dead(ends)):
             raise LandmintError(
@@ -241,8 +241,8 @@ def _check_sound(found: Decision, path: Path) -> None:
                 remedy="correct the file, or let `landmint quantize` decide",
             )
     groups = (
-        ("weight", found.weights, 0.0),
-        ("factors of layer", found.equalised, np.finfo(np.float32).tiny),
+        ("weight", decision.weights, 0.0),
+        ("factors of layer", decision.equalised, np.finfo(np.float32).tiny),
     )
     for kind, group, least in groups:
         for name, values in group.items():

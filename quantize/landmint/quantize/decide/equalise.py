@@ -30,7 +30,7 @@ def equalising(model: onnx.ModelProto) -> dict[str, tuple[float, ...]]:
     """
     work = onnx.ModelProto()
     work.CopyFrom(model)
-    found = {}
+    by_layer = {}
     for first, second in _pairs(Wiring(work.graph), work.graph):
         wiring = Wiring(work.graph)
         out = _magnitudes(_array(wiring, first.input[1]), 0)
@@ -38,9 +38,9 @@ def equalising(model: onnx.ModelProto) -> dict[str, tuple[float, ...]]:
         both = (out > 0) & (read > 0)
         ratio = np.divide(out, read, out=np.ones_like(out), where=both)
         factors = np.where(both, np.sqrt(ratio), 1.0)
-        found[first.name] = tuple(factors.tolist())
-        equalise(work, {first.name: found[first.name]})
-    return found
+        by_layer[first.name] = tuple(factors.tolist())
+        equalise(work, {first.name: by_layer[first.name]})
+    return by_layer
 
 
 def equalised(model: onnx.ModelProto, factors: Factors) -> onnx.ModelProto:
@@ -95,8 +95,8 @@ def _read_axis(layer: NodeProto) -> int:
 
 def _magnitudes(values: NDArray[np.float32], axis: int) -> NDArray[np.float64]:
     others = tuple(i for i in range(values.ndim) if i != axis)
-    found: NDArray[np.float64] = np.abs(values.astype(np.float64)).max(axis=others)
-    return found
+    magnitudes: NDArray[np.float64] = np.abs(values.astype(np.float64)).max(axis=others)
+    return magnitudes
 
 
 def _array(wiring: Wiring, name: str) -> NDArray[np.float32]:

@@ -38,7 +38,7 @@ def features_of(
         maps = run_all(cut, tensors).values()
         means = [m.mean(axis=tuple(range(2, m.ndim))) for m in maps]
         parts.append(np.concatenate(means, axis=1))
-    found = np.concatenate(parts)
-    spread = found.std(axis=0)
-    alive: NDArray[np.float32] = found[:, spread > 0] / spread[spread > 0]
+    features = np.concatenate(parts)
+    spread = features.std(axis=0)
+    alive: NDArray[np.float32] = features[:, spread > 0] / spread[spread > 0]
     return alive

@@ -46,14 +46,14 @@ def observe(
         LandmintError: a tensor holds a number that is not finite, or ONNX Runtime cannot run an
             operator.
     """
-    found: dict[str, list[tuple[float, float]]] = {}
+    extremes: dict[str, list[tuple[float, float]]] = {}
     for i, values in enumerate(_runs(model, tensors)):
         for name, value in values.items():
             low, high = float(value.min()), float(value.max())
             if not np.isfinite([low, high]).all():
                 raise _not_finite(name, faces[i] if faces else str(i))
-            found.setdefault(name, []).append((low, high))
-    return {name: np.array(pairs, dtype=np.float64) for name, pairs in found.items()}
+            extremes.setdefault(name, []).append((low, high))
+    return {name: np.array(pairs, dtype=np.float64) for name, pairs in extremes.items()}
 
 
 def histograms(
@@ -91,9 +91,9 @@ def outermost(extremes: Doubles) -> Range:
     return min(float(extremes[:, 0].min()), 0.0), max(float(extremes[:, 1].max()), 0.0)
 
 
-def is_dead(found: Range) -> bool:
+def is_dead(span: Range) -> bool:
     """Whether a tensor was zero wherever it was looked at."""
-    return found[1] - found[0] < _LEAST_SPAN
+    return span[1] - span[0] < _LEAST_SPAN
 
 
 def _not_finite(tensor: str, face: str) -> LandmintError:
@@ -134,21 +134,21 @@ def open_session(
 
 def unsupported(model: onnx.ModelProto, target: str, error: Exception) -> LandmintError:
     """What to say when a target refuses a graph: the operators that its message names."""
-    said = str(error)
+    message = str(error)
     blamed = [
-        f"{n.name} ({n.op_type})" for n in model.graph.node if n.op_type in said.split("\n")[0]
+        f"{n.name} ({n.op_type})" for n in model.graph.node if n.op_type in message.split("\n")[0]
     ]
     return LandmintError(
         f"{target} cannot run the graph" + (f": node {', '.join(blamed[:3])}" if blamed else ""),
-        reason=said.strip().splitlines()[0] if said.strip() else type(error).__name__,
+        reason=message.strip().splitlines()[0] if message.strip() else type(error).__name__,
         remedy="build the network from operators that the target has, or leave the format out of "
         "quantize.formats",
     )
 
 
-def zero_point(found: Range) -> int:
+def zero_point(span: Range) -> int:
     """The uint8 level of zero; that of int8 is 128 less."""
-    low, high = found
+    low, high = span
     return int(np.clip(np.rint(-low * (LEVELS - 1) / (high - low)), 0, LEVELS - 1))
 
 

@@ -89,13 +89,13 @@ def light(faces: FaceSet) -> Bins:
     Of the crop's luma, Rec. 601: mean, standard deviation, and mean of the left half less that of
     the right. That is what a picture tells of light; a dark skin and a dark room are one to it.
     """
-    found = []
+    rows = []
     for face in faces.faces:
         crop = warp(read_image(face.image), crop_matrix(face.box, _SQUARE, _SIDE_PX), _SIDE_PX)
         luma = crop @ np.array([0.299, 0.587, 0.114])
         half = _SIDE_PX // 2
-        found.append([luma.mean(), luma.std(), luma[:, :half].mean() - luma[:, half:].mean()])
-    figures = np.array(found)
+        rows.append([luma.mean(), luma.std(), luma[:, :half].mean() - luma[:, half:].mean()])
+    figures = np.array(rows)
     edges = np.quantile(figures, _THIRDS, axis=0)
     return np.stack([np.digitize(figures[:, i], edges[:, i]) for i in range(3)], axis=1)
 

@@ -59,13 +59,13 @@ def first_divergence(
     if not outputs:
         raise LandmintError(f"{left.label} and {right.label} have no output in common")
     worst = max(outputs, key=compare)
-    found = Divergence(
+    divergence = Divergence(
         left.label, right.label, tolerance, len(compare.tensors), 0, difference=compare(worst)
     )
-    if found.difference > tolerance:
+    if divergence.difference > tolerance:
         blamed = _search(graph, worst, compare.tensors, lambda name: compare(name) > tolerance)
-        found = compare.describe(found, blamed)
-    return dataclasses.replace(found, computed=len(compare.known))
+        divergence = compare.describe(divergence, blamed)
+    return dataclasses.replace(divergence, computed=len(compare.known))
 
 
 class _Comparison:
@@ -81,14 +81,14 @@ class _Comparison:
             self.known[tensor] = _apart(self._left.values(tensor), self._right.values(tensor))
         return self.known[tensor]
 
-    def describe(self, found: Divergence, blamed: NodeProto) -> Divergence:
+    def describe(self, divergence: Divergence, blamed: NodeProto) -> Divergence:
         """The same with the operator, and a few of the values that differ most."""
         tensor = next(name for name in blamed.output if name in self.tensors)
         left, right = (np.nan_to_num(p.values(tensor)).ravel() for p in (self._left, self._right))
         shared = min(left.size, right.size)
         most = np.argsort(-np.abs(left[:shared] - right[:shared]))[:_SHOWN]
         return dataclasses.replace(
-            found,
+            divergence,
             difference=self(tensor),
             operator=f"{blamed.name} ({blamed.op_type})",
             tensor=tensor,
@@ -130,12 +130,12 @@ def _search(
 
 def _before(wiring: Wiring, tensor: str, shared: Collection[str]) -> list[str]:
     """The nearest tensors before one that both engines have."""
-    found: list[str] = []
+    nearest: list[str] = []
     waiting = list(wiring.maker[tensor].input)
     while waiting:
         name = waiting.pop()
         if name in shared:
-            found.append(name)
+            nearest.append(name)
         elif name in wiring.maker:
             waiting += wiring.maker[name].input
-    return found
+    return nearest

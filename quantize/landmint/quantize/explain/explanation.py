@@ -119,7 +119,7 @@ class Explanation:
 
     def worst_first(self) -> list[Layer]:
         """Quantised layers by what they cost alone, then the float ones."""
-        return sorted(self.layers, key=lambda one: -one.alone.drift_px if one.alone else 1.0)
+        return sorted(self.layers, key=lambda layer: -layer.alone.drift_px if layer.alone else 1.0)
 
 
 def write_explanation(path: Path, explanation: Explanation) -> None:

@@ -50,8 +50,8 @@ class OnnxRuntimeProbe:
         """The tensor."""
         session = open_session(ending_at(self._model, [self._places[tensor]]), self._optimise)
         (entrance,) = session.get_inputs()
-        found: Values = session.run(None, {entrance.name: self._face})[0]
-        return found
+        output: Values = session.run(None, {entrance.name: self._face})[0]
+        return output
 
 
 class OpenVinoProbe:
@@ -112,16 +112,16 @@ class LiteRtProbe:
         """
         self.label = f"{label} in litert, without XNNPACK"
         floats, asked = (_all_tensors(file, face) for file in (plain, entry))
-        self._found = {
+        self._values = {
             name: _at_scale(asked[twin], values)
             for name, values in reference.items()
             if (twin := _twin(_channels_last(values), floats)) is not None
         }
-        self.tensors: Collection[str] = frozenset(self._found)
+        self.tensors: Collection[str] = frozenset(self._values)
 
     def values(self, tensor: str) -> Values:
         """The tensor."""
-        return self._found[tensor]
+        return self._values[tensor]
 
 
 MakeProbe = Callable[[Bundle, str, Values, Mapping[str, Values]], Probe]
@@ -165,12 +165,14 @@ def _all_tensors(entry: Path, face: Values) -> dict[str, Values]:
         image = np.clip(np.rint(image / np.float32(scale)) + zero, limits.min, limits.max)
     interpreter.set_tensor(entrance["index"], image.astype(entrance["dtype"]))
     interpreter.invoke()
-    found: dict[str, Values] = {}
+    tensors: dict[str, Values] = {}
     for detail in interpreter.get_tensor_details():
         values = interpreter.get_tensor(detail["index"]).astype(np.float32)
         scale, zero = detail["quantization"]
-        found[detail["name"]] = (values - np.float32(zero)) * np.float32(scale) if scale else values
-    return found
+        if scale:
+            values = (values - np.float32(zero)) * np.float32(scale)
+        tensors[detail["name"]] = values
+    return tensors
 
 
 def _channels_last(values: Values) -> Values:
@@ -192,5 +194,6 @@ def _at_scale(asked: Values, values: Values) -> Values:
 
     Which of the two is nearer tells: by their ratio, levels that end below a large value mislead.
     """
-    found = asked.transpose(0, 3, 1, 2) if asked.ndim == 4 else asked
-    return min((found, found / np.float32(6)), key=lambda one: float(np.abs(one - values).sum()))
+    whole = asked.transpose(0, 3, 1, 2) if asked.ndim == 4 else asked
+    sixth = whole / np.float32(6)
+    return min((whole, sixth), key=lambda candidate: float(np.abs(candidate - values).sum()))

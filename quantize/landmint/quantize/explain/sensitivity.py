@@ -85,7 +85,7 @@ def layer_sensitivities(
     reference = faces.points(simulation.plain)
     fidelity = fidelities(simulation, twin, faces.tensors)
     shapes = _shapes(simulation.plain)
-    found = []
+    layers = []
     for number, node in enumerate(simulation.layers):
         progress.at(number, len(simulation.layers), node.name)
         costs: dict[str, Cost] = {}
@@ -94,7 +94,7 @@ def layer_sensitivities(
             costs["all_but"] = faces.simulated_cost(simulation.all_but(node), reference)
         snr_db, cosine = fidelity[node.name]
         weight = shapes[node.input[1]]
-        found.append(
+        layers.append(
             Layer(
                 name=node.name,
                 weight=node.input[1],
@@ -107,7 +107,7 @@ def layer_sensitivities(
                 **costs,
             )
         )
-    return tuple(found)
+    return tuple(layers)
 
 
 def fidelities(
@@ -127,18 +127,18 @@ def fidelities(
     plain = open_session(ending_at(simulation.plain, activations))
     levels = open_session(ending_at(twin, [simulation.dequantised(name) for name in activations]))
     (entrance,) = plain.get_inputs()
-    found = []
+    per_face = []
     for face in tensors:
         runs = [session.run(None, {entrance.name: face[None]}) for session in (plain, levels)]
-        found.append([_fidelity(*pair) for pair in zip(*runs, strict=True)])
-    medians = np.median(np.array(found), axis=0)
+        per_face.append([_fidelity(*pair) for pair in zip(*runs, strict=True)])
+    medians = np.median(np.array(per_face), axis=0)
     names = [layer.name for layer in simulation.layers]
     return {name: (float(m[0]), float(m[1])) for name, m in zip(names, medians, strict=True)}
 
 
-def _fidelity(signal: Tensors, found: Tensors) -> tuple[float, float]:
+def _fidelity(signal: Tensors, noisy: Tensors) -> tuple[float, float]:
     """SNR in dB, within the two limits, and cosine."""
-    x, y = signal.astype(np.float64).ravel(), found.astype(np.float64).ravel()
+    x, y = signal.astype(np.float64).ravel(), noisy.astype(np.float64).ravel()
     power, noise = float(x @ x), float((x - y) @ (x - y))
     least = 10 ** (-NO_NOISE_DB / 10)
     if noise <= power * least:

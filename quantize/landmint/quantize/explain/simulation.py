@@ -156,14 +156,14 @@ class Simulation:
 
 def _rounded(node: NodeProto, twin: Wiring) -> dict[int, NDArray[np.float32]]:
     """Weight and bias of a layer as its levels say, by their place; empty for a float layer."""
-    found: dict[int, NDArray[np.float32]] = {}
+    arrays: dict[int, NDArray[np.float32]] = {}
     for place, name in enumerate(node.input):
         maker = twin.maker.get(name)
         if maker is not None and maker.op_type == "DequantizeLinear":
             levels = twin.array(maker.input[0])
             if levels is not None:
-                found[place] = _real(maker, levels, twin)
-    return found
+                arrays[place] = _real(maker, levels, twin)
+    return arrays
 
 
 def _real(dequantise: NodeProto, levels: NDArray[Any], twin: Wiring) -> NDArray[np.float32]:

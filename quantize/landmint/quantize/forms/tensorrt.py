@@ -58,13 +58,13 @@ def quantize(job: Job) -> dict[str, str]:
     wiring = Wiring(paired.graph)
     plain = [node.name for node in layers if not reads_levels(node, wiring)]
     faces = job.tensors[:_SIMULATED]
-    reference, found = (
+    reference, points = (
         points_of(job.contract, run_all(graph, faces, "float")) for graph in (model, paired)
     )
     return {
         "engine": built_or_not(refusal),
         "float layers": f"{len(plain)} of {len(layers)}: {', '.join(plain) or 'none'}",
-        "simulated drift": f"{describe(reference, found)} (Q/DQ in float32, onnxruntime)",
+        "simulated drift": f"{describe(reference, points)} (Q/DQ in float32, onnxruntime)",
     }
 
 
@@ -84,7 +84,7 @@ def check_pairs(typed: onnx.ModelProto) -> None:
         LandmintError: it does; the message names the first few places.
     """
     findings = lint(typed, targets=("tensorrt",))
-    refuse("the TensorRT graph", [one for one in findings if one.target == "tensorrt"])
+    refuse("the TensorRT graph", [finding for finding in findings if finding.target == "tensorrt"])
 
 
 def add_pairs(

@@ -74,13 +74,13 @@ def quantize(job: Job) -> dict[str, str]:
 
 def _joined_in_float(graph: Flatbuffer, float_tensors: Set[int]) -> set[int]:
     """What joins and reshapes make for float operators alone: as `joins_in_float` has it."""
-    found = set(float_tensors)
+    in_float = set(float_tensors)
     for operator in reversed(graph.operators):
         tensor = int(operator.outputs[0])
         readers = {int(reader.outputs[0]) for reader in graph.readers(tensor)}
-        if graph.kind(operator) in _JOINS and readers and readers <= found:
-            found.add(tensor)
-    return found
+        if graph.kind(operator) in _JOINS and readers and readers <= in_float:
+            in_float.add(tensor)
+    return in_float
 
 
 def _ranges(

@@ -34,19 +34,19 @@ def layers_by_weight(model: Flatbuffer, graph: onnx.GraphProto) -> dict[str, Any
     Raises:
         LandmintError: no operator has a node's weight.
     """
-    found: dict[bytes, list[Any]] = defaultdict(list)
+    operators: dict[bytes, list[Any]] = defaultdict(list)
     for operator in model.operators:
         if (kind := model.kind(operator)) in LINEAR:
             weight = model.constant(int(operator.inputs[LINEAR[kind][1]]))
             if weight is not None:
-                found[weight.tobytes()].append(operator)
+                operators[weight.tobytes()].append(operator)
     wiring = Wiring(graph)
     layers = {}
     for node in graph.node:
         weight = wiring.array(node.input[1]) if node.op_type in WEIGHTED else None
         if weight is None:
             continue
-        twins = found[channels_last(node, weight).tobytes()]
+        twins = operators[channels_last(node, weight).tobytes()]
         if not twins:
             raise LandmintError(
                 f"no operator of the TFLite graph has the weight of layer '{node.name}'",
@@ -124,15 +124,15 @@ def tensors_by_value(
     for name, values in known.items():
         last = np.moveaxis(values, 1, -1) if values.ndim == 4 else values
         by_size[values.size].append((name, last.ravel()))
-    found = {}
+    twins = {}
     for name, values in _run(model, face).items():
         flat = values.ravel()
         near = _SAME * max(float(np.abs(flat).max(initial=0.0)), _LEAST)
         gaps = [(float(np.abs(flat - v).max(initial=0.0)), n) for n, v in by_size[flat.size]]
         gap, twin = min(gaps, default=(np.inf, ""))
         if gap <= near:
-            found[name] = twin
-    return found
+            twins[name] = twin
+    return twins
 
 
 def _run(model: bytes, face: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

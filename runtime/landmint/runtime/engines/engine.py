@@ -149,11 +149,11 @@ def check_input(shape: Sequence[object], contract: Contract, entry: Path) -> Non
         )
 
 
-def match_outputs(found: Mapping[str, int], contract: Contract, entry: Path) -> dict[str, int]:
+def match_outputs(outputs: Mapping[str, int], contract: Contract, entry: Path) -> dict[str, int]:
     """Where each canonical output stands among the artefact's.
 
     Args:
-        found: the artefact's own output names, with their places.
+        outputs: the artefact's own output names, with their places.
         contract: names the outputs that must be there.
         entry: the artefact, for the message.
 
@@ -161,15 +161,15 @@ def match_outputs(found: Mapping[str, int], contract: Contract, entry: Path) -> 
         LandmintError: an output of the contract is not there by name. Its place is never guessed:
             outputs of one shape would be swapped in silence.
     """
-    plain = {name.split(":")[0].split("/")[-1]: place for name, place in found.items()}
+    plain = {name.split(":")[0].split("/")[-1]: place for name, place in outputs.items()}
     wanted = [output.name for output in contract.outputs]
     missing = [name for name in wanted if name not in plain]
-    if missing == wanted and len(wanted) == len(found) == 1:
-        return {wanted[0]: next(iter(found.values()))}
+    if missing == wanted and len(wanted) == len(outputs) == 1:
+        return {wanted[0]: next(iter(outputs.values()))}
     if missing:
         raise LandmintError(
             f"{entry} has no output '{missing[0]}'",
-            reason=f"its outputs are {', '.join(found) or 'none'}",
+            reason=f"its outputs are {', '.join(outputs) or 'none'}",
             remedy="export the model again",
         )
     return {name: plain[name] for name in wanted}

@@ -71,9 +71,9 @@ def _named_outputs(interpreter: Any, contract: Contract, entry: Path) -> dict[st
         for key in interpreter.get_signature_list()
     ]
     candidates.append({detail["name"]: detail for detail in interpreter.get_output_details()})
-    for found in candidates[:-1]:
-        if all(output.name in found for output in contract.outputs):
-            return {output.name: found[output.name] for output in contract.outputs}
+    for outputs in candidates[:-1]:
+        if all(output.name in outputs for output in contract.outputs):
+            return {output.name: outputs[output.name] for output in contract.outputs}
     details = list(candidates[-1].values())
     places = match_outputs({name: i for i, name in enumerate(candidates[-1])}, contract, entry)
     return {name: details[place] for name, place in places.items()}
@@ -111,16 +111,16 @@ class _LiteRtSession:
             details = self._interpreter._get_ops_details()
         except (AttributeError, ValueError):
             return ()
-        parts = [one for one in details if one["op_name"] == "DELEGATE"]
-        own = [one for one in details if one["op_name"] != "DELEGATE"]
+        parts = [operator for operator in details if operator["op_name"] == "DELEGATE"]
+        own = [operator for operator in details if operator["op_name"] != "DELEGATE"]
         outside = _outside(own, parts) if parts else set()
         return tuple(
             Operator(
-                one["op_name"],
-                _TYPES.get(one["operand_types"][0], "other"),
+                operator["op_name"],
+                _TYPES.get(operator["operand_types"][0], "other"),
                 place="outside XNNPACK" if place in outside else "",
             )
-            for place, one in enumerate(own)
+            for place, operator in enumerate(own)
         )
 
     def run(self, tensor: Tensor) -> dict[str, Tensor]:

@@ -83,7 +83,7 @@ class OnnxRuntimeEngine:
         events = [event for event in trace if event.get("cat") == "Node"]
         count = len(events) // _PROFILED_RUNS  # nodes run in one order, run after run
         return [
-            {**event, "dur": median(one["dur"] for one in events[place::count])}
+            {**event, "dur": median(repeat["dur"] for repeat in events[place::count])}
             for place, event in enumerate(events[:count])
         ]
 
@@ -136,8 +136,8 @@ class _OnnxRuntimeSession:
         face = np.zeros([n if isinstance(n, int) else 1 for n in shape], dtype=np.float32)
         events = self._engine.profile(self._entry, {self._input_name: face})
         return tuple(
-            Operator(one["args"]["op_name"], _first_type(one["args"]), one["dur"] / 1000)
-            for one in events
+            Operator(event["args"]["op_name"], _first_type(event["args"]), event["dur"] / 1000)
+            for event in events
         )
 
     def run(self, tensor: Tensor) -> dict[str, Tensor]:

@@ -147,5 +147,6 @@ def _is_weighted(layer: dict[str, Any]) -> bool:
 
 def _own_type(layer: dict[str, Any]) -> str:
     inputs = layer.get("Inputs") or [{}]
-    told = str(inputs[0].get("Format/Datatype", "")).lower()
-    return next((short for word, short in _TYPES if word in told), "f32" if told else "unknown")
+    datatype = str(inputs[0].get("Format/Datatype", "")).lower()
+    unnamed = "f32" if datatype else "unknown"
+    return next((short for word, short in _TYPES if word in datatype), unnamed)

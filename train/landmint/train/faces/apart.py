@@ -32,21 +32,21 @@ def read_apart(
     Raises:
         LandmintError: two splits share something, or the data set is missing or malformed.
     """
-    for one, other in combinations(splits, 2):
-        common = [name for name in config.names_of(one) if name in config.names_of(other)]
-        if common and "test" in (one, other):
+    for first, other in combinations(splits, 2):
+        common = [name for name in config.names_of(first) if name in config.names_of(other)]
+        if common and "test" in (first, other):
             raise LandmintError(
-                f"{one} and {other} faces are the same: both are in '{common[0]}'",
+                f"{first} and {other} faces are the same: both are in '{common[0]}'",
                 reason=LEARNT,
-                remedy=f"give faces.{one} and faces.{other} folders or lists of their own",
+                remedy=f"give faces.{first} and faces.{other} folders or lists of their own",
             )
     faces = {split: read_faces(config, split, base) for split in splits}
-    for one, other in combinations(splits, 2):
-        if not set(config.names_of(one)) & set(config.names_of(other)):
+    for first, other in combinations(splits, 2):
+        if not set(config.names_of(first)) & set(config.names_of(other)):
             refuse_leaks(
                 faces[other],
-                faces[one],
-                f"{{count}} {other} faces share {{what}} with {one} faces",
+                faces[first],
+                f"{{count}} {other} faces share {{what}} with {first} faces",
                 same_bytes,
                 "split the data by person (faces.person_pattern tells who is who); "
                 "`landmint data check` lists all that is shared",

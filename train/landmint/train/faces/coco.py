@@ -74,7 +74,7 @@ def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
 def _rows_of(config: FacesConfig, path: Path, images: Path) -> Iterator[Row]:
     content = _read(path)
     files = _files(content)
-    flags = (flag for one in content["annotations"] for flag in one.get("keypoints", ())[2::3])
+    flags = (flag for entry in content["annotations"] for flag in entry.get("keypoints", ())[2::3])
     least_visible = 2 if 2 in flags else 1
     for number, entry in enumerate(content["annotations"]):
         place = f"{path}: annotations[{number}]"
@@ -90,10 +90,10 @@ def _read(path: Path) -> dict[str, list[dict[str, Any]]]:
         raise unreadable(path, "the COCO-style annotations", str(error)) from None
     for key in ("images", "annotations"):
         entries = content.get(key) if isinstance(content, dict) else None
-        if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise unreadable(path, "the COCO-style annotations", f'no list of entries "{key}"')
-    found: dict[str, list[dict[str, Any]]] = content
-    return found
+    annotations: dict[str, list[dict[str, Any]]] = content
+    return annotations
 
 
 def _face(

@@ -79,10 +79,11 @@ def euler_angles(points: Floats, markup: Markup) -> Floats:
     """
     seen = np.ascontiguousarray(points[list(markup.pose_points)])
     try:
-        found, rotation, _ = cv2.solvePnP(POSE_MODEL, seen, _CAMERA, None, flags=cv2.SOLVEPNP_SQPNP)
+        method = cv2.SOLVEPNP_SQPNP
+        solved, rotation, _ = cv2.solvePnP(POSE_MODEL, seen, _CAMERA, None, flags=method)
     except cv2.error:
         return np.zeros(3)
-    if not found or not np.all(np.isfinite(rotation)):
+    if not solved or not np.all(np.isfinite(rotation)):
         return np.zeros(3)
     return _angles_of(np.asarray(cv2.Rodrigues(rotation)[0], dtype=np.float64))
 

@@ -183,9 +183,9 @@ def read_faces(config: FacesConfig, split: Split, base: Path) -> Sequence[Face]:
         LandmintError: as `load_faces`.
     """
     faces = sorted((row() for row in find_rows(config, split, base)), key=lambda face: face.name)
-    for one, other in pairwise(faces):
-        if one.name == other.name:
-            raise named_twice(one)
+    for face, other in pairwise(faces):
+        if face.name == other.name:
+            raise named_twice(face)
     return spread(faces, config.limits.get(split))
 
 

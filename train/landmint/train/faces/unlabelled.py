@@ -99,7 +99,7 @@ def known_boxes(config: FacesConfig, split: Split, images: Path) -> KnownBoxes:
         LandmintError: the data set is missing or malformed, or knows none of the images.
     """
     folder = images.resolve()
-    found: dict[str, list[Box]] = {}
+    boxes: dict[str, list[Box]] = {}
     places: dict[Path, str | None] = {}  # a picture is looked up once, however many its faces
     for path, box in _read(config, split):
         if path not in places:
@@ -108,14 +108,14 @@ def known_boxes(config: FacesConfig, split: Split, images: Path) -> KnownBoxes:
             places[path] = whole.relative_to(folder).as_posix() if inside else None
         name = places[path]
         if name is not None:
-            found.setdefault(name, []).append(box)
-    if not found:
+            boxes.setdefault(name, []).append(box)
+    if not boxes:
         raise LandmintError(
             f"{config.root} has no boxes for the images in {images}",
             reason=f"its {split} faces are in {len(places)} images, none of them below that folder",
             remedy="give the folder in which the data set's images lie",
         )
-    return KnownBoxes({name: tuple(found[name]) for name in sorted(found)})
+    return KnownBoxes({name: tuple(boxes[name]) for name in sorted(boxes)})
 
 
 def _read(config: FacesConfig, split: Split) -> Sequence[tuple[Path, Box]]:
@@ -123,8 +123,8 @@ def _read(config: FacesConfig, split: Split) -> Sequence[tuple[Path, Box]]:
     if config.kind == "coco":
         if not config.root.is_dir():
             raise missing_folder(config.root, "the coco data set is expected there")
-        found = list(read_boxes(config, split, config.root))
+        boxes = list(read_boxes(config, split, config.root))
     else:
         faces = (row() for row in find_rows(config, split, Path()))
-        found = [(face.image, face.box) for face in faces]
-    return spread(sorted(found), config.limits.get(split))
+        boxes = [(face.image, face.box) for face in faces]
+    return spread(sorted(boxes), config.limits.get(split))

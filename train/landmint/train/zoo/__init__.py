@@ -80,8 +80,8 @@ def best() -> Shipped:
     Raises:
         NotMeasuredError: none is shipped.
     """
-    for one in shipped():
-        return one
+    for model in shipped():
+        return model
     raise NotMeasuredError(
         "no model is shipped with this landmint",
         reason=f"{folder()} holds no {SUFFIX} file",

@@ -134,8 +134,8 @@ def _lay(
 
 def _look_up(source: Picture, x: Picture, y: Picture) -> Picture:
     """The source's values at pixels (x, y), bilinear; its edge goes on for ever."""
-    found = cv2.remap(source, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return found.astype(np.float32, copy=False)
+    sampled = cv2.remap(source, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return sampled.astype(np.float32, copy=False)
 
 
 def _normals(surface: Floats) -> Floats:
