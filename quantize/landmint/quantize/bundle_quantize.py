@@ -1,6 +1,7 @@
-"""A float bundle with its INT8 variants added, from calibration faces that are kept apart.
+"""From a float bundle to a new bundle that holds INT8 variants as well.
 
-Not a quantiser: the files beside this one are. Not a judge: what INT8 cost is measured downstream.
+This file chooses the calibration faces, starts a process for each format, and writes the bundle.
+How a format is quantised stands in `forms/`; what INT8 cost is measured downstream.
 """
 
 import itertools
@@ -42,7 +43,7 @@ PRECISION = "int8"
 
 _DECIDER = ("onnx", "onnxruntime")
 _WORKER = "landmint.quantize.worker"
-_TRIED_FACES = 8  # on which a fused decode is compared with numpy's
+_TRIED_FACES = 8  # on so many, a decode in the graph is compared with numpy's
 
 
 def quantize_bundle(
@@ -68,8 +69,8 @@ def quantize_bundle(
         config: formats and calibration.
         final: folder of the new bundle.
         progress: called before each step.
-        adapted: float forms of the same network with the weights that INT8 is made of, where
-            quantisation-aware training made others.
+        adapted: a float bundle of the same network after quantisation-aware training. INT8 is then
+            made from its weights, and the float variants still come from `bundle`.
 
     Raises:
         LandmintError: `config` wants an explanation of a bundle without ONNX; the calibration
@@ -115,7 +116,7 @@ def _refuse_to_explain_nothing(config: QuantizeConfig) -> None:
 
 
 def _features(bundle: Bundle, faces: Sequence[Face]) -> NDArray[np.float32]:
-    """What the float network makes of faces."""
+    """Feature vectors (N, F) of faces, computed by the bundle's float ONNX graph."""
     variant = bundle.variant(SOURCE_VARIANT)
     bundle.check_artefact(variant)
     model = onnx.load(bundle.entry(variant))
@@ -124,7 +125,7 @@ def _features(bundle: Bundle, faces: Sequence[Face]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class _Work:
-    """One bundle's INT8 variants in the making."""
+    """Makes the INT8 variants of one bundle."""
 
     bundle: Bundle
     folder: Path
@@ -132,7 +133,7 @@ class _Work:
     config: QuantizeConfig
 
     def quantise(self, chosen: Calibration, progress: Progress) -> list[Variant]:
-        """Decide once, then make every format from the decision.
+        """Decide the ranges of all tensors once, then make every format with them.
 
         Raises:
             LandmintError: a range could not be decided, a quantiser failed, or a variant does not
@@ -207,7 +208,7 @@ def _check_same(bundle: Bundle, adapted: Bundle) -> None:
 
 
 def _copy_float(bundle: Bundle, folder: Path) -> list[Variant]:
-    """Copy all files that are not of INT8; the variants that were copied."""
+    """Copy the files of all variants but the INT8 ones; returns the variants that were copied."""
     old = [variant for variant in bundle.manifest.variants if variant.precision == PRECISION]
     dropped = {RANGES, *(name for variant in old for name in variant.files)}
     for name in bundle.manifest.files:

@@ -24,52 +24,58 @@ class QuantizeConfig(BaseModel):
     strategy: Strategy = "pose"
     """How calibration faces are chosen: "random"; evenly over "pose" (yaw, pitch and roll), "light"
     (brightness, contrast, lit side) or "occlusion" (share of landmarks annotated as hidden); or by
-    "features", as far apart as the network to be quantised sees them."""
+    "features": faces that differ as much as possible in what the network computes of them."""
     size: int = Field(default=64, gt=0)
     """Number of calibration faces."""
     seed: int = Field(default=0, ge=0)
     """Equal seeds choose equal faces."""
     calibrator: Calibrator = "percentile"
-    """How an activation's range is drawn: "min_max", the outermost values of all faces;
-    "percentile", of a share of them; "entropy", least divergence; "mse", least square error. The
-    graph's input and outputs have "min_max" always."""
+    """How the range of an activation is chosen: "min_max", from the least to the greatest value on
+    all faces; "percentile", the same over a share of the faces; "entropy", least divergence of the
+    rounded from the exact values; "mse", least square error. The graph's input and outputs always
+    have "min_max"."""
     coverage: float = Field(default=0.9, gt=0.5, le=1)
-    """percentile: share of the faces whose outermost values fit into the range; the rest is cut."""
+    """percentile: share of the faces whose least and greatest values lie inside the range. Values
+    beyond it are clipped."""
     bias_correction: bool = False
-    """Add to each layer's bias what rounding its weights took from its mean output."""
+    """Correct each layer's bias for the shift that rounding its weights causes in its mean
+    output."""
     equalise: bool = False
-    """Bring the channels between two convolutions with a ReLU between them to one scale."""
+    """Rescale the weights of two convolutions with a ReLU between them, so that their channels have
+    similar ranges (cross-layer equalisation)."""
     ranges: Path | None = None
     """A file of ranges to use instead of deciding: a bundle's ranges.json, or one like it. In a
     recipe, a relative path starts at the recipe's folder."""
     float_layers: tuple[str, ...] = ()
     """Layers that stay in float in every format, by the names of their nodes in onnx/float32."""
     explain: bool = False
-    """Whether to tell where INT8 loses, layer by layer and engine by engine. It takes minutes."""
+    """Whether to work out how much each layer loses to INT8, and at which operator engines differ.
+    It takes minutes."""
     fallback_budget: float | None = Field(
         default=None, ge=0, exclude_if=lambda budget: budget is None
     )
-    """Search for layers to keep in float, measured on the target, until NME rises by at most so
-    many points over the float student. It explains as well, and takes long. Where nothing surely
-    keeps the budget, plain INT8 stays. Not with `[qat]`, which trains with the layers rounded."""
+    """Search for layers to keep in float, measured on the target, until NME is at most this many
+    points above the float student's. It implies `explain`, and takes long. Where no candidate
+    surely stays within the budget, plain INT8 is kept. Not with `[qat]`, which trains with the
+    layers rounded."""
     nncf: bool = False
-    """OpenVINO: let NNCF draw ranges of its own and correct all biases, instead of the decision
-    that the formats share. Landmarks then agree less with those of the other formats."""
+    """OpenVINO: let NNCF choose ranges of its own and correct all biases, instead of taking the
+    ranges that all formats share. Landmarks then agree less with those of the other formats."""
     activations: Literal["uint8", "int8"] = "uint8"
     """ONNX Runtime: type of activations. On x86 its kernels want uint8 (int8 takes three to five
     times as long there); ARM runs both."""
     reduce_range: bool = False
-    """ONNX Runtime: weights on the levels -64..64 in place of -127..127, for x86 processors without
-    VNNI, where sums of 8-bit products overflow."""
+    """ONNX Runtime: round weights to the levels -64..64 instead of -127..127. For x86 processors
+    without VNNI, where sums of 8-bit products overflow."""
 
     @property
     def explains(self) -> bool:
-        """Whether INT8 is explained: because that is asked for, or to search for layers."""
+        """Whether an explanation is made: if asked for, or if the fallback search needs one."""
         return self.explain or self.fallback_budget is not None
 
 
 class QatConfig(BaseModel):
-    """How a trained student learns to bear INT8."""
+    """How a trained student is trained on for INT8 (quantisation-aware training)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -78,6 +84,7 @@ class QatConfig(BaseModel):
     learning_rate: float = Field(default=1e-4, gt=0)
     """Highest learning rate; it falls from there as the student's schedule says."""
     alpha: float = Field(default=0.5, ge=0, le=1)
-    """Share of the student's own float copy: loss = (1 - alpha) task + alpha copy."""
+    """Weight of imitating the student as it was before, a frozen float copy:
+    loss = (1 - alpha) task + alpha copy."""
     feature_weight: float = Field(default=0.1, ge=0)
-    """Weight, within the copy's part, of imitating its features."""
+    """Within the copy's part: weight of imitating its features, beside its outputs."""

@@ -1,7 +1,7 @@
 """How far the landmarks of one form of a model lie from those of another, on the same crops.
 
-Not accuracy, and no verdict: both are measured downstream, on other faces. These figures tell at
-once that a conversion went wrong.
+The distance shows at once if a conversion went wrong. It is not the accuracy, which is measured
+downstream, on other faces.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ Points = NDArray[np.float64]
 
 
 def landmarks(session: Session, contract: Contract, tensors: NDArray[np.float32]) -> Points:
-    """Landmarks (N, L, 2) in crop pixels of a loaded artefact, run face by face.
+    """Run a loaded artefact face by face; returns landmarks (N, L, 2) in crop pixels.
 
     Args:
         session: of any engine.
@@ -27,7 +27,7 @@ def landmarks(session: Session, contract: Contract, tensors: NDArray[np.float32]
         tensors: (N, ...) normalised crops in that layout.
 
     Raises:
-        LandmintError: an output is missing, misshapen, or no finite number.
+        LandmintError: an output is missing, has a wrong shape, or holds NaN or infinity.
     """
     return np.concatenate([points_of(contract, session.run(face[None])) for face in tensors])
 
@@ -36,7 +36,7 @@ def points_of(contract: Contract, outputs: Outputs) -> Points:
     """Decoded landmarks (N, L, 2) in crop pixels.
 
     Raises:
-        LandmintError: an output is missing, misshapen, or no finite number.
+        LandmintError: an output is missing, has a wrong shape, or holds NaN or infinity.
     """
     for name, values in outputs.items():
         if not np.isfinite(values).all():

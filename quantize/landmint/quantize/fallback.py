@@ -1,7 +1,7 @@
-"""Which layers may be worth float32: few candidates, by the sensitivity of each layer.
+"""Which layers to try in float32: a few sets, proposed by how much each layer loses to INT8.
 
-What a candidate costs in time is never guessed: the pipeline builds and times each of them, and
-chooses by what it measured.
+Latency is not estimated here: the pipeline builds and times each set, and chooses by what it
+measured.
 """
 
 from collections.abc import Sequence
@@ -9,16 +9,17 @@ from collections.abc import Sequence
 from landmint.quantize.explain.explanation import Explanation, Layer
 
 SIZES = (1, 2, 4, 8)
-"""Float layers of each candidate, beside the one without any."""
+"""Number of float layers in each candidate; one more candidate has none."""
 _WORTH = 0.01
 
 
 def candidates(explanation: Explanation, sizes: Sequence[int] = SIZES) -> list[tuple[str, ...]]:
-    """Sets of layers to try in float, growing from none.
+    """Sets of layers to try in float, from the empty set on.
 
-    Greedy by what a layer takes back when it alone stays in float, over what float costs there:
-    its share of the multiply-accumulates, and as much again as an average layer for the change
-    of type at its borders. A layer that takes back less than 1 % of the drift is never tried.
+    Layers are ranked by gain over cost. Gain: by how many pixels the drift falls when this layer
+    alone stays in float. Cost: its share of the network's multiply-accumulates, plus the share of
+    an average layer, for the type conversions at its borders. A layer that lowers the drift by less
+    than 1 % is never tried.
 
     Args:
         explanation: of the INT8 bundle.

@@ -1,10 +1,10 @@
-"""Which outputs 8 bits would spoil, and so come from a layer that stays in float.
+"""Which layers stay in float: those that were asked for, and the last ones before some outputs.
 
-One scale spans a whole output tensor. Coordinates in [0, 1] on 255 levels cost about 0.3 points of
-NME and step visibly; a heatmap's peak becomes a plateau of equal levels, in which a quarter offset
-and DARK read rounding noise. PIP's outputs are split, each with a scale of its own, and every
-landmark is the mean of some eleven votes: there 8 bits cost less than 0.1 points, and the heads
-are two fifths of the network.
+A whole output tensor has one scale, so 8 bits are too few for some heads. Coordinates in [0, 1] on
+255 levels cost about 0.3 points of NME and jump visibly. A heatmap's peak becomes a plateau of
+equal levels, in which the quarter offset and DARK would read rounding noise. PIPNet is different:
+its outputs have a scale each, and every landmark is the mean of some eleven votes. There 8 bits
+cost less than 0.1 points, while the heads are two fifths of the network.
 """
 
 import onnx
@@ -26,20 +26,22 @@ def float_outputs(contract: Contract) -> frozenset[str]:
 def layers_in_float(
     graph: onnx.GraphProto, contract: Contract, config: QuantizeConfig
 ) -> frozenset[str]:
-    """Names of the layers that no format quantises: asked for, or last before a spoilt output.
+    """Names of the layers that stay in float in every format.
+
+    They are those of `config.float_layers`, and the last ones before `float_outputs`.
 
     Raises:
-        LandmintError: `config.float_layers` names a layer that the graph has not.
+        LandmintError: `config.float_layers` names a layer that the graph does not have.
     """
     asked = chosen_layers(graph, config.float_layers)
     return asked | last_layers(graph, float_outputs(contract))
 
 
 def joins_in_float(graph: onnx.GraphProto, in_float: frozenset[str]) -> frozenset[str]:
-    """Names of the Concats, and of the reshapes behind them, that nothing but such layers reads.
+    """Names of the Concat and reshape nodes whose every reader runs in float.
 
-    A Concat has levels of its own. Where integers follow it needs them; here they would round its
-    parts, which have levels already, once more and for nothing.
+    Their inputs are quantised tensors. Quantising the joined tensor too would round the same
+    values a second time, and no integer operator would use the result.
 
     Args:
         graph: float, as the exporter wrote it.

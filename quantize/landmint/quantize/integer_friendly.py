@@ -1,10 +1,10 @@
-"""The same network in operators that ONNX Runtime has integer kernels for.
+"""Hard-swish, hard-sigmoid and global pools rewritten as operators with integer kernels.
 
-Nothing changes in float. In INT8, hard-swish and hard-sigmoid would run in float between two
-conversions; as ADD, a clip that quantisation makes superfluous, and MUL they stay integer, and the
-division by six costs nothing: levels of [0, 6] are read with a sixth of their scale. The three that
-a hard-sigmoid adds goes into the bias before it, as TFLite's converter has it: what is rounded once
-there is rounded once here.
+In float the network computes the same. In INT8, ONNX Runtime would run hard-swish and hard-sigmoid
+in float, between two conversions. Written as Add, Clip and Mul they stay integer. The Clip costs
+nothing, since the levels of the quantised tensor end at 0 and 6. The division by six costs nothing
+either: the levels of [0, 6] are read with a sixth of their scale. The +3 of a hard-sigmoid moves
+into the bias of the layer before it, as TFLite's converter does: so both formats round once.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,20 +31,24 @@ _BIASED = ("Conv", "Gemm")
 
 @dataclass(frozen=True)
 class HardGate:
-    """clip(x + 3, 0, 6) / 6: a hard-sigmoid by itself, or that within a hard-swish."""
+    """The tensors of one clip(x + 3, 0, 6) / 6: a hard-sigmoid, or the one inside a hard-swish."""
 
     source: str
-    """The tensor x; x + 3 where the layer that makes it adds the three."""
+    """Name of the tensor x; of x + 3, where the layer before adds the 3 in its bias."""
     clipped: str
-    """The tensor clip(x + 3, 0, 6)."""
+    """Name of the tensor clip(x + 3, 0, 6)."""
     gate: str
-    """The tensor of a sixth of that."""
+    """Name of the tensor clip(x + 3, 0, 6) / 6."""
     swish: bool
-    """Whether x itself is multiplied by the gate."""
+    """True for a hard-swish, which multiplies x by the gate."""
 
 
 def make_friendly(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[HardGate]]:
-    """A copy of a float graph with plain hard-swish, hard-sigmoid and global pools."""
+    """Rewrite hard-swish, hard-sigmoid and global ReduceMean in a copy of a float graph.
+
+    Returns:
+        the copy, and the gates that were rewritten.
+    """
     friendly = onnx.ModelProto()
     friendly.CopyFrom(model)
     graph = friendly.graph
@@ -89,7 +93,7 @@ def _shifted(gate: HardGate) -> str:
 
 
 def _sole_layer(tensor: str, wiring: Wiring) -> NodeProto | None:
-    """The layer that makes a tensor for one reader alone, if it is so."""
+    """The layer that makes a tensor, if its bias may change: one reader, and constant weights."""
     maker = wiring.maker.get(tensor)
     if maker is None or maker.op_type not in _BIASED:
         return None
@@ -98,7 +102,7 @@ def _sole_layer(tensor: str, wiring: Wiring) -> NodeProto | None:
 
 
 def _add_three(graph: onnx.GraphProto, wiring: Wiring, layer: NodeProto, output: str) -> None:
-    """Let a layer make x + 3 under another name, in place."""
+    """Let a layer compute x + 3, by its bias, into a tensor of another name; in place."""
     source, weight, *given = layer.input
     channels = wiring.constants[weight].dims[output_axis(layer)]
     bias = wiring.array(given[0]) if given else np.zeros(channels, dtype=np.float32)
@@ -123,12 +127,13 @@ def _plain(node: NodeProto, gate: HardGate) -> list[NodeProto]:
 
 
 def bounded(ranges: Mapping[str, Range], graph: onnx.GraphProto) -> dict[str, Range]:
-    """Ranges without the part that a gate makes meaningless: no level is spent on it.
+    """Ranges cut to what hard-swish and hard-sigmoid can tell apart.
 
-    Below -3 hard-swish and hard-sigmoid are zero, above 3 hard-sigmoid is one; it makes [0, 1].
+    Both are zero below -3, and hard-sigmoid is one above 3: levels for other inputs would be
+    wasted. The result of a hard-sigmoid has the range [0, 1].
 
     Args:
-        ranges: by tensor.
+        ranges: by the name of the tensor.
         graph: float, as the exporter wrote it.
     """
     wiring = Wiring(graph)
@@ -148,7 +153,7 @@ def bounded(ranges: Mapping[str, Range], graph: onnx.GraphProto) -> dict[str, Ra
 
 
 def gate_ranges(gates: Iterable[HardGate]) -> dict[str, Range]:
-    """Of the tensors that `make_friendly` adds: known, whatever the faces."""
+    """Ranges of the tensors that `make_friendly` adds; they are the same for all faces."""
     clipped = {gate.clipped: (0.0, 6.0) for gate in gates}
     return clipped | {gate.gate: (0.0, 1.0) for gate in gates}
 
@@ -158,7 +163,7 @@ def _is_hard_gate(node: NodeProto) -> bool:
 
 
 def fold_sixths(model: onnx.ModelProto, gates: list[HardGate]) -> None:
-    """Turn each multiplication by a sixth into a smaller scale of the same levels, in place.
+    """Replace each multiplication by 1/6 by a DequantizeLinear with a sixth of the scale, in place.
 
     Args:
         model: quantised, with the multiplications left in float.
@@ -182,7 +187,7 @@ def fold_sixths(model: onnx.ModelProto, gates: list[HardGate]) -> None:
 
 
 def _skip_requantising(wiring: Wiring, tensor: str) -> None:
-    """Let the readers of a tensor's quantised copy read the tensor itself."""
+    """Let nodes that read a tensor behind a Q/DQ pair read the tensor itself."""
     for quantise in wiring.readers(tensor):
         if quantise.op_type != "QuantizeLinear":
             continue

@@ -1,4 +1,4 @@
-"""What each quantiser is given: from which float file, by which decision, to which INT8 file."""
+"""What the quantiser of each format is given: the float file, the ranges, and the file to write."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,20 +19,20 @@ class Job:
     source: Path
     """The float32 artefact of the same format; for TensorRT the ONNX file."""
     target: Path
-    """The file to write; what belongs to it takes its stem."""
+    """The file to write. Other files of the variant stand beside it and have the same stem."""
     graph: onnx.ModelProto
-    """The float32 ONNX graph that every format is made from; the decision uses its names."""
+    """The float32 ONNX graph that every format is made from. `decision` names its tensors."""
     decision: Decision
     """Ranges and corrections."""
     tensors: NDArray[np.float32]
-    """(N, 3, S, S), or (N, S, S, 3) for TFLite: calibration crops as the model eats them."""
+    """Normalised calibration crops: (N, 3, S, S), or (N, S, S, 3) for TFLite."""
     contract: Contract
-    """In the layout of source and target."""
+    """What the model takes and returns, in the layout of `source` and `target`."""
     config: QuantizeConfig
-    """Which layers stay in float, and what else the target is told."""
+    """Which layers stay in float, and the settings of single formats."""
 
     @property
     def images(self) -> NDArray[np.float32]:
-        """(N, 3, S, S): the crops as `graph` eats them."""
+        """The calibration crops in the layout of `graph`, (N, 3, S, S)."""
         flip = self.contract.layout == "NHWC"
         return self.tensors.transpose(0, 3, 1, 2) if flip else self.tensors

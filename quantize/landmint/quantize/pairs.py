@@ -1,6 +1,7 @@
-"""QuantizeLinear and DequantizeLinear put into a float ONNX graph, one pair per tensor.
+"""Puts pairs of QuantizeLinear and DequantizeLinear into a float ONNX graph, one per tensor.
 
-Where the pairs belong is known by the file of each target; what the levels are, by its `Levels`.
+The caller says which tensors get a pair: that differs by target. A `ScaleRule` says which scales
+and types the target takes.
 """
 
 from collections.abc import Container, Iterable, Mapping
@@ -18,18 +19,18 @@ _TOP = 127
 
 
 @dataclass(frozen=True)
-class Levels:
+class ScaleRule:
     """Which scales and types a target takes."""
 
     symmetric: bool
-    """Activations: int8 about zero, else uint8 with a zero point."""
+    """Type of activations: True for int8 with the zero point 0, False for uint8 with any."""
     least_scale: float = 0.0
-    """A smaller scale is raised to this one."""
+    """Smaller scales are raised to this."""
     half: bool = False
-    """Whether every scale must be one that float16 holds exactly."""
+    """Whether scales are rounded to numbers that float16 can hold."""
 
     def scale_of(self, span: Range) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
-        """Scale and zero point of an activation."""
+        """Scale and zero point for an activation with this range."""
         low, high = span
         if self.symmetric:
             return self.fit(np.array(max(-low, high) / _TOP)), np.array(0, np.int8)
@@ -37,34 +38,39 @@ class Levels:
         return scale, np.array(zero_point(span), np.uint8)
 
     def fit(self, scale: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Scales that the target can hold."""
+        """Round scales to ones that the target can hold."""
         raised = np.maximum(scale, self.least_scale)
         return (raised.astype(np.float16) if self.half else raised).astype(np.float32)
 
 
 class Pairs:
-    """The Q/DQ pairs of one graph: at most one per tensor, whoever reads it."""
+    """The Q/DQ pairs of one graph: at most one per tensor, however many nodes read it.
 
-    def __init__(self, graph: onnx.GraphProto, ranges: Mapping[str, Range], levels: Levels) -> None:
-        """Look at a graph, whose constants are added to as pairs are asked for.
+    Ask for pairs with the methods, then take the nodes of the whole graph from `in_order`.
+    """
+
+    def __init__(
+        self, graph: onnx.GraphProto, ranges: Mapping[str, Range], rule: ScaleRule
+    ) -> None:
+        """Start without pairs.
 
         Args:
-            graph: float32.
-            ranges: by name of each tensor that pairs will be asked for.
-            levels: of the target.
+            graph: float32; constants are added to it as pairs are asked for.
+            ranges: of all activations that will get pairs, by the name of the tensor.
+            rule: scales and types of the target.
         """
         self._graph = graph
         self._ranges = ranges
-        self._levels = levels
+        self._rule = rule
         self._constants = Wiring(graph)
         self._behind: dict[str, list[NodeProto]] = {}
         self._read_first: list[NodeProto] = []
         self._names: dict[str, str] = {}
 
     def activation(self, tensor: str) -> str:
-        """The dequantised twin of a tensor, with one scale."""
+        """Put a pair behind an activation; returns the name of the dequantised tensor."""
         if tensor not in self._names:
-            constants = self._add_scale(tensor, *self._levels.scale_of(self._ranges[tensor]))
+            constants = self._add_scale(tensor, *self._rule.scale_of(self._ranges[tensor]))
             levels, twin = f"{tensor}_levels", f"{tensor}_dequantised"
             self._behind[tensor] = [
                 helper.make_node("QuantizeLinear", [tensor, *constants], [levels], levels),
@@ -74,13 +80,17 @@ class Pairs:
         return self._names[tensor]
 
     def weight(self, node: NodeProto) -> str:
-        """The weight as INT8 constant with one scale per output channel."""
+        """Store a layer's weight as INT8, one scale per output channel.
+
+        Returns:
+            the name of the dequantised weight.
+        """
         name = node.input[1]
         if name not in self._names:
             values = self._constants.array(name)
             assert values is not None
             axis = output_axis(node)
-            levels, scale = weight_levels(values, axis, fit=self._levels.fit)
+            levels, scale = weight_levels(values, axis, fit=self._rule.fit)
             self._graph.initializer.append(numpy_helper.from_array(levels, f"{name}_levels"))
             zeros = np.zeros(scale.shape, dtype=np.int8)
             inputs = [f"{name}_levels", *self._add_scale(name, scale, zeros)]
@@ -92,18 +102,21 @@ class Pairs:
         return self._names[name]
 
     def layers(self, nodes: Iterable[NodeProto]) -> None:
-        """Let weighted nodes read their activation and their weight from levels."""
+        """Let weighted nodes read quantised activations and quantised weights."""
         for node in nodes:
             node.input[0] = self.activation(node.input[0])
             node.input[1] = self.weight(node)
 
     def residual(self, add: NodeProto, wiring: Wiring, layers: Container[str]) -> None:
-        """Let an Add read one quantised layer as it is, into which it fuses, and levels else.
+        """Quantise the inputs of an Add, but for one that a quantised layer makes.
+
+        The engine fuses the Add into that layer, so no pair may stand between the two. An Add
+        that reads no quantised layer, or a constant, is left alone.
 
         Args:
-            add: of two computed tensors; with a constant it is left alone.
-            wiring: of the graph before there were pairs.
-            layers: outputs of the quantised layers.
+            add: the node.
+            wiring: of the graph before it had pairs.
+            layers: names of the tensors that quantised layers make.
         """
         if any(name in wiring.constants for name in add.input):
             return
@@ -123,7 +136,7 @@ class Pairs:
         return names
 
     def in_order(self) -> list[NodeProto]:
-        """The graph's nodes with each pair right behind what it quantises."""
+        """All nodes of the graph, each pair right behind the node whose result it quantises."""
         nodes = list(self._read_first)
         for value in self._graph.input:
             nodes += self._behind.get(value.name, [])

@@ -1,7 +1,8 @@
-"""The float graph as one format is about to quantise it: with the constants of the decision.
+"""The float graph with the decision's corrections in its weights and biases, before quantising.
 
-The decision is one for all formats. Which layers a format leaves in float, and on which levels it
-rounds weights, is its own, and so are the biases that make up for the rounding.
+The decision is the same for all formats. Which layers stay in float and how weights are rounded
+differs by format. So the bias correction, which makes up for the rounding, is computed here for
+each format by itself.
 """
 
 from collections.abc import Callable, Container, Iterator
@@ -20,19 +21,19 @@ from landmint.quantize.job import Job
 
 Weights = NDArray[np.float32]
 Rounding = Callable[[Weights, int], Weights]
-"""From a layer's weights, and the axis that counts its output channels, to the values that stand
-for them."""
+"""Rounds a layer's weights: takes them and the axis of the output channels, returns the rounded
+values as floats."""
 
 
 def prepared(
     job: Job, in_float: Container[str], rounding: Rounding = rounded_weights
 ) -> onnx.ModelProto:
-    """A copy of a job's graph: equalised, weights inside their ranges, biases corrected.
+    """A copy of a job's graph: equalised, weights clipped to their ranges, biases corrected.
 
     Args:
         job: graph, decision and calibration crops.
         in_float: names of the layers that the format does not quantise; their biases stay.
-        rounding: what the format makes of the weights of the others.
+        rounding: how the format rounds the weights of all other layers.
     """
     made = equalised(job.graph, job.decision.equalised)
     plain, wiring = equalised(made, {}), Wiring(made.graph)

@@ -1,8 +1,8 @@
-"""The decision as Q/DQ pairs around every operator, placed by ONNX Runtime's quantiser.
+"""A graph with Q/DQ pairs at every operator, placed by ONNX Runtime's quantiser.
 
-ONNX Runtime runs this graph and OpenVINO reads it; LiteRT's is made of the same ranges by its own
-converter. What one of them rounds and another does not, their landmarks pay for. Not for TensorRT,
-whose rules differ.
+ONNX Runtime runs this graph and OpenVINO reads it; TFLite's converter makes its own of the same
+ranges. All of them round the same tensors: otherwise their landmarks would differ. TensorRT is not
+served, since its rules differ.
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,10 +40,10 @@ def paired(
     """The float32 graph of a job with Q/DQ pairs, weights per channel.
 
     Args:
-        job: its graph and decision.
-        in_float: names of layers to leave alone.
-        activations: "uint8" or "int8".
-        reduce_range: weights on the levels -64..64.
+        job: graph and decision.
+        in_float: names of layers that stay in float.
+        activations: type of activations, "uint8" or "int8".
+        reduce_range: whether weights have the levels -64..64 instead of -127..127.
     """
     rounding = partial(rounded_weights, top=_REDUCED) if reduce_range else rounded_weights
     friendly, gates = make_friendly(prepared(job, in_float, rounding))
@@ -83,7 +83,7 @@ def _overrides(
 
 
 class _OneFace(CalibrationDataReader):  # type: ignore[misc]
-    """What quantize_static insists on; the ranges that it finds are overridden."""
+    """Feeds one face to quantize_static, which asks for data; its ranges are overridden."""
 
     def __init__(self, name: str, tensors: NDArray[np.float32]) -> None:
         self._feeds: Iterator[dict[str, Any]] = iter([{name: tensors}])

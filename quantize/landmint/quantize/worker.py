@@ -1,8 +1,8 @@
-"""The process behind `quantize_bundle`: ranges decided, or one INT8 variant made and tried.
+"""The process that `quantize_bundle` starts: it decides the ranges, or makes one INT8 variant.
 
-Quantisers and engines talk too much, and a broken artefact may take the process down with it. Run
-as `python -m landmint.quantize.worker`, with the request on its standard input. Nothing else
-imports it.
+It is a process of its own because quantisers and engines print a lot, and a broken artefact may
+crash it. Run as `python -m landmint.quantize.worker`, with the request as JSON on its standard
+input. Nothing imports it.
 """
 
 import json
@@ -34,11 +34,12 @@ def main(request: Mapping[str, Any]) -> None:
     """Do what request["task"] says.
 
     Args:
-        request: for both tasks the float32 ONNX "graph"; "crops", an .npy of (N, S, S, 3) uint8;
-            the "contract" in the artefacts' layout; "config"; the file of the "ranges". "decide"
-            writes that and takes the "faces", names of the crops. "quantise" reads it and takes
-            the "function" that does the work, as a `Quantize`; "source" and "target" files with the
-            engine of each, "source_engine" and "engine"; the file for the "notes".
+        request: for both tasks "graph", the float32 ONNX file; "crops", an .npy file of
+            (N, S, S, 3) uint8; "contract" in the layout of the artefacts; "config"; "ranges", the
+            file of the decision. The task "decide" writes that file, and takes "faces", the names
+            of the crops. The task "quantise" reads it, and takes "function", the name of a
+            `Quantize`; the files "source" and "target"; the engines that run these,
+            "source_engine" and "engine"; and "notes", the file for notes.
     """
     graph = onnx.load(request["graph"])
     contract = Contract.from_json(request["contract"])
@@ -69,7 +70,8 @@ def _drift(job: Job, source_engine: str, engine: str) -> str:
     """How far the landmarks of the two artefacts lie apart.
 
     Raises:
-        LandmintError: one does not load, breaks the contract, or returns no finite numbers.
+        LandmintError: an artefact does not load, breaks the contract, or returns a number that is
+            not finite.
     """
     ends = (job.source, source_engine), (job.target, engine)
     try:

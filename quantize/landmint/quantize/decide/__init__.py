@@ -1,4 +1,4 @@
-"""Decided once for all formats: calibration faces, and from them the range of every tensor.
+"""Chooses the calibration faces, and from them the range of every tensor, once for all formats.
 
-It writes no model: `landmint.quantize.forms` writes each format by what is decided here.
+It writes no model: `landmint.quantize.forms` makes each format with these ranges.
 """

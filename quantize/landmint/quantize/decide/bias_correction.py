@@ -1,4 +1,4 @@
-"""What rounded weights change in the mean of a layer's output, and a bias can give back.
+"""Bias correction: rounding weights shifts the mean of a layer's output, and its bias undoes that.
 
 Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (ICCV 2019),
 equation 17, with the mean taken over the calibration faces.
@@ -21,13 +21,17 @@ def bias_shifts(
 ) -> dict[str, NDArray[np.float32]]:
     """What to add to each layer's bias, per output channel.
 
-    A layer is linear: what rounding adds to its output is what a layer of the differences makes of
-    the same input. Such a layer is run beside each.
+    A layer is linear in its weights. So the change of its output is the output of the same layer
+    with the differences (rounded less exact weights) for weights. In a copy of the graph such a
+    layer is added beside each original one, and its mean output is measured.
 
     Args:
         model: float32, of batch 1.
-        rounded: by layer, the values that stand for its weights.
+        rounded: the rounded weights, by the name of the layer.
         tensors: (N, 3, S, S) normalised crops.
+
+    Returns:
+        the shifts (C,), by the name of the layer.
     """
     beside = onnx.ModelProto()
     beside.CopyFrom(model)

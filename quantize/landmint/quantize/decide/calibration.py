@@ -1,7 +1,7 @@
-"""The faces whose activations set the scales: chosen by a stated strategy, hashed, kept apart.
+"""The calibration faces, whose activations set the scales: chosen, checked and cropped.
 
-They may share no image and no person with the faces that the result is measured on. Not a data
-loader: crops are cut as the device cuts them, without augmentation.
+They may share no image and no person with the faces that the result is measured on. Crops are cut
+as on the device, without augmentation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,15 +22,15 @@ from landmint.train.faces.leaks import pixel_digests, refuse_leaks, same_pixels
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Chosen faces, cut out and hashed."""
+    """The chosen faces, and a record of them for the manifest."""
 
     crops: NDArray[np.uint8]
-    """(N, S, S, 3) RGB, cut by the contract."""
+    """(N, S, S, 3) RGB, cut by the contract's crop rule."""
     record: Mapping[str, Any]
-    """For the manifest: strategy, seed, size, source, and name and pixel hash of each image."""
+    """Strategy, seed, size, fingerprint of the faces, and name and pixel hash of each image."""
 
     def tensors(self, contract: Contract) -> NDArray[np.float32]:
-        """(N, ...) as the model eats them, in the contract's layout."""
+        """The normalised crops (N, ...), in the contract's layout."""
         return normalise(self.crops, contract)
 
 
@@ -48,11 +48,12 @@ def calibrate(
         evaluation: what the quantised model will be measured on.
         contract: of the model; says how to crop.
         config: strategy, size and seed.
-        features: what the strategy "features" tells faces apart by.
+        features: computes feature vectors of faces; needed by the strategy "features" alone.
 
     Raises:
-        LandmintError: the sets are of another markup than the model, too few faces, a coordinate
-            that is not finite, an unreadable image, or an image or a person in both sets.
+        LandmintError: a set has another markup than the model, there are too few faces, a
+            coordinate is not finite, an image is unreadable, or an image or a person is in both
+            sets.
     """
     _check_markup(faces, contract)
     _check_markup(evaluation, contract)
@@ -99,7 +100,7 @@ def _check_sound(faces: Sequence[Face]) -> None:
 
 
 def crops_of(chosen: Sequence[Face], contract: Contract) -> NDArray[np.uint8]:
-    """(N, S, S, 3) RGB, cut by the contract.
+    """Crops (N, S, S, 3) of faces in RGB, cut by the contract's crop rule.
 
     Raises:
         LandmintError: an image is unreadable.

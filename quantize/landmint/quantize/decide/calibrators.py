@@ -1,6 +1,6 @@
-"""Which part of what a tensor holds gets levels: the rules to choose from.
+"""Calibrators: the rules that choose a tensor's range from its values on the calibration faces.
 
-A range that spans everything makes every level coarse; one that spans less saturates the rest.
+A wide range makes the steps between levels coarse; a narrow one clips the values beyond it.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ from landmint.quantize.decide.ranges import (
 )
 
 COUNTING: frozenset[Calibrator] = frozenset({"entropy", "mse"})
-"""Calibrators that look at histograms."""
+"""Calibrators that need histograms."""
 
 _DEAD: Range = (0.0, 1.0)
 _SHRINKS = np.arange(128, BINS + 1, 32) / BINS  # 128 bins are the fewest that Migacz tries
@@ -31,12 +31,12 @@ _EMPTY = 1e-9  # for a share of zero, whose logarithm would be infinite
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """One tensor over the calibration faces."""
+    """The values of one tensor on the calibration faces, in summary."""
 
     extremes: Doubles
     """(N, 2): least and greatest value on each face."""
     counts: Doubles
-    """(2048,): of `ranges.histograms`; for calibrators that count, else empty."""
+    """(2048,): histogram by `ranges.histograms`; empty unless the calibrator is in `COUNTING`."""
 
     @property
     def centres(self) -> Doubles:
@@ -46,16 +46,16 @@ class Seen:
 
 
 def min_max(seen: Seen, coverage: float) -> Range:
-    """The outermost values of all faces."""
+    """From the least to the greatest value on all faces."""
     return outermost(seen.extremes)
 
 
 def percentile(seen: Seen, coverage: float) -> Range:
-    """The range that spans the extremes of a share of the faces, each end by itself.
+    """From the least to the greatest value on a share of the faces, each end by itself.
 
-    A few faces drive some activations far beyond where all others stay; giving them levels makes
-    the levels coarse for everybody. On a PIPNet and a PFLD over MobileNetV3-Small (128 px, 64
-    faces) the outermost values cost a fifth more drift than those of nine faces in ten.
+    A few faces drive some activations far beyond those of all others. A range that spans these too
+    has coarse steps for every face. On a PIPNet and a PFLD over MobileNetV3-Small (128 px, 64
+    faces) "min_max" cost a fifth more drift than a coverage of 0.9.
     """
     low = float(np.quantile(seen.extremes[:, 0], 1 - coverage))
     high = float(np.quantile(seen.extremes[:, 1], coverage))
@@ -63,14 +63,14 @@ def percentile(seen: Seen, coverage: float) -> Range:
 
 
 def mse(seen: Seen, coverage: float) -> Range:
-    """The range whose levels lie nearest to the values, in mean square."""
+    """The range with the least mean square error of the rounded values."""
     return _least(seen, _square_error)
 
 
 def _least(seen: Seen, cost: Callable[[Seen, Range], float]) -> Range:
-    """The cheapest range within the outermost, by moving one end after the other, twice.
+    """The range with the least cost: one end after the other is moved to its best place, twice.
 
-    Each end moves in steps of 32 bins.
+    Each end moves in steps of 32 bins, within the least and the greatest value.
     """
     low, high = outermost(seen.extremes)
     lows, highs = low * _SHRINKS, high * _SHRINKS
@@ -88,21 +88,21 @@ def _square_error(seen: Seen, span: Range) -> float:
 
 
 def entropy(seen: Seen, coverage: float) -> Range:
-    """The range whose levels keep the distribution best: least Kullback-Leibler divergence.
+    """The range whose rounded values keep the distribution best: least Kullback-Leibler divergence.
 
-    Migacz, "8-bit inference with TensorRT" (GTC 2017, S7310), whose pseudo-code knows magnitudes
-    only; here each end moves by itself, and bins are merged as the levels of the range merge them.
+    By Migacz, "8-bit inference with TensorRT" (GTC 2017, S7310). His pseudo-code knows magnitudes
+    only. Here each end moves by itself, and bins that round to the same level are merged.
     """
     return _least(_without_zeros(seen), _divergence)
 
 
 def _without_zeros(seen: Seen) -> Seen:
-    """The same tensor with as many values in the bin of zero as in the bins beside it.
+    """The same tensor, but with as few values in the bin of zero as in the bins beside it.
 
-    Every range has a level that is exactly zero: the zeros of a ReLU lose nothing in any of them.
-    `_divergence` would share them among all bins of that level, and count that as a loss so great
-    that the range shrinks until the level is one bin. NVIDIA's calibrators, too, give the first
-    bin of their magnitudes what the second has.
+    A ReLU makes very many zeros. No range loses anything by them, since each has a level that is
+    exactly zero. `_divergence`, however, would spread them over all bins of that level, and count
+    this as a loss so great that the range shrinks until the level is one bin wide. NVIDIA's
+    calibrators do alike: they give the first bin of magnitudes the count of the second.
     """
     (zero,) = np.flatnonzero(np.histogram(np.float32(0), BINS, outermost(seen.extremes))[0])
     beside = [i for i in (zero - 1, zero + 1) if 0 <= i < BINS]
@@ -112,10 +112,11 @@ def _without_zeros(seen: Seen) -> Seen:
 
 
 def _divergence(seen: Seen, span: Range) -> float:
-    """Of the values (P) from what their levels tell of them (Q).
+    """Kullback-Leibler divergence of the exact values (P) from the rounded ones (Q).
 
-    What lies outside counts in P, in the last bin at its end, and not in Q: that is the price of
-    saturation. A level's values are shared evenly among those of its bins that hold any.
+    Values outside the range count in P, in the outermost bin on their side, and not in Q: that is
+    the price of clipping. In Q the values of a level are spread evenly over those of its bins that
+    are not empty.
     """
     low, high = span
     centres = seen.centres
@@ -141,12 +142,12 @@ CALIBRATORS: Mapping[Calibrator, Callable[[Seen, float], Range]] = MappingProxyT
 
 
 def settle(seen: Seen, calibrator: Calibrator, coverage: float) -> Range:
-    """A tensor's range by the chosen rule; that of a dead tensor is [0, 1], so that it has levels.
+    """Choose a tensor's range. A tensor of zeros gets [0, 1], since a range may not be empty.
 
     Args:
-        seen: over the calibration faces.
-        calibrator: registry name.
-        coverage: of "percentile", the share of the faces whose extremes are spanned.
+        seen: the tensor's values on the calibration faces.
+        calibrator: which rule to use.
+        coverage: for "percentile": the share of the faces whose extremes the range spans.
     """
     if is_dead(outermost(seen.extremes)):
         return _DEAD

@@ -1,7 +1,7 @@
-"""What INT8 makes of each tensor: decided once, on the float32 ONNX graph, for every format.
+"""The range of every tensor in INT8: decided once, on the float32 ONNX graph, for every format.
 
-Written into the bundle as `ranges.json`, and read from such a file. Not a quantiser: the int8
-files beside it say where a target wants its levels, this one which levels.
+It is written into the bundle as `ranges.json`, and read from such a file. Which of the tensors a
+format quantises is not decided here, but in `landmint.quantize.forms`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,23 +41,23 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Decision:
-    """Ranges and corrections, by the names of the float32 ONNX graph."""
+    """Ranges and corrections. All names are those of the float32 ONNX graph."""
 
     activations: Mapping[str, Range]
-    """Tensor to the least and greatest value that has a level."""
+    """Range of each activation, by the name of the tensor."""
     weights: Mapping[str, tuple[float, ...]]
-    """Constant to the greatest magnitude that has a level, per output channel."""
+    """Greatest magnitude in each output channel of a weight, by the name of the weight."""
     bias_correction: bool = False
-    """Whether each format adds to its biases what rounding took from a layer's mean output."""
+    """Whether each format corrects its biases (see `decide.bias_correction`)."""
     equalised: Factors = field(default_factory=dict)
-    """Layer to what its output channels are divided by, before anything else."""
+    """Factors of cross-layer equalisation, by the name of the layer; applied before all else."""
     about: Mapping[str, Any] = field(default_factory=dict)
-    """How it was decided."""
+    """The settings that it was made with."""
     dead: tuple[str, ...] = ()
-    """Tensors that were zero on every face, and weights with a channel of zeros."""
+    """Names of activations that were zero on every face, and of weights with a channel of zeros."""
 
     def to_json(self) -> dict[str, Any]:
-        """With scale and zero point beside the ends, for whoever reads the file."""
+        """The content of the file. Scales and zero points are in it for people who read it."""
         return {
             "schema": SCHEMA,
             "about": dict(self.about),
@@ -89,7 +89,7 @@ def decide(
     config: QuantizeConfig,
     faces: Sequence[str] = (),
 ) -> Decision:
-    """Observe a float graph on the calibration faces and decide.
+    """Run a float graph on the calibration faces, and choose the range of every tensor.
 
     Args:
         model: float32, of batch 1.
@@ -129,10 +129,10 @@ def decide(
 
 
 def _unclipped(graph: onnx.GraphProto) -> set[str]:
-    """The graph's input and outputs, and the tensors that a reshape alone makes an output of.
+    """Tensors that are never clipped: the graph's input and outputs, also in front of a reshape.
 
-    Each keeps the outermost values of all faces under every rule: what is clipped at the input is
-    lost to all layers, and landmarks are read from the greatest values of the outputs.
+    They have the range "min_max" whatever the calibrator. What is clipped at the input is lost to
+    all layers, and landmarks are read from the greatest values of the outputs.
     """
     names = {value.name for value in (*graph.input, *graph.output)}
     for node in reversed(graph.node):
@@ -142,7 +142,7 @@ def _unclipped(graph: onnx.GraphProto) -> set[str]:
 
 
 def layers_of(graph: onnx.GraphProto) -> list[NodeProto]:
-    """The weighted nodes whose weight is a constant."""
+    """The nodes with a weight (convolutions and alike), where that weight is a constant."""
     constants = {tensor.name for tensor in graph.initializer}
     return [n for n in graph.node if n.op_type in WEIGHTED and n.input[1] in constants]
 
@@ -171,19 +171,19 @@ def weight_tops(graph: onnx.GraphProto) -> dict[str, tuple[float, ...]]:
 
 
 def write_decision(path: Path, decision: Decision) -> None:
-    """Write it as a readable file."""
+    """Write a decision as a JSON file."""
     write_json(path, decision.to_json())
 
 
 def read_decision(path: Path, graph: onnx.GraphProto) -> Decision:
-    """Read a decision for a graph; scales and zero points follow from the ends.
+    """Read a decision for a graph. Scales and zero points in the file are ignored.
 
     Args:
-        path: of a file as `write_decision` writes it.
-        graph: float32, whose tensors it must name.
+        path: a file as `write_decision` writes it.
+        graph: the float32 graph, all of whose tensors the file must name.
 
     Raises:
-        LandmintError: it is no such file, does not fit the graph, or holds a range without levels.
+        LandmintError: it is no such file, does not fit the graph, or holds an impossible range.
     """
     content = read_json(path)
     try:
@@ -231,7 +231,7 @@ def _check_fits(decision: Decision, graph: onnx.GraphProto, path: Path) -> None:
 
 
 def _check_sound(decision: Decision, path: Path) -> None:
-    """Refuse ranges that have no levels, and numbers that are none."""
+    """Refuse empty ranges, and numbers that are not finite or too small."""
     for name, ends in decision.activations.items():
         low, high = ends
         if not (np.isfinite(ends).all() and low <= 0 <= high and not is_dead(ends)):

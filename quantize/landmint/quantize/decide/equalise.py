@@ -1,8 +1,8 @@
-"""Cross-layer equalisation: channels of a tensor brought to one scale, for free.
+"""Cross-layer equalisation: weights of two successive layers rescaled to similar magnitudes.
 
-Between two layers stands a ReLU, which passes factors on: what one layer's channel is divided by,
-the weights that read it are multiplied with. Nothing changes in float, up to rounding. Not for
-ReLU6 and hard-swish, which pass no factor on.
+A channel's weights in the first layer are divided by a factor, and the weights of the second layer
+that read this channel are multiplied by it. With a ReLU between the two the float network computes
+the same, up to rounding. With ReLU6 or hard-swish it would not, so these are left alone.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,15 +15,15 @@ from onnx import NodeProto, numpy_helper
 from landmint.export.graphs import Wiring, attribute
 
 Factors = Mapping[str, tuple[float, ...]]
-"""Layer to what each of its output channels is divided by."""
+"""By the name of a layer: what each of its output channels is divided by."""
 
 
 def equalising(model: onnx.ModelProto) -> dict[str, tuple[float, ...]]:
-    """The factors that give each pair of layers weights of equal magnitude on either side.
+    """The factors that give both layers of each pair weights of equal magnitude, by channel.
 
     Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (ICCV
-    2019), equation 11, pair after pair in the order of execution, once. A channel that is zero on
-    either side keeps its scale.
+    2019), equation 11, pair after pair in the order of execution, once. A channel whose weights are
+    all zero in one of the layers keeps its scale.
 
     Args:
         model: float32.
@@ -44,7 +44,7 @@ def equalising(model: onnx.ModelProto) -> dict[str, tuple[float, ...]]:
 
 
 def equalised(model: onnx.ModelProto, factors: Factors) -> onnx.ModelProto:
-    """A copy with the weights of the pairs that have factors divided and multiplied."""
+    """A copy of a graph, with its weights rescaled by the factors."""
     made = onnx.ModelProto()
     made.CopyFrom(model)
     equalise(made, factors)
@@ -52,7 +52,7 @@ def equalised(model: onnx.ModelProto, factors: Factors) -> onnx.ModelProto:
 
 
 def equalise(model: onnx.ModelProto, factors: Factors) -> None:
-    """Divide and multiply the weights of the pairs that have factors, in place."""
+    """Rescale the weights of a graph by the factors, in place."""
     wiring = Wiring(model.graph)
     for first, second in _pairs(wiring, model.graph):
         if first.name not in factors:
@@ -64,7 +64,7 @@ def equalise(model: onnx.ModelProto, factors: Factors) -> None:
 
 
 def _pairs(wiring: Wiring, graph: onnx.GraphProto) -> Iterator[tuple[NodeProto, NodeProto]]:
-    """Convolutions with nothing but a ReLU between them, and weights of their own."""
+    """Two convolutions with just a ReLU between them, whose weights no other node reads."""
     for first in graph.node:
         relu = _sole_reader(wiring, first)
         if relu is None or relu.op_type != "Relu":

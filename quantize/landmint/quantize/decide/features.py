@@ -1,4 +1,4 @@
-"""What a network makes of faces, to tell them apart: its last map, averaged over the picture."""
+"""Feature vectors of faces: the network's last feature map, averaged over its pixels."""
 
 from collections.abc import Sequence
 
@@ -19,12 +19,15 @@ _AT_ONCE = 64
 def features_of(
     model: onnx.ModelProto, contract: Contract, faces: Sequence[Face]
 ) -> NDArray[np.float32]:
-    """Mean over the map of what the last layers of a float graph read, (N, F), of unit spread.
+    """Feature vectors (N, F) of faces, each component with standard deviation 1.
+
+    They are the inputs of the network's last layers, averaged over the pixels of the map.
+    Components that are equal for all faces are left out.
 
     Args:
-        model: of batch 1.
+        model: float, of batch 1.
         contract: of the model.
-        faces: to be told apart.
+        faces: which ones.
 
     Raises:
         LandmintError: an image is unreadable.

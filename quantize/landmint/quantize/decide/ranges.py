@@ -1,7 +1,6 @@
-"""What every tensor holds over the calibration faces, and how a range becomes levels.
+"""The values of every tensor on the calibration faces, and the levels that a range stands for.
 
-Not a quantiser: it knows no types and no graph of a target. Which part of what is seen becomes the
-range is `calibrators.py`'s to say.
+`calibrators.py` chooses the ranges. What is here is the same for every target.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,18 +15,18 @@ from landmint.export.graphs import ending_at
 from landmint.runtime.errors import LandmintError
 
 Range = tuple[float, float]
-"""Least and greatest value that has a level of its own; zero lies between them."""
+"""Least and greatest value that is not clipped; zero lies between them."""
 Optimise = Literal["all", "float", "none"]
-"""What ONNX Runtime may make of a graph: integer kernels of Q/DQ pairs, or float kernels alone, or
-nothing."""
+"""Which optimisations ONNX Runtime may do: "all", also integer kernels in place of Q/DQ pairs;
+"float", all but those; "none"."""
 Doubles = NDArray[np.float64]
 Fit = Callable[[Doubles], NDArray[np.float32]]
-"""Makes scales of a target's type."""
+"""Rounds scales to numbers that a target can hold."""
 
 BINS = 2048
-"""Of a histogram."""
+"""Number of bins of a histogram."""
 LEVELS = 256
-"""Of an activation."""
+"""Number of levels of an activation."""
 _TOP = 127
 _LEAST_SPAN = 1e-6
 
@@ -35,12 +34,14 @@ _LEAST_SPAN = 1e-6
 def observe(
     model: onnx.ModelProto, tensors: NDArray[np.float32], faces: Sequence[str] = ()
 ) -> dict[str, Doubles]:
-    """Least and greatest value (N, 2) on each face, of a float graph's input and every tensor.
+    """Least and greatest value of every tensor on each face, (N, 2) by the name of the tensor.
+
+    The graph's input is among the tensors.
 
     Args:
-        model: of batch 1.
+        model: float, of batch 1.
         tensors: (N, 3, S, S) normalised crops.
-        faces: their names, for messages.
+        faces: names of the crops, for messages.
 
     Raises:
         LandmintError: a tensor holds a number that is not finite, or ONNX Runtime cannot run an
@@ -59,12 +60,12 @@ def observe(
 def histograms(
     model: onnx.ModelProto, tensors: NDArray[np.float32], extremes: Mapping[str, Doubles]
 ) -> dict[str, Doubles]:
-    """How many values of each tensor fall into each of 2048 equal bins of its `outermost` range.
+    """Histogram (2048,) of each tensor's values on all faces, over its `outermost` range.
 
     Args:
-        model: of batch 1.
+        model: float, of batch 1.
         tensors: (N, 3, S, S) normalised crops.
-        extremes: of `observe` on the same.
+        extremes: what `observe` returned for the same model and crops.
     """
     counts = {name: np.zeros(BINS) for name in extremes}
     for values in _runs(model, tensors):
@@ -77,7 +78,7 @@ def histograms(
 def _runs(
     model: onnx.ModelProto, tensors: NDArray[np.float32]
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """For each face every tensor by name, the input among them."""
+    """For each face the values of all tensors by name, the graph's input among them."""
     names = [name for node in model.graph.node for name in node.output if name]
     session = open_session(ending_at(model, names))
     (entrance,) = session.get_inputs()
@@ -92,7 +93,7 @@ def outermost(extremes: Doubles) -> Range:
 
 
 def is_dead(span: Range) -> bool:
-    """Whether a tensor was zero wherever it was looked at."""
+    """Whether a tensor with this range is zero everywhere."""
     return span[1] - span[0] < _LEAST_SPAN
 
 
@@ -107,7 +108,7 @@ def _not_finite(tensor: str, face: str) -> LandmintError:
 def run_all(
     model: onnx.ModelProto, tensors: NDArray[np.float32], optimise: Optimise = "all"
 ) -> dict[str, NDArray[np.float32]]:
-    """Outputs (N, ...) by name of a graph of batch 1."""
+    """Run a graph of batch 1 on each crop of `tensors`; returns its outputs (N, ...) by name."""
     session = open_session(model, optimise)
     (entrance,) = session.get_inputs()
     names = [output.name for output in session.get_outputs()]
@@ -118,7 +119,7 @@ def run_all(
 def open_session(
     model: onnx.ModelProto, optimise: Optimise = "all"
 ) -> onnxruntime.InferenceSession:
-    """A graph in memory, ready to run on one thread of the CPU."""
+    """Load a graph into ONNX Runtime, to run on one thread of the CPU."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # more gain little at batch 1, and wait for each other
     options.log_severity_level = 4
@@ -133,7 +134,13 @@ def open_session(
 
 
 def unsupported(model: onnx.ModelProto, target: str, error: Exception) -> LandmintError:
-    """What to say when a target refuses a graph: the operators that its message names."""
+    """The error to raise when a target refuses a graph; it names the operators to blame.
+
+    Args:
+        model: the graph.
+        target: the library that refused it.
+        error: what the library raised; its message is searched for operators.
+    """
     message = str(error)
     blamed = [
         f"{n.name} ({n.op_type})" for n in model.graph.node if n.op_type in message.split("\n")[0]
@@ -147,7 +154,7 @@ def unsupported(model: onnx.ModelProto, target: str, error: Exception) -> Landmi
 
 
 def zero_point(span: Range) -> int:
-    """The uint8 level of zero; that of int8 is 128 less."""
+    """The uint8 level that stands for zero; for int8 it is 128 less."""
     low, high = span
     return int(np.clip(np.rint(-low * (LEVELS - 1) / (high - low)), 0, LEVELS - 1))
 
@@ -160,27 +167,27 @@ def nearest_levels(values: Doubles, span: Range) -> NDArray[np.intp]:
 
 
 def weight_scales(values: NDArray[np.float32], axis: int, top: int = _TOP) -> Doubles:
-    """Per output channel the step of symmetric levels -top..top; 1 for a channel of zeros."""
+    """Scale of each output channel for symmetric levels -top..top; 1 for a channel of zeros."""
     magnitude = np.abs(values.astype(np.float64)).max(axis=_others(values, axis))
     scales: Doubles = np.where(magnitude > 0, magnitude / top, 1.0)
     return scales
 
 
 def single(scales: Doubles) -> NDArray[np.float32]:
-    """Scales as most targets hold them."""
+    """Round scales to float32, as most targets hold them."""
     return scales.astype(np.float32)
 
 
 def weight_levels(
     values: NDArray[np.float32], axis: int, top: int = _TOP, fit: Fit = single
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """The nearest of the levels -top..top, and their scale per output channel.
+    """Round weights to the levels -top..top; returns the levels, and the scale of each channel.
 
     Args:
         values: weights.
-        axis: counts the output channels.
+        axis: axis of the output channels.
         top: greatest level.
-        fit: makes scales of a target's type.
+        fit: rounds scales to numbers that the target can hold.
     """
     scale = fit(weight_scales(values, axis, top))
     steps = values / np.expand_dims(scale, _others(values, axis))
@@ -190,7 +197,7 @@ def weight_levels(
 def rounded_weights(
     values: NDArray[np.float32], axis: int, top: int = _TOP, fit: Fit = single
 ) -> NDArray[np.float32]:
-    """What the levels of `weight_levels` stand for."""
+    """Weights rounded by `weight_levels`, as floats: levels times scale."""
     levels, scale = weight_levels(values, axis, top, fit)
     scales = np.expand_dims(scale, _others(values, axis))
     return levels.astype(np.float32) * scales

@@ -1,6 +1,6 @@
-"""Which faces a network is calibrated on: the ways to choose them.
+"""The strategies by which calibration faces are chosen.
 
-Equal seeds choose equal faces. Not a reader, and no check: `calibration.py` refuses unsound sets.
+Equal seeds choose equal faces. `calibration.py` checks the sets.
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ ROLL_EDGES_DEG = (-15.0, 15.0)
 
 Bins = NDArray[np.int64]
 Features = Callable[[Sequence[Face]], NDArray[np.float32]]
-"""What a network makes of faces: (N, F)."""
+"""Computes feature vectors (N, F) of N faces."""
 
 _SQUARE = CropRule((1.2, 1.2), square=True)  # angles want a crop that is not stretched
 _SIDE_PX = 32
@@ -40,11 +40,11 @@ def choose(
     Args:
         faces: to choose from.
         config: strategy, size and seed.
-        features: what the strategy "features" tells faces apart by.
+        features: computes feature vectors of faces; needed by the strategy "features" alone.
 
     Raises:
-        LandmintError: there are fewer faces, the strategy finds nothing to tell them apart by, or
-            an image is unreadable.
+        LandmintError: there are fewer faces, the strategy has nothing to choose by, or an image is
+            unreadable.
     """
     count = len(faces.faces)
     if count < config.size:
@@ -86,8 +86,8 @@ def _square_points(face: Face) -> Floats:
 def light(faces: FaceSet) -> Bins:
     """(N, 3): thirds of the set by brightness, by contrast, and by which side is lit.
 
-    Of the crop's luma, Rec. 601: mean, standard deviation, and mean of the left half less that of
-    the right. That is what a picture tells of light; a dark skin and a dark room are one to it.
+    They are measured on the crop's luma (Rec. 601): its mean, its standard deviation, and the mean
+    of the left half less that of the right. This cannot tell a dark skin from a dark room.
     """
     rows = []
     for face in faces.faces:
@@ -101,10 +101,10 @@ def light(faces: FaceSet) -> Bins:
 
 
 def occlusion(faces: FaceSet) -> Bins:
-    """(N, 1): none, up to 10 %, up to 30 %, or more of the landmarks are annotated as hidden.
+    """(N, 1): whether none, up to 10 %, up to 30 % or more of the landmarks are marked hidden.
 
-    Only the annotation is asked: from pixels alone a hand is not told from a face. Of a data set
-    that says it of whole faces only, a face so marked counts as hidden by more than 30 %.
+    Where a data set marks whole faces as occluded instead of landmarks, such a face counts as more
+    than 30 % hidden.
 
     Raises:
         LandmintError: the annotation calls nothing hidden.
@@ -129,15 +129,15 @@ STRATA: Mapping[Strategy, Callable[[FaceSet], Bins]] = MappingProxyType(
 
 
 def k_centre(features: NDArray[np.float32], size: int, rng: np.random.Generator) -> Bins:
-    """Indices of faces such that every face is near to one of them: greedy k-centre.
+    """Indices of faces, chosen such that every other face is near to one of them: greedy k-centre.
 
-    Gonzalez, "Clustering to minimize the maximum intercluster distance" (1985): always the face
-    that is farthest from all that were taken.
+    Gonzalez, "Clustering to minimize the maximum intercluster distance" (1985): the next face is
+    always the one that is farthest from all chosen so far.
 
     Args:
         features: (N, F).
-        size: how many.
-        rng: draws the first.
+        size: how many faces to choose.
+        rng: draws the first face.
     """
     taken = [int(rng.integers(len(features)))]
     far = np.full(len(features), np.inf)

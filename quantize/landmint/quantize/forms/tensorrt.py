@@ -19,7 +19,7 @@ from landmint.quantize.decide.ranges import Range, rounded_weights, run_all
 from landmint.quantize.drift import describe, points_of
 from landmint.quantize.heads import layers_in_float
 from landmint.quantize.job import Job
-from landmint.quantize.pairs import Levels, Pairs
+from landmint.quantize.pairs import Pairs, ScaleRule
 from landmint.quantize.prepare import prepared
 
 OPSET = 19
@@ -27,7 +27,7 @@ OPSET = 19
 _SIMULATED = 16  # faces: without fused kernels each takes tens of milliseconds
 # The least normal float16: a smaller scale would lose digits, and a dead channel's would be zero.
 # Float16 holds every scale exactly, so that typing the graph moves no level.
-_LEVELS = Levels(symmetric=True, least_scale=2.0**-14, half=True)  # rules 1 and 2
+_SCALES = ScaleRule(symmetric=True, least_scale=2.0**-14, half=True)  # rules 1 and 2
 
 
 def quantize(job: Job) -> dict[str, str]:
@@ -48,7 +48,7 @@ def quantize(job: Job) -> dict[str, str]:
     """
     model = job.graph
     in_float = _float_layers(job)
-    ready = prepared(job, in_float, partial(rounded_weights, fit=_LEVELS.fit))
+    ready = prepared(job, in_float, partial(rounded_weights, fit=_SCALES.fit))
     paired = add_pairs(ready, job.decision.activations, in_float)
     typed = to_float16(paired)
     check_pairs(typed)
@@ -102,7 +102,7 @@ def add_pairs(
     for opset in paired.opset_import:
         if opset.domain in ("", "ai.onnx"):
             opset.version = max(opset.version, OPSET)
-    pairs = Pairs(paired.graph, ranges, _LEVELS)
+    pairs = Pairs(paired.graph, ranges, _SCALES)
     wiring = Wiring(paired.graph)
     chosen = [node for node in paired.graph.node if _is_quantised(node, wiring, in_float)]
     pairs.layers(chosen)
