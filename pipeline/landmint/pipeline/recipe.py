@@ -266,11 +266,20 @@ def _format_problems(recipe: Recipe) -> Iterator[Problem]:
         yield Problem(("quantize", "fallback_budget"), fact)
 
 
+_REPLACED: Mapping[str, str] = {
+    "mirror_shift": "is no longer a key: say how far the labels lean under [faces], such as "
+    "label_offset = { share = [0.015, 0] } for labels that lie 1.5 % of the box to the right",
+}
+"""Keys of earlier recipes, and what to write instead."""
+
+
 def _problem(detail: ErrorDetails) -> Problem:
     """One of pydantic's errors in the words of a recipe."""
     key = tuple(str(part) for part in detail["loc"])
     kind, value = detail["type"], detail["input"]
     if kind == "extra_forbidden":
+        if key[-1] in _REPLACED:
+            return Problem(key, _REPLACED[key[-1]])
         known = _fields_at(key[:-1])
         return Problem(key, f"unknown key{_hint(key[-1], known)}")
     if kind == "missing":

@@ -10,7 +10,7 @@ from landmint.pipeline.stage import Stage, tree_signature
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import digest, read_json, write_json
 from landmint.runtime.progress import Progress
-from landmint.train.faces.readers import SPLITS
+from landmint.train.faces.readers import SPLITS, FacesConfig, LabelOffset
 from landmint.train.faces.synthetic import VERSION
 
 
@@ -19,14 +19,23 @@ def faces_signature(root: Path) -> str:
     return tree_signature(root, ignore=(FACES_FILE,))
 
 
+def faces_settings(config: FacesConfig) -> dict[str, Any]:
+    """The settings of a data set that count.
+
+    `label_offset` came after the first: at its default it does not count, so that what was made
+    before stays up to date.
+    """
+    later = {"label_offset"} if config.label_offset == LabelOffset() else None
+    return config.model_dump(mode="json", exclude=later)
+
+
 def _settings(run: Run) -> Mapping[str, Any]:
     config = run.faces_config
-    settings = config.model_dump(mode="json", exclude={"root", "synthetic"})
+    settings = faces_settings(config)
+    drawn = settings.pop("synthetic")
     if config.kind == "synthetic":
-        return {
-            **settings,
-            "synthetic": {"version": VERSION, **config.synthetic.model_dump(mode="json")},
-        }
+        del settings["root"]
+        return {**settings, "synthetic": {"version": VERSION, **drawn}}
     return {**settings, "root": str(config.root.absolute())}
 
 

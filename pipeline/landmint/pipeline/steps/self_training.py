@@ -7,7 +7,7 @@ from typing import Any
 from landmint.pipeline.places import WEIGHTS
 from landmint.pipeline.run import Run
 from landmint.pipeline.stage import Stage
-from landmint.pipeline.steps.faces import faces_signature
+from landmint.pipeline.steps.faces import faces_settings, faces_signature
 from landmint.pipeline.steps.weights import (
     student_settings,
     teacher_weights,
@@ -20,8 +20,12 @@ from landmint.runtime.progress import Progress
 def _settings(run: Run) -> Mapping[str, Any]:
     assert run.recipe.self_training is not None
     root = run.unlabelled_config.root
+    config = run.recipe.self_training
     return {
-        "self_training": run.recipe.self_training.model_dump(mode="json"),
+        "self_training": {
+            **config.model_dump(mode="json"),
+            "faces": faces_settings(config.faces),
+        },
         "unlabelled": faces_signature(root) if root.is_dir() else "",
         **student_settings(run),
     }

@@ -20,7 +20,7 @@ _LATER: Mapping[str, Mapping[str, Any]] = {
         "soft_argmax_tau": 10.0,
         "soft_argmax_radius": 2,
     },
-    "augment": {"views": 0, "seed": None, "mirror_shift": 0.0},
+    "augment": {"views": 0, "seed": None},
 }
 """Settings of a network that came after the first, and what they were before they could be set: at
 that they do not count, so that what was trained without them stays up to date."""

@@ -70,11 +70,6 @@ class AugmentConfig(BaseModel):
     """Largest angle of rotation, either way."""
     flip_probability: Probability = 0.5
     """How often a face is mirrored, landmarks by the markup's map."""
-    mirror_shift: float = Field(default=0.0, gt=-1, lt=1)
-    """How far labels lie right of where they would in a mirror, as a share of the box's width. The
-    labels of mirrored faces are moved by twice as much, so that all faces tell the same: where a
-    network drew the labels, they may lie off to one side, and a network that is taught both ways
-    learns the middle. `landmint data check --model` measures it."""
     occlude_probability: Probability = 0.4
     """How often blocks of one colour cover parts of the crop."""
     occlude_side: Share = 0.4
@@ -145,9 +140,7 @@ def augment(
     """
     matrix, flipped = draw_matrix(box, rule, size, config, rng)
     crop = disturb(warp(image, matrix, size), config, rng)
-    if not flipped:
-        return crop, apply_affine(invert_affine(matrix), points)
-    labelled = points[list(markup.flip)] - (2 * config.mirror_shift * box.w, 0.0)
+    labelled = points[list(markup.flip)] if flipped else points
     return crop, apply_affine(invert_affine(matrix), labelled)
 
 

@@ -7,12 +7,16 @@ them. Not a downloader: data sets are folders that the user has.
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, TypeVar
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, field_validator
 
+from landmint.runtime.crop import Box, box_of
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
 from landmint.runtime.registry import Registry
@@ -71,6 +75,26 @@ class SyntheticConfig(BaseModel):
         return {"train": self.train, "val": self.val, "test": self.test}
 
 
+Pixels = tuple[Annotated[float, Field(gt=-100, lt=100)], Annotated[float, Field(gt=-100, lt=100)]]
+Shares = tuple[Annotated[float, Field(gt=-1, lt=1)], Annotated[float, Field(gt=-1, lt=1)]]
+
+
+class LabelOffset(BaseModel):
+    """How far the labels of a data set lie right of and below the parts of the face they mark.
+
+    It is taken off every landmark when a face is read, for training and for judging alike. A face
+    box that is exactly the landmarks' own box, as in 300W, moves with them: it would have been
+    drawn about the right places too. Any other box was drawn apart from the landmarks and stays.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    pixels: Pixels = (0.0, 0.0)
+    """Right and down, in pixels of the image: the same for faces of every size."""
+    share: Shares = (0.0, 0.0)
+    """Right and down as shares of the longer side of the face box: it grows with the face."""
+
+
 class FacesConfig(BaseModel):
     """A data set on disk and how it is split."""
 
@@ -101,6 +125,8 @@ class FacesConfig(BaseModel):
     group, or the whole match where there is no group. Empty: every image is a person of its own."""
     limits: dict[Split, PositiveInt] = {}
     """At most so many faces of a split, such as { train = 500 }, spread evenly over their names."""
+    label_offset: LabelOffset = LabelOffset()
+    """A known lean of the labels, which is taken off. `landmint data check --model` measures it."""
     synthetic: SyntheticConfig = SyntheticConfig()
     """What to draw when the kind is synthetic."""
 
@@ -156,13 +182,28 @@ def find_reader(kind: str) -> Reader:
 def find_rows(config: FacesConfig, split: Split, base: Path) -> Iterable[Row]:
     """The annotations of one split, none of them parsed; a relative `config.root` starts at `base`.
 
+    The faces that the rows give are free of `config.label_offset`.
+
     Raises:
         LandmintError: the data set is missing.
     """
     root = base / config.root
     if not root.is_dir():
         raise missing_folder(root, f"the {config.kind} data set is expected there")
-    return find_reader(config.kind)(config, split, root)
+    rows = find_reader(config.kind)(config, split, root)
+    if config.label_offset == LabelOffset():
+        return rows
+    return (partial(_without_lean, row, config.label_offset) for row in rows)
+
+
+def _without_lean(row: Row, offset: LabelOffset) -> Face:
+    """The face of a row, its landmarks moved to where they should lie."""
+    face = row()
+    box = face.box
+    lean = np.array(offset.pixels) + max(box.w, box.h) * np.array(offset.share)
+    if np.allclose(box, box_of(face.points), rtol=0, atol=1e-6):
+        box = Box(box.x - float(lean[0]), box.y - float(lean[1]), box.w, box.h)
+    return replace(face, points=face.points - lean, box=box)
 
 
 def load_faces(config: FacesConfig, split: Split, base: Path) -> FaceSet:

@@ -24,6 +24,10 @@ Shift = tuple[Annotated[float, Field(ge=-1, le=1)], Annotated[float, Field(ge=-1
 Scale = Annotated[float | tuple[float, float], BeforeValidator(_check_scale)]
 Activation = Literal["", "hard_swish", "relu6", "relu"]
 Decoder = Literal["", "deconv", "shuffle"]
+Pretrained = Annotated[
+    Literal[False, "imagenet"],
+    BeforeValidator(lambda value: "imagenet" if value is True else value),
+]
 
 
 class ModelConfig(BaseModel):
@@ -82,8 +86,10 @@ class ModelConfig(BaseModel):
     """What red, green and blue are divided by afterwards. The default is ImageNet's."""
     color: Color = "RGB"
     """Order in which the network takes the channels: "BGR" for weights that were learned so."""
-    pretrained: bool = False
-    """Start a timm trunk from its ImageNet weights, which are fetched over the network."""
+    pretrained: Pretrained = False
+    """Start a timm trunk from weights that were trained on ImageNet. Those of `efficientnet_lite0`
+    come with the extra `landmint[pretrained]`; those of other trunks are fetched from timm's hub,
+    over the network. `true` means the same as "imagenet"."""
 
     @property
     def crop(self) -> CropRule:

@@ -37,7 +37,7 @@ class MobileFAN(LandmarkModel):
     Taps: the encoder's last map, then the three levels of the decoder.
     """
 
-    BACKBONES: ClassVar = ("mobilenetv2_100", "mobilenetv2_050")
+    BACKBONES: ClassVar = ("mobilenetv2_100", "mobilenetv2_050", "efficientnet_lite0")
     STRIDES: ClassVar = (4, 2)
     DECODERS: ClassVar = ("deconv", "shuffle")
     IMITATES: ClassVar = (1, 2, 3)

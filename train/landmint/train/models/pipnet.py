@@ -17,7 +17,7 @@ from landmint.train.models.trunks import timm_trunk
 
 
 class PIPNet(LandmarkModel):
-    """Five 1x1 convolutions on MobileNetV3's last map.
+    """Five 1x1 convolutions on the last map of a mobile trunk, MobileNetV3 first.
 
     Taps: the trunk's maps of strides 8 and 16, then the last one, which feeds the head.
     """
@@ -28,6 +28,7 @@ class PIPNet(LandmarkModel):
         "mobilenetv3_small_100",
         "mobilenetv3_small_075",
         "mobilenetv3_small_050",
+        "efficientnet_lite0",
     )
     STRIDES: ClassVar = (32, 16)
     IMITATES: ClassVar = (2,)

@@ -13,6 +13,7 @@ from torch import nn
 
 from landmint.runtime.errors import LandmintError
 from landmint.train.models.config import Activation, ModelConfig
+from landmint.train.models.pretrained import PACKAGED, load_packaged
 
 OWN = "own"
 """The trunk that an architecture builds by itself."""
@@ -32,6 +33,7 @@ _KINDS: Mapping[str, TrunkKind] = MappingProxyType(
     {
         "mobilenetv2": TrunkKind(("relu6", "relu")),
         "mobilenetv3": TrunkKind(("hard_swish", "relu6", "relu"), squeeze_excite=True),
+        "efficientnet": TrunkKind(("relu6", "relu")),  # the Lite ones: no gates
     }
 )
 
@@ -70,8 +72,9 @@ def timm_trunk(
 ) -> tuple[nn.Module, tuple[int, ...]]:
     """A timm backbone that returns a list of maps, and the channels of each.
 
-    Pretrained weights fit whatever the activation, and what is left without the gates; they were
-    trained with the published form, so those of another are a start, no more.
+    Pretrained weights come from a package where one is known, else over the network. They fit
+    whatever the activation, and what is left without the gates; they were trained with the
+    published form, so those of another are a start, no more.
 
     Args:
         name: of the backbone.
@@ -83,12 +86,12 @@ def timm_trunk(
     """
     if config.activation:
         settings["act_layer"] = config.activation
+    packaged = name in PACKAGED
+    fetched = bool(config.pretrained) and not packaged
     try:
-        trunk = timm.create_model(
-            name, features_only=True, pretrained=config.pretrained, **settings
-        )
+        trunk = timm.create_model(name, features_only=True, pretrained=fetched, **settings)
     except Exception as error:
-        if not config.pretrained:
+        if not fetched:
             raise
         # The download may fail in a dozen ways of several libraries; all mean the same here.
         raise LandmintError(
@@ -96,6 +99,8 @@ def timm_trunk(
             reason=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
             remedy="set pretrained = false, or run where the Hugging Face hub can be reached",
         ) from error
+    if config.pretrained and packaged:
+        load_packaged(trunk, name)
     if not config.squeeze_excite:
         _leave_gates_out(trunk)
     return trunk, tuple(trunk.feature_info.channels())
