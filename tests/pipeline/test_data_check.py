@@ -1,8 +1,8 @@
 """`landmint data check`: what is printed, what is written, what it exits with."""
 
-import math
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,8 +12,10 @@ import torch
 from typer.testing import CliRunner, Result
 
 from landmint.pipeline import cli
+from landmint.pipeline.data_check import lean_line
+from landmint.runtime.crop import Floats
 from landmint.runtime.markup import get_markup
-from landmint.runtime.stats import Interval
+from landmint.train.faces.face import FaceSet
 from landmint.train.faces.synthetic import PERSON_PATTERN, write_synthetic
 from landmint.train.models import ModelConfig, create_model, save_model
 
@@ -69,20 +71,33 @@ def test_labels_that_lean_to_one_side(
     monkeypatch.setattr("landmint.pipeline.data_check._LEANS", 1.0)
     assert "labels lean to neither side (of 24 faces)" in ask(*asked).stdout
     monkeypatch.setattr("landmint.pipeline.data_check._LEANS", 0.0)
-    monkeypatch.setattr("landmint.train.evaluate.mirror_shift", lambda *_: _leaning(0.0152))
+    monkeypatch.setattr("landmint.pipeline.data_check._FEW_SIZES", 0.0)
+    monkeypatch.setattr("landmint.train.evaluate.mirror_lean", _leaning_by(0.4, 0.0152))
     said = ask(*asked).stdout
-    assert "labels lie 1.52 % of the box's width to the right of what the model" in said
-    assert "augment.mirror_shift = 0.0152" in said
-    unknown = Interval(0.01, -math.inf, math.inf, math.inf)
-    monkeypatch.setattr("landmint.train.evaluate.mirror_shift", lambda *_: unknown)
+    assert "% of the box's longer side to the right of what the model" in said
+    assert "label_offset = { pixels = [0.40, 0], share = [0.0152, 0] }" in said
+    monkeypatch.setattr("landmint.runtime.stats.MIN_PERSONS", 1000)
     assert "cannot be told: not enough persons" in ask(*asked).stdout
     result = ask(faces, "--markup", "98", "--model", weights)
     assert result.exit_code == 2
     assert "the model knows markup 68, the faces have 98" in result.stderr
 
 
-def _leaning(share: float) -> Interval:
-    return Interval(share, share - 0.001, share + 0.001, share)
+def _leaning_by(pixels: float, share: float) -> Callable[[object, FaceSet], Floats]:
+    def lean(_: object, faces: FaceSet) -> Floats:
+        return np.array([pixels + share * max(face.box.w, face.box.h) for face in faces.faces])
+
+    return lean
+
+
+def test_a_lean_is_split_into_pixels_and_share() -> None:
+    sides = np.array([40.0, 80, 160])
+    assert lean_line(0.5 + 0.01 * sides, sides) == pytest.approx((0.5, 0.01))
+
+
+def test_the_lean_of_faces_of_one_size_is_a_share() -> None:
+    sides = np.array([100.0, 101, 99])
+    assert lean_line(0.02 * sides, sides) == pytest.approx((0.0, 0.02))
 
 
 def test_splits_by_name(faces: Path, tmp_path: Path) -> None:

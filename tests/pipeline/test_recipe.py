@@ -125,6 +125,12 @@ def test_the_markup_of_the_faces_is_that_of_the_networks(tmp_path: Path) -> None
     [
         ("epochs = 3", "epoch = 3", "14: teacher.fit.epoch: unknown key; did you mean 'epochs'?"),
         ("epochs = 3", 'epochs = "3"', '14: teacher.fit.epochs: "3" should be a valid integer'),
+        (
+            "[teacher.fit]",
+            "[teacher.augment]\nmirror_shift = 0.015\n[teacher.fit]",
+            "14: teacher.augment.mirror_shift: is no longer a key: say how far the labels lean "
+            "under [faces], such as label_offset = { share = [0.015, 0] }",
+        ),
         ("epochs = 3", "epochs = 0", "14: teacher.fit.epochs: should be greater than or equal"),
         ("epochs = 3", 'precision = "fp8"', '14: teacher.fit.precision: unknown value "fp8"'),
         ('markup = "68"', 'markup = "67"', "6: faces.markup: unknown markup '67'; choices: 68, 98"),

@@ -512,6 +512,7 @@ def test_settings_that_change_no_weight_start_no_training(tmp_path: Path) -> Non
     assert training_settings(load_recipe(path).student) == before
     assert "activation" not in before["model"], "it came later, and is not set"
     assert not {"soft_argmax_tau", "soft_argmax_radius"} & set(before["model"])
+    assert before["model"]["pretrained"] is False, "as it was when it was true or false"
     assert "seed" not in before["augment"] and before["augment"]["views"] == 1
 
 

@@ -15,7 +15,9 @@ from landmint.pipeline.draw import write_image
 from landmint.pipeline.judge.comparison import side_of
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.text import percent
+from landmint.runtime.crop import Floats
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.stats import person_interval
 from landmint.train.faces.check import DataCheck, Remark, check_data
 from landmint.train.faces.face import Face, FaceSet
 from landmint.train.faces.readers import SPLITS, FacesConfig, Split
@@ -31,7 +33,10 @@ _MOST_HINTS = 10
 _LEANING = 400
 """Faces, chosen at random, that tell whether labels lean to one side."""
 _LEANS = 0.002
-"""Share of the box's width from which that is worth a word: a twentieth of a good NME."""
+"""Share of the box's longer side from which that is worth a word: a twentieth of a good NME."""
+_FEW_SIZES = 0.1
+"""Standard deviation of the faces' sides, as a share of their mean, below which they are too much
+of a size to tell what part of a lean is the same for all and what part grows with the face."""
 
 
 def check_faces(
@@ -65,7 +70,7 @@ def check_faces(
     worst, sample = _shown(check)
     if sample and model is not None:
         with screen.bar("looking both ways"):
-            console.print(_leaning(model, sample[:_LEANING], check.markup))
+            console.print(escape(_leaning(model, sample[:_LEANING], check.markup)))
     sample = sample[:_TILES]
     if sample:
         rows = [contact_sheet(faces, _COLUMNS) for faces in (worst, sample) if faces]
@@ -149,20 +154,40 @@ def _check_markup(model: "LandmarkModel | None", markup: str) -> None:
 
 def _leaning(model: "LandmarkModel", faces: Sequence[Face], markup: str) -> str:
     """Whether labels lean to one side of what a network sees both ways round, as a line."""
-    from landmint.train.evaluate import mirror_shift
+    from landmint.train.evaluate import mirror_lean
 
-    shift = mirror_shift(model, FaceSet(markup, tuple(faces), "a sample", ""))
+    lean_px = mirror_lean(model, FaceSet(markup, tuple(faces), "a sample", ""))
+    sides = np.array([max(face.box.w, face.box.h) for face in faces])
+    shift = person_interval(lean_px / sides, [face.person for face in faces])
     if shift.is_unbounded:
         return "whether labels lean to one side cannot be told: not enough persons"
     if side_of(shift, 0) == "undecided" or abs(shift.estimate) < _LEANS:
         return f"labels lean to neither side (of {len(faces)} faces)"
     side = "right" if shift.estimate > 0 else "left"
     amount = percent(abs(shift.estimate))
+    pixels, share = lean_line(lean_px, sides)
     return (
-        f"look at: labels lie {amount} % of the box's width to the {side} of what the "
-        f"model sees both ways round ({len(faces)} faces); a student can learn that "
-        f"with augment.mirror_shift = {shift.estimate:.4f}"
+        f"look at: labels lie {amount} % of the box's longer side to the {side} of what the "
+        f"model sees both ways round ({len(faces)} faces); to take that off, add under [faces]: "
+        f"label_offset = {{ pixels = [{pixels:.2f}, 0], share = [{share:.4f}, 0] }}"
     )
+
+
+def lean_line(lean_px: Floats, sides: Floats) -> tuple[float, float]:
+    """A lean as pixels that are the same for all faces, and a share of the box's longer side.
+
+    Args:
+        lean_px: (N,) of each face.
+        sides: (N,) longer side of each face box, in pixels.
+
+    Returns:
+        the least-squares line of the lean over the side: its value at 0, and its slope. Where the
+        faces are all of about one size, 0 and the mean share.
+    """
+    if sides.std() < _FEW_SIZES * sides.mean():
+        return 0.0, float((lean_px / sides).mean())
+    share, pixels = np.polyfit(sides, lean_px, 1)
+    return float(pixels), float(share)
 
 
 def _line(finding: Remark) -> str:

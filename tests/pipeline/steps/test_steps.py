@@ -112,6 +112,20 @@ def test_a_teacher_stands_beside_the_runs_and_the_run_links_to_it(tmp_path: Path
     assert (run.folder / "teacher").resolve() == place.resolve()
 
 
+def test_a_lean_of_the_labels_counts_where_one_is_set(tmp_path: Path) -> None:
+    """And nowhere else, so that what was made before it could be set stays up to date."""
+    settings = []
+    for lean in ("", "label_offset = { pixels = [1, 0] }\n"):
+        text = EVERYTHING.replace('kind = "synthetic"\n', f'kind = "synthetic"\n{lean}')
+        run = _run(tmp_path, text.replace('root = "more"\n', f'root = "more"\n{lean}'))
+        by_stage = {stage.name: stage.settings(run) for stage in stages_of(run)}
+        settings.append((by_stage["faces"], by_stage["self-training"]["self_training"]["faces"]))
+    for plain, leaning in zip(*settings, strict=True):
+        assert "label_offset" not in plain
+        assert leaning == {**plain, "label_offset": leaning["label_offset"]}
+        assert leaning["label_offset"]["pixels"] == pytest.approx([1, 0])
+
+
 def test_a_search_for_layers_to_keep_in_float_depends_on_how_candidates_are_measured(
     tmp_path: Path,
 ) -> None:

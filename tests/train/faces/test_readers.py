@@ -10,17 +10,21 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from landmint.runtime.crop import Floats, box_of
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
 from landmint.train.faces.face import ATTRIBUTES, read_image
+from landmint.train.faces.pts300w import write_pts
 from landmint.train.faces.readers import (
     READERS,
     FacesConfig,
+    LabelOffset,
     find_reader,
     find_rows,
     load_faces,
     person_of,
 )
+from landmint.train.faces.synthetic import write_synthetic
 
 Writers = Mapping[str, Callable[[Path], FacesConfig]]
 every_kind = pytest.mark.parametrize("kind", READERS)
@@ -48,6 +52,77 @@ def test_contract(kind: str, writers: Writers, tmp_path: Path) -> None:
         assert face.box.w > 0 and face.box.h > 0
         assert face.person
         assert set(face.attributes) in (set(), set(ATTRIBUTES))
+
+
+LEAN = LabelOffset(pixels=(0.5, -1.0), share=(0.01, 0.02))
+
+
+@every_kind_of_ours
+def test_a_lean_is_taken_off_the_labels_of_every_kind(
+    kind: str, writers: Writers, tmp_path: Path
+) -> None:
+    config = writers[kind](tmp_path)
+    before = load_faces(config, "train", tmp_path)
+    after = load_faces(config.model_copy(update={"label_offset": LEAN}), "train", tmp_path)
+    assert after.fingerprint != before.fingerprint
+    for leaning, upright in zip(before.faces, after.faces, strict=True):
+        side = max(leaning.box.w, leaning.box.h)
+        lean = (0.5 + 0.01 * side, -1.0 + 0.02 * side)
+        assert leaning.points - upright.points == pytest.approx(
+            np.tile(lean, (len(leaning.points), 1))
+        )
+        assert (upright.name, upright.person) == (leaning.name, leaning.person)
+        own = leaning.box == pytest.approx(box_of(leaning.points))
+        assert upright.box == pytest.approx(box_of(upright.points) if own else leaning.box)
+
+
+def test_a_lean_by_hand(writers: Writers, tmp_path: Path) -> None:
+    """The longer side of the box, here its height of 200 px, counts on both axes."""
+    points = np.full((68, 2), 50.0)
+    points[:2] = (10, 20), (110, 220)
+    config = writers["300w"](tmp_path).model_copy(update={"label_offset": LEAN})
+    write_pts(tmp_path / "train" / "a_1.pts", points)
+    face = load_faces(config, "train", tmp_path).faces[0]
+    assert face.points[:3] == pytest.approx(np.array([[7.5, 17], [107.5, 217], [47.5, 47]]))
+    assert face.box == pytest.approx((7.5, 17, 100, 200))
+
+
+def test_a_box_that_was_annotated_stays(writers: Writers, tmp_path: Path) -> None:
+    config = writers["wflw"](tmp_path).model_copy(update={"label_offset": LEAN})
+    plain = load_faces(config.model_copy(update={"label_offset": LabelOffset()}), "train", tmp_path)
+    for before, after in zip(plain.faces, load_faces(config, "train", tmp_path).faces, strict=True):
+        assert after.box == before.box
+        assert not np.allclose(after.points, before.points)
+
+
+def test_mirrored_faces_agree_once_the_lean_is_taken_off(tmp_path: Path) -> None:
+    """Labels that lean right lean right in the mirror too: turned back, they lie apart."""
+    markup, width, lean = get_markup("68"), 160, LabelOffset(pixels=(0.55, 0), share=(0.0078, 0))
+    write_synthetic(tmp_path, {"train": 4}, markup, width, seed=2)
+    drawn = FacesConfig(kind="300w", root=tmp_path)
+    for face in load_faces(drawn, "train", tmp_path).faces:
+        mirrored = face.points[list(markup.flip)] * (-1, 1) + (width - 1, 0)
+        right = (0.55 + 0.0078 * max(face.box.w, face.box.h), 0)
+        path = tmp_path / f"{face.name}.pts"
+        write_pts(path, face.points + right)
+        write_pts(path.with_name(f"{path.stem}-mirrored.pts"), mirrored + right)
+        shutil.copy(face.image, face.image.with_stem(f"{face.image.stem}-mirrored"))
+
+    def apart_px(config: FacesConfig) -> list[float]:
+        faces = {face.name: face for face in load_faces(config, "train", tmp_path).faces}
+        return [
+            float((faces[name].points - _turned(faces[f"{name}-mirrored"].points))[:, 0].mean())
+            for name in faces
+            if not name.endswith("-mirrored")
+        ]
+
+    def _turned(points: Floats) -> Floats:
+        return points[list(markup.flip)] * (-1, 1) + (width - 1, 0)
+
+    assert min(apart_px(drawn)) > 2 * 0.55
+    assert apart_px(drawn.model_copy(update={"label_offset": lean})) == pytest.approx(
+        [0] * 4, abs=2e-4
+    )
 
 
 @pytest.mark.parametrize("kind", [kind for kind in READERS.own if kind != "synthetic"])

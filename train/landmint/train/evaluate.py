@@ -30,7 +30,6 @@ from landmint.runtime.crop import (
 from landmint.runtime.decode import decode
 from landmint.runtime.engines.engine import Tensor
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.stats import Interval, person_interval
 from landmint.train.faces.face import Face, FaceSet, read_image
 from landmint.train.models.base import LandmarkModel
 
@@ -198,19 +197,19 @@ def evaluate(
     )
 
 
-def mirror_shift(model: LandmarkModel, faces: FaceSet) -> Interval:
+def mirror_lean(model: LandmarkModel, faces: FaceSet) -> Floats:
     """How far labels lie right of where the network sees them both ways round.
 
     The middle between a network's landmarks of a face and those of its mirror image, turned back,
-    leans to neither side, whatever the network has learnt. Labels that do lean are what mirrored
-    training faces would unteach: see `AugmentConfig`.
+    leans to neither side, whatever the network has learnt. What mirroring cannot tell is whether
+    labels lie too high or too low.
 
     Args:
-        model: trained on such faces; the better it is, the narrower the interval.
+        model: trained on such faces; the better it is, the less the faces differ.
         faces: of the model's markup.
 
     Returns:
-        a share of the box's width, with a 95 % interval over persons.
+        (N,) mean over the landmarks of each face, in image pixels.
 
     Raises:
         LandmintError: the markups differ, there are no faces, or an image cannot be read.
@@ -222,8 +221,8 @@ def mirror_shift(model: LandmarkModel, faces: FaceSet) -> Interval:
     mirrored = FaceCrops(seen.crops[:, :, ::-1], turned)
     plain, other = (evaluate(model, faces, crops=crops) for crops in (seen, mirrored))
     middle = (plain.points + other.points[:, list(contract.landmarks.flip)]) / 2
-    right = (plain.truth.points - middle)[..., 0].mean(axis=1) / plain.truth.boxes[:, 2]
-    return person_interval(right, plain.truth.persons)
+    right: Floats = (plain.truth.points - middle)[..., 0].mean(axis=1)
+    return right
 
 
 def predict_batch(
