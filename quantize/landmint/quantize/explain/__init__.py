@@ -1,4 +1,5 @@
-"""Where INT8 loses: layers by what they cost, and where engines part.
+"""Where INT8 loses accuracy: how much each layer costs, and at which operator engines differ.
 
-It changes no model, and sets no limit: which layers stay in float is chosen by measured candidates.
+It changes no model and judges none. Which layers stay in float is decided downstream, by measured
+candidates.
 """

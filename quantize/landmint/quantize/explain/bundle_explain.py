@@ -1,7 +1,7 @@
-"""Where INT8 loses: a bundle's layers by what they cost, and where its engines part.
+"""Explains a bundle's INT8: how much each layer costs, and at which operator engines differ.
 
-Everything is computed on labelled faces that are neither calibrated nor judged on. Not a fallback
-search: what to do about a layer is `fallback.py`'s.
+Everything is computed on labelled faces that serve neither calibration nor the verdict. What to do
+about a costly layer is proposed in `fallback.py`.
 """
 
 import dataclasses
@@ -29,10 +29,11 @@ from landmint.runtime.progress import SILENT, Progress
 from landmint.train.faces.face import FaceSet
 
 FACES = 64
-"""So many faces are looked at, or all when there are fewer."""
-# Another order of sums moves a float32 tensor by some 1e-6. With equal levels, sums that fall
-# between two are rounded either way; with levels of their own, two graphs differ as each does from
-# the float graph, by a tenth or two.
+"""Number of faces that are looked at, or all when there are fewer."""
+# From which relative difference on two engines differ. In float32 another order of sums moves a
+# tensor by some 1e-6. Two INT8 graphs with the same levels differ where a sum falls between two
+# levels; with levels of their own they differ as much as each does from the float graph, by 0.1 to
+# 0.2.
 _FLOAT, _SAME_LEVELS, _OWN_LEVELS = 1e-3, 0.1, 0.3
 
 
@@ -44,12 +45,12 @@ def explain(
     """Explain a bundle's INT8 variants.
 
     Args:
-        bundle: with onnx/float32 and onnx/int8; its other variants are compared with these.
-        faces: of the bundle's markup; some are chosen, evenly over poses.
+        bundle: has the variants onnx/float32 and onnx/int8; its others are compared with these.
+        faces: labelled, of the bundle's markup; `FACES` of them are taken, evenly over poses.
         progress: called at every step.
 
     Raises:
-        LandmintError: the bundle lacks one of the two, one of its artefacts was made for another
+        LandmintError: the bundle lacks one of the two variants, an artefact was made for another
             contract, or there are no faces.
     """
     compared = {SOURCE, *(name for name, record in FORMATS.items() if record.probe)}
@@ -59,7 +60,7 @@ def explain(
     contract = bundle.manifest.contract
     model, twin = (_graph(bundle, name) for name in ("onnx/float32", "onnx/int8"))
     ranges = bundle.path / RANGES
-    if ranges.is_file():  # the twin's channels may have been brought to one scale
+    if ranges.is_file():  # if the INT8 graph was equalised, so must be the float one
         equalise(model, read_decision(ranges, model.graph).equalised)
     simulation = Simulation(model, twin)
     some = choose(faces, QuantizeConfig(strategy="pose", size=min(FACES, len(faces.faces))))
@@ -84,7 +85,7 @@ def _graph(bundle: Bundle, name: str) -> onnx.ModelProto:
 
 
 class _Engines:
-    """Every engine that a bundle has something for, on one face."""
+    """Makes the probes that ask a bundle's engines for tensors, all on one face."""
 
     def __init__(
         self, bundle: Bundle, simulation: Simulation, twin: onnx.ModelProto, face: Values
@@ -104,7 +105,7 @@ class _Engines:
         return OnnxRuntimeProbe(f"onnx/{precision}", model, self._face, places, optimise)
 
     def others(self, precision: str) -> Iterator[tuple[str, Callable[[], Probe]]]:
-        """The variants of the formats whose engine can be asked, and what asks it."""
+        """Name of each variant in a format that has a probe, and a function that makes it."""
         for name, record in FORMATS.items():
             if record.probe:
                 make: MakeProbe = load(record.probe)
@@ -113,7 +114,7 @@ class _Engines:
 
 
 def _divergences(engines: _Engines) -> Iterator[Divergence]:
-    """ONNX Runtime against the others, in float and in INT8."""
+    """Compare ONNX Runtime with each other engine, in float and in INT8."""
     for precision, near, far in (("float32", _FLOAT, _FLOAT), ("int8", _SAME_LEVELS, _OWN_LEVELS)):
         left = engines.onnxruntime(precision)
         plain = partial(engines.onnxruntime, precision, optimise="none")

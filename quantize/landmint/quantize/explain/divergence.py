@@ -1,7 +1,7 @@
-"""The first operator at which two engines part, found by bisection over the float graph.
+"""The first operator at which two engines differ, found by bisection over the float graph.
 
-Its inputs agree and its result does not: there a kernel, a conversion or an optimiser went wrong.
-Not accuracy: two engines that are equally wrong agree.
+Both engines agree on its inputs and not on its result: so a kernel, a conversion or an optimiser
+went wrong there. This is not about accuracy: two engines with the same error agree.
 """
 
 import dataclasses
@@ -21,35 +21,39 @@ from landmint.runtime.errors import LandmintError
 Values = NDArray[np.float32]
 _SHOWN = 3
 _FAR = 1e6
-"""Stands for a difference that is no finite number, and for shapes that differ."""
+"""The difference of tensors that hold NaN or infinity, or have different shapes."""
 
 
 class Probe(Protocol):
-    """One engine with one artefact and one face, asked for tensors of the float graph."""
+    """Computes inner tensors of one artefact, in one engine, on one face.
+
+    Tensors have their names in the float ONNX graph, whatever the artefact calls them.
+    """
 
     label: str
-    """The artefact and the engine."""
+    """Name of the artefact and of the engine, for people."""
     tensors: Collection[str]
-    """The tensors of the float graph that it has."""
+    """Names of the tensors that it can compute."""
 
     def values(self, tensor: str) -> Values:
-        """One of them, computed, in the shape that it has in the float graph."""
+        """Compute one of these tensors, in its shape in the float graph."""
         ...
 
 
 def first_divergence(
     graph: onnx.GraphProto, left: Probe, right: Probe, tolerance: float
 ) -> Divergence:
-    """Where two engines part.
+    """Find the first operator at which two engines differ.
 
-    About log2 of all tensors are computed, and then those before the suspect.
+    The search by bisection computes about log2 of the number of tensors, and then those just before
+    the suspect.
 
     Args:
         graph: the float graph that both artefacts were made from; batch 1.
-        left: what differences are relative to.
+        left: one engine; differences are relative to its tensors.
         right: the other engine.
-        tolerance: root mean square of a difference, over that of the left tensor, which is still
-            agreement.
+        tolerance: greatest difference that counts as agreement: root mean square of the difference,
+            over that of the left tensor.
 
     Raises:
         LandmintError: the engines have no output of the graph in common.
@@ -82,7 +86,7 @@ class _Comparison:
         return self.known[tensor]
 
     def describe(self, divergence: Divergence, blamed: NodeProto) -> Divergence:
-        """The same with the operator, and a few of the values that differ most."""
+        """Add to a divergence the operator to blame, and the values that differ most."""
         tensor = next(name for name in blamed.output if name in self.tensors)
         left, right = (np.nan_to_num(p.values(tensor)).ravel() for p in (self._left, self._right))
         shared = min(left.size, right.size)
@@ -121,7 +125,7 @@ def _search(
         middle = (low + high) // 2
         low, high = (low, middle) if parts(order[middle]) else (middle, high)
     wiring, suspect = Wiring(above), order[high]
-    # On another branch than the suspect's, agreement says nothing of what comes before it.
+    # Bisection may have looked at tensors of another branch, whose agreement proves nothing here.
     while earlier := [name for name in _before(wiring, suspect, shared) if parts(name)]:
         suspect = earlier[0]
     blamed: NodeProto = wiring.maker[suspect]
@@ -129,7 +133,7 @@ def _search(
 
 
 def _before(wiring: Wiring, tensor: str, shared: Collection[str]) -> list[str]:
-    """The nearest tensors before one that both engines have."""
+    """The nearest tensors before `tensor` that both engines have."""
     nearest: list[str] = []
     waiting = list(wiring.maker[tensor].input)
     while waiting:

@@ -1,7 +1,6 @@
-"""What is known of where INT8 loses: plain data, and its JSON.
+"""The explanation of a bundle's INT8: plain data, and its JSON file.
 
-Not the finding: `bundle_explain.py` fills it. No engine is imported here, so that a report can
-read it.
+`bundle_explain.py` computes it. No engine is imported here, so that a report can read it.
 """
 
 import dataclasses
@@ -15,20 +14,22 @@ from landmint.runtime.files import read_json, write_json
 
 SCHEMA = 1
 EXPLANATION = "explain.json"
-"""Its name in a bundle's folder. It is no part of the model, so the manifest does not list it."""
+"""Name of the file in a bundle's folder. It is no part of the model: the manifest does not list
+it."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a quantised graph costs against the float graph, on the same faces."""
+    """How much worse a quantised graph is than the float graph, on the same faces."""
 
     nme_rise: float
     """NME less that of the float graph; a share."""
     drift_px: float
-    """Mean distance from the float graph's landmarks on the median face, in pixels of the crop.
+    """Distance from the float graph's landmarks in pixels of the crop: mean over the landmarks of a
+    face, then median over the faces.
 
-    The median, since a face that the network does not understand jumps by half a crop at the least
-    change, and would hide the layers from each other. NME counts such faces."""
+    The median, because on a face that the network fails on, landmarks jump by half a crop at the
+    slightest change. A mean would show only such faces, whatever the layer. The NME counts them."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ class Layer:
     name: str
     """Name of its node, as quantize.float_layers takes it."""
     weight: str
-    """Name of its weight, which says where in the network it stands."""
+    """Name of its weight; it shows where in the network the layer is."""
     kind: str
-    """Its operator."""
+    """Its operator, and the number of groups of a grouped convolution."""
     shape: tuple[int, ...]
     """Shape of its weight."""
     macs: int
@@ -48,87 +49,89 @@ class Layer:
     quantised: bool
     """False for a layer that the INT8 graph keeps in float."""
     snr_db: float
-    """Signal to noise of its activations in the INT8 graph as built; median over the faces."""
+    """Signal-to-noise ratio of its output in the INT8 graph, against the float graph; median over
+    the faces."""
     cosine: float
-    """Cosine between its activations in the INT8 graph as built and in the float graph; median."""
+    """Cosine between its output in the INT8 graph and in the float graph; median over the faces."""
     alone: Cost | None = None
-    """When it alone is quantised; None for a float layer."""
+    """Cost when only this layer is quantised; None for a float layer."""
     all_but: Cost | None = None
-    """When all but it is quantised; None for a float layer."""
+    """Cost when every layer but this one is quantised; None for a float layer."""
 
     @property
     def place(self) -> str:
-        """Where in the network it stands, for people."""
+        """Where in the network the layer is: its module's name, for people."""
         return self.weight.removeprefix("model.").removesuffix(".weight")
 
 
 @dataclass(frozen=True)
 class Divergence:
-    """Where two engines part, or that they do not."""
+    """The comparison of two engines: the first operator at which they differ, if they do."""
 
     left: str
-    """One engine with what it ran."""
+    """One engine, and the artefact that it ran."""
     right: str
-    """The other."""
+    """The other engine, and its artefact."""
     tolerance: float
-    """Difference from which on they part."""
+    """Greatest difference that counts as agreement."""
     tensors: int
     """How many tensors both engines have."""
     computed: int
     """How many of them were computed to find it."""
     difference: float
-    """Root mean square of the difference over that of the left tensor: of the tensor where they
-    part; of the worst output when they agree."""
+    """Root mean square of the difference, over that of the left tensor. It is the difference of
+    `tensor`; of the worst output when the engines agree."""
     operator: str = ""
     """Name and kind of the first operator whose inputs agree and whose result does not; empty
     when the engines agree."""
     tensor: str = ""
-    """What it makes."""
+    """Name of the tensor that this operator makes."""
     left_values: tuple[float, ...] = ()
-    """A few of the values that differ most, as the one computed them."""
+    """The few values of that tensor that differ most, from the left engine."""
     right_values: tuple[float, ...] = ()
-    """The same as the other computed them."""
+    """The same values from the right engine."""
     reason: str = ""
     """Why they could not be compared; empty when they could."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Where INT8 loses, layer by layer and engine by engine."""
+    """Where INT8 loses accuracy, layer by layer and engine by engine."""
 
     model: str
     """Name of the bundle."""
     faces: int
-    """Labelled faces that everything was computed on."""
+    """Number of labelled faces that everything was computed on."""
     split: str
-    """Name of the split that they are from."""
+    """Name of the split that these faces are from."""
     float_nme: float
     """NME of the float32 ONNX graph on them; a share."""
     built: Cost
-    """Of onnx/int8 as ONNX Runtime runs it."""
+    """Cost of onnx/int8 as ONNX Runtime runs it."""
     simulated: Cost
-    """Of the simulation with every layer quantised; near `built`, or the rest means little."""
+    """Cost of the simulation with every layer quantised. It should be near `built`; if it is not,
+    the costs of single layers mean little."""
     layers: tuple[Layer, ...]
     """In order of execution."""
     divergences: tuple[Divergence, ...] = ()
     """Pairs of engines."""
 
     def saved_px(self, layer: Layer) -> float:
-        """How much drift a layer takes back when it alone is left in float."""
+        """By how much the drift falls when this layer alone stays in float, in pixels."""
         return self.simulated.drift_px - layer.all_but.drift_px if layer.all_but else 0.0
 
     def worst_first(self) -> list[Layer]:
-        """Quantised layers by what they cost alone, then the float ones."""
+        """Quantised layers by their `alone` cost, the greatest first; then the float layers."""
         return sorted(self.layers, key=lambda layer: -layer.alone.drift_px if layer.alone else 1.0)
 
 
 def write_explanation(path: Path, explanation: Explanation) -> None:
-    """Write it as JSON."""
+    """Write an explanation as JSON."""
     write_json(path, {"schema": SCHEMA, **dataclasses.asdict(explanation)})
 
 
 def read_explanation(path: Path) -> Explanation:
-    """What `write_explanation` wrote.
+    """Read what `write_explanation` wrote.
 
     Raises:
         LandmintError: the file is missing, truncated, or of another schema.

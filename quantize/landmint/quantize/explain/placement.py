@@ -1,6 +1,6 @@
-"""Where a deployed QDQ graph quantises, and on which levels: read from the graph itself.
+"""Which tensors an INT8 graph quantises, and on which levels: read from the graph's Q/DQ pairs.
 
-Not a quantiser, and no rules of placement: what `forms.onnx` wrote is what counts.
+The graph is one that `forms.onnx` wrote.
 """
 
 from collections.abc import Mapping
@@ -21,28 +21,31 @@ class Levels:
     """The 256 values that a tensor may have: scale * (i - zero_point)."""
 
     scale: float
-    """Distance between two of them."""
+    """Distance between two neighbouring values."""
     zero_point: int
-    """The i that stands for zero."""
+    """The integer i that stands for zero."""
     lowest: int
-    """Least i."""
+    """Least integer i."""
     highest: int
-    """Greatest i."""
+    """Greatest integer i."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """What a deployed graph quantises; the rest of it runs in float."""
+    """What an INT8 graph quantises; all else runs in float."""
 
     activations: Mapping[str, Levels]
-    """Levels by the tensor's name in the float graph, the graph's input among them."""
+    """Levels of each quantised activation, by its name in the float graph; also of the input."""
     weights: Mapping[str, int]
-    """Greatest level of each channel's weights, by the weight's name: 127, or 64 of a reduced
-    range."""
+    """Greatest level of each quantised weight, by its name: 127, or 64 for a reduced range."""
 
 
 def placement_of(model: onnx.ModelProto) -> Placement:
-    """Read a graph of `forms.onnx`."""
+    """Read from an INT8 graph what it quantises.
+
+    Args:
+        model: as `forms.onnx` writes it.
+    """
     wiring = Wiring(model.graph)
     activations: dict[str, Levels] = {}
     weights: dict[str, int] = {}

@@ -1,7 +1,7 @@
-"""Any tensor of the float graph, as ONNX Runtime, OpenVINO or LiteRT computes it on one face.
+"""Probes: inner tensors of an artefact, as ONNX Runtime, OpenVINO or LiteRT computes them.
 
-The first two cut the graph behind the tensor, and optimise what stands before it as in the whole.
-LiteRT keeps all tensors at once, which it can only without XNNPACK.
+In ONNX Runtime and OpenVINO the graph is cut behind the wanted tensor and run up to there. LiteRT
+runs the whole graph once and keeps all tensors, which it can do only without XNNPACK.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -31,14 +31,14 @@ class OnnxRuntimeProbe:
         places: Mapping[str, str],
         optimise: Optimise = "all",
     ) -> None:
-        """Nothing is run yet.
+        """Keep the graph; nothing is run yet.
 
         Args:
-            label: the artefact.
-            model: batch 1.
-            face: (1, 3, S, S), normalised.
-            places: name in the float graph to the name in this one.
-            optimise: what ONNX Runtime may do.
+            label: name of the artefact, for people.
+            model: the graph, of batch 1.
+            face: normalised crop (1, 3, S, S).
+            places: name of each tensor in this graph, by its name in the float graph.
+            optimise: which optimisations ONNX Runtime may do.
         """
         self.label = f"{label} in onnxruntime{', not optimised' * (optimise == 'none')}"
         made = {name for node in model.graph.node for name in node.output}
@@ -47,7 +47,7 @@ class OnnxRuntimeProbe:
         self._model, self._face, self._optimise = model, face, optimise
 
     def values(self, tensor: str) -> Values:
-        """The tensor."""
+        """Compute a tensor by its name in the float graph."""
         session = open_session(ending_at(self._model, [self._places[tensor]]), self._optimise)
         (entrance,) = session.get_inputs()
         output: Values = session.run(None, {entrance.name: self._face})[0]
@@ -61,9 +61,9 @@ class OpenVinoProbe:
         """Read the file.
 
         Args:
-            label: the artefact.
-            entry: .xml or .onnx, whose tensors are called as in the float graph.
-            face: (1, 3, S, S), normalised.
+            label: name of the artefact, for people.
+            entry: .xml or .onnx file whose tensors have the names of the float graph.
+            face: normalised crop (1, 3, S, S).
 
         Raises:
             NotMeasuredError: OpenVINO is not installed.
@@ -80,7 +80,7 @@ class OpenVinoProbe:
         self.tensors: Collection[str] = frozenset(self._ports)
 
     def values(self, tensor: str) -> Values:
-        """The tensor, as its readers see it: behind a quantiser that follows it."""
+        """Compute a tensor; where the graph quantises it, after rounding."""
         port = self._ports[tensor]
         readers = [reader.get_node() for reader in port.get_target_inputs()]
         levels = [node for node in readers if node.get_type_name() == "FakeQuantize"]
@@ -91,21 +91,22 @@ class OpenVinoProbe:
 
 
 class LiteRtProbe:
-    """A TFLite file in LiteRT's own kernels."""
+    """A TFLite file in LiteRT, with its built-in kernels instead of XNNPACK's."""
 
     def __init__(
         self, label: str, entry: Path, plain: Path, face: Values, reference: Mapping[str, Values]
     ) -> None:
-        """Run both files.
+        """Run both files and keep their tensors.
 
-        The converter renames every tensor: each is known by what it holds in the float32 file.
+        The converter renames every tensor. So a tensor of the float ONNX graph is looked for in the
+        float32 TFLite file by its values; `entry` has it under the same name as that file.
 
         Args:
-            label: the artefact.
-            entry: the .tflite to ask.
-            plain: the float32 .tflite that it was made from; its tensors have the same names.
-            face: (1, 3, S, S), normalised.
-            reference: the tensors of the float graph on this face.
+            label: name of the artefact, for people.
+            entry: the .tflite file to compute tensors of.
+            plain: the float32 .tflite file that `entry` was made from.
+            face: normalised crop (1, 3, S, S).
+            reference: all tensors of the float ONNX graph on this face, by name.
 
         Raises:
             NotMeasuredError: LiteRT is not installed.
@@ -120,27 +121,27 @@ class LiteRtProbe:
         self.tensors: Collection[str] = frozenset(self._values)
 
     def values(self, tensor: str) -> Values:
-        """The tensor."""
+        """The values of a tensor by its name in the float graph."""
         return self._values[tensor]
 
 
 MakeProbe = Callable[[Bundle, str, Values, Mapping[str, Values]], Probe]
-"""From a bundle, the name of a variant, a face (1, 3, S, S), normalised, and the tensors of the
-float graph on that face. Raises a NotMeasuredError where the variant was not built or the engine is
-not installed."""
+"""Makes a probe from a bundle, the name of a variant, a normalised face (1, 3, S, S), and all
+tensors of the float graph on that face. Raises a NotMeasuredError where the variant was not built
+or the engine is not installed."""
 
 
 def openvino_probe(
     bundle: Bundle, variant: str, face: Values, reference: Mapping[str, Values]
 ) -> Probe:
-    """A variant in OpenVINO, as `MakeProbe` says."""
+    """The `MakeProbe` of OpenVINO."""
     return OpenVinoProbe(variant, bundle.entry(bundle.variant(variant)), face)
 
 
 def litert_probe(
     bundle: Bundle, variant: str, face: Values, reference: Mapping[str, Values]
 ) -> Probe:
-    """A variant in LiteRT, as `MakeProbe` says; beside the float32 file that it was made from."""
+    """The `MakeProbe` of LiteRT."""
     plain, entry = (
         bundle.entry(bundle.variant(name)) for name in (f"{variant.split('/')[0]}/float32", variant)
     )
@@ -148,7 +149,7 @@ def litert_probe(
 
 
 def _all_tensors(entry: Path, face: Values) -> dict[str, Values]:
-    """Every tensor of a TFLite file by name; levels as the numbers that they stand for."""
+    """Run a TFLite file; returns all its tensors by name, integers converted to real numbers."""
     library = import_library("ai_edge_litert.interpreter", "pip install ai-edge-litert")
     plain_kernels = library.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     interpreter = library.Interpreter(
@@ -190,9 +191,15 @@ def _twin(values: Values, floats: Mapping[str, Values]) -> str | None:
 
 
 def _at_scale(asked: Values, values: Values) -> Values:
-    """In the float graph's axis order, and a sixth of what lacks hard-swish's division by six.
+    """A TFLite tensor in the axis order and on the scale of the float graph.
 
-    Which of the two is nearer tells: by their ratio, levels that end below a large value mislead.
+    A tensor in front of hard-swish's division by six is six times as large in TFLite. So both the
+    tensor and a sixth of it are compared with the float values, and the nearer one is returned. The
+    ratio of the largest values would not do: levels may clip these.
+
+    Args:
+        asked: the tensor of the TFLite file.
+        values: the same tensor of the float graph.
     """
     whole = asked.transpose(0, 3, 1, 2) if asked.ndim == 4 else asked
     sixth = whole / np.float32(6)

@@ -1,7 +1,7 @@
-"""What each layer of a network loses to INT8: in its activations, and in the landmarks.
+"""How much each layer loses to INT8: in its output, and in the landmarks.
 
-Activations are those of the INT8 graph as built; landmarks come from a simulation, in which one
-layer is quantised at a time, and all but one. Faces are labelled and none of the calibration set.
+The output is that of the real INT8 graph. The landmarks come from two simulations for each layer:
+one quantises only this layer, the other all layers but this one.
 """
 
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from math import prod
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import NodeProto
 
 from landmint.export.graphs import attribute, ending_at
 from landmint.quantize.decide.ranges import Optimise, open_session, run_all
 from landmint.quantize.drift import Points
+from landmint.quantize.explain.divergence import Values
 from landmint.quantize.explain.explanation import Cost, Layer
 from landmint.quantize.explain.simulation import Simulation
 from landmint.runtime.accuracy import face_sizes, nme_per_image, point_errors
@@ -25,14 +25,12 @@ from landmint.runtime.progress import SILENT, Progress
 from landmint.train.evaluate import crop_faces, truth_of
 from landmint.train.faces.face import FaceSet
 
-Tensors = NDArray[np.float32]
-"""Told the steps done, the steps in all, and what comes next."""
 NO_NOISE_DB = 150.0
-"""Written for activations that are equal to float32's last digits; silence gives its negative."""
+"""Signal-to-noise ratio of an output without error; its negative, of one without signal."""
 
 
 class Examination:
-    """Labelled faces, cropped once, and the error of any graph on them."""
+    """Labelled faces, cropped once, to compare graphs on."""
 
     def __init__(self, faces: FaceSet, contract: Contract) -> None:
         """Crop the faces.
@@ -43,17 +41,18 @@ class Examination:
         self._contract, self._truth = contract, truth_of(faces)
         crops = crop_faces(faces.faces, contract)
         self._matrices = crops.matrices
-        self.tensors: Tensors = normalise(crops.crops, contract)
+        self.tensors: Values = normalise(crops.crops, contract)
         self._sizes = face_sizes(self._truth)
 
     def points(self, model: onnx.ModelProto, optimise: Optimise = "all") -> Points:
-        """Landmarks (N, L, 2) in crop pixels, as ONNX Runtime finds them."""
+        """Run a graph in ONNX Runtime; returns landmarks (N, L, 2) in crop pixels."""
         return decode(self._contract, run_all(model, self.tensors, optimise))[0]
 
     def simulated_cost(self, model: onnx.ModelProto, reference: Points) -> Cost:
-        """What a graph of `Simulation` loses against the float graph's landmarks.
+        """Cost of a graph that `Simulation` made, against the float graph's landmarks.
 
-        Between two Q/DQ pairs, ONNX Runtime would quantise the very layer that is left in float.
+        It is run without integer kernels: ONNX Runtime would otherwise quantise a layer that stands
+        between two Q/DQ pairs, even one that the simulation leaves in float.
         """
         return self.cost(self.points(model, optimise="float"), reference)
 
@@ -63,7 +62,7 @@ class Examination:
         return float(nme_per_image(errors, self._sizes).mean())
 
     def cost(self, points: Points, reference: Points) -> Cost:
-        """What landmarks lose against the float graph's."""
+        """Cost of landmarks (N, L, 2) in crop pixels, against those of the float graph."""
         moved = np.linalg.norm(points - reference, axis=2).mean(axis=1)
         return Cost(self.nme(points) - self.nme(reference), float(np.median(moved)))
 
@@ -74,12 +73,12 @@ def layer_sensitivities(
     faces: Examination,
     progress: Progress = SILENT,
 ) -> tuple[Layer, ...]:
-    """Every weighted layer, in order of execution.
+    """Measure every weighted layer, in order of execution.
 
     Args:
-        simulation: of the float graph and its INT8 twin.
+        simulation: of the float graph and the INT8 graph.
         twin: the INT8 graph.
-        faces: to run everything on.
+        faces: faces to run everything on.
         progress: called at every layer.
     """
     reference = faces.points(simulation.plain)
@@ -111,16 +110,16 @@ def layer_sensitivities(
 
 
 def fidelities(
-    simulation: Simulation, twin: onnx.ModelProto, tensors: Tensors
+    simulation: Simulation, twin: onnx.ModelProto, tensors: Values
 ) -> dict[str, tuple[float, float]]:
-    """SNR in dB and cosine of each layer's activations, by name of the layer.
+    """SNR in dB and cosine of each layer's output in INT8 against float, by the layer's name.
 
-    Each is the median over faces: a face that drives activations beyond their levels has so much
-    noise that nothing else would be seen in a sum.
+    Both are medians over the faces: in a mean, the few faces whose activations are clipped would
+    outweigh all others.
 
     Args:
-        simulation: says which tensors belong together.
-        twin: the INT8 graph; it is run as built.
+        simulation: knows the float graph, and which of its tensors is which in the INT8 graph.
+        twin: the INT8 graph, which is run as it is.
         tensors: (N, 3, S, S) normalised crops.
     """
     activations = [simulation.activation(layer) for layer in simulation.layers]
@@ -136,8 +135,8 @@ def fidelities(
     return {name: (float(m[0]), float(m[1])) for name, m in zip(names, medians, strict=True)}
 
 
-def _fidelity(signal: Tensors, noisy: Tensors) -> tuple[float, float]:
-    """SNR in dB, within the two limits, and cosine."""
+def _fidelity(signal: Values, noisy: Values) -> tuple[float, float]:
+    """SNR in dB, from -NO_NOISE_DB to NO_NOISE_DB, and cosine."""
     x, y = signal.astype(np.float64).ravel(), noisy.astype(np.float64).ravel()
     power, noise = float(x @ x), float((x - y) @ (x - y))
     least = 10 ** (-NO_NOISE_DB / 10)
@@ -159,7 +158,7 @@ def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 
 
 def _macs(node: NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """Multiply-accumulates of a layer: every weight, once at each place."""
+    """Multiply-accumulates of a layer: weights times output pixels (input ones if transposed)."""
     transposed = node.op_type == "ConvTranspose"
     places = prod(shapes[node.input[0] if transposed else node.output[0]][2:])
     return prod(shapes[node.input[1]]) * places

@@ -1,7 +1,7 @@
-"""A float graph in which chosen layers compute with the levels of its INT8 twin.
+"""Copies of the float graph in which only chosen layers are quantised.
 
-What each layer costs can be told by quantising it alone, or all but it. Not a quantiser: scales,
-zero points and rounded weights are read from the ONNX Runtime variant as it was built.
+Quantising one layer alone, or all layers but one, shows how much this layer costs. Scales, zero
+points and rounded weights are not computed here, but read from the INT8 graph: its "twin".
 """
 
 from collections.abc import Collection, Iterator
@@ -20,14 +20,14 @@ _FUSED = ("Relu", "Clip")  # a quantised tensor needs none of them: its levels e
 
 
 class Simulation:
-    """The float graph, and the levels that its INT8 twin gives to tensors and weights."""
+    """A float graph and its INT8 twin; makes copies of the first, quantised in part."""
 
     def __init__(self, model: onnx.ModelProto, twin: onnx.ModelProto) -> None:
-        """Read both.
+        """Read levels and rounded weights from the twin.
 
         Args:
-            model: float32, as `landmint.export.forms.onnx` wrote it.
-            twin: of `landmint.quantize.forms.onnx`, made from `model`.
+            model: the float32 graph, as `landmint.export.forms.onnx` writes it.
+            twin: the INT8 graph that `landmint.quantize.forms.onnx` made from `model`.
 
         Raises:
             LandmintError: no layer of the twin is quantised.
@@ -58,32 +58,32 @@ class Simulation:
         return [node for node in self.plain.graph.node if node.op_type in WEIGHTED]
 
     def is_quantised(self, layer: NodeProto) -> bool:
-        """Whether the twin computes the layer with rounded weights."""
+        """Whether the layer is quantised in the twin."""
         return layer.name in self._weights
 
     def activation(self, layer: NodeProto) -> str:
-        """The tensor that leaves a layer: behind its activation function, where it has one."""
+        """Name of a layer's output; of its activation function's output, where it has one."""
         tensor: str = layer.output[0]
         return self._gated.get(tensor) or self._fused(tensor) or tensor
 
     def dequantised(self, tensor: str) -> str:
-        """Where the twin holds a tensor of the float graph, as its readers see it."""
+        """Name in the twin of a tensor of the float graph; if quantised, behind its Q/DQ pair."""
         return self._pairs[tensor].output[0] if tensor in self._pairs else tensor
 
     def whole(self) -> onnx.ModelProto:
-        """The graph with everything quantised that the twin quantises."""
+        """The float graph with all layers quantised that the twin quantises."""
         return self._quantise(self._weights, self._pairs)
 
     def only(self, layer: NodeProto) -> onnx.ModelProto:
-        """The graph with one layer quantised: what it reads, its weights, and what it makes."""
+        """The float graph with one layer quantised: its input, its weights and its output."""
         made = layer.output[0]
         ends = {layer.input[0], made if made in self._pairs else self._fused(made)}
         return self._quantise({layer.name}, ends & self._pairs.keys())
 
     def all_but(self, layer: NodeProto) -> onnx.ModelProto:
-        """The graph with one layer in float, as `QuantizeConfig.float_layers` would have it.
+        """The float graph with all layers quantised but one, as `QuantizeConfig.float_layers` does.
 
-        What its neighbours read and make stays quantised.
+        Of the layer's input and output, those that another node reads or makes stay quantised.
         """
         own = {
             tensor
@@ -97,22 +97,22 @@ class Simulation:
         return [*self._wiring.readers(tensor), *([maker] if maker is not None else [])]
 
     def _fused(self, tensor: str) -> str:
-        """What the clip makes that alone reads a tensor; empty when there is none."""
+        """Output of the Relu or Clip that alone reads a tensor; "" when there is none."""
         readers = self._wiring.readers(tensor)
         if len(readers) == 1 and readers[0].op_type in _FUSED:
             return str(readers[0].output[0])
         return ""
 
     def _quantised_tensors(self, graph: onnx.GraphProto) -> Iterator[tuple[str, NodeProto]]:
-        """Each tensor of the float graph that the twin gives levels, and what dequantises it."""
+        """Each tensor of the float graph that the twin quantises, and its DequantizeLinear node."""
         known = {*self._wiring.maker, *(value.name for value in self.plain.graph.input)}
         for quantise in graph.node:
             if quantise.op_type != "QuantizeLinear":
                 continue
             for dequantise in self._twin.readers(quantise.output[0]):
                 if dequantise.input[1] != quantise.input[1]:
-                    continue  # a sixth of the scale: a gate, not the tensor itself
-                # An output of the graph keeps its name behind the pair, any other before it.
+                    continue  # another scale than when quantised: a gate, read as a sixth of it
+                # A pair behind an output takes over the output's name; any other tensor keeps its.
                 for name in known.intersection((quantise.input[0], dequantise.output[0])):
                     yield name, dequantise
 
@@ -141,7 +141,7 @@ class Simulation:
     def _pair(
         self, graph: onnx.GraphProto, tensor: str, source: str, result: str
     ) -> list[NodeProto]:
-        """Quantise and dequantise with the levels of a tensor."""
+        """The nodes of a Q/DQ pair from `source` to `result`, with the levels of a tensor."""
         levels = [f"{tensor}_levels_scale", f"{tensor}_levels_zero"]
         for name, constant in zip(levels, self._pairs[tensor].input[1:], strict=True):
             values = self._twin.array(constant)
@@ -155,7 +155,7 @@ class Simulation:
 
 
 def _rounded(node: NodeProto, twin: Wiring) -> dict[int, NDArray[np.float32]]:
-    """Weight and bias of a layer as its levels say, by their place; empty for a float layer."""
+    """Rounded weight and bias of a layer, by input number; empty for a float layer."""
     arrays: dict[int, NDArray[np.float32]] = {}
     for place, name in enumerate(node.input):
         maker = twin.maker.get(name)
@@ -167,7 +167,7 @@ def _rounded(node: NodeProto, twin: Wiring) -> dict[int, NDArray[np.float32]]:
 
 
 def _real(dequantise: NodeProto, levels: NDArray[Any], twin: Wiring) -> NDArray[np.float32]:
-    """The numbers that constant levels stand for."""
+    """Constant levels as real numbers."""
     scale = twin.array(dequantise.input[1])
     zero = twin.array(dequantise.input[2]) if len(dequantise.input) > 2 else None
     assert scale is not None

@@ -1,7 +1,7 @@
-"""One file a format: how its INT8 variant is made by the one decision of ranges.
+"""One file for each format: it makes the INT8 variant, with the ranges that all formats share.
 
-OpenVINO has a second way, by NNCF's own ranges. A format's record in `landmint.runtime.formats`
-names its `Quantize`; the process in `landmint.quantize.worker` calls it.
+OpenVINO has a second file, for NNCF with ranges of its own. A format's record in
+`landmint.runtime.formats` names its `Quantize`, and `landmint.quantize.worker` calls it.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,8 @@ from collections.abc import Callable
 from landmint.quantize.job import Job
 
 Quantize = Callable[[Job], dict[str, str]]
-"""Writes `job.target`; what else belongs to the variant takes that file's stem.
+"""Writes the INT8 file `job.target`, and beside it, with the same stem, whatever else the variant
+needs.
 
-Returns notes for the manifest. Raises a LandmintError where the graph cannot be quantised.
+Returns notes for the manifest. Raises a LandmintError if the graph cannot be quantised.
 """

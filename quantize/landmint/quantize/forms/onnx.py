@@ -1,8 +1,8 @@
 """ONNX to INT8 ONNX for ONNX Runtime: static QDQ, weights per channel.
 
-Activations are unsigned and weights signed (U8S8) unless the settings say otherwise: that is what
-the VNNI kernels of x86 multiply; signed activations took three to five times as long there. ARM
-has kernels for both. Not for TensorRT, whose rules differ.
+Activations are unsigned and weights signed (U8S8) unless the settings say otherwise. That suits the
+VNNI kernels of x86, where signed activations took three to five times as long. ARM has kernels for
+both. TensorRT cannot use this graph, since its rules differ.
 """
 
 import itertools
@@ -19,15 +19,15 @@ from landmint.quantize.job import Job
 from landmint.quantize.qdq import paired
 
 _LOWEST = "landmint_lowest"
-_MATRIX = 2  # a weight has more axes than scales and zero points, and keeps its name
+_MATRIX = 2  # constants with so many axes are weights, and keep their names
 
 
 def quantize(job: Job) -> dict[str, str]:
-    """Write the INT8 twin of a float32 ONNX file.
+    """Write the INT8 ONNX file.
 
     Args:
-        job: from `landmint.export.forms.onnx` to .onnx; reads the settings float_layers,
-            activations and reduce_range.
+        job: `source` as `landmint.export.forms.onnx` writes it, `target` with the suffix .onnx. Of
+            the settings it reads float_layers, activations and reduce_range.
 
     Returns:
         notes for the manifest.
@@ -47,16 +47,16 @@ def quantize(job: Job) -> dict[str, str]:
 
 
 def _without_kernel(graph: onnx.GraphProto) -> frozenset[str]:
-    """Layers that ONNX Runtime has no integer kernel for: Q/DQ pairs would only cost them time."""
+    """Layers that ONNX Runtime has no integer kernel for: with Q/DQ pairs they would be slower."""
     return frozenset(node.name for node in graph.node if node.op_type == "ConvTranspose")
 
 
 def _shield(graph: onnx.GraphProto, in_float: frozenset[str]) -> None:
-    """Keep ONNX Runtime from quantising layers that were left in float, in place.
+    """Keep ONNX Runtime from quantising layers that were left in float; changes the graph in place.
 
-    Its optimiser gives 8-bit weights, with one scale for all channels, to every layer that it finds
-    between a DequantizeLinear and a QuantizeLinear, a Relu or Clip set aside. A Max that changes
-    nothing parts the layer from what follows; the optimiser knows no rule that removes it.
+    Its optimiser quantises the weights of every layer between a DequantizeLinear and a
+    QuantizeLinear, with one scale for all channels; a Relu or Clip in between does not stop it. A
+    Max that changes nothing, put behind the layer, does: no rule of the optimiser removes it.
     """
     wiring = Wiring(graph)
     nodes = []
@@ -72,14 +72,15 @@ def _shield(graph: onnx.GraphProto, in_float: frozenset[str]) -> None:
 
 
 def _say_once(graph: onnx.GraphProto, tensors: Set[str]) -> None:
-    """Write equal scales and zero points once, and the names of what pairs are made of short.
+    """Make the file smaller: store equal scales and zero points once, and shorten names.
 
-    Zeros of every channel, and names of a pair that repeat its tensor's, were a sixteenth of PFLD's
-    file. Shapes are inferred anew.
+    Zero points of every channel, and long names of pairs, were a sixteenth of PFLD's file. The
+    stored shapes of inner tensors are dropped; a reader infers them.
 
     Args:
-        graph: with pairs, changed in place.
-        tensors: of the float graph, which keep their names, as layers and weights do.
+        graph: with Q/DQ pairs; changed in place.
+        tensors: names of the float graph's tensors, which stay. So do those of layers and
+            weights.
     """
     known = {name for node in graph.node for name in (*node.input, *node.output)}
     fresh = (name for i in itertools.count() if (name := f"q{i}") not in known)

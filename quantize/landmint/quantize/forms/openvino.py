@@ -1,8 +1,8 @@
-"""The graph that ONNX Runtime runs, read by OpenVINO into an INT8 IR.
+"""OpenVINO's INT8 IR, read from the graph with Q/DQ pairs that ONNX Runtime gets as well.
 
-With Q/DQ pairs only where its plugin needs them, OpenVINO would keep the input of a hard-swish and
-the sum of two layers in float: a tenth nearer to the float network, some 15 % quicker on a
-MobileNetV3, and two to four times as far from the landmarks of the other formats.
+The plugin would need fewer pairs, and then keep the input of a hard-swish and the sum of two layers
+in float. On a MobileNetV3 that was some 15 % quicker and a tenth nearer to the float network, but
+two to four times as far from the landmarks of the other formats.
 """
 
 import numpy as np
@@ -25,13 +25,14 @@ def quantize(job: Job) -> dict[str, str]:
     """Write the INT8 IR.
 
     Args:
-        job: to .xml, whose .bin stands beside it; reads the settings float_layers and nncf.
+        job: `target` has the suffix .xml; the .bin file is written beside it. Of the settings it
+            reads float_layers and nncf.
 
     Returns:
         notes for the manifest.
 
     Raises:
-        LandmintError: OpenVINO has no such operator.
+        LandmintError: OpenVINO lacks an operator of the graph.
     """
     if job.config.nncf:
         from landmint.quantize.forms.openvino_nncf import quantize_by_nncf
@@ -50,14 +51,14 @@ def quantize(job: Job) -> dict[str, str]:
 
 
 def keep_roundings(graph: onnx.GraphProto) -> None:
-    """Let every summand be rounded before it is added, in place.
+    """Make OpenVINO round a layer's output before an Add reads it; changes the graph in place.
 
-    The plugin fuses a layer, its quantiser, a sum and the sum's quantiser into one, and then leaves
-    out the first rounding. A tensor that is read twice is not fused with its reader: the greater of
-    a summand and itself reads it twice, changes nothing, and becomes one with the sum.
+    The plugin fuses a layer, its quantiser, the Add and the Add's quantiser into one operator, and
+    then skips the first rounding. It does not fuse a tensor that is read twice. So Max(x, x), which
+    reads the tensor x twice and changes nothing, is put between the two; it is fused with the Add.
 
     Args:
-        graph: with a pair at every tensor.
+        graph: with a Q/DQ pair at every tensor.
     """
     wiring, nodes = Wiring(graph), []
     for node in graph.node:
@@ -72,7 +73,7 @@ def keep_roundings(graph: onnx.GraphProto) -> None:
 
 
 def _fold_biases(graph: onnx.GraphProto) -> None:
-    """Write what the levels of each bias stand for, in place: the plugin wants them in float."""
+    """Replace each quantised bias by its float values, in place: the plugin wants them so."""
     wiring, nodes = Wiring(graph), []
     for node in graph.node:
         levels = wiring.array(node.input[0]) if node.op_type == "DequantizeLinear" else None
@@ -87,7 +88,7 @@ def _fold_biases(graph: onnx.GraphProto) -> None:
 
 
 def _is_rounded_layer(tensor: str, wiring: Wiring) -> bool:
-    """Whether it is a layer's output behind a pair."""
+    """Whether a tensor is the output of a weighted layer, behind a Q/DQ pair."""
     for kind in ("DequantizeLinear", "QuantizeLinear"):
         maker = wiring.maker.get(tensor)
         if maker is None or maker.op_type != kind:

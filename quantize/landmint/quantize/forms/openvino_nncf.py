@@ -1,7 +1,7 @@
-"""OpenVINO IR to INT8 IR by NNCF's own observation: preset MIXED, full bias correction.
+"""OpenVINO IR to INT8 IR by NNCF, with its own ranges: preset MIXED, full bias correction.
 
-The other way to the variant of `openvino`: not the shared decision, so its landmarks agree
-less with those of the other formats. Not accuracy-aware quantisation: NNCF knows no NME.
+It replaces `openvino.py` where the setting `nncf` is on. The ranges are not those of the other
+formats, so landmarks agree less with theirs. NNCF's accuracy-aware mode is not used.
 """
 
 import logging
@@ -19,17 +19,18 @@ with without_telemetry():
     from openvino.passes import ConstantFolding, Manager
 
 _WEIGHTED = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul")
-# NNCF takes the mean of the faces' extremes, beyond which about half of the faces saturate. On a
-# PFLD over MobileNetV3-Small that trebled the drift (2.2 % of the inter-ocular distance, not 0.7).
+# By default NNCF takes the mean of the faces' extremes, so that about half of the faces are
+# clipped. On a PFLD over MobileNetV3-Small that trebled the drift: from 0.7 to 2.2 % of the
+# inter-ocular distance.
 _OUTERMOST = nncf.quantization.range_estimator.RangeEstimatorParametersSet.MINMAX
 
 
 def quantize_by_nncf(job: Job) -> dict[str, str]:
-    """Write the INT8 twin of a float32 IR.
+    """Write the INT8 IR.
 
     Args:
-        job: from `landmint.export.forms.openvino` to .xml, whose .bin stands beside it; reads the
-            calibration crops and the setting float_layers.
+        job: `source` as `landmint.export.forms.openvino` writes it; `target` has the suffix .xml,
+            and the .bin file is written beside it. Of the settings it reads float_layers.
 
     Returns:
         notes for the manifest.
@@ -56,10 +57,10 @@ def quantize_by_nncf(job: Job) -> dict[str, str]:
 
 
 def _fold(model: openvino.Model) -> None:
-    """Make constants of what is constant.
+    """Fold constant expressions, in place.
 
-    An IR read from ONNX reshapes each bias by the shape of its convolution; NNCF then finds no
-    bias, and corrects none, without a word.
+    An IR read from ONNX computes the shape of each bias from that of its convolution. NNCF does not
+    recognise such a bias, and silently corrects none.
     """
     manager = Manager()
     manager.register_pass(ConstantFolding())
@@ -67,7 +68,7 @@ def _fold(model: openvino.Model) -> None:
 
 
 def _twin(model: openvino.Model, layer: onnx.NodeProto) -> str:
-    """The name of a layer's weighted node; the IR keeps the names of ONNX's tensors."""
+    """The name in the IR of a layer of the ONNX graph, by its output, whose name the IR keeps."""
     (output,) = (
         output
         for node in model.get_ordered_ops()

@@ -1,7 +1,7 @@
 """ONNX to a strongly typed FP16 graph with explicit Q/DQ pairs, by TensorRT's rules.
 
-The rules are numbered as in `lint.tensorrt`, which checks them on the finished graph. An
-engine is built from it as from the float graph, on a machine that has TensorRT.
+The rules have the numbers of `landmint.export.lint.tensorrt`, which checks them on the finished
+graph. The engine is built from this graph on a machine that has TensorRT.
 """
 
 from collections.abc import Mapping
@@ -24,27 +24,27 @@ from landmint.quantize.prepare import prepared
 
 OPSET = 19
 """The first whose QuantizeLinear and DequantizeLinear take float16."""
-_SIMULATED = 16  # faces: without fused kernels each takes tens of milliseconds
-# The least normal float16: a smaller scale would lose digits, and a dead channel's would be zero.
-# Float16 holds every scale exactly, so that typing the graph moves no level.
+_SIMULATED = 16  # number of faces: without fused kernels each takes tens of milliseconds
+# 2**-14 is the least normal float16: a smaller scale would lose digits, and that of a dead channel
+# would become zero. Scales are rounded to float16 here, so converting the graph to it changes none.
 _SCALES = ScaleRule(symmetric=True, least_scale=2.0**-14, half=True)  # rules 1 and 2
 
 
 def quantize(job: Job) -> dict[str, str]:
-    """Write the QDQ graph in float16, and the engine beside it on a machine that can build one.
+    """Write the graph with Q/DQ pairs in float16, and its engine if this machine can build one.
 
-    The same graph in float32 is run here by ONNX Runtime, on any machine: what the levels cost is
-    known before a GPU is at hand.
+    The same graph in float32 is run by ONNX Runtime, so that the loss by INT8 is known without a
+    GPU.
 
     Args:
-        job: from ONNX to .onnx, whose engine takes the suffix .engine; reads the settings coverage
-            and float_layers.
+        job: `source` is the float32 ONNX file. `target` has the suffix .onnx; the engine is written
+            beside it, with the suffix .engine. Of the settings it reads float_layers.
 
     Returns:
         notes for the manifest.
 
     Raises:
-        LandmintError: the graph breaks a rule, or a weight is beyond float16.
+        LandmintError: the graph breaks a rule, or a weight is too large for float16.
     """
     model = job.graph
     in_float = _float_layers(job)
@@ -69,7 +69,7 @@ def quantize(job: Job) -> dict[str, str]:
 
 
 def _float_layers(job: Job) -> frozenset[str]:
-    """Names of the layers that are asked for in float, and of those that TensorRT wants there."""
+    """Names of the layers that stay in float, because of the settings or of TensorRT's rules."""
     graph = job.graph.graph
     asked = layers_in_float(graph, job.contract, job.config) | gates(graph)
     wiring = Wiring(graph)
@@ -78,10 +78,10 @@ def _float_layers(job: Job) -> frozenset[str]:
 
 
 def check_pairs(typed: onnx.ModelProto) -> None:
-    """Refuse a graph that breaks a rule of TensorRT, be it one that only costs speed.
+    """Refuse a graph that breaks a rule of TensorRT, even one that only concerns speed.
 
     Raises:
-        LandmintError: it does; the message names the first few places.
+        LandmintError: it breaks one; the message names the first few places.
     """
     findings = lint(typed, targets=("tensorrt",))
     refuse("the TensorRT graph", [finding for finding in findings if finding.target == "tensorrt"])
@@ -93,9 +93,9 @@ def add_pairs(
     """A copy of a float32 graph with Q/DQ pairs.
 
     Args:
-        model: as the exporter wrote it.
-        ranges: by tensor; made symmetric here (rule 1).
-        in_float: names of layers to leave alone.
+        model: the graph, as the exporter writes it.
+        ranges: range of each activation by its name; made symmetric here (rule 1).
+        in_float: names of layers that stay in float.
     """
     paired = onnx.ModelProto()
     paired.CopyFrom(model)

@@ -1,7 +1,8 @@
 """TFLite to full-integer TFLite by AI Edge Quantizer: INT8 from input to output.
 
-It starts from the float32 flatbuffer, so TensorFlow is not needed, and the scales are those of the
-decision. An output that 8 bits would spoil comes in float32 from a float layer; `heads` says which.
+It starts from the float32 flatbuffer, so TensorFlow is not needed, and takes the ranges that all
+formats share. Outputs that need more than 8 bits (see `landmint.quantize.heads`) come in float32
+from a float layer.
 """
 
 import re
@@ -33,16 +34,17 @@ _JOINS = ("CONCATENATION", "RESHAPE")
 
 
 def quantize(job: Job) -> dict[str, str]:
-    """Write the full-integer twin of a float32 TFLite file.
+    """Write the full-integer TFLite file.
 
     Args:
-        job: from `landmint.export.forms.tflite` to .tflite; reads the setting float_layers.
+        job: `source` as `landmint.export.forms.tflite` writes it, `target` with the suffix .tflite.
+            Of the settings it reads float_layers.
 
     Returns:
         notes for the manifest.
 
     Raises:
-        LandmintError: a layer of the ONNX graph is not found again.
+        LandmintError: a layer of the ONNX graph has no counterpart in the TFLite graph.
     """
     graph = Flatbuffer(job.source.read_bytes())
     layers = layers_by_weight(graph, job.graph.graph)
@@ -61,7 +63,7 @@ def quantize(job: Job) -> dict[str, str]:
             operation_name=TFLOperationName.ALL_SUPPORTED,
             algorithm_key=AlgorithmName.NO_QUANTIZE,
         )
-    # One face gives the quantizer's records their form; the figures in them are replaced.
+    # Calibrating on one face makes records of the right form; their figures are replaced.
     records = work.calibrate({_SIGNATURE: [{job.contract.input_name: job.tensors[:1]}]})
     for name, (low, high) in ranges.items():
         if name in records:
@@ -73,7 +75,10 @@ def quantize(job: Job) -> dict[str, str]:
 
 
 def _joined_in_float(graph: Flatbuffer, float_tensors: Set[int]) -> set[int]:
-    """What joins and reshapes make for float operators alone: as `joins_in_float` has it."""
+    """The given tensors, and joined or reshaped ones that only float operators read.
+
+    `landmint.quantize.heads.joins_in_float` does the same for ONNX graphs, and says why.
+    """
     in_float = set(float_tensors)
     for operator in reversed(graph.operators):
         tensor = int(operator.outputs[0])
@@ -86,7 +91,17 @@ def _joined_in_float(graph: Flatbuffer, float_tensors: Set[int]) -> set[int]:
 def _ranges(
     job: Job, graph: Flatbuffer, layers: Mapping[str, Any], after: onnx.ModelProto
 ) -> dict[str, Range]:
-    """Give the flatbuffer the constants of a graph, in place; the range of each of its tensors."""
+    """Carry weights and ranges over from ONNX to the flatbuffer.
+
+    Args:
+        job: crops and decision.
+        graph: the flatbuffer; gets the weights and biases of `after`, and a plain hard-swish.
+        layers: its operators by the names of the ONNX layers.
+        after: the prepared ONNX graph.
+
+    Returns:
+        the range of each tensor of the flatbuffer, by its name.
+    """
     carry_constants(graph, layers, job.graph.graph, after.graph)
     friendly, gates = make_friendly(after)
     face, image = job.tensors[:1], job.images[:1]

@@ -1,7 +1,7 @@
-"""Hard-swish of a TFLite graph made of plain operators.
+"""Replaces hard-swish in a TFLite graph by ADD and MUL, which XNNPACK runs in INT8.
 
-INT8 HARD_SWISH stays outside XNNPACK: a MobileNetV3 falls into some twenty partitions and runs
-slower than in float. Not a converter: operators, shapes and results stay what they were.
+XNNPACK does not run INT8 HARD_SWISH: a MobileNetV3 would fall into some twenty partitions and be
+slower than in float. All other operators, and the results in float, stay as they are.
 """
 
 from collections.abc import Iterable
@@ -20,27 +20,27 @@ LINEAR = {
     "FULLY_CONNECTED": (0, 1, 2),
     "TRANSPOSE_CONV": (2, 1, 3),
 }
-"""Where an operator that is linear in its data takes data, weight and bias."""
+"""Operators that are linear in their data; the input numbers of data, weight and bias."""
 _PASS_ON = ("PAD", "MEAN", "RESHAPE")
 
 
 @dataclass(frozen=True)
 class PlainGates:
-    """What `plain_hard_swish` did to tensors, by their names."""
+    """Names of the tensors that `plain_hard_swish` added or changed."""
 
     clipped: frozenset[str]
-    """New: relu6(x + 3)."""
+    """Added: relu6(x + 3)."""
     gates: frozenset[str]
-    """New: a sixth of that."""
+    """Added: relu6(x + 3) / 6."""
     sixfold: frozenset[str]
-    """Old, with six times the values."""
+    """Changed: these now hold six times their old values."""
 
 
 def plain_hard_swish(model: Flatbuffer) -> PlainGates:
-    """Replace every HARD_SWISH by ADD with RELU6 and MUL, in place.
+    """Replace every HARD_SWISH, x * relu6(x + 3) / 6, by ADD with RELU6 and MUL, in place.
 
-    x relu6(x + 3) / 6: where all that reads the product is linear in it, the sixth goes into the
-    weights behind and costs nothing; else one more MUL does it.
+    Where only linear operators read the result, their weights are divided by six instead, which
+    costs nothing. Elsewhere one more MUL does it.
     """
     three = sixth = -1
     clips, gates, sixfold = set(), set(), set[str]()
@@ -71,16 +71,16 @@ def plain_hard_swish(model: Flatbuffer) -> PlainGates:
 
 @dataclass(frozen=True)
 class _Linear:
-    """Where a scaling of a tensor ends, when all that reads it is linear."""
+    """The linear operators behind a tensor, which can undo a scaling of it."""
 
     weights: list[int]
-    """Whose scaling undoes it."""
+    """Their weights: to divide these undoes a multiplication of the tensor."""
     scaled: set[int]
-    """Tensors that are scaled with it."""
+    """The tensor, and those between it and the operators, which are scaled with it."""
 
 
 def _linear_weights(model: Flatbuffer, tensor: int) -> _Linear | None:
-    """The weights whose scaling undoes a scaling of a tensor; None when there are no such."""
+    """The linear operators that read a tensor; None where another operator reads it as well."""
     weights: list[int] = []
     scaled, waiting = {tensor}, [tensor]
     while waiting:
@@ -101,7 +101,7 @@ def _linear_weights(model: Flatbuffer, tensor: int) -> _Linear | None:
 
 
 def _is_plain_product(model: Flatbuffer, reader: Any, scaled: Iterable[int]) -> bool:
-    """Whether it multiplies one scaled tensor by one that is not."""
+    """Whether an operator multiplies one scaled tensor by one that is not scaled."""
     if model.kind(reader) != "MUL" or reader.builtinOptions.fusedActivationFunction != _NONE:
         return False
     return len(set(reader.inputs) & set(scaled)) == 1 and len(set(reader.inputs)) == 2

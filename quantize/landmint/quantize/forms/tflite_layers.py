@@ -1,7 +1,7 @@
-"""Which operator and which tensor of a TFLite graph is which of the ONNX graph behind it.
+"""Matches operators and tensors of a TFLite graph with those of the ONNX graph it was made from.
 
-The converter renames everything, and changes neither weights nor values: a layer is known by its
-weight's bytes, a tensor by what it holds on a face.
+The converter renames everything, but changes neither weights nor values. So a layer is recognised
+by the bytes of its weight, and a tensor by its values on one face.
 """
 
 from collections import defaultdict
@@ -23,16 +23,16 @@ _LEAST = 1e-6
 
 
 def layers_by_weight(model: Flatbuffer, graph: onnx.GraphProto) -> dict[str, Any]:
-    """The operator of each weighted node, by the node's name.
+    """The TFLite operator of each weighted ONNX node, by the node's name.
 
-    Layers of equal weights are taken in the order in which both graphs run.
+    Layers with equal weights are matched in order of execution.
 
     Args:
-        model: as the converter wrote it.
-        graph: what it was converted from.
+        model: the flatbuffer, as the converter wrote it.
+        graph: the ONNX graph it was converted from.
 
     Raises:
-        LandmintError: no operator has a node's weight.
+        LandmintError: no operator has the weight of a node.
     """
     operators: dict[bytes, list[Any]] = defaultdict(list)
     for operator in model.operators:
@@ -58,9 +58,9 @@ def layers_by_weight(model: Flatbuffer, graph: onnx.GraphProto) -> dict[str, Any
 
 
 def channels_last(node: onnx.NodeProto, weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A layer's weight as the TFLite operator holds it, whose output channels stand first.
+    """An ONNX layer's weight in TFLite's axis order.
 
-    The depthwise operator alone has them last.
+    Output channels come first; in the depthwise operator they come last.
     """
     if node.op_type == "Gemm":
         return np.ascontiguousarray(weight if attribute(node, "transB", 0) else weight.T)
@@ -78,15 +78,15 @@ def carry_constants(
     before: onnx.GraphProto,
     after: onnx.GraphProto,
 ) -> None:
-    """Change weights and biases as they were changed in the ONNX graph, in place.
+    """Change weights and biases of a flatbuffer as they were changed in the ONNX graph, in place.
 
-    A bias may hold more here than there, such as the shift of a gate: it is the change that counts.
+    To a bias the difference is added: TFLite's may hold more than ONNX's, such as the +3 of a gate.
 
     Args:
-        model: whose operators are `layers`.
-        layers: of `layers_by_weight`.
-        before: what the flatbuffer was converted from.
-        after: the same nodes with other constants.
+        model: the flatbuffer.
+        layers: its operators, from `layers_by_weight`.
+        before: the ONNX graph that the flatbuffer was converted from.
+        after: the same nodes with changed weights and biases.
     """
     old, new = Wiring(before), Wiring(after)
     for node in before.node:
@@ -110,15 +110,15 @@ def carry_constants(
 def tensors_by_value(
     model: bytes, face: NDArray[np.float32], known: Mapping[str, NDArray[np.float32]]
 ) -> dict[str, str]:
-    """The ONNX tensor that holds what a TFLite tensor holds, by the latter's name.
+    """The name of the ONNX tensor with the same values, by the name of each TFLite tensor.
 
-    Equal tensors have equal ranges, so that it does not matter which of two is taken. Padded
-    tensors and others that are of the converter's making have no twin.
+    Of several equal ONNX tensors any may be returned: they have equal ranges. TFLite tensors that
+    ONNX does not have, such as padded ones, are left out.
 
     Args:
-        model: float32 flatbuffer.
-        face: (1, S, S, 3).
-        known: ONNX tensors on that face, batch and channels first.
+        model: the float32 flatbuffer.
+        face: normalised crop (1, S, S, 3).
+        known: ONNX tensors on that face by name, channels first.
     """
     by_size: dict[int, list[tuple[str, NDArray[np.float32]]]] = defaultdict(list)
     for name, values in known.items():
@@ -136,7 +136,7 @@ def tensors_by_value(
 
 
 def _run(model: bytes, face: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    """Every float tensor by name on one face."""
+    """Run a flatbuffer on one face; returns all its float tensors by name."""
     interpreter = Interpreter(
         model_content=model,
         experimental_preserve_all_tensors=True,

@@ -1,4 +1,5 @@
-"""Quantisation-aware training: a network learns to bear INT8.
+"""Quantisation-aware training: a trained network is trained on, so that it loses less by INT8.
 
-It takes a trained network and writes no INT8 model: the network is exported and quantised after it.
+The result is float weights, and the ranges to quantise them with. The INT8 model is made of them by
+the usual export and quantisation.
 """

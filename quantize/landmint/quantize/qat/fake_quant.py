@@ -1,9 +1,9 @@
 """A torch network that computes, in float, what its deployed INT8 graph will compute.
 
-Each weight and activation that the deployed graph quantises is rounded to the same levels; the
-gradient passes straight through the rounding, and not beyond the levels' ends (Jacob et al.,
-"Quantization and training of neural networks", CVPR 2018, section 3). The layers are the network's
-own: what is trained here are its weights, under their names.
+Each weight and activation that the INT8 graph quantises is rounded to the same levels. In the
+backward pass rounding counts as the identity, and values that were clipped get no gradient (Jacob
+et al., "Quantization and training of neural networks", CVPR 2018, section 3). The network is
+wrapped, not copied: training changes its own weights, under their own names.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,22 +20,22 @@ from landmint.quantize.explain.placement import Levels, Placement
 from landmint.runtime.errors import LandmintError
 from landmint.train.models.base import LandmarkModel
 
-Values = Mapping[str, NDArray[np.float32]]
+ValuesByName = Mapping[str, NDArray[np.float32]]
 
 _CASTS = (Tensor.float, Tensor.to)
 _WEIGHTED = (torch.conv2d, F.linear)
-_CLOSE = 1e-3  # of a tensor's greatest value: the graph has folded batch norms
-_EXPORTED = "model."  # what the exporter calls the network
+_CLOSE = 1e-3  # relative to a tensor's greatest value; the graph's batch norms are folded
+_EXPORTED = "model."  # prefix of the exporter's names of weights
 _WITHIN = "network."
 
 
 class _Step(NamedTuple):
-    """What is rounded at one operation."""
+    """What is rounded at one operation of the network."""
 
     weight: int | None
-    """Greatest level of its weights."""
+    """Greatest level of its weights; None leaves them exact."""
     output: Levels | None
-    """Levels of its output."""
+    """Levels of its output; None leaves it exact."""
 
 
 _FLOAT = _Step(None, None)
@@ -44,20 +44,21 @@ _FLOAT = _Step(None, None)
 class FakeQuantised(LandmarkModel):
     """A network whose forward pass rounds as the deployed graph does.
 
-    Batch norms must stay in eval mode, as folded ones do; their scales and shifts may be trained.
-    The state dict is that of the network, so that a file of it is a file of the network.
+    Batch norms must stay in eval mode, since they are folded in the deployed graph; their scales
+    and shifts may be trained. The state dict has the network's names, so a file of it loads as a
+    file of the network.
     """
 
-    def __init__(self, network: LandmarkModel, placement: Placement, values: Values) -> None:
+    def __init__(self, network: LandmarkModel, placement: Placement, values: ValuesByName) -> None:
         """Find the operations whose outputs the deployed graph rounds.
 
         Args:
-            network: trained; it is kept, not copied.
-            placement: what the graph quantises.
-            values: of the float graph's tensors by name, for one crop.
+            network: trained; it is not copied.
+            placement: what the INT8 graph quantises.
+            values: all tensors of the float graph by name, on one crop.
 
         Raises:
-            LandmintError: the graph quantises a tensor that the network does not compute.
+            LandmintError: the INT8 graph quantises a tensor that the network does not compute.
         """
         super().__init__(network.config, network.contract)
         self.network = network
@@ -81,7 +82,7 @@ class FakeQuantised(LandmarkModel):
 def _without_prefix(
     module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any]
 ) -> None:
-    """Name the network's tensors as the network does."""
+    """Take the wrapper's prefix off the names of a state dict."""
     for name in [name for name in state if name.startswith(prefix + _WITHIN)]:
         state[prefix + name[len(prefix + _WITHIN) :]] = state.pop(name)
 
@@ -92,9 +93,9 @@ def _with_prefix(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any)
 
 
 class _Operations(TorchFunctionMode):
-    """Sees every operation of a network: the same ones in the same order at each pass.
+    """Intercepts the operations of a network, which come in the same order at every pass.
 
-    Hard-swish and hard-sigmoid are taken apart as `integer_friendly` does.
+    Hard-swish and hard-sigmoid count as several operations, as in `integer_friendly`.
     """
 
     def __torch_function__(
@@ -120,7 +121,7 @@ class _Operations(TorchFunctionMode):
 
 
 class _Recording(_Operations):
-    """Keeps what each operation made, and with which weight."""
+    """Records the output and the weight of each operation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -138,7 +139,7 @@ class _Recording(_Operations):
 
 
 class _Rounding(_Operations):
-    """Rounds what a plan says, operation by operation."""
+    """Rounds weight and output of each operation by its step in a plan."""
 
     def __init__(self, plan: Sequence[_Step]) -> None:
         super().__init__()
@@ -156,7 +157,7 @@ class _Rounding(_Operations):
 
 
 def rounded(values: Tensor, levels: Levels | None) -> Tensor:
-    """The nearest levels, or the values themselves where there are none."""
+    """Round values to the nearest levels; None leaves them as they are."""
     if levels is None:
         return values
     return torch.fake_quantize_per_tensor_affine(
@@ -165,10 +166,10 @@ def rounded(values: Tensor, levels: Levels | None) -> Tensor:
 
 
 def rounded_weight(weight: Tensor, highest: int) -> Tensor:
-    """Each output channel on symmetric levels of its own.
+    """Round a weight to the levels -highest..highest, with a scale for each output channel.
 
-    A batch norm behind it scales whole channels, so that rounding before and after folding is the
-    same.
+    A batch norm behind it is folded into the deployed weight. It scales whole channels, so rounding
+    before folding gives the same as rounding after.
     """
     scale = weight.detach().flatten(1).abs().amax(dim=1).clamp(min=1e-12) / highest
     zero = torch.zeros_like(scale, dtype=torch.int32)
@@ -176,12 +177,12 @@ def rounded_weight(weight: Tensor, highest: int) -> Tensor:
 
 
 def _plan(
-    network: LandmarkModel, placement: Placement, values: Values
+    network: LandmarkModel, placement: Placement, values: ValuesByName
 ) -> tuple[Levels | None, list[_Step], list[_Step]]:
-    """What to round: the input, and at each operation of the features and of the head.
+    """What to round: levels of the input, steps of the features, steps of the head.
 
-    An operation is known by what it makes of one crop: exporters rename tensors and fold layers,
-    but the values stay.
+    Exporters rename tensors and fold layers, but keep the values. So an operation is matched with a
+    tensor of the graph by its output on one crop.
     """
     entrance = network.contract.input_name
     crop = torch.from_numpy(values[entrance])

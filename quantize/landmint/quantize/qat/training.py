@@ -1,8 +1,8 @@
-"""Quantisation-aware training: a trained network goes on learning while it is rounded as deployed.
+"""The parts of quantisation-aware training: the rounding network, its task, its settings.
 
-What comes out is a float network of the same architecture, whose weights bear rounding better, and
-the ranges that it was trained in; both are exported and quantised like any other. Not a second way
-to INT8.
+A trained network is trained on while its weights and activations are rounded as in the INT8 graph.
+The result is a float network of the same architecture that loses less by rounding, and the ranges
+it was trained with. Both are exported and quantised like any other network's.
 """
 
 import copy
@@ -40,11 +40,11 @@ from landmint.train.models.base import LandmarkModel
 from landmint.train.tasks import Batch, Parts, Task, task_for
 
 TRAINED = "quantisation-aware training"
-"""What a file of ranges says of weights that came of it."""
+"""Entry "weights from" in a file of ranges whose weights were trained so."""
 
 
 def float_graph(network: LandmarkModel) -> onnx.ModelProto:
-    """The float32 ONNX graph of a network, as a bundle has it."""
+    """Export a network to the float32 ONNX graph that a bundle holds."""
     with scratch_folder() as work:
         to_onnx(network, work / "float32.onnx")
         return onnx.load(work / "float32.onnx")
@@ -53,7 +53,7 @@ def float_graph(network: LandmarkModel) -> onnx.ModelProto:
 def calibration_crops(
     contract: Contract, graph: onnx.ModelProto, faces: FaceSet, config: QuantizeConfig
 ) -> NDArray[np.float32]:
-    """The crops (N, 3, S, S) that INT8 of a float graph is calibrated on, chosen from these faces.
+    """Choose calibration faces for a float graph; returns normalised crops (N, 3, S, S).
 
     Raises:
         LandmintError: there are too few faces, or an image cannot be read.
@@ -69,7 +69,7 @@ def int8_graph(
     tensors: NDArray[np.float32],
     config: QuantizeConfig,
 ) -> onnx.ModelProto:
-    """The INT8 twin of a float graph, for ONNX Runtime."""
+    """Quantise a float graph to the INT8 graph of ONNX Runtime."""
     with scratch_folder() as work:
         source, target = work / "float32.onnx", work / "int8.onnx"
         onnx_form.quantize(Job(source, target, graph, decision, tensors, contract, config))
@@ -89,11 +89,12 @@ def simulate(
         network: trained.
         graph: of `float_graph`.
         decision: the ranges.
-        tensors: (N, 3, S, S) calibration crops; the first one tells which tensor is which.
+        tensors: (N, 3, S, S) calibration crops. On the first one the tensors of graph and network
+            are matched.
         config: how INT8 is made.
 
     Raises:
-        LandmintError: the INT8 graph rounds what the network does not compute.
+        LandmintError: the INT8 graph quantises a tensor that the network does not compute.
     """
     placement = placement_of(int8_graph(network.contract, graph, decision, tensors, config))
     friendly, _ = make_friendly(graph)
@@ -104,10 +105,14 @@ def simulate(
 
 
 def carried(decision: Decision, network: LandmarkModel) -> Decision:
-    """The ranges that a network was trained in, with the ends of the weights that came of it.
+    """The decision for a network after training: the same activation ranges, new weight ranges.
 
-    To observe activations anew would move the levels that the weights have settled on, and to
-    correct biases would correct twice.
+    Activations keep the ranges they were trained with, since the weights have adapted to these.
+    Bias correction is off: training has corrected the biases.
+
+    Args:
+        decision: what the network was trained with.
+        network: after training.
     """
     about = {**decision.about, "weights from": TRAINED}
     weights = weight_tops(float_graph(network).graph)
@@ -115,9 +120,9 @@ def carried(decision: Decision, network: LandmarkModel) -> Decision:
 
 
 def truth_task(network: LandmarkModel, config: LossConfig, faces: FaceSet) -> Task:
-    """The task on the true landmarks: the student's own, but that PFLD's gives way to Wing.
+    """The task on the true landmarks: the student's own, but with Wing loss for coordinates.
 
-    PFLD's loss wants a pose net that is trained with the student and not kept with its weights.
+    PFLD's own loss needs an auxiliary pose network, which is not stored with the student's weights.
     """
     if network.contract.head.kind == "coordinates":
         config = config.model_copy(update={"kind": "wing"})
@@ -125,23 +130,23 @@ def truth_task(network: LandmarkModel, config: LossConfig, faces: FaceSet) -> Ta
 
 
 def fit_config(student: FitConfig, config: QatConfig) -> FitConfig:
-    """The student's training loop, shorter, slower, and in 32 bits."""
+    """The student's training settings: fewer epochs, a lower learning rate, and 32 bits."""
     changed = {
         "epochs": config.epochs,
         "learning_rate": config.learning_rate,
         "warmup_epochs": 0.0,
-        "frozen_norms": 1.0,  # in the deployed graph they are folded
+        "frozen_norms": 1.0,  # from the start: in the deployed graph they are folded
         "precision": "32",  # half precision would round before the levels do
     }
     return student.model_copy(update=changed)
 
 
 class QatTask(Task):
-    """A network's own task, mixed with its outputs before it was rounded.
+    """Learns from the true landmarks, a frozen float copy of the network, and maybe a teacher.
 
-    Loss = (1 - alpha) truth + alpha copy, and within (1 - alpha) the teacher has the share that it
-    had in distillation. Of the teacher's features nothing is imitated: that goes through
-    convolutions which are not kept with the student's weights. The copy's own stand in.
+    Loss = (1 - alpha) truth + alpha copy. The teacher's share is within the truth part, as in
+    distillation. Features are imitated of the copy, not of the teacher: those of the teacher would
+    need convolutions that are not stored with the student's weights.
     """
 
     def __init__(
@@ -155,11 +160,11 @@ class QatTask(Task):
         """Keep a frozen copy of the float network.
 
         Args:
-            task: on the true landmarks.
-            network: trained, and not rounded.
-            config: weights.
+            task: the task on the true landmarks.
+            network: the trained network, without rounding.
+            config: weights of the parts of the loss.
             teacher: a trained heatmap network, if there is one.
-            distill: what the teacher counts; its precision.
+            distill: weight of the teacher in the loss, and its precision.
 
         Raises:
             LandmintError: teacher and student do not fit each other.
@@ -187,15 +192,15 @@ class QatTask(Task):
 
 
 class FloatCopy:
-    """A frozen copy of a network. Not a module, lest it be trained and saved."""
+    """A frozen copy of a network. It is no `nn.Module`, so that nothing trains or saves it."""
 
     def __init__(self, network: LandmarkModel) -> None:
-        """Copy and freeze."""
+        """Copy the network and freeze the copy."""
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
 
     @torch.no_grad()
     def run(self, images: Tensor) -> tuple[tuple[Tensor, ...], Parts]:
-        """Its features and its outputs of crops (B, 3, S, S)."""
+        """Features and outputs of the copy on crops (B, 3, S, S)."""
         self.network.to(images.device)
         features = self.network.features(images)
         return features, self.network.head(features)
