@@ -38,6 +38,8 @@ def find_faces(image: Image) -> list[Box]:
     cascade = _cascade()
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     shrink = min(1.0, _LONGEST_PX / max(gray.shape))
+    if shrink * min(gray.shape) < _SMALLEST_PX:
+        return []
     if shrink < 1:
         gray = cv2.resize(gray, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
     squares = cascade.detectMultiScale(

@@ -8,19 +8,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from landmint.runtime.crop import Box, Floats, Image
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path
 from landmint.runtime.markup import Markup
+from landmint.train.faces.sheet import SHIFT, fixed_point
 
 _LINE = (64, 224, 208)
 _DOT = (255, 255, 255)
 _RIM = (20, 30, 40)
 _BOX = (255, 176, 32)
-_SHIFT = 4  # OpenCV draws at 1/16 px: landmarks are not rounded to pixels
-
 
 _READABLE_PX, _LARGEST_PX, _MOST = 240, 2048, 4
 
@@ -55,23 +53,16 @@ def draw_landmarks(image: Image, points: Floats, markup: Markup, box: Box | None
     thin = max(1, round(1.2 * unit))
     if box is not None:
         corners = np.array([[box.x, box.y], [box.x + box.w, box.y + box.h]])
-        (left, top), (right, bottom) = _fixed(corners).tolist()
-        cv2.rectangle(drawn, (left, top), (right, bottom), _BOX, thin, cv2.LINE_AA, _SHIFT)
+        (left, top), (right, bottom) = fixed_point(corners).tolist()
+        cv2.rectangle(drawn, (left, top), (right, bottom), _BOX, thin, cv2.LINE_AA, SHIFT)
     for indices, closed in markup.contours:
-        line = _fixed(points[list(indices)]).reshape(-1, 1, 2)
-        cv2.polylines(drawn, [line], closed, _LINE, thin, cv2.LINE_AA, _SHIFT)
-    radius = round(max(1.0, 2.2 * unit) * 2**_SHIFT)
-    for x, y in _fixed(points).tolist():
-        cv2.circle(drawn, (x, y), radius + 2**_SHIFT // 2, _RIM, -1, cv2.LINE_AA, _SHIFT)
-        cv2.circle(drawn, (x, y), radius, _DOT, -1, cv2.LINE_AA, _SHIFT)
+        line = fixed_point(points[list(indices)]).reshape(-1, 1, 2)
+        cv2.polylines(drawn, [line], closed, _LINE, thin, cv2.LINE_AA, SHIFT)
+    radius = round(max(1.0, 2.2 * unit) * 2**SHIFT)
+    for x, y in fixed_point(points).tolist():
+        cv2.circle(drawn, (x, y), radius + 2**SHIFT // 2, _RIM, -1, cv2.LINE_AA, SHIFT)
+        cv2.circle(drawn, (x, y), radius, _DOT, -1, cv2.LINE_AA, SHIFT)
     return drawn
-
-
-def _fixed(points: Floats) -> NDArray[np.int32]:
-    """Coordinates in OpenCV's fixed point; far outside is clipped, lest they overflow."""
-    clipped = np.clip(points, -(2.0**20), 2.0**20)
-    fixed: NDArray[np.int32] = np.rint(clipped * 2**_SHIFT).astype(np.int32)
-    return fixed
 
 
 def write_image(path: Path, image: Image) -> None:

@@ -99,6 +99,8 @@ def load_recipe(path: Path) -> Recipe:
     path = find_recipe(path)
     text = _read(path)
     raw = _parse(path, text)
+    if problems := list(_endless_numbers(raw)):
+        raise problems_error(path, text, problems)
     raw.setdefault("name", path.stem)
     _inherit_markup(raw)
     _inherit_formats(raw)
@@ -110,8 +112,7 @@ def load_recipe(path: Path) -> Recipe:
         raise problems_error(
             path, text, [*_registry_problems(raw), *map(_problem, details)]
         ) from None
-    problems = [*_registry_problems(raw), *_cross_problems(recipe)]
-    if problems:
+    if problems := [*_registry_problems(raw), *_cross_problems(recipe)]:
         raise problems_error(path, text, problems)
     recipe = recipe.model_copy(update=_starts(recipe, path.parent) | _ranges(recipe, path.parent))
     recipe._file = path
@@ -173,12 +174,27 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
         raise LandmintError(
             f"{path}:{number}: not valid TOML", reason=what, remedy="correct the recipe"
         ) from None
+    except (ValueError, RecursionError) as error:  # endless digits, or brackets in brackets
+        raise LandmintError(
+            f"{path}: not valid TOML", reason=str(error), remedy="correct the recipe"
+        ) from None
+
+
+def _endless_numbers(value: Any, key: Key = ()) -> Iterator[Problem]:
+    """Whole numbers that TOML does not know, and no setting can use."""
+    if isinstance(value, int) and abs(value) >= 2**63:
+        yield Problem(key, "is a number of more than 64 bits")
+    if isinstance(value, list):
+        value = {str(index): part for index, part in enumerate(value)}
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from _endless_numbers(part, (*key, name))
 
 
 def _inherit_markup(raw: dict[str, Any]) -> None:
     """Networks and unlabelled faces have the markup of the faces unless they say otherwise."""
     faces = raw.get("faces")
-    if not isinstance(faces, dict) or faces.get("markup") not in MARKUPS:
+    if not isinstance(faces, dict) or faces.get("markup") not in tuple(MARKUPS):
         return
     for model in _models(raw).values():
         model.setdefault("markup", faces["markup"])
@@ -190,7 +206,7 @@ def _inherit_markup(raw: dict[str, Any]) -> None:
 def _inherit_formats(raw: dict[str, Any]) -> None:
     """INT8 is made in the formats that are exported unless the recipe says otherwise."""
     match raw.get("export"):
-        case {"formats": list() as formats} if all(name in FORMATS for name in formats):
+        case {"formats": list() as formats} if all(name in tuple(FORMATS) for name in formats):
             quantize = raw.setdefault("quantize", {})
             if isinstance(quantize, dict):
                 quantize.setdefault("formats", formats)

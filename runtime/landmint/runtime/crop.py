@@ -4,7 +4,7 @@ Coordinates are pixel-centre: (0, 0) is the centre of the top-left pixel. Matric
 map crop pixels to image pixels. Training uses this code, so that a device sees the same crops.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from landmint.runtime.markup import Markup
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.uint8]
+
+SMALLEST_PX, LARGEST_PX = 1e-3, 1e6
+"""No face is smaller, no picture larger; beyond, arithmetic would overflow or fill the memory."""
 
 
 class Box(NamedTuple):
@@ -30,6 +33,12 @@ class Box(NamedTuple):
     """Height."""
 
 
+def has_area(box: Box) -> bool:
+    """Whether a box can be cropped: finite, its sides of a size that faces can have."""
+    near = all(abs(value) <= LARGEST_PX for value in box)  # which a NaN is not
+    return near and min(box.w, box.h) >= SMALLEST_PX
+
+
 def box_of(points: Floats) -> Box:
     """The tight box of landmarks of shape (N, 2)."""
     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
@@ -40,12 +49,12 @@ def crop_matrix(box: Box, rule: CropRule, size: int) -> Floats:
     """The 2x3 matrix from the pixels of a size x size crop to those of the image.
 
     Raises:
-        LandmintError: the box is empty or not finite.
+        LandmintError: the box is empty, not finite, or far larger than any picture.
     """
-    if not np.all(np.isfinite(box)) or box.w <= 0 or box.h <= 0:
+    if not has_area(box):
         raise LandmintError(
-            f"face box {tuple(float(v) for v in box)} has no area",
-            reason="width and height must be positive and finite",
+            f"face box {tuple(float(v) for v in box)} has no area that can be cropped",
+            reason=f"width and height are {SMALLEST_PX} to {LARGEST_PX:.0f} px, edges as near",
             remedy="give the box as x,y,w,h in image pixels",
         )
     side = max(box.w, box.h)
@@ -129,12 +138,19 @@ def _neighbourhood(
 
 def _shrink(image: Image, factor: int) -> Image:
     """Average factor x factor blocks; the last row and column of blocks repeat the edge."""
-    height, width = image.shape[:2]
-    padded = np.pad(image, ((0, -height % factor), (0, -width % factor), (0, 0)), mode="edge")
-    rows, columns = padded.shape[0] // factor, padded.shape[1] // factor
-    blocks = padded.reshape(rows, factor, columns, factor, 3).mean(axis=(1, 3), dtype=np.float32)
-    small: Image = np.rint(blocks).astype(np.uint8)
+    sums = _sum_blocks(_sum_blocks(image, factor, axis=0), factor, axis=1)
+    small: Image = np.rint(sums.astype(np.float32) / np.float32(factor**2)).astype(np.uint8)
     return small
+
+
+def _sum_blocks(values: NDArray[Any], factor: int, axis: int) -> NDArray[np.int64]:
+    """Sums of `factor` neighbours along an axis; nothing is padded, however large a block is."""
+    length = values.shape[axis]
+    starts = np.arange(0, length, factor)
+    sums: NDArray[np.int64] = np.add.reduceat(values, starts, axis=axis, dtype=np.int64)
+    edge = np.take(values, -1, axis=axis).astype(np.int64)
+    np.moveaxis(sums, axis, 0)[-1] += edge * (-length % factor)
+    return sums
 
 
 def normalise(crops: Image, contract: Contract) -> NDArray[np.float32]:

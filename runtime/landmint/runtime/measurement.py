@@ -171,7 +171,11 @@ def _read_points(path: Path, expected: str | None, faces: int) -> Floats | None:
             reason="it is not what its measurement was written with",
             remedy="measure again",
         )
-    points: Floats = np.load(path, allow_pickle=False)
-    if points.ndim != 3 or len(points) != faces:
-        raise ValueError(f"{len(points)} faces of landmarks for {faces} names")
+    try:
+        points: Floats = np.load(path, allow_pickle=False)
+    except (EOFError, MemoryError) as error:
+        raise ValueError(f"no array of landmarks: {error}") from None
+    shape = np.shape(points)
+    if shape[:1] + shape[2:] != (faces, 2) or points.dtype != np.float64:
+        raise ValueError(f"{points.dtype} of shape {shape} as landmarks (x, y) of {faces} faces")
     return points

@@ -86,6 +86,10 @@ def test_the_ends_of_the_graph_are_clipped_by_no_rule(
         ("activations", {"stem": {"min": -1, "max": float("nan")}}, "'stem' has the range"),
         ("activations", {"stem": {"min": 0, "max": 0}}, "'stem' has the range"),
         ("activations", {"stem": 3}, "is no file of ranges"),
+        ("activations", {"stem": {"min": 0, "max": 10**400}}, "is no file of ranges"),
+        ("activations", {"stem": {"min": 0, "max": "DIGITS"}}, "is not valid JSON"),
+        ("weights", {"deep_w": {"max": [10**400] * 16}}, "is no file of ranges"),
+        ("weights", {"deep_w": {"max": {}}}, "does not fit the graph: deep_w"),
         ("weights", {"deep_w": {"max": [1.0]}}, "does not fit the graph: deep_w"),
         ("weights", {"deep_w": {"max": [-1.0] * 16}}, "weight 'deep_w' holds a number"),
         ("equalised", {"stem": [1.0]}, "does not fit the graph: stem"),
@@ -106,7 +110,7 @@ def test_a_wrong_file_is_one_clear_error(
         if value is None:
             del content[where][name]
     path = tmp_path / "ranges.json"
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content).replace('"DIGITS"', "9" * 5000))
     with pytest.raises(LandmintError, match=message):
         read_decision(path, graph_of("pip").graph)
 

@@ -200,7 +200,7 @@ def read_decision(path: Path, graph: onnx.GraphProto) -> Decision:
             content.get("about", {}),
             tuple(content.get("dead", ())),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise LandmintError(
             f"{path} is no file of ranges",
             reason=f"{type(error).__name__}: {error}",

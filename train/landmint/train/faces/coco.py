@@ -74,7 +74,8 @@ def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
 def _rows_of(config: FacesConfig, path: Path, images: Path) -> Iterator[Row]:
     content = _read(path)
     files = _files(content)
-    flags = (flag for entry in content["annotations"] for flag in entry.get("keypoints", ())[2::3])
+    keypoints = (entry.get("keypoints") for entry in content["annotations"])
+    flags = (flag for values in keypoints if isinstance(values, list) for flag in values[2::3])
     least_visible = 2 if 2 in flags else 1
     for number, entry in enumerate(content["annotations"]):
         place = f"{path}: annotations[{number}]"
@@ -85,9 +86,19 @@ def _read(path: Path) -> dict[str, list[dict[str, Any]]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise LandmintError(f"{path}:{error.lineno}: not valid JSON", reason=error.msg) from None
+        raise LandmintError(
+            f"{path}:{error.lineno}: not valid JSON",
+            reason=error.msg,
+            remedy="correct the file, or get it again",
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise unreadable(path, "the COCO-style annotations", str(error)) from None
+    except (ValueError, RecursionError) as error:  # endless digits, or brackets in brackets
+        raise LandmintError(
+            f"{path}: not valid JSON",
+            reason=str(error),
+            remedy="correct the file, or get it again",
+        ) from None
     for key in ("images", "annotations"):
         entries = content.get(key) if isinstance(content, dict) else None
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -126,7 +137,8 @@ def _face(
 
 def _files(content: Mapping[str, list[dict[str, Any]]]) -> dict[Any, Any]:
     """File name by image id."""
-    return {image.get("id"): image.get("file_name") for image in content["images"]}
+    images = [image for image in content["images"] if isinstance(image.get("id"), int | float)]
+    return {image["id"]: image.get("file_name") for image in images}
 
 
 def _image(fields: _Boxed, files: Mapping[Any, Any], images: Path, place: str) -> Path:

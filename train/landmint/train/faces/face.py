@@ -100,7 +100,10 @@ def read_image(path: Path) -> Image:
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from None
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(content, flags) if content.size else None
+    try:
+        image = cv2.imdecode(content, flags) if content.size else None
+    except cv2.error:  # OpenCV reads up to 2^30 pixels, and as many as the memory holds
+        raise _unreadable(path, "it is too large, or its header claims a size it has not") from None
     if image is None:
         raise _unreadable(path, "it is truncated, or of an unknown format")
     rgb: Image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)

@@ -26,6 +26,8 @@ from landmint.train.faces.row import (
     unreadable,
 )
 
+_MOST_DIGITS = 9
+
 
 def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
     """All faces in the XML files of a split, with the boxes that they give.
@@ -39,13 +41,19 @@ def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
             images = defusedxml.ElementTree.parse(path).findall("images/image")
         except ElementTree.ParseError as error:
             raise LandmintError(
-                f"{path}:{error.position[0]}: not valid XML", reason=str(error)
+                f"{path}:{error.position[0]}: not valid XML",
+                reason=str(error),
+                remedy="correct the file, or write it again with imglab",
             ) from None
         except defusedxml.DefusedXmlException as error:
             raise LandmintError(
                 f"{path}: not the XML of imglab",
                 reason=f"it defines entities or a document type: {error}",
                 remedy="take those definitions out; imglab writes none",
+            ) from None
+        except (ValueError, LookupError) as error:  # an encoding that is not read
+            raise LandmintError(
+                f"{path}: not valid XML", reason=str(error), remedy="write it as UTF-8"
             ) from None
         except OSError as error:
             raise unreadable(path, "the imglab file", error.strerror or str(error)) from None
@@ -63,10 +71,10 @@ def _face(
     place = f"{path}: image '{file}', box {number}"
     count = get_markup(config.markup).points
     parts = [(part.get("name", ""), part) for part in box.findall("part")]
-    by_index = {int(name): part for name, part in parts if name.isdecimal()}
-    strange = [name for name, _ in parts if not name.isdecimal() or int(name) >= count]
+    strange = [name for name, _ in parts if not (_is_index(name) and int(name) < count)]
     if strange:
         raise malformed(place, f"parts {_some(strange)} are not of 0 to {count - 1}")
+    by_index = {int(name): part for name, part in parts}
     missing = [str(index) for index in range(count) if index not in by_index]
     if missing:
         raise malformed(place, f"no parts {_some(missing)}; the markup has 0 to {count - 1}")
@@ -98,7 +106,12 @@ def _number(element: ElementTree.Element, key: str, place: str) -> float:
         raise malformed(place, f"{key}='{text}' of a {element.tag} is not a number") from None
 
 
+def _is_index(name: str) -> bool:
+    """Whether a part's name is a number, of no more digits than Python reads."""
+    return name.isdecimal() and len(name) < _MOST_DIGITS
+
+
 def _some(names: list[str]) -> str:
     """The first few of many names."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
+    return ", ".join(name[:_MOST_DIGITS] for name in names[:5]) + more

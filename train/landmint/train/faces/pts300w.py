@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from landmint.runtime.crop import Floats, box_of
+from landmint.runtime.crop import LARGEST_PX, Floats, box_of
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
 from landmint.train.faces.face import ATTRIBUTES, Face
 from landmint.train.faces.readers import FacesConfig, Split, missing_folder, person_of
-from landmint.train.faces.row import Row, all_visible, sound_box
+from landmint.train.faces.row import Row, all_visible, are_near, sound_box, unreadable
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 ATTRIBUTES_FILE = "attributes.csv"
@@ -82,7 +82,7 @@ def read_pts(path: Path, count: int) -> Floats:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise LandmintError(f"cannot read {path}", reason=str(error)) from None
+        raise unreadable(path, "the landmarks", str(error)) from None
     try:
         start, end = lines.index("{") + 1, lines.index("}")
     except ValueError:
@@ -91,7 +91,7 @@ def read_pts(path: Path, count: int) -> Floats:
         points = np.array([line.split() for line in lines[start:end]], dtype=np.float64)
     except ValueError:
         return _read_untidy(path, lines, count)
-    if points.shape != (count, 2) or not np.isfinite(points).all():
+    if points.shape != (count, 2) or not are_near(points).all():
         return _read_untidy(path, lines, count)
     return points - 1.0
 
@@ -123,8 +123,8 @@ def _parse_point(path: Path, number: int, line: str) -> tuple[float, float]:
         x, y = (float(word) for word in words)
     except ValueError:
         raise _malformed(path, number, f"'{line}' is not two numbers") from None
-    if not np.isfinite([x, y]).all():
-        raise _malformed(path, number, f"'{line}' is not finite")
+    if not are_near((x, y)).all():
+        raise _malformed(path, number, f"'{line}' is not finite, or beyond {LARGEST_PX:.0f} px")
     return x, y
 
 
@@ -140,10 +140,17 @@ def read_attributes(path: Path) -> Mapping[str, Mapping[str, int]]:
     """Flags by name from an `attributes.csv` with columns `name` and ATTRIBUTES; {} if absent.
 
     Raises:
-        LandmintError: another header, or a flag that is neither 0 nor 1.
+        LandmintError: no such text, another header, or a flag that is neither 0 nor 1.
     """
     if not path.is_file():
         return {}
+    try:
+        return _read_flags(path)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise unreadable(path, "the flags", str(error)) from None
+
+
+def _read_flags(path: Path) -> Mapping[str, Mapping[str, int]]:
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
         if tuple(rows.fieldnames or ()) != ("name", *ATTRIBUTES):

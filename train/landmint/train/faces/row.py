@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ValidationError
 
-from landmint.runtime.crop import Box, Floats
+from landmint.runtime.crop import LARGEST_PX, Box, Floats, has_area
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
 from landmint.train.faces.face import Face
 
 _Entry = TypeVar("_Entry", bound=BaseModel)
+
+_LONGEST_PATH = 1000
 
 Row = Callable[[], Face]
 """One annotation: gives its face, or raises a LandmintError that names the file and the place."""
@@ -69,24 +71,30 @@ def sound_points(values: ArrayLike, count: int, place: str) -> Floats:
     """Landmarks (count, 2) as float64.
 
     Raises:
-        LandmintError: there are more or fewer, or one is not finite.
+        LandmintError: there are more or fewer, or one is not finite or beyond any picture.
     """
     points = np.asarray(values, dtype=np.float64)
     if points.shape != (count, 2):
         raise malformed(place, f"{len(points)} points where the markup has {count}")
-    if not np.isfinite(points).all():
-        worst = int(np.argmin(np.isfinite(points).all(axis=1)))
-        raise malformed(place, f"landmark {worst} is not finite")
+    if not (sound := are_near(points)).all():
+        worst = int(np.argmin(sound.all(axis=1)))
+        raise malformed(place, f"landmark {worst} is not finite, or beyond {LARGEST_PX:.0f} px")
     return points
+
+
+def are_near(values: ArrayLike) -> NDArray[np.bool_]:
+    """Which coordinates are finite and may lie in a picture, or near one."""
+    near: NDArray[np.bool_] = np.abs(values) <= LARGEST_PX  # which a NaN is not
+    return near
 
 
 def sound_box(box: Box, place: str) -> Box:
     """The box itself.
 
     Raises:
-        LandmintError: it has no area, or a value is not finite.
+        LandmintError: it has no area, or a value is not finite or beyond any picture.
     """
-    if not (np.isfinite(box).all() and box.w > 0 and box.h > 0):
+    if not has_area(box):
         raise malformed(place, f"the box has {box.w:g} x {box.h:g} px")
     return box
 
@@ -97,9 +105,13 @@ def found_image(path: Path, place: str) -> Path:
     Raises:
         LandmintError: there is no such file.
     """
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except (OSError, ValueError):  # no name of a file: too long, or with a zero byte
+        there = False
+    if not there:
         raise LandmintError(
-            f"{place}: image {path} does not exist",
+            f"{place}: image {_short(path)} does not exist",
             remedy="correct the images folder in the recipe, or remove the annotation",
         )
     return path
@@ -108,3 +120,8 @@ def found_image(path: Path, place: str) -> Path:
 def all_visible(count: int) -> NDArray[np.bool_]:
     """What a format without occlusion says of its landmarks: (count,) True."""
     return np.ones(count, dtype=np.bool_)
+
+
+def _short(path: Path) -> str:
+    """A path, cut where a malformed file made it endless."""
+    return text if len(text := str(path)) <= _LONGEST_PATH else f"{text[:_LONGEST_PATH]}..."

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from landmint.runtime.contract import CropRule
 from landmint.runtime.crop import Box, Floats, Image, apply_affine, crop_matrix, invert_affine, warp
@@ -11,6 +12,8 @@ from landmint.train.faces.face import Face, read_image
 
 _RULE = CropRule(scale=(1.6, 1.6), square=True)
 _INK = (60, 255, 90)
+SHIFT = 4
+"""OpenCV draws at 1/16 px: landmarks are not rounded to pixels."""
 
 
 def contact_sheet(
@@ -43,9 +46,14 @@ def _tile(image: Image, points: Floats, box: Box, landmarks: bool, size_px: int)
     matrix = crop_matrix(box, _RULE, size_px)
     tile = warp(image, matrix, size_px)
     if landmarks:
-        shift = 4
-        for x, y in (
-            np.rint(apply_affine(invert_affine(matrix), points) * 2**shift).astype(int).tolist()
-        ):
-            cv2.circle(tile, (x, y), max(1, size_px // 200) << shift, _INK, -1, cv2.LINE_AA, shift)
+        radius = max(1, size_px // 200) << SHIFT
+        for x, y in fixed_point(apply_affine(invert_affine(matrix), points)).tolist():
+            cv2.circle(tile, (x, y), radius, _INK, -1, cv2.LINE_AA, SHIFT)
     return tile
+
+
+def fixed_point(points: Floats) -> NDArray[np.int32]:
+    """Coordinates in OpenCV's fixed point; far outside is clipped, lest they overflow."""
+    clipped = np.clip(points, -(2.0**20), 2.0**20)
+    fixed: NDArray[np.int32] = np.rint(clipped * 2**SHIFT).astype(np.int32)
+    return fixed

@@ -17,6 +17,7 @@ from landmint.train.faces.readers import FacesConfig, Split, missing_folder, per
 from landmint.train.faces.row import (
     Row,
     all_visible,
+    are_near,
     found_image,
     malformed,
     require_markup,
@@ -63,9 +64,10 @@ def _parse_face(config: FacesConfig, place: str, number: int, line: str, images:
         values = np.array(words[:-1], dtype=np.float64)
     except ValueError:
         raise malformed(place, "a column before the image path is not a number") from None
-    if not np.isfinite(values).all():
-        column = int(np.argmin(np.isfinite(values)))
-        raise malformed(place, f"column {column}, '{words[column]}', is not finite")
+    if not (near := are_near(values)).all():
+        column = int(np.argmin(near))
+        reason = f"column {column}, '{words[column][:40]}', is not finite, or beyond any picture"
+        raise malformed(place, reason)
     left, top, right, bottom = values[196:200].tolist()
     flags = values[200:206]
     if not np.isin(flags, (0, 1)).all():

@@ -1,0 +1,77 @@
+"""Broken pictures: refused in landmint's words, and counted where a data set is checked."""
+
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import Result
+
+from landmint.runtime.errors import LandmintError
+from landmint.train.faces.check import check_data
+from landmint.train.faces.face import read_image
+from landmint.train.faces.pts300w import write_pts
+from landmint.train.faces.readers import FacesConfig
+
+AskInVain = Callable[..., Result]
+
+
+def _png(width: int, height: int, rows: bytes = b"") -> bytes:
+    """A PNG whose header claims a size."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+PICTURES: Mapping[str, bytes] = {
+    "empty": b"",
+    "a web page": b"<html>not found</html>",
+    "claims 60000 x 60000": _png(60_000, 60_000),
+    "claims no width": _png(0, 5),
+    "a header of HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64),
+    "a truncated JPEG": b"\xff\xd8\xff\xe0\0\x10JFIF\0",
+}
+picture_case = pytest.mark.parametrize("content", PICTURES.values(), ids=list(PICTURES))
+
+
+@picture_case
+def test_a_picture_is_read_or_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(LandmintError, match="cannot read the image") as caught:
+        read_image(tmp_path / "a.png")
+    assert caught.value.reason and "OpenCV" not in str(caught.value)
+
+
+@picture_case
+def test_predict_tells_of_a_picture(content: bytes, tmp_path: Path, ask_in_vain: AskInVain) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+    ask_in_vain("predict", "../a.png", said="cannot read the image")
+
+
+@picture_case
+def test_a_check_counts_a_broken_picture_and_goes_on(content: bytes, tmp_path: Path) -> None:
+    points = np.random.default_rng(0).uniform(0, 60, (68, 2))
+    for name in "ab":
+        write_pts(tmp_path / f"{name}.pts", points)
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64, 3), dtype=np.uint8))
+    (tmp_path / "b.png").write_bytes(content)
+    check = check_data(FacesConfig(kind="300w", root=tmp_path, train=(".",)), ["train"], Path())
+    assert [f.title for f in check.findings if f.fault] == ["unreadable images"]
+
+
+@pytest.mark.parametrize("size", [(1, 9000), (2000, 1), (1, 1)], ids=str)
+def test_a_thin_picture_has_no_face(
+    size: tuple[int, int], tmp_path: Path, ask_in_vain: AskInVain
+) -> None:
+    cv2.imwrite(str(tmp_path / "thin.png"), np.full((*size, 3), 99, dtype=np.uint8))
+    said = "no face was found"
+    ask_in_vain("predict", "../thin.png", said=said, code=3, leaves="predictions")
