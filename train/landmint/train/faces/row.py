@@ -106,10 +106,10 @@ def found_image(path: Path, place: str) -> Path:
         LandmintError: there is no such file.
     """
     try:
-        there = path.is_file()
+        exists = path.is_file()
     except (OSError, ValueError):  # no name of a file: too long, or with a zero byte
-        there = False
-    if not there:
+        exists = False
+    if not exists:
         raise LandmintError(
             f"{place}: image {_short(path)} does not exist",
             remedy="correct the images folder in the recipe, or remove the annotation",
