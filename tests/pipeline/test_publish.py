@@ -15,7 +15,7 @@ from safetensors import safe_open
 from typer.testing import CliRunner
 
 from landmint.pipeline import cli
-from landmint.pipeline.reference import DRAWN, Figure, read_reference
+from landmint.pipeline.reference import DRAWN, FormError, read_reference
 from landmint.pipeline.text import number
 from landmint.runtime.files import sha256_file
 from landmint.train import zoo
@@ -124,7 +124,7 @@ def test_weights_card_and_reference_agree(publish: Publisher) -> None:
     assert abs(told.test.figures["torch/float32"].nme_percent - 100 * model.about.nme) < 1e-3
     floats = [told.drawn.figures[name] for name in ("torch/float32", "onnx/float32")]
     assert abs(floats[0].nme_percent - floats[1].nme_percent) < 0.01
-    assert floats[1] == Figure(floats[1].nme_percent, 0.02)
+    assert floats[1] == FormError(floats[1].nme_percent, 0.02)
     assert told.drawn.figures["onnx/int8"].nme_percent != floats[0].nme_percent
 
     card = model.card.read_text(encoding="utf-8")

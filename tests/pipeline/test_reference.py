@@ -7,7 +7,7 @@ import pytest
 
 from landmint.pipeline.reference import (
     TIES_POINTS,
-    Figure,
+    FormError,
     Measured,
     Reference,
     figures_of,
@@ -18,7 +18,7 @@ from landmint.runtime.errors import LandmintError
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    figures = {"torch/float32": Figure(6.4873, 0.02), "onnx/int8": Figure(6.5356, 0.0373)}
+    figures = {"torch/float32": FormError(6.4873, 0.02), "onnx/int8": FormError(6.5356, 0.0373)}
     drawn = Measured("60 drawn faces", 60, "", figures)
     reference = Reference("a-recipe", "f" * 64, drawn, Measured("2 faces", 2, "e" * 64, figures))
     write_reference(tmp_path / "a.toml", reference)
@@ -36,7 +36,7 @@ def test_what_is_no_reference_is_refused(tmp_path: Path) -> None:
 def test_forms_in_float_are_allowed_a_tie_or_two() -> None:
     errors = np.full(60, 0.05)
     figures = figures_of({"torch/float32": errors, "onnx/float32": errors + 1e-7})
-    assert figures == {name: Figure(5.0, TIES_POINTS) for name in figures}
+    assert figures == {name: FormError(5.0, TIES_POINTS) for name in figures}
 
 
 def test_int8_is_allowed_another_draw_of_its_rounding() -> None:

@@ -41,8 +41,8 @@ class Need:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What was found of it."""
+class PartState:
+    """Whether a part can be used on this machine."""
 
     part: str
     """Who needs it, as in `Need`."""
@@ -120,22 +120,22 @@ def examine() -> dict[str, Any]:
     }
 
 
-def _examine_engine(name: str) -> Finding:
+def _examine_engine(name: str) -> PartState:
     """Load an engine as measuring does."""
     use = _ENGINE_USE.get(name, "")
     try:
-        return Finding("engine", name, True, load_engine(name).version, "", "", use)
+        return PartState("engine", name, True, load_engine(name).version, "", "", use)
     except LandmintError as error:
-        return Finding("engine", name, False, "", error.reason or error.fact, error.remedy, use)
+        return PartState("engine", name, False, "", error.reason or error.fact, error.remedy, use)
     except Exception as error:  # a broken library may raise anything; that is the finding
         problem = f"{type(error).__name__}: {error}"
-        return Finding("engine", name, False, "", problem, "install its library again", use)
+        return PartState("engine", name, False, "", problem, "install its library again", use)
 
 
-def _examine(need: Need) -> Finding:
+def _examine(need: Need) -> PartState:
     version, problem = _program(need) if not need.modules else _import(need)
     remedy = need.remedy if problem else ""
-    return Finding(need.part, need.name, not problem, version, problem, remedy, need.use)
+    return PartState(need.part, need.name, not problem, version, problem, remedy, need.use)
 
 
 def _program(need: Need) -> tuple[str, str]:

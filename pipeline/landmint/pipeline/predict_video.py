@@ -29,7 +29,7 @@ from landmint.runtime.predict import Prediction, predict_image
 from landmint.runtime.progress import Progress
 from landmint.runtime.smooth import OneEuro, SmoothConfig
 
-SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
+VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 SCHEMA = 1
 _USUAL_FPS = 30.0  # of a video that does not say
 # A box that halves, doubles or jumps by more than its own size is no face that moved.

@@ -42,7 +42,7 @@ _DEVIATIONS = 3.0
 
 
 @dataclass(frozen=True)
-class Figure:
+class FormError:
     """One form's error."""
 
     nme_percent: float
@@ -61,7 +61,7 @@ class Measured:
     """Their number."""
     fingerprint: str
     """Of the `FaceSet`; empty where its pictures are drawn anew."""
-    figures: Mapping[str, Figure]
+    figures: Mapping[str, FormError]
     """By variant."""
 
 
@@ -167,7 +167,7 @@ def _errors(points: Floats, truth: Truth) -> Floats:
     return nme_per_image(point_errors(points, truth.points), face_sizes(truth))
 
 
-def figures_of(errors: Mapping[str, Floats]) -> dict[str, Figure]:
+def figures_of(errors: Mapping[str, Floats]) -> dict[str, FormError]:
     """NME and tolerance of each form.
 
     An INT8 form rounds elsewhere on another processor, or with another version of its engine: as
@@ -183,7 +183,7 @@ def figures_of(errors: Mapping[str, Floats]) -> dict[str, Figure]:
     for name, per_face in errors.items():
         deviation = float(np.std(per_face - reference)) * math.sqrt(2 / len(per_face))
         tolerance = max(TIES_POINTS, 100 * _DEVIATIONS * deviation)
-        figures[name] = Figure(round(100 * float(per_face.mean()), 4), round(tolerance, 4))
+        figures[name] = FormError(round(100 * float(per_face.mean()), 4), round(tolerance, 4))
     return figures
 
 
@@ -223,5 +223,5 @@ def read_reference(path: Path) -> Reference:
 
 
 def _measured(content: Mapping[str, Any]) -> Measured:
-    figures = {name: Figure(**figure) for name, figure in content["figures"].items()}
+    figures = {name: FormError(**figure) for name, figure in content["figures"].items()}
     return Measured(**{**content, "figures": figures})

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from landmint.runtime.agent import Answer, Request
 from landmint.runtime.bundle import Bundle, Variant
 from landmint.runtime.engines import ENGINES
 from landmint.runtime.engines.engine import Operator
@@ -27,7 +28,7 @@ from landmint.runtime.machine import Machine
 from landmint.runtime.measurement import Measurement, write_measurement
 from landmint.runtime.progress import SILENT, Progress
 from landmint.runtime.scratch import scratch_folder
-from landmint.targets.target import Answer, Link, Request, Target
+from landmint.targets.target import Link, Target
 
 """Told the steps done, the steps in all, and what comes next."""
 

@@ -6,9 +6,9 @@ It serves dry runs and tests. Its landmarks and times say nothing about any mode
 import shutil
 from pathlib import Path
 
-from landmint.runtime.agent import Agent
+from landmint.runtime.agent import Agent, Answer, Request
 from landmint.runtime.errors import LandmintError
-from landmint.targets.target import Answer, Link, Request, unwrap
+from landmint.targets.target import Link, unwrap
 
 
 class NullTarget:

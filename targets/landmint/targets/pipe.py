@@ -10,8 +10,9 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import IO
 
+from landmint.runtime.agent import Answer, Request
 from landmint.runtime.errors import NotMeasuredError
-from landmint.targets.target import Answer, Request, unwrap
+from landmint.targets.target import unwrap
 
 _LAST_LINES = 6
 _GRACE_S = 2.0

@@ -3,14 +3,11 @@
 Not a remote shell: a target starts the device layer's agent and nothing else.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from landmint.runtime.agent import Answer, Request
 from landmint.runtime.errors import LandmintError, NotMeasuredError
-
-Request = Mapping[str, Any]
-Answer = dict[str, Any]
 
 
 class Link(Protocol):

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from landmint.pipeline.judge.gate import Check, Limits, Status, Verdict, exit_code, judge, worst
+from landmint.pipeline.judge.gate import (
+    Check,
+    Limits,
+    Verdict,
+    VerdictStatus,
+    exit_code,
+    judge,
+    worst,
+)
 from landmint.pipeline.judge.gate_text import to_junit, to_markdown
 from landmint.runtime.accuracy import Truth
 from landmint.runtime.errors import LandmintError
@@ -71,7 +79,7 @@ def judged(limits: Limits, *measurements: Measurement) -> dict[str, Verdict]:
 @pytest.mark.parametrize(
     ("limit", "status"), [(3.5, "pass"), (3.0, "inconclusive"), (2.5, "accuracy drift")]
 )
-def test_nme_is_judged_by_its_interval(limit: float, status: Status) -> None:
+def test_nme_is_judged_by_its_interval(limit: float, status: VerdictStatus) -> None:
     (check,) = judged(Limits(nme_percent={"*": limit}), measured("tflite/int8"))[
         "tflite/int8"
     ].checks
@@ -134,7 +142,7 @@ def test_nan_landmarks_fail() -> None:
         ((4.0,), "inconclusive"),  # one launch tells nothing of the next
     ],
 )
-def test_latency_is_judged_over_launches(medians: tuple[float, ...], status: Status) -> None:
+def test_latency_is_judged_over_launches(medians: tuple[float, ...], status: VerdictStatus) -> None:
     limits = Limits(latency_ms={"tflite/*": 5.0})
     (check,) = judged(limits, measured("tflite/int8", medians=medians))["tflite/int8"].checks
     assert check.status == status
@@ -220,7 +228,7 @@ def test_limits_that_nothing_can_keep_are_refused() -> None:
     Limits(drift_percent={"*": 0})
 
 
-def verdicts_of(*statuses: Status) -> list[Verdict]:
+def verdicts_of(*statuses: VerdictStatus) -> list[Verdict]:
     return [Verdict(f"v/{i}", status) for i, status in enumerate(statuses)]
 
 
@@ -235,7 +243,7 @@ def verdicts_of(*statuses: Status) -> list[Verdict]:
         (("not measured", "not measured"), 3),
     ],
 )
-def test_precedence_of_exit_codes(statuses: tuple[Status, ...], code: int) -> None:
+def test_precedence_of_exit_codes(statuses: tuple[VerdictStatus, ...], code: int) -> None:
     assert exit_code(verdicts_of(*statuses)) == code
     assert exit_code(verdicts_of(*reversed(statuses))) == code
 

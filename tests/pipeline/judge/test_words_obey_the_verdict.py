@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from landmint.pipeline.judge.advice import advise_folder
-from landmint.pipeline.judge.gate import Check, Limits, Status, Verdict
+from landmint.pipeline.judge.gate import Check, Limits, Verdict, VerdictStatus
 from landmint.pipeline.judge.truth import TRUTH_FILE
 from landmint.pipeline.judge.verdicts import judge_folder, summary_of, verdict_text
 from landmint.pipeline.report import words
@@ -110,7 +110,7 @@ def test_without_limits_nothing_is_called_a_pass(folder: Path) -> None:
     assert "| pass |" not in text
 
 
-def check(status: Status, name: str = "nme_percent") -> Check:
+def check(status: VerdictStatus, name: str = "nme_percent") -> Check:
     return Check(name, status, 5.0, 5.0, 4.0, 6.0, 1.0)
 
 

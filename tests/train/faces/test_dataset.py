@@ -18,10 +18,10 @@ from landmint.train.faces.augment import AugmentConfig, augment
 from landmint.train.faces.dataset import (
     EpochBatches,
     FaceDataset,
+    excerpt_of,
     finish_batch,
     load_batches,
     mean_shape,
-    portrait_of,
 )
 from landmint.train.faces.face import Face, FaceSet, face_set, read_image
 
@@ -154,9 +154,9 @@ def test_without_augmentation_the_crop_is_the_devices(disk_faces: MakeFaces) -> 
 def test_a_portrait_gives_the_crops_of_the_whole_image(disk_faces: MakeFaces, side: int) -> None:
     faces, geometry = disk_faces(1, side), AugmentConfig(jpeg_probability=0)
     face, dataset = faces.faces[0], FaceDataset(faces, CONTRACT, geometry, 0)
-    portrait = portrait_of(face, CONTRACT, geometry)
+    excerpt = excerpt_of(face, CONTRACT, geometry)
     image = read_image(face.image)
-    assert portrait.image.nbytes < image.nbytes or side == 96
+    assert excerpt.image.nbytes < image.nbytes or side == 96
     for epoch in range(10):
         item = dataset[epoch, 0]
         rng = np.random.default_rng((0, 1, epoch, 0))

@@ -17,7 +17,7 @@ from landmint.train.faces.augment import AugmentConfig
 from landmint.train.faces.face import FaceSet
 from landmint.train.fit_config import INDIFFERENT, FitConfig
 from landmint.train.launch import fabric_for, launch
-from landmint.train.loop import MODEL_FILE, Job, Loop
+from landmint.train.loop import MODEL_FILE, FitJob, Loop
 from landmint.train.models.base import LandmarkModel
 from landmint.train.tasks import Task
 from landmint.train.torch_state import own_random_numbers, torch_threads
@@ -67,13 +67,13 @@ def fit(
         if not faces.faces:
             raise LandmintError(f"there are no {name} faces", reason=f"{faces.source} is empty")
     seen = _identity_of(model, task, train, val, augmentation, config) | dict(identity or {})
-    job = Job(model, task, train, val, augmentation, config, run_dir, seen)
+    job = FitJob(model, task, train, val, augmentation, config, run_dir, seen)
     fabric = fabric_for(config)
     launch(fabric, config, partial(_work, job), progress)
     return run_dir / MODEL_FILE
 
 
-def _work(job: Job, fabric: Fabric, progress: Progress) -> None:
+def _work(job: FitJob, fabric: Fabric, progress: Progress) -> None:
     with torch_threads(job.config.threads), own_random_numbers():
         Loop(job, fabric, progress).go()
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from landmint.runtime.files import write_text
 
-Row = Mapping[str, float]
+Metrics = Mapping[str, float]
 
 
 class Means:
@@ -53,7 +53,7 @@ class Means:
         return dict(zip(names, reduce(means).tolist(), strict=True))
 
 
-def write_history(path: Path, history: Sequence[Row]) -> None:
+def write_history(path: Path, history: Sequence[Metrics]) -> None:
     """Write one CSV line per row; a column that a row lacks stays empty there."""
     columns = list(dict.fromkeys(key for row in history for key in row))
     text = io.StringIO()
@@ -75,7 +75,7 @@ class Events:
         start = SessionLog(status=SessionLog.START)
         self._write(Event(step=first_step, session_log=start))
 
-    def add(self, step: int, values: Row) -> None:
+    def add(self, step: int, values: Metrics) -> None:
         """Scalars of a step, by name."""
         scalars = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
         self._write(Event(step=step, summary=Summary(value=scalars)))

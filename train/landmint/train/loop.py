@@ -40,7 +40,7 @@ EVENTS_FOLDER = "tensorboard"
 
 
 @dataclass(frozen=True)
-class Job:
+class FitJob:
     """What every process of a run needs to know."""
 
     model: LandmarkModel
@@ -97,7 +97,7 @@ class TrainingModule(nn.Module):
 class Loop:
     """One process's part of a run."""
 
-    def __init__(self, job: Job, fabric: Fabric, progress: Progress) -> None:
+    def __init__(self, job: FitJob, fabric: Fabric, progress: Progress) -> None:
         """Set up network, optimiser and average, and take over the state of an earlier run.
 
         Raises:

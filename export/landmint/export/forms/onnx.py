@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from landmint.export.lint import lint, refuse
-from landmint.export.lint.rule import Shape, shape_of
+from landmint.export.lint.rule import OpenShape, shape_of
 from landmint.runtime.contract import Contract
 from landmint.runtime.embedded import ONNX_KEY
 from landmint.runtime.errors import LandmintError
@@ -151,7 +151,7 @@ def check_fit(model: "onnx.ModelProto", contract: Contract) -> None:
     """
     findings = lint(model, targets=())
     refuse("the ONNX graph", [finding for finding in findings if finding.severity == "error"])
-    expected: dict[str, Shape] = {contract.input_name: contract.input_shape}
+    expected: dict[str, OpenShape] = {contract.input_name: contract.input_shape}
     expected |= {output.name: (1, *output.shape) for output in contract.outputs}
     actual = {value.name: shape_of(value) for value in (*model.graph.input, *model.graph.output)}
     if actual != expected:

@@ -15,14 +15,14 @@ from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.formats import FORMATS, Format, load
 
-TARGETS: tuple[Format, ...] = tuple(FORMATS)
-"""In the order in which they are told."""
+LINTED: tuple[Format, ...] = tuple(FORMATS)
+"""The formats whose rules are checked, in the order of their findings."""
 
 
 def lint(
     model: ModelProto,
     contract: Contract | None = None,
-    targets: Sequence[Format] = TARGETS,
+    targets: Sequence[Format] = LINTED,
 ) -> list[Finding]:
     """What the targets have against a graph; empty when nothing.
 
@@ -57,7 +57,7 @@ def lint(
     return sorted(findings, key=lambda finding: (places.index(finding.target), finding.severity))
 
 
-def rules_for(targets: Sequence[Format] = TARGETS) -> dict[str, Rule]:
+def rules_for(targets: Sequence[Format] = LINTED) -> dict[str, Rule]:
     """The rules for every target by their ids, then those of the given formats."""
     rules = dict(general.RULES)
     for name in targets:

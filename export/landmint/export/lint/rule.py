@@ -15,7 +15,8 @@ from landmint.export.graphs import DECODE, Wiring
 from landmint.runtime.contract import Contract
 
 Stage = Literal["float", "paired", "any"]
-Shape = tuple[int | None, ...]
+OpenShape = tuple[int | None, ...]
+"""A shape with None for each axis that is not static."""
 
 PAIR = ("QuantizeLinear", "DequantizeLinear")
 
@@ -40,7 +41,7 @@ class Subject:
         return Wiring(self.graph)
 
     @cached_property
-    def shapes(self) -> dict[str, Shape]:
+    def shapes(self) -> dict[str, OpenShape]:
         """Shape by tensor, None for an axis that is not static."""
         graph = self.graph
         values = (*graph.input, *graph.value_info, *graph.output)
@@ -81,7 +82,7 @@ class Rule:
     """What to do about it."""
 
 
-def shape_of(value: onnx.ValueInfoProto) -> Shape:
+def shape_of(value: onnx.ValueInfoProto) -> OpenShape:
     """Shape of a tensor; None for an axis that is not static."""
     dims: Any = value.type.tensor_type.shape.dim
     return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)

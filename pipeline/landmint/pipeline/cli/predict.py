@@ -61,19 +61,19 @@ def _predict(
     """Returns 0, or 3 when in some of the images and videos no face was found."""
     from landmint import api
     from landmint.pipeline.predict import parse_box, predict_images, read_pictures
-    from landmint.pipeline.predict_video import SUFFIXES, predict_videos
+    from landmint.pipeline.predict_video import VIDEO_SUFFIXES, predict_videos
     from landmint.pipeline.progress import Screen
     from landmint.runtime.errors import LandmintError
 
     where = None if box is None else parse_box(box)
-    videos = [path for path in paths if path.suffix.lower() in SUFFIXES]
+    videos = [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
     images = [path for path in paths if path not in videos]
     if smooth and not videos:
         raise LandmintError(
             "--smooth has nothing to smooth",
             reason="only landmarks that follow each other in time tremble",
             remedy="leave it out, or give a video",
-            choices=SUFFIXES,
+            choices=VIDEO_SUFFIXES,
         )
     model, screen = api.load(given, variant, plans=plans), Screen()
     pictures = read_pictures(images, where)

@@ -22,13 +22,13 @@ from landmint.runtime.latency import Latency
 from landmint.runtime.measurement import Measurement
 from landmint.runtime.stats import MIN_PERSONS, Interval
 
-Status = Literal[
+VerdictStatus = Literal[
     "pass", "regression", "inconclusive", "not measured", "accuracy drift", "not judged"
 ]
 """Not judged: no limit applies. It is no pass."""
 
 # Worst first: what is proved comes before what is unknown, and a wrong face before a slow one.
-_EXIT_CODES: Mapping[Status, int] = MappingProxyType(
+_EXIT_CODES: Mapping[VerdictStatus, int] = MappingProxyType(
     {
         "accuracy drift": 5,
         "regression": 1,
@@ -38,7 +38,7 @@ _EXIT_CODES: Mapping[Status, int] = MappingProxyType(
         "not judged": 0,
     }
 )
-PRECEDENCE: tuple[Status, ...] = tuple(_EXIT_CODES)
+PRECEDENCE: tuple[VerdictStatus, ...] = tuple(_EXIT_CODES)
 """Every status, the worst first."""
 
 
@@ -101,7 +101,7 @@ class Check:
 
     name: str
     """The figure, by its field in `Limits`."""
-    status: Status
+    status: VerdictStatus
     """Whether it keeps the limit."""
     limit: float
     """The limit, in the unit that the name says."""
@@ -123,7 +123,7 @@ class Verdict:
 
     variant: str
     """Its name, or the pattern of a limit that no variant matches."""
-    status: Status
+    status: VerdictStatus
     """The worst of its checks."""
     reason: str = ""
     """Why it was not measured, or what else is worth knowing."""
@@ -187,19 +187,19 @@ def judge(measurements: Sequence[Measurement], truth: Truth, limits: Limits) -> 
     return tuple(verdicts)
 
 
-def three_way(interval: Interval, limit: float, beyond: Status) -> Status:
+def three_way(interval: Interval, limit: float, beyond: VerdictStatus) -> VerdictStatus:
     """Pass when the whole interval keeps the limit, `beyond` when none of it does."""
     if interval.high <= limit:
         return "pass"
     return beyond if interval.low > limit else "inconclusive"
 
 
-def worst(statuses: Sequence[Status]) -> Status:
+def worst(statuses: Sequence[VerdictStatus]) -> VerdictStatus:
     """The status that decides: the first in `PRECEDENCE`; "not judged" for none."""
     return min(statuses, key=PRECEDENCE.index, default="not judged")
 
 
-def outcome(verdicts: Sequence[Verdict]) -> Status:
+def outcome(verdicts: Sequence[Verdict]) -> VerdictStatus:
     """The verdict on all variants together.
 
     A fault that is proved is not hidden by a variant that never ran. An optional variant that was
@@ -334,7 +334,7 @@ def _ratio_check(measurement: Measurement, twin: Measurement | None, limit: floa
     return _check("latency_ratio", ratio, limit, "regression")
 
 
-def _check(name: str, interval: Interval, limit: float, beyond: Status) -> Check:
+def _check(name: str, interval: Interval, limit: float, beyond: VerdictStatus) -> Check:
     status = three_way(interval, limit, beyond)
     reason = ""
     if status == "inconclusive":

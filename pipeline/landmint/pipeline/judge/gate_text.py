@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from landmint.pipeline.judge.figures import LIMITED, Figure
-from landmint.pipeline.judge.gate import Check, Status, Verdict, exit_code, outcome
+from landmint.pipeline.judge.gate import Check, Verdict, VerdictStatus, exit_code, outcome
 
-OUTCOMES: Mapping[Status, str] = MappingProxyType(
+OUTCOMES: Mapping[VerdictStatus, str] = MappingProxyType(
     {
         "pass": "every limit is kept",
         "regression": "a variant is slower or larger than its limit",
@@ -95,7 +95,7 @@ def to_junit(verdicts: Sequence[Verdict], suite: str) -> str:
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _tag(status: Status, optional: bool) -> str:
+def _tag(status: VerdictStatus, optional: bool) -> str:
     if status == "not measured":
         return "skipped" if optional else "error"
     tags = {"pass": "", "inconclusive": "error", "not judged": "skipped"}

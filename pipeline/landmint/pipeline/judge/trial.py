@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from landmint.pipeline.judge.comparison import side_of
-from landmint.pipeline.judge.gate import PRECEDENCE, Status, three_way
+from landmint.pipeline.judge.gate import PRECEDENCE, VerdictStatus, three_way
 from landmint.pipeline.judge.summary import summarise_run
 from landmint.runtime.accuracy import Truth, drift
 from landmint.runtime.measurement import Measurement
@@ -30,7 +30,7 @@ class Trial:
     speedup: Interval
     """Times as fast as float32 on the same engine, paired by launches."""
 
-    def judge(self, budget: float) -> tuple[Status, str]:
+    def judge(self, budget: float) -> tuple[VerdictStatus, str]:
         """Whether it may be chosen, and why not; by intervals, as the gate judges.
 
         It must be faster than float32, keep the budget, and, with layers in float, have a lower
@@ -76,7 +76,7 @@ class Search:
         return choose_trial(self.trials, self.budget)
 
     @property
-    def status(self) -> Status:
+    def status(self) -> VerdictStatus:
         """That of the best candidate; "not measured" when none ran."""
         statuses = [trial.judge(self.budget)[0] for trial in self.trials]
         return max(statuses, key=PRECEDENCE.index, default="not measured")

@@ -14,7 +14,7 @@ from landmint.pipeline.judge.figures import (
     SPEEDUP,
     Figure,
 )
-from landmint.pipeline.judge.gate import Status
+from landmint.pipeline.judge.gate import VerdictStatus
 from landmint.pipeline.judge.summary import VariantSummary, fastest_of, reading_order
 from landmint.pipeline.report.blocks import Cell, Column, Row, Table
 from landmint.pipeline.report.palette import css_class, split_variant
@@ -33,7 +33,7 @@ from landmint.runtime.accuracy import Drift
 from landmint.runtime.latency import Latency
 from landmint.runtime.measurement import Measurement
 
-STATUS_CSS: dict[Status, str] = {
+STATUS_CSS: dict[VerdictStatus, str] = {
     "pass": "good",
     "regression": "bad",
     "accuracy drift": "bad",

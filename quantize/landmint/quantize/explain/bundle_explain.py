@@ -28,7 +28,7 @@ from landmint.runtime.formats import FORMATS, SOURCE, load
 from landmint.runtime.progress import SILENT, Progress
 from landmint.train.faces.face import FaceSet
 
-FACES = 64
+MOST_FACES = 64
 """Number of faces that are looked at, or all when there are fewer."""
 # From which relative difference on two engines differ. In float32 another order of sums moves a
 # tensor by some 1e-6. Two INT8 graphs with the same levels differ where a sum falls between two
@@ -46,7 +46,7 @@ def explain(
 
     Args:
         bundle: has the variants onnx/float32 and onnx/int8; its others are compared with these.
-        faces: labelled, of the bundle's markup; `FACES` of them are taken, evenly over poses.
+        faces: labelled, of the bundle's markup; `MOST_FACES` of them are taken, evenly over poses.
         progress: called at every step.
 
     Raises:
@@ -63,7 +63,7 @@ def explain(
     if ranges.is_file():  # if the INT8 graph was equalised, so must be the float one
         equalise(model, read_decision(ranges, model.graph).equalised)
     simulation = Simulation(model, twin)
-    some = choose(faces, QuantizeConfig(strategy="pose", size=min(FACES, len(faces.faces))))
+    some = choose(faces, QuantizeConfig(strategy="pose", size=min(MOST_FACES, len(faces.faces))))
     exam = Examination(dataclasses.replace(faces, faces=some), contract)
     reference = exam.points(model)
     layers = layer_sensitivities(simulation, twin, exam, progress)

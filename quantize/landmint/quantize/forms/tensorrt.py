@@ -22,7 +22,7 @@ from landmint.quantize.job import Job
 from landmint.quantize.pairs import Pairs, ScaleRule
 from landmint.quantize.prepare import prepared
 
-OPSET = 19
+QDQ_OPSET = 19
 """The first whose QuantizeLinear and DequantizeLinear take float16."""
 _SIMULATED = 16  # number of faces: without fused kernels each takes tens of milliseconds
 # 2**-14 is the least normal float16: a smaller scale would lose digits, and that of a dead channel
@@ -101,7 +101,7 @@ def add_pairs(
     paired.CopyFrom(model)
     for opset in paired.opset_import:
         if opset.domain in ("", "ai.onnx"):
-            opset.version = max(opset.version, OPSET)
+            opset.version = max(opset.version, QDQ_OPSET)
     pairs = Pairs(paired.graph, ranges, _SCALES)
     wiring = Wiring(paired.graph)
     chosen = [node for node in paired.graph.node if _is_quantised(node, wiring, in_float)]

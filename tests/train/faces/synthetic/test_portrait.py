@@ -7,7 +7,7 @@ import pytest
 from landmint.runtime.crop import Floats
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
-from landmint.train.faces.synthetic.camera import Light, Pose, View, render_face
+from landmint.train.faces.synthetic.camera import HeadView, Light, Pose, render_face
 from landmint.train.faces.synthetic.looks import sample_looks
 from landmint.train.faces.synthetic.markup import landmarks
 from landmint.train.faces.synthetic.occluder import Occluder
@@ -82,14 +82,14 @@ def test_expression_moves_its_landmarks() -> None:
     assert glad[48, 1] < calm[48, 1] and glad[48, 0] < calm[48, 0]
 
 
-def draw(shape: FaceShape, pose: Pose, marks: Floats | None = None) -> tuple[Floats, View]:
+def draw(shape: FaceShape, pose: Pose, marks: Floats | None = None) -> tuple[Floats, HeadView]:
     """The face on a magenta ground; with marks on the plane, white on black instead."""
     portrait = Portrait(shape, sample_looks(np.random.default_rng(0)), 90.0)
     if marks is not None:
         portrait.picture[:] = 0
         for x, y in np.rint(portrait.place(marks) * 16).astype(int).tolist():
             cv2.circle(portrait.picture, (x, y), 3 * 16, (255.0, 255.0, 255.0), -1, shift=4)
-    view = View(pose, 90.0, (160.0, 150.0))
+    view = HeadView(pose, 90.0, (160.0, 150.0))
     canvas = np.full((340, 340, 3), (255, 0, 255), dtype=np.float32)
     render_face(canvas, shape, portrait, view, FLAT_LIGHT)
     return canvas.astype(np.float64), view

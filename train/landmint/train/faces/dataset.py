@@ -32,7 +32,7 @@ from landmint.train.faces.augment import AugmentConfig, augment
 from landmint.train.faces.face import ATTRIBUTES, Face, FaceSet, read_image
 from landmint.train.faces.pose import euler_angles
 
-Key = tuple[int, int]
+EpochIndex = tuple[int, int]
 """Epoch and index of a face."""
 
 # Independent random streams of one seed.
@@ -40,7 +40,7 @@ _ORDER_STREAM, _CROP_STREAM = 0, 1
 
 
 @dataclass(frozen=True, eq=False)
-class Portrait:
+class Excerpt:
     """The part of an image that a face's crops are drawn from."""
 
     image: Image
@@ -94,14 +94,14 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
         self._augmentation = augmentation
         own = augmentation.seed if augmentation else None
         self._seed = seed if own is None else own
-        self._cache: dict[int, Portrait] = {}
+        self._cache: dict[int, Excerpt] = {}
         self._cache_left = cache_mib * 2**20
 
     def __len__(self) -> int:
         """Number of faces."""
         return len(self._faces)
 
-    def __getitem__(self, key: Key) -> dict[str, Tensor]:
+    def __getitem__(self, key: EpochIndex) -> dict[str, Tensor]:
         """The crop of face `key[1]` in epoch `key[0]`.
 
         Raises:
@@ -110,7 +110,7 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
         epoch, index = key
         views = self._augmentation.views if self._augmentation else 1
         view = epoch % views if views else epoch
-        crop, points = self._crop(self._portrait(index), view, index)
+        crop, points = self._crop(self._excerpt(index), view, index)
         normalised = (points + 0.5) / self._contract.input_size
         flags = [self._faces[index].attributes.get(name, 0) for name in ATTRIBUTES]
         return {
@@ -124,27 +124,27 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
             "row": torch.tensor(view * len(self._faces) + index),
         }
 
-    def _crop(self, portrait: Portrait, view: int, index: int) -> tuple[Image, Floats]:
+    def _crop(self, excerpt: Excerpt, view: int, index: int) -> tuple[Image, Floats]:
         rule, size = self._contract.crop, self._contract.input_size
-        image, points, box = portrait.image, portrait.points, portrait.box
+        image, points, box = excerpt.image, excerpt.points, excerpt.box
         if self._augmentation is None:
             matrix = crop_matrix(box, rule, size)
             return warp(image, matrix, size), apply_affine(invert_affine(matrix), points)
         rng = np.random.default_rng((self._seed, _CROP_STREAM, view, index))
         return augment(image, points, box, rule, size, self._markup, self._augmentation, rng)
 
-    def _portrait(self, index: int) -> Portrait:
+    def _excerpt(self, index: int) -> Excerpt:
         kept = self._cache.get(index)
         if kept is not None:
             return kept
-        portrait = portrait_of(self._faces[index], self._contract, self._augmentation)
-        if portrait.image.nbytes <= self._cache_left:
-            self._cache_left -= portrait.image.nbytes
-            self._cache[index] = portrait
-        return portrait
+        excerpt = excerpt_of(self._faces[index], self._contract, self._augmentation)
+        if excerpt.image.nbytes <= self._cache_left:
+            self._cache_left -= excerpt.image.nbytes
+            self._cache[index] = excerpt
+        return excerpt
 
 
-def portrait_of(face: Face, contract: Contract, augmentation: AugmentConfig | None) -> Portrait:
+def excerpt_of(face: Face, contract: Contract, augmentation: AugmentConfig | None) -> Excerpt:
     """What a face's crops need of its image: cut out, and shrunk where no crop is as fine.
 
     Large photographs hold faces of many times the crop's size; this is done once, where it would
@@ -156,7 +156,7 @@ def portrait_of(face: Face, contract: Contract, augmentation: AugmentConfig | No
     """
     image = read_image(face.image)
     if augmentation is None:
-        return Portrait(image, face.points, face.box)
+        return Excerpt(image, face.points, face.box)
     box, rule, size = face.box, contract.crop, contract.input_size
     factor = max(1, int(augmentation.finest_step(box, rule, size)))
     half = augmentation.reach_px(box, rule) / 2 + 2 * factor
@@ -171,7 +171,7 @@ def portrait_of(face: Face, contract: Contract, augmentation: AugmentConfig | No
     part = _shrunk(image[top:bottom, left:right], factor)
     moved = (face.points - (left, top) + 0.5) / factor - 0.5
     x, y = (box.x - left + 0.5) / factor - 0.5, (box.y - top + 0.5) / factor - 0.5
-    return Portrait(part, moved, Box(x, y, box.w / factor, box.h / factor))
+    return Excerpt(part, moved, Box(x, y, box.w / factor, box.h / factor))
 
 
 def _shrunk(part: Image, factor: int) -> Image:
@@ -206,7 +206,7 @@ def finish_batch(
     return {"images": ordered.permute(0, 3, 1, 2), **moved}
 
 
-class EpochBatches(Sampler[list[Key]]):
+class EpochBatches(Sampler[list[EpochIndex]]):
     """Keys of all batches of a run, from a given step on; every epoch shuffled anew.
 
     Each process of a distributed run takes its own part of every batch. Faces that do not fill a
@@ -253,7 +253,7 @@ class EpochBatches(Sampler[list[Key]]):
         """Steps that are left."""
         return max(0, self.total_steps - self._start)
 
-    def __iter__(self) -> Iterator[list[Key]]:
+    def __iter__(self) -> Iterator[list[EpochIndex]]:
         """Batches of (epoch, index) in the order of the steps."""
         for step in range(self._start, self.total_steps):
             epoch, place = divmod(step, self.steps_per_epoch)
@@ -292,7 +292,7 @@ class _Messenger(Dataset[Any]):
     def __init__(self, dataset: FaceDataset) -> None:
         self._dataset = dataset
 
-    def __getitems__(self, keys: list[Key]) -> list[dict[str, Tensor]] | LandmintError:
+    def __getitems__(self, keys: list[EpochIndex]) -> list[dict[str, Tensor]] | LandmintError:
         try:
             return [self._dataset[key] for key in keys]
         except LandmintError as error:

@@ -18,7 +18,7 @@ from landmint.train.faces.face import ATTRIBUTES, Face
 from landmint.train.faces.readers import FacesConfig, Split, missing_folder, person_of
 from landmint.train.faces.row import Row, all_visible, are_near, sound_box, unreadable
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
+_IMAGE_TYPES = (".png", ".jpg", ".jpeg")
 ATTRIBUTES_FILE = "attributes.csv"
 
 
@@ -37,7 +37,7 @@ def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
 
 def _read_folder(config: FacesConfig, root: Path, folder: Path) -> Iterator[Row]:
     files = sorted(path for path in folder.rglob("*") if not path.name.startswith("."))
-    images = {path.with_suffix(""): path for path in files if path.suffix.lower() in SUFFIXES}
+    images = {path.with_suffix(""): path for path in files if path.suffix.lower() in _IMAGE_TYPES}
     annotations = [path for path in files if path.suffix.lower() == ".pts"]
     if not annotations:
         raise LandmintError(
@@ -56,7 +56,7 @@ def _face(
     if image is None:
         raise LandmintError(
             f"{path} has no image beside it",
-            reason=f"expected {path.stem} with one of {', '.join(SUFFIXES)}",
+            reason=f"expected {path.stem} with one of {', '.join(_IMAGE_TYPES)}",
             remedy="add the image, or remove the .pts file",
         )
     count = get_markup(config.markup).points

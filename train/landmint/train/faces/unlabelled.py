@@ -14,7 +14,7 @@ from landmint.runtime.files import digest
 from landmint.train.faces.coco import read_boxes
 from landmint.train.faces.readers import FacesConfig, Split, find_rows, missing_folder, spread
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+IMAGE_TYPES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 """How the name of an image ends, in small letters."""
 
 
@@ -76,12 +76,12 @@ def find_images(folder: Path) -> tuple[str, ...]:
     names = [
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in IMAGE_TYPES and not path.name.startswith(".") and path.is_file()
     ]
     if not names:
         raise LandmintError(
             f"there are no images below {folder}",
-            reason=f"no file's name ends with {', '.join(SUFFIXES)}",
+            reason=f"no file's name ends with {', '.join(IMAGE_TYPES)}",
             remedy="give the folder that holds the images",
         )
     return tuple(sorted(names))

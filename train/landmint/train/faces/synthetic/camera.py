@@ -42,7 +42,7 @@ class Pose:
 
 
 @dataclass(frozen=True)
-class View:
+class HeadView:
     """A pose and a place in the picture."""
 
     pose: Pose
@@ -58,10 +58,10 @@ class View:
         flat: Floats = points @ rotation[:2].T * self.scale_px + self.origin
         return flat
 
-    def finer(self, factor: float) -> "View":
+    def finer(self, factor: float) -> "HeadView":
         """The same view in a picture with `factor` times as many pixels across."""
         x, y = ((value + 0.5) * factor - 0.5 for value in self.origin)
-        return View(self.pose, self.scale_px * factor, (x, y))
+        return HeadView(self.pose, self.scale_px * factor, (x, y))
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Light:
 
 
 def render_face(
-    canvas: Picture, shape: FaceShape, portrait: Portrait, view: View, light: Light
+    canvas: Picture, shape: FaceShape, portrait: Portrait, view: HeadView, light: Light
 ) -> None:
     """Draw the face into the canvas, over what is there."""
     surface = shape.surface(_ROWS, _COLUMNS)

@@ -13,7 +13,7 @@ import numpy as np
 from landmint.runtime.crop import Floats, Image
 from landmint.runtime.markup import Markup
 from landmint.train.faces.face import ATTRIBUTES
-from landmint.train.faces.synthetic.camera import Film, Light, Pose, View, develop, render_face
+from landmint.train.faces.synthetic.camera import Film, HeadView, Light, Pose, develop, render_face
 from landmint.train.faces.synthetic.looks import Looks, sample_looks
 from landmint.train.faces.synthetic.markup import landmarks
 from landmint.train.faces.synthetic.occluder import Occluder, sample_occluder
@@ -91,7 +91,7 @@ class Sitting:
     """Colours, hair, glasses."""
     relief: Floats
     """Landmarks (L, 3) on the face in 3D."""
-    view: View
+    view: HeadView
     """Where the face is in the picture, and how it is turned."""
     light: Light
     """The lamp."""
@@ -174,15 +174,15 @@ def _sample_pose(rng: np.random.Generator) -> Pose:
 _TURNS = (-0.85, -0.4, -0.6), (0.85, 0.4, 0.6)  # least and most yaw, pitch, roll in radians
 
 
-def _place(outline: Floats, pose: Pose, size_px: int, rng: np.random.Generator) -> View:
+def _place(outline: Floats, pose: Pose, size_px: int, rng: np.random.Generator) -> HeadView:
     """The view in which the face takes about half the picture, near its middle."""
-    flat = View(pose, 1.0, (0.0, 0.0)).project(outline)
+    flat = HeadView(pose, 1.0, (0.0, 0.0)).project(outline)
     low, high = flat.min(axis=0), flat.max(axis=0)
     scale = size_px * rng.uniform(0.44, 0.6) / float((high - low).max())
     x, y = (
         (size_px - 1) / 2 - scale * (low + high) / 2 + rng.normal(0, 0.02 * size_px, 2)
     ).tolist()
-    return View(pose, scale, (x, y + 0.06 * size_px))
+    return HeadView(pose, scale, (x, y + 0.06 * size_px))
 
 
 def _sample_light(rng: np.random.Generator) -> Light:

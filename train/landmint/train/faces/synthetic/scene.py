@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from landmint.runtime.crop import Floats
-from landmint.train.faces.synthetic.camera import Light, Pose, View
+from landmint.train.faces.synthetic.camera import HeadView, Light, Pose
 from landmint.train.faces.synthetic.looks import Looks
 from landmint.train.faces.synthetic.paint import (
     Colour,
@@ -69,14 +69,14 @@ class Scene:
     """Paints what belongs to one head, behind the face and before it."""
 
     def __init__(
-        self, canvas: Picture, shape: FaceShape, looks: Looks, view: View, light: Light
+        self, canvas: Picture, shape: FaceShape, looks: Looks, view: HeadView, light: Light
     ) -> None:
         """Keep what every stroke needs."""
         self._canvas, self._shape, self._looks, self._view = canvas, shape, looks, view
         self._rng = np.random.default_rng(looks.texture_seed)
         side = float(np.clip(light.direction[0], -1, 1))
         self._level = light.ambient + (1 - light.ambient) * (1 - 0.25 * abs(side))
-        self._body = View(
+        self._body = HeadView(
             Pose(0.25 * view.pose.yaw_rad, 0.0, 0.25 * view.pose.roll_rad),
             view.scale_px,
             view.origin,
