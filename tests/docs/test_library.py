@@ -3,10 +3,14 @@
 import doctest
 import inspect
 import os
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from landmint import api
 
@@ -55,8 +59,80 @@ def test_a_box_outside_the_image_is_refused(tmp_path: Path, lay_out: LayOut) -> 
         model.predict(tmp_path / "photo.jpg", (1000, 1000, 10, 10))
 
 
-def test_a_call_changes_nothing_of_the_process(tmp_path: Path, lay_out: LayOut) -> None:
+def _state() -> dict[str, object]:
+    """What a call must leave as it was."""
+    return {
+        "environment": dict(os.environ),
+        "folder": Path.cwd(),
+        "signals": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
+        "threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
+        "random numbers": torch.random.get_rng_state().tolist(),
+        "numpy's random numbers": str(np.random.get_state()),
+        "hooks": (sys.excepthook, sys.meta_path, sys.path),
+        "telemetry": sys.modules.get("openvino_telemetry", "not imported"),
+    }
+
+
+def _predict(folder: Path) -> None:
+    api.load(folder / "bundle").predict(folder / "photo.jpg", (60, 60, 130, 130))
+
+
+def _train(folder: Path) -> None:
+    teacher = api.train("demo", folder / "teacher")
+    api.distill("demo", teacher, folder / "student")
+
+
+def _adapt(folder: Path) -> None:
+    api.adapt("runs/mine/student/model.safetensors", "demo", folder / "adapted")
+
+
+def _make(folder: Path) -> None:
+    api.export("pfld", folder / "float", recipe="demo")
+    api.quantize(folder / "float", folder / "int8", recipe="demo")
+
+
+def _judge(folder: Path) -> None:
+    api.measure("bundle", folder / "measured", recipe="demo")
+    api.judge(folder / "measured", recipe="demo", out=folder / "verdict")
+    api.report("runs/mine", folder / "report.html")
+
+
+@pytest.mark.parametrize(
+    "work",
+    [_predict, *(pytest.param(w, marks=pytest.mark.slow) for w in (_train, _adapt, _make, _judge))],
+)
+def test_a_call_changes_nothing_of_the_process(
+    work: Callable[[Path], None],
+    tmp_path: Path,
+    lay_out: LayOut,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     lay_out(tmp_path, set())
-    before = dict(os.environ)
-    api.load(tmp_path / "bundle").predict(tmp_path / "photo.jpg", (60, 60, 130, 130))
-    assert dict(os.environ) == before
+    monkeypatch.chdir(tmp_path)
+    before = _state()
+    capfd.readouterr()
+    work(tmp_path)
+    assert capfd.readouterr().out == ""
+    after = _state()
+    assert {name for name, value in before.items() if after[name] != value} == set()
+
+
+def test_progress_is_told_to_whoever_gives_one(
+    tmp_path: Path, lay_out: LayOut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Notes:
+        def __init__(self) -> None:
+            self.steps: list[str] = []
+
+        def at(self, done: int, total: int, note: str = "") -> None:
+            self.steps.append(f"{done}/{total}")
+
+        def step(self, note: str) -> None:
+            self.steps.append(note)
+
+    lay_out(tmp_path, set())
+    monkeypatch.chdir(tmp_path)
+    notes = Notes()
+    api.measure("bundle", "m", recipe="demo", variants=["torch/float32"], progress=notes)
+    assert any("crops" in step for step in notes.steps)

@@ -114,6 +114,35 @@ def test_one_line_says_what_to_install(
     )
 
 
+@pytest.mark.parametrize(
+    ("lacks", "call", "extra"),
+    [
+        ("torch", "api.train('demo', 'out')", "train"),
+        ("torch", "api.load('pfld')", "train"),
+        ("torch", "api.export('pfld', 'out')", "train"),
+        ("safetensors", "api.models()", "pipeline"),
+        ("pydantic", "api.ExportConfig()", "pipeline"),
+        ("pydantic", "api.load_recipe('demo')", "pipeline"),
+    ],
+)
+def test_the_library_says_what_to_install(wheel: Path, lacks: str, call: str, extra: str) -> None:
+    script = (
+        f"import sys; sys.modules[{lacks!r}] = None\n"
+        f"from landmint import api\ntry: {call}\nexcept api.MissingLibraryError as e: print(e)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(wheel)},
+        cwd=wheel.parent,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    message = f"{lacks} is not installed here: pip install 'landmint[{extra}]'"
+    assert done.stdout.startswith(message)
+    assert not (wheel.parent / "out").exists()
+
+
 @pytest.mark.parametrize("words", [["--help"], ["models"], ["recipes"], ["data", "--help"]])
 def test_the_pipeline_extra_alone_has_a_command(wheel: Path, words: list[str]) -> None:
     code, _, errors = _landmint(wheel, *words, lacks=OF_TRAIN + OF_EXPORT)

@@ -19,6 +19,7 @@ from landmint.runtime.files import atomic_path
 from landmint.train.models.base import LandmarkModel
 from landmint.train.models.config import ModelConfig
 from landmint.train.models.registry import model_class
+from landmint.train.torch_state import own_random_numbers
 
 
 def write_model(
@@ -87,7 +88,8 @@ def read_model(path: Path) -> LandmarkModel:
             remedy="give the model.safetensors that landmint train or distill wrote",
         ) from None
     # The weights are all here: nothing may be fetched to build the layers.
-    model = model_class(config.name)(config.model_copy(update={"pretrained": False}), contract)
+    with own_random_numbers():  # layers draw weights that are replaced
+        model = model_class(config.name)(config.model_copy(update={"pretrained": False}), contract)
     model.config = config
     try:
         model.load_state_dict(tensors)
