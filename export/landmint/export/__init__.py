@@ -1,6 +1,5 @@
 """Trained networks in, float bundles out: ONNX, OpenVINO, TFLite and TensorRT of one network.
 
-Every form is checked against the network it came from, on real crops. Not quantisation, and no
-inference engine: the INT8 forms are made from these by `landmint.quantize`, and what is written
-here is run by `landmint.runtime`.
+Every form is compared with the network it came from, on real crops. INT8 forms are made of these by
+`landmint.quantize`, and all of them are run by `landmint.runtime`.
 """

@@ -1,7 +1,7 @@
-"""The variants of a bundle once more, with their decode in the graph.
+"""Adds to a bundle's variants copies whose graph returns landmarks: the decode is in the graph.
 
-Not the decode itself: `fused_decode` is. What is compared here is the decode alone: each twin
-with the variant that it comes from, on the same engine, decoded by numpy.
+`fused_decode` puts it there. Each copy ("twin") is then compared with the variant it was made from,
+on the same engine, with that variant's outputs decoded by numpy.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,8 @@ from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.formats import FORMATS, Maker, load
 
 NEAR_PX = 0.01
-"""A graph's own landmarks may differ by this much from numpy's, in crop pixels."""
+"""Greatest distance allowed between landmarks of a twin and those decoded by numpy, in crop
+pixels."""
 
 
 _PRECISIONS = ("float32", "int8")
@@ -30,16 +31,17 @@ _PRECISIONS = ("float32", "int8")
 def decoded_twins(
     folder: Path, contract: Contract, variants: Sequence[Variant], crops: Crops
 ) -> list[Variant]:
-    """A twin of each variant in float32 and INT8 whose format takes a decode, checked.
+    """Make and check a twin of each float32 and INT8 variant whose format can hold a decode.
 
     Args:
-        folder: of the bundle that is being made.
+        folder: folder of the bundle that is being made.
         contract: of the network without the decode.
-        variants: those made so far.
-        crops: (N, S, S, 3), to compare the decodes on.
+        variants: the variants made so far.
+        crops: (N, S, S, 3), on which landmarks are compared.
 
     Raises:
-        LandmintError: the decode cannot be fused, or a graph decodes otherwise than numpy.
+        LandmintError: the decode cannot be put into the graph, or returns other landmarks than
+            numpy's.
     """
     return [
         _twin(folder, contract, variant, crops, maker)
@@ -68,10 +70,10 @@ def _twin(
 def _compare(
     folder: Path, contract: Contract, variant: Variant, twin: Variant, crops: Crops
 ) -> str:
-    """How far a graph's own landmarks are from numpy's, for the manifest.
+    """A note for the manifest: how far the twin's landmarks are from those decoded by numpy.
 
     Raises:
-        LandmintError: further than `NEAR_PX`.
+        LandmintError: they are further away than `NEAR_PX`.
     """
     try:
         expected, _ = _landmarks(folder, variant, contract, crops)

@@ -1,6 +1,6 @@
-"""One trained network in every float form, checked against it, in a bundle.
+"""Exports a trained network to a bundle: every float form, each compared with the network.
 
-Not a converter: the files beside this one are. Not quantisation either.
+The conversion to each format stands in `forms/`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,9 +45,9 @@ from landmint.train.models import save_model
 from landmint.train.models.base import LandmarkModel
 
 TORCH_WEIGHTS = "torch/model.safetensors"
-"""Path in a bundle of the weights of the reference, the network as it was trained."""
+"""Path in a bundle of the trained network's own weights."""
 ONNX = f"{SOURCE_VARIANT}.onnx"
-"""Path in a bundle of the graph that every other form is made from."""
+"""Path in a bundle of the ONNX graph, which every other form is made from."""
 
 _TOOLS = ("landmint", "torch", "timm")
 
@@ -112,7 +112,11 @@ def export_bundle(
 
 
 def _lint(contract: Contract, folder: Path, formats: Sequence[Format]) -> dict[str, str]:
-    """Keep what the linter says of the ONNX file; why forms cannot be made of it, by format."""
+    """Lint the ONNX file and store the findings.
+
+    Returns:
+        for each format that cannot be made of this file, the reason.
+    """
     if not (folder / ONNX).is_file():
         return {}
     import onnx
@@ -127,7 +131,7 @@ def _lint(contract: Contract, folder: Path, formats: Sequence[Format]) -> dict[s
 
 
 def _export_source(model: LandmarkModel, folder: Path) -> list[Variant]:
-    """The ONNX file, which every other format is made from."""
+    """Write the ONNX file, which every other format is made from; returns its variant."""
     record = FORMATS[SOURCE]
     variant = Variant(SOURCE_VARIANT, record.engine, reason=_missing(record))
     if variant.reason:
@@ -168,7 +172,7 @@ def _missing(record: FormatRecord) -> str:
 
 @dataclass(frozen=True)
 class _Check:
-    """Parity of a variant with the torch network, as a note in the manifest."""
+    """Compares variants with the torch network, and notes the result in the manifest."""
 
     model: LandmarkModel
     config: ExportConfig
@@ -176,7 +180,7 @@ class _Check:
     reference: Tensors = field(repr=False)
 
     def __call__(self, folder: Path, variant: Variant) -> Variant:
-        """The variant with its parity among the notes.
+        """Compare a variant; returns it with the result among its notes.
 
         Raises:
             LandmintError: it is a float32 variant and not in parity.

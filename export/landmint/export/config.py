@@ -12,7 +12,7 @@ LINT_FILE = "lint.json"
 
 
 class ExportConfig(BaseModel):
-    """What to export, and how close it must come."""
+    """Which forms to make, and how close their landmarks must be to the torch network's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 

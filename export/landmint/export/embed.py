@@ -1,9 +1,8 @@
-"""The contract inside an artefact, so that a file that went astray still says what it is.
+"""Writes the contract into an artefact, so that even a lone file says how it is to be used.
 
 ONNX keeps it in `metadata_props`, OpenVINO in `rt_info`, TFLite as an associated file: a zip
 appended to the flatbuffer, where TFLite's own metadata puts such files and where any unzip finds
-it. `landmint.runtime.embedded` reads it. Not the manifest: it knows nothing of the other forms of
-the model.
+it. `landmint.runtime.embedded` reads it.
 """
 
 import json
@@ -68,7 +67,7 @@ def _write_openvino(path: Path, text: str) -> None:
 
 
 def _drop_shapes(root: ElementTree.Element) -> None:
-    """Leave out of an IR what a reader infers from the shapes of input and constants, in place."""
+    """Drop the shapes of inner tensors from an IR, in place; a reader infers them."""
     for side in ("input", "output"):
         for port in root.iterfind(f"layers/layer/{side}/port"):
             for axis in port.findall("dim"):

@@ -1,4 +1,4 @@
-"""What a lint rule has to say of a graph, and the file in which a bundle keeps it."""
+"""A finding: a lint rule that a graph breaks. And the file in which a bundle keeps its findings."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -21,30 +21,30 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Finding:
-    """One rule broken in one way, and where."""
+    """One rule that a graph breaks, and at which places."""
 
     rule: str
-    """Its id."""
+    """Id of the rule."""
     target: Target
-    """Where it matters."""
+    """The format that the rule is for, or `EVERY`."""
     severity: Severity
     """Error: it will not build, or computes something else. Warning: slow or inaccurate."""
     fact: str
-    """What is the matter."""
+    """What is wrong."""
     nodes: tuple[str, ...]
-    """With which nodes, tensors or outputs; empty when with the graph as a whole."""
+    """Names of the nodes, tensors or outputs that break it; empty for the graph as a whole."""
     reason: str
-    """Why that cannot be worked with, or what it costs."""
+    """Why it cannot work, or what it costs."""
     remedy: str
     """What to do about it."""
 
     def __str__(self) -> str:
-        """Rule, places and fact on one line."""
+        """Rule, nodes and fact on one line."""
         return f"{self.rule}: {self.what}"
 
     @property
     def what(self) -> str:
-        """Places and fact on one line."""
+        """Nodes and fact on one line."""
         return f"{named(self.nodes)}: {self.fact}" if self.nodes else self.fact
 
 
@@ -61,7 +61,7 @@ def write_findings(path: Path, findings: Sequence[Finding]) -> None:
 
 
 def read_findings(path: Path) -> tuple[Finding, ...]:
-    """The findings that `write_findings` wrote; none where there is no such file.
+    """Read what `write_findings` wrote; empty where there is no such file.
 
     Raises:
         LandmintError: the file is truncated, or of another schema.

@@ -25,7 +25,7 @@ _BUFFER_AT = 16
 
 
 class Flatbuffer:
-    """The one subgraph of a TFLite file with the one signature, open for changes."""
+    """A TFLite file with one subgraph and one signature, whose parts can be changed."""
 
     def __init__(self, content: bytes) -> None:
         """Read a .tflite."""
@@ -62,12 +62,12 @@ class Flatbuffer:
 
     @property
     def inputs(self) -> dict[str, int]:
-        """Tensor by input name of the signature."""
+        """Index of each input tensor, by its name in the signature."""
         return {end.name.decode(): end.tensorIndex for end in self._signature.inputs}
 
     @property
     def outputs(self) -> dict[str, int]:
-        """Tensor by output name of the signature."""
+        """Index of each output tensor, by its name in the signature."""
         return {end.name.decode(): end.tensorIndex for end in self._signature.outputs}
 
     @property
@@ -76,7 +76,7 @@ class Flatbuffer:
         return signature
 
     def add_tensor(self, name: str, like: int) -> int:
-        """A computed tensor of the shape and type of another."""
+        """Add a computed tensor with the shape and type of another; returns its index."""
         twin = schema.TensorT()
         original = self._graph.tensors[like]
         twin.shape, twin.shapeSignature = original.shape, original.shapeSignature
@@ -85,7 +85,7 @@ class Flatbuffer:
         return len(self._graph.tensors) - 1
 
     def add_number(self, name: str, value: float) -> int:
-        """A constant float32 scalar."""
+        """Add a constant float32 scalar; returns the index of its tensor."""
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(np.float32(value).tobytes(), dtype=np.uint8)
         self._model.buffers.append(buffer)
@@ -96,7 +96,7 @@ class Flatbuffer:
         return len(self._graph.tensors) - 1
 
     def constant(self, tensor: int) -> NDArray[np.float32] | None:
-        """The values of a float32 constant, flat; None for what is computed or of another type."""
+        """The values of a float32 constant, flat; None for any other tensor."""
         mine = self._graph.tensors[tensor]
         data = self._model.buffers[mine.buffer].data
         if data is None or len(data) == 0 or mine.type != schema.TensorType.FLOAT32:
@@ -113,7 +113,7 @@ class Flatbuffer:
         self._model.buffers[mine.buffer].data = np.frombuffer(content, dtype=np.uint8)
 
     def operator(self, kind: str, inputs: list[int], output: int, **options: int) -> Any:
-        """An ADD, MUL or DEQUANTIZE with its options, to be put among the operators."""
+        """Make an ADD, MUL or DEQUANTIZE; the caller puts it into `operators`."""
         made = schema.OperatorT()
         made.opcodeIndex = self._opcode(getattr(schema.BuiltinOperator, kind), _SINCE.get(kind, 1))
         made.inputs, made.outputs = inputs, [output]
@@ -135,11 +135,12 @@ class Flatbuffer:
         return len(self._model.operatorCodes) - 1
 
     def append(self, other: "Flatbuffer", prefix: str) -> None:
-        """Let another float32 graph read what this one returns, and return what that returns.
+        """Append a float32 graph that reads this graph's outputs; its outputs replace them.
 
         Args:
-            other: its inputs are called as outputs here; it is used up.
-            prefix: of its tensors' names.
+            other: the graph; its inputs have the names of outputs here. It cannot be used
+                afterwards.
+            prefix: put before the names of its tensors.
         """
         mine = self.outputs
         places = {tensor: self._in_float(mine[name]) for name, tensor in other.inputs.items()}
@@ -158,7 +159,7 @@ class Flatbuffer:
         self._signature.outputs = other._signature.outputs
 
     def _in_float(self, tensor: int) -> int:
-        """A tensor, or what its levels stand for."""
+        """Index of a tensor, if it is float32; else of its dequantised copy, which is added."""
         if self._graph.tensors[tensor].type == schema.TensorType.FLOAT32:
             return tensor
         twin = self.add_tensor(f"{self.name(tensor)}_in_float", like=tensor)
@@ -167,7 +168,7 @@ class Flatbuffer:
         return twin
 
     def _adopt(self, tensor: Any, buffer: Any, prefix: str) -> int:
-        """Take over a tensor of another file with what it holds."""
+        """Copy a tensor of another file and its constant values; returns the new index."""
         tensor.name, tensor.buffer = prefix.encode() + tensor.name, 0
         if buffer.data is not None:
             self._model.buffers.append(buffer)
@@ -176,17 +177,17 @@ class Flatbuffer:
         return len(self._graph.tensors) - 1
 
     def pack(self) -> bytes:
-        """The .tflite again, all within the flatbuffer: older runtimes look nowhere else."""
+        """The content of a .tflite file; all data is inside the flatbuffer, for old runtimes."""
         builder = _Sharing(1 << 20)
         builder.Finish(self._model.Pack(builder), _FILE_ID)
         return bytes(builder.Output())
 
 
 class _Sharing(flatbuffers.Builder):  # type: ignore[misc]  # it has no types
-    """Writes equal vectors once, and what buffers hold where vector instructions read it best.
+    """A builder that writes equal vectors once, and aligns buffers for vector instructions.
 
-    Each channel's zero point is a 0 of eight bytes, for a layer's weights and again for its bias:
-    a tenth of a narrow network.
+    Zero points repeat most: each is eight bytes, one for every channel of a weight and again of its
+    bias. In a narrow network they would be a tenth of the file.
     """
 
     def __init__(self, size: int) -> None:
@@ -194,7 +195,7 @@ class _Sharing(flatbuffers.Builder):  # type: ignore[misc]  # it has no types
         self._written: dict[tuple[str, bytes], int] = {}
 
     def CreateNumpyVector(self, x: NDArray[Any]) -> int:
-        """Where a vector stands."""
+        """Write a vector unless an equal one is written already; returns its offset."""
         key = x.dtype.str, x.tobytes()
         if key not in self._written:
             self._written[key] = super().CreateNumpyVector(x)

@@ -1,7 +1,7 @@
-"""The decode as a graph: appended to a network, it returns landmarks by itself.
+"""Appends the decode to a network's graph, so that the model returns landmarks.
 
-For devices without numpy. It is `landmint.train.torch_decode` for one face. Not a way to quantise:
-it is appended to a graph that is finished, float or INT8.
+This serves devices without numpy. The decode is that of `landmint.train.torch_decode`, for one
+face. It is appended to a finished graph, float or INT8, and stays in float.
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ _FUSABLE = ("local_soft_argmax",)
 
 
 def fuse_decode(onnx_path: Path, fused_path: Path) -> None:
-    """Write the ONNX file once more with its decode appended, under `Contract.decoded`.
+    """Write a copy of an ONNX file with its decode appended; its contract is `Contract.decoded`.
 
     Args:
         onnx_path: of `to_onnx`, or quantised from it.
@@ -58,10 +58,10 @@ def fuse_decode(onnx_path: Path, fused_path: Path) -> None:
 
 
 def fuse_decode_ir(xml_path: Path, fused_path: Path) -> None:
-    """Write an IR once more with its decode appended, under `Contract.decoded`.
+    """Write a copy of an IR with its decode appended; its contract is `Contract.decoded`.
 
     Args:
-        xml_path: of an IR that OpenVINO's quantiser or ours has finished.
+        xml_path: of a finished IR, float or INT8.
         fused_path: of the .xml to write.
 
     Raises:
@@ -85,11 +85,10 @@ def fuse_decode_ir(xml_path: Path, fused_path: Path) -> None:
 
 
 def fuse_decode_tflite(source: Path, fused_path: Path) -> None:
-    """Write a .tflite once more with its decode appended, under `Contract.decoded`.
+    """Write a copy of a .tflite with its decode appended; its contract is `Contract.decoded`.
 
     Args:
-        source: of `to_tflite`, or quantised from it; outputs in levels are read as what those
-            stand for.
+        source: a finished .tflite, float or INT8; integer outputs are dequantised first.
         fused_path: of the .tflite to write.
 
     Raises:
@@ -108,7 +107,7 @@ def fuse_decode_tflite(source: Path, fused_path: Path) -> None:
 
 
 def decode_graph(contract: Contract) -> "onnx.ModelProto":
-    """The decode alone: from the contract's outputs to those of `contract.decoded()`.
+    """The decode alone as an ONNX graph: takes the contract's outputs, returns landmarks.
 
     Raises:
         LandmintError: there is nothing to decode, or the decode cannot be fused.
@@ -119,7 +118,9 @@ def decode_graph(contract: Contract) -> "onnx.ModelProto":
 
 
 def fusable_decoder(contract: Contract) -> nn.Module:
-    """A module from the contract's outputs at batch 1 to coordinates (1, 2L), confidence (1, L).
+    """The decode as a module: takes the outputs of one face, returns coordinates and confidence.
+
+    Coordinates are (1, 2L), confidence is (1, L).
 
     Raises:
         LandmintError: there is nothing to decode, or the decode cannot be fused.

@@ -1,6 +1,6 @@
-"""What linter and quantisers ask of an ONNX graph: who makes a tensor, who reads it, what gates.
+"""Questions about an ONNX graph: which node makes a tensor, which read it, which layers are last.
 
-Not a graph library: names in, nodes out.
+Linter and quantisers use them. Tensors and nodes are given by their names.
 """
 
 import difflib
@@ -15,7 +15,7 @@ from landmint.runtime.errors import LandmintError
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 DECODE = "decode/"
-"""What the names of all nodes of a fused decode begin with; it stays in float in every form."""
+"""Prefix of the names of all nodes of a decode in the graph; it stays in float in every form."""
 SHAPERS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity")
 _GATE_PARTS = ("Conv", "Gemm", "Relu", "HardSwish", "HardSigmoid", "Sigmoid", "Clip")
 _POOLS = ("GlobalAveragePool", "ReduceMean")
@@ -27,7 +27,7 @@ class Wiring:
     """A graph's nodes by the tensors that they make and read."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
-        """Look at the graph as it is now."""
+        """Index a graph; later changes to it are not seen."""
         self.constants = {tensor.name: tensor for tensor in graph.initializer}
         self.maker = {name: node for node in graph.node for name in node.output if name}
         self.outputs = [value.name for value in graph.output]
@@ -47,7 +47,7 @@ class Wiring:
 
 
 def last_layers(graph: onnx.GraphProto, outputs: Iterable[str]) -> frozenset[str]:
-    """Names of the weighted nodes that make these graph outputs, reshapes set aside."""
+    """Names of the weighted nodes that make these outputs, directly or through reshapes."""
     wiring = Wiring(graph)
     return frozenset(
         node.name for output in outputs if (node := _weighted_maker(wiring, output)) is not None
@@ -62,7 +62,7 @@ def _weighted_maker(wiring: Wiring, tensor: str) -> NodeProto | None:
 
 
 def gates(graph: onnx.GraphProto) -> frozenset[str]:
-    """Names of the weighted nodes of squeeze-and-excitation: from a global pool to a sigmoid."""
+    """Names of the weighted nodes of squeeze-and-excitation: between global pool and sigmoid."""
     wiring = Wiring(graph)
     return frozenset(
         node.name
@@ -85,7 +85,7 @@ def _back_to_pool(wiring: Wiring, sigmoid: NodeProto) -> list[NodeProto]:
 
 
 def is_global_pool(node: NodeProto, wiring: Wiring) -> bool:
-    """Whether a ReduceMean runs over rows and columns, and keeps them as axes of one."""
+    """Whether a ReduceMean averages over rows and columns, and keeps both as axes of length 1."""
     axes = wiring.array(node.input[1]) if len(node.input) > 1 else attribute(node, "axes", ())
     if axes is None or attribute(node, "keepdims", 1) != 1:
         return False
@@ -119,7 +119,7 @@ def replace_nodes(graph: onnx.GraphProto, nodes: Iterable[NodeProto]) -> None:
 
 
 def alive(graph: onnx.GraphProto) -> list[NodeProto]:
-    """The nodes whose results reach an output, in order."""
+    """The nodes that an output depends on, in order."""
     wanted = {value.name for value in graph.output}
     kept: list[NodeProto] = []
     for node in reversed(graph.node):
@@ -130,7 +130,7 @@ def alive(graph: onnx.GraphProto) -> list[NodeProto]:
 
 
 def chosen_layers(graph: onnx.GraphProto, names: Iterable[str]) -> frozenset[str]:
-    """These names, each of which must be that of a weighted node.
+    """The names as a set; each must be that of a weighted node.
 
     Raises:
         LandmintError: one is not; the message offers the closest.
@@ -149,7 +149,7 @@ def chosen_layers(graph: onnx.GraphProto, names: Iterable[str]) -> frozenset[str
 
 
 def ending_at(model: onnx.ModelProto, tensors: Iterable[str]) -> onnx.ModelProto:
-    """A copy that computes these tensors, in this order, and nothing else."""
+    """A copy of a graph with these tensors for outputs, in this order, cut to what they need."""
     cut = onnx.ModelProto()
     cut.CopyFrom(model)
     del cut.graph.output[:]

@@ -1,8 +1,8 @@
-"""Converters that talk too much, in a process of their own.
+"""Runs converters in processes of their own.
 
 TensorFlow and its kin print hundreds of lines, write into the working directory and change
-settings of the whole process. Here they get a working directory that vanishes, and their words
-are shown only when they fail. Not a job queue: one call, one process, one answer.
+settings of the whole process. Here they get a temporary working directory, and their output is
+shown only when they fail.
 """
 
 import importlib.util
@@ -29,7 +29,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def missing_packages(*names: str) -> str:
-    """Which import packages are not installed, as a reason; empty when all are there."""
+    """A sentence that names the packages that are not installed; "" when all are."""
     absent = [name for name in names if importlib.util.find_spec(name) is None]
     if not absent:
         return ""
@@ -68,10 +68,10 @@ def run_converter(
     cwd: str | None = None,
     env: Mapping[str, str] | None = None,
 ) -> str:
-    """Run a program with a request on its standard input; why it failed, empty when it did not.
+    """Run a program with a request on its standard input; returns why it failed, or "".
 
-    It is stopped, with every process that it started, when it has not ended after `TIMEOUT_S`, and
-    when we are interrupted: Ctrl-C does not reach its session.
+    It is stopped, with every process it started, after `TIMEOUT_S`, and when this process is
+    interrupted: it has a session of its own, which Ctrl-C does not reach.
     """
     # Files, not pipes: nothing waits for a reader, nor for a process that keeps a pipe open.
     with (
@@ -109,5 +109,5 @@ def last_lines(output: str) -> str:
 
 
 def _import_path() -> list[str]:
-    """Where this process imports from: the child's working directory is another."""
+    """This process's import path, absolute: the child has another working directory."""
     return [str(Path(entry).absolute()) for entry in sys.path]

@@ -1,6 +1,6 @@
-"""Does an exported form compute what the torch network computes, on real crops?
+"""Parity: does an exported form compute what the torch network computes, on real crops?
 
-Not accuracy: no ground truth is used. Two forms that are equally wrong are in parity.
+No true landmarks are used, so this is not about accuracy.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ float32 sums in another order differ by some 1e-5 of it, a wrong conversion by m
 
 @dataclass(frozen=True)
 class Parity:
-    """How far one form is from the torch network; differences are absolute."""
+    """How far the outputs of one form are from those of the torch network."""
 
     crops: int
     """Number of crops compared."""
@@ -37,9 +37,9 @@ class Parity:
     max_px: float
     """Largest distance of the decoded landmarks, in crop pixels, ties settled."""
     ties: int
-    """Landmarks whose maps are the same and whose decoded points are not: two cells contest the
-    peak within float32's noise, and which one wins is chance in the torch network too. They are
-    settled as in the reference, and counted here."""
+    """Number of landmarks whose maps are the same but whose decoded points are not: two cells are
+    equally high but for float32's noise, and which one is the peak is chance. Such landmarks are
+    decoded from the torch network's map, and counted here."""
     landmarks: int
     """Number of landmarks compared, ties included."""
     outputs: Mapping[str, float]
@@ -47,7 +47,7 @@ class Parity:
 
     @property
     def first_difference(self) -> str:
-        """The first output in graph order that is not the same, else the one that differs most."""
+        """The first output in graph order that differs by `SAME` or more, else the worst one."""
         apart = [name for name, share in self.outputs.items() if not share <= SAME]
         return apart[0] if apart else max(self.outputs, key=lambda name: self.outputs[name])
 
@@ -192,11 +192,11 @@ _HALF_A_PIXEL = 0.5
 def _ties(
     contract: Contract, reference: Tensors, exported: Tensors, distances: Floats
 ) -> NDArray[np.bool_]:
-    """(N, L): the maps are the same, but what is read from them is not.
+    """Which landmarks (N, L) are ties: their maps are the same, but the decoded points are not.
 
-    The peak stands in another cell; or, for heatmaps, a step that hangs on a sign or a threshold
-    (quarter offset, DARK) went the other way. A PIP landmark moves with its neighbours' votes, so
-    there only the peak tells.
+    Either the peak is in another cell, or, for heatmaps, a step that depends on a sign or a
+    threshold (quarter offset, DARK) went the other way. For PIP heads only the peak is compared,
+    since a landmark there also moves with its neighbours' votes.
     """
     name = _PEAK_OUTPUTS.get(contract.head.kind)
     if name is None:
@@ -213,6 +213,6 @@ def _ties(
 def _settle(
     contract: Contract, reference: Tensors, exported: Tensors, tied: NDArray[np.bool_]
 ) -> Tensors:
-    """The exported outputs with the reference's map wherever a tie is to be settled."""
+    """The exported outputs, with the reference's maps for all landmarks that are ties."""
     name = _PEAK_OUTPUTS[contract.head.kind]
     return {**exported, name: np.where(tied[..., None, None], reference[name], exported[name])}

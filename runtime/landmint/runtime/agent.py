@@ -1,8 +1,8 @@
-"""The process that holds one variant and does what lines of JSON ask of it.
+"""The agent: a process on the target that runs one variant, on requests by lines of JSON.
 
-It decides nothing: whoever started it says when to load, predict and time. A request is an object
-{"do": NAME, ...}; its answer one line, {"ok": true, ...} or {"ok": false, "error": {...}}. A
-request that fails leaves the agent ready for the next; closing its standard input ends it.
+A request is an object {"do": NAME, ...}; the answer is one line, {"ok": true, ...} or
+{"ok": false, "error": {...}}. After a request that failed the agent is ready for the next one. It
+ends when its standard input is closed.
 """
 
 import dataclasses
@@ -64,7 +64,7 @@ class Agent:
         self._baseline_mib: float | None = None
 
     def hello(self) -> Answer:
-        """What the agent says first."""
+        """The greeting: engine, its version, and the machine."""
         return {
             "ok": True,
             "engine": self._engine.name,
@@ -73,7 +73,7 @@ class Agent:
         }
 
     def handle(self, request: Request) -> Answer:
-        """Do what is asked; whatever goes wrong becomes an answer."""
+        """Carry out a request; an error becomes an answer."""
         try:
             name = request["do"]
             if name not in _ACTIONS:

@@ -1,6 +1,6 @@
-"""A folder with one model in all its forms, and the manifest that vouches for it.
+"""A bundle: a folder with one model in all its forms, and a manifest with the hash of each file.
 
-Not a registry of models, and no converter: it stores, hashes and opens.
+Bundles are written, opened and checked here; what is in them is made by `export` and `quantize`.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ MANIFEST = "manifest.json"
 REFERENCE = "torch/float32"
 """The variant that every other is compared with: the network as it was trained."""
 PLAN_SUFFIX = ".engine"
-"""Of a TensorRT plan."""
+"""Suffix of a TensorRT plan."""
 _MOST_FILES, _MOST_VARIANTS = 1000, 200
 _LARGEST_MANIFEST_BYTES = 16 * 2**20
 _VARIANT_NAME = re.compile(r"[a-z0-9-]{1,40}/[a-z0-9-]{1,40}")
@@ -46,7 +46,7 @@ class Variant:
     """What is worth knowing of how it was made, such as its parity with the reference."""
 
     decoded: bool = False
-    """Whether the decode stands in its graph."""
+    """Whether its graph holds the decode, and so returns landmarks."""
 
     def __post_init__(self) -> None:
         """Refuse a name or a path that leads elsewhere.
@@ -76,19 +76,18 @@ class Variant:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What stands in a bundle."""
+    """The content of a bundle, as its manifest.json says it."""
 
     name: str
     """Name of the model."""
     contract: Contract
-    """What the model eats and returns, in NCHW."""
+    """What the model takes and returns, in NCHW."""
     variants: tuple[Variant, ...]
     """Every variant that was asked for, those that could not be built among them."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Path in the bundle to sha256."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    """Where the model comes from: recipe, data, training; nothing that another run of the same
-    would not say."""
+    """Where the model comes from: recipe, data, training. Equal runs have equal entries."""
     tools: Mapping[str, str] = field(default_factory=dict)
     """Versions of the libraries that made it."""
     calibration: Mapping[str, Any] | None = None
@@ -128,7 +127,7 @@ class Manifest:
         return manifest
 
     def _check_hashed(self) -> None:
-        """Refuse a manifest that does not vouch for each file of each variant."""
+        """Refuse a manifest that has no hash for a file of a variant."""
         if len(self.files) > _MOST_FILES or len(self.variants) > _MOST_VARIANTS:
             raise LandmintError(
                 f"a bundle of {len(self.files)} files and {len(self.variants)} variants",
@@ -173,7 +172,7 @@ class Bundle:
 
     @staticmethod
     def open(path: Path, verify: bool = True, plans: bool = False) -> "Bundle":
-        """Open a bundle and, unless told not to, check every file against its hash.
+        """Open a bundle and, unless `verify` is false, check every file against its hash.
 
         A bundle is input from strangers: nothing outside its folder is read or named.
 
@@ -257,8 +256,8 @@ class Bundle:
         """A file of the bundle, by its path in it.
 
         Raises:
-            LandmintError: it is an ONNX file that keeps tensors where the manifest does not vouch
-                for them, or a broken one.
+            LandmintError: it is an ONNX file with tensors in files that the manifest does not
+                list, or a broken one.
         """
         path = self.path / name
         for location in external_locations(path) if path.suffix == ".onnx" else ():
@@ -273,7 +272,7 @@ class Bundle:
         return path
 
     def contract_of(self, variant: Variant) -> Contract:
-        """The contract in the variant's axis order; that of landmarks where it decodes itself."""
+        """The contract in the variant's axis order; if it decodes itself, with landmark outputs."""
         contract = self.manifest.contract
         return (contract.decoded() if variant.decoded else contract).with_layout(variant.layout)
 

@@ -1,6 +1,6 @@
-"""What a deployed model eats and returns. It travels inside every artefact: nothing is guessed.
+"""The contract: what a deployed model takes and returns, and how to crop and decode.
 
-Not a model: it holds no weights and names no file.
+It is stored inside every artefact, so that a device has to guess nothing.
 """
 
 import dataclasses
@@ -82,7 +82,7 @@ class Head:
     """Local soft-argmax: cells on each side of the peak that count."""
 
     def __post_init__(self) -> None:
-        """Refuse a head that no landmarks come of.
+        """Refuse a head that landmarks cannot be decoded from.
 
         Raises:
             LandmintError: the kind or the decode is unknown or they do not fit, or a number is
@@ -127,7 +127,7 @@ class Contract:
     """Name of the input tensor."""
 
     def __post_init__(self) -> None:
-        """Refuse a contract that no device could keep.
+        """Refuse a contract that makes no sense.
 
         Raises:
             LandmintError: the markup is unknown, a number is not finite or out of bounds, or the
@@ -155,7 +155,7 @@ class Contract:
 
     @property
     def landmarks(self) -> Markup:
-        """The markup itself."""
+        """The markup that `markup` names."""
         return get_markup(self.markup)
 
     @property
@@ -175,9 +175,9 @@ class Contract:
         return dataclasses.replace(self, head=Head("coordinates"), outputs=outputs)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dictionaries and lists, with the oldest schema that can say it.
+        """Plain dictionaries and lists, in the oldest schema that can hold this contract.
 
-        So a device with an earlier runtime reads every contract that it can keep.
+        So a device with an earlier runtime reads every contract that it supports.
         """
         content = dataclasses.asdict(self)
         width, height = self.crop.scale

@@ -1,8 +1,8 @@
-"""The contract that stands inside an artefact, read without the library that made the file.
+"""Reads the contract inside an artefact, without the library that made the file.
 
 ONNX keeps it in `metadata_props`, OpenVINO in `rt_info`, TFLite in a zip that is appended to the
 flatbuffer, safetensors in its header. Only what is needed is read, and no format is parsed whole:
-the file may be a stranger's. Not the writer: that is `landmint.export.embed`.
+the file may come from a stranger. `landmint.export.embed` writes it.
 """
 
 import html
@@ -115,7 +115,7 @@ def external_locations(path: Path) -> frozenset[str]:
 
 
 def _collect(file: BinaryIO, end: int, kind: str, locations: set[str], levels: int) -> None:
-    """Add the locations in a message of a kind that ends at `end`."""
+    """Add the locations in a protobuf message, which is of this kind and ends at `end`."""
     if not levels:
         raise ValueError("its graphs are nested too deep")
     for number, length in _fields(file, end):
@@ -189,7 +189,7 @@ def _bytes(file: BinaryIO, count: int) -> bytes:
 
 
 def _read_openvino(path: Path) -> str | None:
-    """By a plain search: no XML is parsed, and what could define entities is refused."""
+    """Search the text for the contract: no XML is parsed, and entity definitions are refused."""
     text = path.read_bytes().decode("utf-8")
     if re.search(r"<!(DOCTYPE|ENTITY)", text, re.IGNORECASE):
         raise ValueError("it defines a document type or entities, which no IR needs")

@@ -1,7 +1,7 @@
-"""What there is to know of each format: one record each, read by every room.
+"""One record for each format: its files, its engine, and the functions that make it.
 
-A new format is one entry of `FORMATS` and the files that the entry names. Nothing here converts,
-quantises or runs a model, and importing this file imports none of what does.
+A new format is one entry of `FORMATS` and the files that the entry names. Importing this file
+imports none of them.
 """
 
 import importlib
@@ -50,9 +50,9 @@ class Listed:
     """How reports show a format."""
 
     label: str
-    """What runs it, by the name that people know."""
+    """Name of what runs it, as people know it."""
     color: Color
-    """In tables and figures."""
+    """Its colour in tables and figures."""
 
 
 @dataclass(frozen=True)
@@ -60,28 +60,28 @@ class FormatRecord(Listed):
     """One format: what its files are, what runs them, and what makes them."""
 
     engine: str
-    """What runs it, by its name in `landmint.runtime.engines`."""
+    """Name of the engine that runs it, in `landmint.runtime.engines`."""
     suffixes: tuple[str, ...]
-    """Of a variant's files; the engine opens the first."""
+    """Suffixes of a variant's files; the engine opens the first."""
     graph_suffix: str
-    """Of the file that holds the graph; further files belong to it or are built from it."""
+    """Suffix of the file with the graph; other files belong to it or are built from it."""
     precisions: tuple[str, ...]
-    """Of its float variants."""
+    """Precisions of its float variants."""
     export: Maker
     """Writes the float variants, as `landmint.export.forms` says."""
     quantize: Maker
     """Writes the INT8 variant, as `landmint.quantize.forms` says."""
     decode: Maker | None = None
-    """Puts the decode into the graph of a variant; None where that is not done."""
+    """Puts the decode into the graph of a variant; None for a format where that is not possible."""
     layout: Layout = "NCHW"
     """Axis order of the input."""
     graph_engine: str = ""
-    """Another engine that runs the file with the graph, to check it where none can be built."""
+    """Another engine that can run the graph, to check it on machines without the format's own."""
     lint_rules: str = ""
-    """What the linter checks, as "module:attribute"; empty when nothing."""
+    """The linter's rules for it, as "module:attribute"; empty for none."""
     probe: str = ""
-    """Asks the engine for any tensor of a variant, as "module:function"; see
-    `landmint.quantize.explain.probes`. Empty where none does."""
+    """Function that makes a probe, which reads inner tensors of a variant, as "module:function";
+    see `landmint.quantize.explain.probes`. Empty for none."""
 
     def files(self, folder: Path, variant: str) -> tuple[str, ...]:
         """The files of a variant that are in a bundle's folder; the engine opens the first."""
@@ -179,7 +179,7 @@ FORMATS: Mapping[str, FormatRecord] = MappingProxyType(
 TORCH = Listed(label="PyTorch", color=Color("#4a5260", "#b6bec9"))
 """The network as it was trained. It is in every bundle, and no format to export to."""
 LISTED: Mapping[str, Listed] = MappingProxyType({"torch": TORCH, **FORMATS})
-"""What reports list: the network as it was trained, then its formats."""
+"""What reports list: the network as it was trained, then all formats."""
 
 if TYPE_CHECKING:
     Format = str
@@ -189,7 +189,7 @@ else:  # its choices stand in the messages about a recipe, and in the page of al
 
 
 def load(reference: str) -> Any:
-    """Import what a record names as "module:attribute"."""
+    """Import the object that "module:attribute" names."""
     module, attribute = reference.split(":")
     return getattr(importlib.import_module(module), attribute)
 

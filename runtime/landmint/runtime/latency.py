@@ -49,7 +49,7 @@ class LatencyConfig:
     timeout_s: float = 300.0
     """Longest wait for one answer of a variant's process before it counts as hung."""
     seed: int = 0
-    """Of the order in which variants take turns."""
+    """Seed of the order in which variants take turns."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be timed.
@@ -66,7 +66,7 @@ class LatencyConfig:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """What came before the timed runs."""
+    """The runs before the timed ones."""
 
     first_ms: float
     """The first run after loading."""
@@ -100,7 +100,7 @@ class Launch:
 
 @dataclass(frozen=True)
 class Latency:
-    """What the launches of one variant say. Milliseconds."""
+    """The latency of one variant, from its launches; in milliseconds."""
 
     load_ms: float
     """Median over launches."""
@@ -109,7 +109,7 @@ class Latency:
     warm_ms: float
     """Median of a launch's block medians; then the geometric mean over launches."""
     interval: Interval | None
-    """Of `warm_ms`, over launches; None for a single launch."""
+    """Confidence interval of `warm_ms`, over launches; None for a single launch."""
     cpu_ms: float
     """Processor time of a run, all threads: hardly moved by other work on the machine."""
     p90_ms: float | None
@@ -148,7 +148,7 @@ def warm_up(session: Session, inputs: Sequence[Tensor], config: LatencyConfig) -
 
 
 class _Settling:
-    """Two exponential means of one series, and for how long they have agreed."""
+    """A quick and a slow exponential mean of one series, and for how long they have agreed."""
 
     def __init__(self) -> None:
         self._quick = self._slow = -1.0

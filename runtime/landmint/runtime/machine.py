@@ -55,7 +55,7 @@ class Machine:
     board: str = ""
     """The board's own name, from the device tree."""
     flags: tuple[str, ...] = ()
-    """Those of the processor's instructions that matter for INT8 and half precision."""
+    """The processor's instruction sets that matter for INT8 and half precision."""
     memory_mib: int = 0
     """Memory of the machine."""
     system: str = ""
@@ -73,9 +73,9 @@ class Machine:
 
     @property
     def int8_saturates(self) -> bool:
-        """Whether kernels for INT8 add pairs of products in 16 bits here, which may overflow.
+        """Whether INT8 kernels add pairs of products in 16 bits here, which may overflow.
 
-        So x86 does without VNNI, unless weights keep to -64..64, as `reduce_range` has them.
+        x86 processors without VNNI do. With weights in -64..64 (`reduce_range`) nothing overflows.
         """
         vnni = any("vnni" in flag for flag in self.flags)
         return self.architecture == "x86_64" and "avx2" in self.flags and not vnni

@@ -45,7 +45,7 @@ class Measurement:
     executed_precision: str = ""
     """The number formats that really ran, as the engine tells."""
     operators: tuple[Operator, ...] = ()
-    """What one inference consisted of; empty where the engine does not tell."""
+    """The operators of one inference; empty where the engine does not tell."""
     threads: int = 1
     """Threads that one inference might use."""
     target: str = ""

@@ -1,19 +1,19 @@
-"""How work says how far it is, in every room: one protocol, and one that shows nothing.
+"""The protocol by which long work reports its progress, and an implementation that is silent.
 
-Nothing is drawn here: what people see belongs to whoever calls.
+What people see of it is up to the caller.
 """
 
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """Where one piece of work says how far it is."""
+    """Receives the progress of one piece of work."""
 
     def at(self, done: int, total: int, note: str = "") -> None:
         """`done` of `total` steps are finished; `note` says more about the newest."""
 
     def step(self, note: str) -> None:
-        """A step begins that `note` names; how many there are is not known."""
+        """A step begins, which `note` describes; the number of steps is not known."""
 
 
 class _Silent:

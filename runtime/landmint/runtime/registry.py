@@ -18,13 +18,13 @@ from landmint.runtime.errors import LandmintError
 
 
 class Registry(Mapping[str, str]):
-    """From the name of a part to "module:attribute", where it stands."""
+    """Maps the name of each part to "module:attribute"."""
 
     def __init__(self, own: Mapping[str, str], *, kind: str, group: str) -> None:
-        """Import nothing yet.
+        """Keep the names; nothing is imported yet.
 
         Args:
-            own: landmint's parts.
+            own: "module:attribute" of landmint's own parts, by name.
             kind: what a part is, in messages, such as "engine".
             group: of the entry points by which packages add parts.
         """
@@ -40,7 +40,7 @@ class Registry(Mapping[str, str]):
         return by_name
 
     def __getitem__(self, name: str) -> str:
-        """Where the part stands."""
+        """The part's "module:attribute"."""
         return self.own[name] if name in self.own else self.added[name][0].value
 
     def __iter__(self) -> Iterator[str]:

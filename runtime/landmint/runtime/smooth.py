@@ -1,7 +1,7 @@
-"""Landmarks of a video without their tremble: the one-euro filter.
+"""Smooths the landmarks of a video: the one-euro filter.
 
 Casiez, Roussel and Vogel, "1 euro filter", CHI 2012, equations 1-5: a low-pass filter whose cutoff
-rises with the speed, so that a still face is steady and a moving one is not late. Not a tracker.
+rises with the speed, so that a still face is steady and a moving one is not late.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from landmint.runtime.errors import LandmintError
 
 @dataclass(frozen=True)
 class SmoothConfig:
-    """How much is smoothed. Lengths are in crop sides: equal for near and far faces, any model."""
+    """How strongly to smooth. Lengths are in crop sides, so they suit near and far faces alike."""
 
     still_cutoff_hz: float = 1.0
     """Cutoff for landmarks at rest; lower is steadier and later."""
@@ -24,7 +24,7 @@ class SmoothConfig:
     """Cutoff for the speed itself."""
 
     def __post_init__(self) -> None:
-        """Refuse what is no filter.
+        """Refuse impossible settings.
 
         Raises:
             LandmintError: a cutoff is not positive, or the gain is negative.
@@ -34,10 +34,10 @@ class SmoothConfig:
 
 
 class OneEuro:
-    """The filter of one face's landmarks, each coordinate of each by its landmark's speed."""
+    """Filters the landmarks of one face; each landmark's cutoff depends on its own speed."""
 
     def __init__(self, config: SmoothConfig) -> None:
-        """Remember nothing yet."""
+        """Start before the first frame."""
         self._config = config
         self._time_s = 0.0
         self._points: Floats | None = None

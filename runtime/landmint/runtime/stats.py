@@ -1,6 +1,6 @@
-"""Estimates with what they do not know: quantiles, intervals, detectable effects. numpy only.
+"""Statistics with their uncertainty: quantiles, confidence intervals, detectable effects.
 
-It judges nothing: limits and verdicts are the gate's.
+numpy only. Limits and verdicts are the gate's.
 """
 
 import math
@@ -33,7 +33,8 @@ class Interval:
     high: float
     """Upper bound."""
     detectable: float
-    """Minimal detectable effect: so far from a limit, nine samples in ten would tell."""
+    """Minimal detectable effect: if the truth is this far beyond a limit, nine samples in ten show
+    it."""
 
     @property
     def is_unbounded(self) -> bool:

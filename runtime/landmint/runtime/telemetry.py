@@ -1,4 +1,4 @@
-"""OpenVINO and NNCF without their reports to their makers."""
+"""Imports OpenVINO and NNCF without their telemetry."""
 
 import sys
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ _REPORTER = "openvino_telemetry"
 def without_telemetry() -> Iterator[None]:
     """Import openvino or nncf in the body: they will not report that they are used.
 
-    They report from a process that their import forks beside a running thread. In a measurement
-    that is noise; and a fork beside threads may hang for ever, and whoever waits for it. Where the
-    module that reports cannot be imported, both do without. Afterwards others can import it again.
+    Their import forks a process that reports, while a thread runs. That disturbs measurements, and
+    a fork beside threads may hang for ever. So the module that reports is kept from being imported,
+    and both libraries do without it. Afterwards it can be imported again.
     """
     modules: dict[str, Any] = sys.modules
     before = {name: modules.pop(name) for name in (_REPORTER,) if name in modules}

@@ -1,6 +1,6 @@
-"""Parsed JSON as a dataclass, by the types of its fields; whatever does not fit them is refused.
+"""Converts parsed JSON to a dataclass; values that do not have a field's type are refused.
 
-Not a validator of meaning: a dataclass checks in its own `__post_init__` what its values say.
+Whether the values make sense is checked by the dataclass itself, in `__post_init__`.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class MismatchError(ValueError):
-    """A value that is not of the type that stands at its place."""
+    """A value does not have the type of its field."""
 
 
 def read_as(kind: type[T], content: Any, place: str) -> T:

@@ -1,6 +1,7 @@
-"""Where engines run: this host, or nothing at all; boards and phones keep the same protocol.
+"""Targets: the places where engines run and are measured. Here are this host and a dry run.
 
-It knows the device layer and no stage: it neither trains nor converts, and judges nothing.
+Targets for boards and phones keep the same protocol. A target knows only the device layer: it does
+not train, convert or judge.
 """
 
 from landmint.runtime.registry import Registry

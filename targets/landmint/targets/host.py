@@ -1,4 +1,4 @@
-"""This machine: each agent is a process of the same Python."""
+"""The target "host": this machine. Each agent is a process of the same Python."""
 
 import os
 import shutil
@@ -20,15 +20,15 @@ class HostTarget:
     name = "host"
 
     def __init__(self) -> None:
-        """Count the cores that agents may share while nothing is timed."""
+        """Count the cores, on which agents may run side by side while nothing is timed."""
         self.parallel = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
     def push(self, local: Path) -> str:
-        """Files are already here."""
+        """Copy nothing: the file is already here."""
         return str(local.resolve())
 
     def pull(self, remote: str, local: Path) -> None:
-        """Copy, as `Target.pull` says, unless it is the same file."""
+        """Copy a file, as `Target.pull` says, unless it is the same one."""
         source = Path(remote)
         if not source.is_file():
             raise LandmintError(f"{source} does not exist")

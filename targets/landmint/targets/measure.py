@@ -1,8 +1,8 @@
-"""One visit to a target: every variant's landmarks, then its times, in turns.
+"""Measures a bundle on a target: first the landmarks of every variant, then its latency.
 
-Landmarks and times come from separate passes over the same artefact. Times: in each launch every
-variant has a process of its own, and blocks of runs take turns in random order, so that whatever
-the machine does meanwhile meets all variants alike. It stores raw samples and judges nothing.
+For latency each variant is started several times in a process of its own (a launch). Within a
+launch, blocks of runs of all variants alternate in random order, so that other work on the machine
+slows all of them alike. Raw samples are stored; nothing is judged.
 """
 
 import dataclasses
@@ -85,12 +85,12 @@ def measure_bundle(
 
 @dataclass(frozen=True)
 class _Faces:
-    """The faces over there."""
+    """The crops, as files on the target."""
 
     names: tuple[str, ...]
     crops: str
     timed: str
-    """The few faces that timed models are fed: a file of all would count as their memory."""
+    """A file with the few faces that timed models are fed: all would add to their memory."""
 
     @staticmethod
     def read(crops: Path, scratch: Path, target: Target) -> "_Faces":
@@ -113,7 +113,7 @@ class _Faces:
 
 @dataclass(eq=False)
 class _Subject:
-    """One variant on its way through the visit."""
+    """One variant, and what has been measured of it so far."""
 
     variant: Variant
     plans: bool
@@ -166,7 +166,7 @@ class _Visit:
         self._total = len(subjects) * (1 + 2 * config.launches)
 
     def predict_all(self, scratch: Path) -> None:
-        """Landmarks of every subject; as many at once as the target bears."""
+        """Compute the landmarks of every variant; as many at once as the target allows."""
 
         def predict(subject: _Subject) -> None:
             self._predict(subject, scratch)
@@ -191,7 +191,7 @@ class _Visit:
             subject.points = np.load(here, allow_pickle=False)
 
     def _note_precision(self, subject: _Subject, link: Link) -> None:
-        """What an engine cannot tell of itself makes nobody's landmarks wrong."""
+        """Ask which precision ran; a failure to tell is noted, and does not end the variant."""
         try:
             answer = self._ask(link, {"do": "precision"})
             subject.precision = str(answer["executed_precision"])
@@ -202,7 +202,7 @@ class _Visit:
             subject.precision = f"unknown: {error.reason or error.fact}"
 
     def launch(self, number: int) -> None:
-        """Fresh processes of all subjects that still run: load, warm up, blocks in turns."""
+        """Start all variants that have not failed: load, warm up, time blocks in turns."""
         turns = self._start_all()
         turns.sort(key=lambda turn: turn.subject.variant.name)  # the seed alone makes the order
         self._random.shuffle(turns)
@@ -223,7 +223,7 @@ class _Visit:
             self._links.pop().close()
 
     def _start_all(self) -> list[_Turn]:
-        """Processes start side by side; nothing is timed yet."""
+        """Start the processes side by side; nothing is timed yet."""
         turns: list[_Turn] = []
 
         def start(subject: _Subject) -> None:
@@ -237,7 +237,7 @@ class _Visit:
     def _together(
         self, work: Callable[[_Subject], None], subjects: Sequence[_Subject], workers: int
     ) -> None:
-        """Do the work for each subject, some at once; an interrupt ends the agents first."""
+        """Do the work for each variant, some at once; on an interrupt the agents end first."""
         with ThreadPoolExecutor(max(1, workers)) as pool:
             futures = [pool.submit(work, subject) for subject in subjects]
             try:
@@ -255,7 +255,7 @@ class _Visit:
         turn.warm_up = WarmUp(answer["first_ms"], answer["runs"], answer["settled"])
 
     def _take_turns(self, turns: list[_Turn]) -> None:
-        """One block each, in a new random order every round, until each has its share."""
+        """Time one block of each, in a new random order every round, until all have enough."""
         samples = self._config.samples / self._config.launches
         seconds = self._config.seconds / self._config.launches
         request = {"do": "block", "config": self._settings()}
@@ -280,7 +280,7 @@ class _Visit:
         turn.subject.launches.append(Launch(turn.load_ms, turn.warm_up, tuple(turn.blocks)))
 
     def measurement(self, bundle: Bundle, subject: _Subject, session: str) -> Measurement:
-        """What is known of a subject when the visit is over."""
+        """The measurement of a variant, after the visit."""
         variant = subject.variant
         draft = Measurement(
             bundle=bundle.manifest.name,
@@ -331,7 +331,7 @@ class _Visit:
 
 @contextmanager
 def _failing(subject: _Subject) -> Iterator[None]:
-    """What a subject cannot do is noted with it; the visit goes on."""
+    """Note an error of the body with the variant, and let the others go on."""
     try:
         yield
     except LandmintError as error:

@@ -1,6 +1,6 @@
-"""The target that runs nothing: the agent inside this process, the null engine in its hands.
+"""The target "null", for dry runs and tests: an agent in this process, with the null engine.
 
-It serves dry runs and tests. Its landmarks and times say nothing about any model.
+Its landmarks and times say nothing about any model.
 """
 
 import shutil
@@ -18,18 +18,18 @@ class NullTarget:
     parallel = 1
 
     def push(self, local: Path) -> str:
-        """Files are already here."""
+        """Copy nothing: the file is already here."""
         return str(local.resolve())
 
     def pull(self, remote: str, local: Path) -> None:
-        """Copy, as `Target.pull` says."""
+        """Copy a file, as `Target.pull` says."""
         if not Path(remote).is_file():
             raise LandmintError(f"{remote} does not exist")
         if Path(remote) != local.resolve():
             shutil.copyfile(remote, local)
 
     def start(self, bundle: str, variant: str, threads: int, timeout_s: float) -> Link:
-        """An agent of the null engine, whatever the variant's own."""
+        """Start an agent with the null engine, whatever engine the variant names."""
         return _NullLink(Agent(Path(bundle), variant, threads, engine="null"))
 
 

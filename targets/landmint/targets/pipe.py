@@ -1,4 +1,4 @@
-"""An agent at the other end of a process's pipes: here, or behind ssh or adb."""
+"""Talks to an agent through the pipes of a process: of Python here, or of ssh or adb."""
 
 import collections
 import contextlib

@@ -1,6 +1,6 @@
-"""What every target is: files in, an agent to talk to, files out.
+"""What a target is: it takes files, starts an agent to talk to, and gives files back.
 
-Not a remote shell: a target starts the device layer's agent and nothing else.
+The agent (`landmint.runtime.agent`) is the only program that a target starts.
 """
 
 from pathlib import Path
@@ -39,11 +39,11 @@ class Target(Protocol):
     """How many agents may work at once while nothing is timed."""
 
     def push(self, local: Path) -> str:
-        """Make a file or folder readable over there; returns its path there."""
+        """Copy a file or folder to the target; returns its path there."""
         ...
 
     def pull(self, remote: str, local: Path) -> None:
-        """Bring a file from over there to `local`.
+        """Copy a file from the target to `local`.
 
         Raises:
             LandmintError: there is no such file.
@@ -65,7 +65,7 @@ def unwrap(answer: Answer) -> Answer:
 
     Raises:
         LandmintError: the agent refused, with the agent's own words.
-        NotMeasuredError: the same, when over there something is lacking.
+        NotMeasuredError: the agent refused, because the target lacks something.
     """
     if answer.get("ok"):
         return answer

@@ -1,7 +1,7 @@
-"""One file a format: how the network is written in it.
+"""One file for each format: it converts the network to that format.
 
-ONNX is made from the network, every other format from the ONNX file by an `Export`, which the
-format's record in `landmint.runtime.formats` names.
+ONNX is made of the torch network, every other format of the ONNX file. A format's record in
+`landmint.runtime.formats` names its `Export` function.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +10,8 @@ from pathlib import Path
 Export = Callable[[Path, Mapping[str, Path]], Mapping[str, str]]
 """Writes the float variants of one format, each with its contract inside.
 
-From the float32 ONNX file, and the file to write for each precision: folders stand, and what else
-belongs to a variant takes the file's stem. Returns notes for the manifest, about every variant.
-Raises a LandmintError where the converter fails. It need not be atomic: `write_bundle` is.
+It takes the path of the float32 ONNX file, and the path to write for each precision. Folders exist
+already; further files of a variant have the same stem. It returns notes for the manifest, and
+raises a LandmintError where the converter fails. It may leave half-written files: `write_bundle`
+removes them.
 """

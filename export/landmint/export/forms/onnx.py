@@ -1,6 +1,6 @@
-"""torch to ONNX: one static graph, simplified, that every other form is made from.
+"""torch to ONNX: one simplified graph, which every other form is made from.
 
-Not for training graphs, nor for inputs of varying size: batch 1 and the contract's size only.
+Its shapes are static: batch 1, and the contract's input size.
 """
 
 import copy
@@ -143,7 +143,7 @@ def _strip(model: "onnx.ModelProto") -> None:
 
 
 def check_fit(model: "onnx.ModelProto", contract: Contract) -> None:
-    """Refuse a graph that quantisers and converters downstream would stumble over.
+    """Refuse a graph that converters and quantisers downstream cannot work with.
 
     Raises:
         LandmintError: an unfolded operator, a shape that is not static, or names and shapes of

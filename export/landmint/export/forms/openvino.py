@@ -1,6 +1,6 @@
 """ONNX to OpenVINO IR, in float32 or with weights stored as float16.
 
-Not an engine: which precision the plugin computes in is settled where it runs.
+The precision in which OpenVINO computes is chosen when the model is loaded.
 """
 
 from collections.abc import Iterable, Mapping
@@ -47,13 +47,13 @@ def export(onnx_path: Path, files: Mapping[str, Path]) -> Mapping[str, str]:
 
 
 def save_ir(model: Any, xml_path: Path, *, half: bool = False) -> None:
-    """Write a model that was read from ONNX without what its engine would fold on loading.
+    """Simplify a model that was read from ONNX, and write it as an IR.
 
-    Read as it is, an IR computes the shape of each bias and the ends of each clip anew, and takes
-    five operators to round a tensor: the graph of an INT8 file was half as large as its weights.
-    These are the passes of OpenVINO's own converter, which has them in no public module. Equal
-    constants and long names of what nobody asks for go as well. Beside quantised layers, those in
-    float have their weights stored as float16, or a head of PFLD's would take a fifteenth of the
+    Without this, an IR computes the shape of each bias and the ends of each clip when it is loaded,
+    and needs five operators to round a tensor: the graph of an INT8 file was half as large as its
+    weights. The passes are those of OpenVINO's own converter, which keeps them in no public module.
+    Equal constants are stored once, and internal names are shortened. In a quantised model the
+    weights of float layers are stored as float16: a head of PFLD's would else be a fifteenth of the
     file.
 
     Args:
@@ -78,7 +78,7 @@ def save_ir(model: Any, xml_path: Path, *, half: bool = False) -> None:
 
 
 def _make_scalars(quantiser: Any) -> None:
-    """Write the ends of a quantiser with one range in one way, so that equal ones can be shared."""
+    """Store the ends of a quantiser as scalars, so that equal ones can be shared."""
     import openvino
 
     for place in range(1, 5):
@@ -103,7 +103,7 @@ def _halve_weights(nodes: Iterable[Any]) -> None:
 
 
 def _share_constants(model: Any) -> None:
-    """Let equal constants be one, large weights aside."""
+    """Store equal constants once; large weights are not compared."""
     held: dict[tuple[str, tuple[int, ...], bytes], Any] = {}
     for node in model.get_ordered_ops():
         if node.get_type_name() != "Constant" or node.get_data().size > _SMALL:
@@ -117,7 +117,7 @@ def _share_constants(model: Any) -> None:
 
 
 def _shorten_names(model: Any) -> None:
-    """Number the constants, and what makes numbers of the levels of weights."""
+    """Give constants, and the nodes that dequantise weights, numbers instead of long names."""
     for number, node in enumerate(model.get_ordered_ops()):
         kind = node.get_type_name()
         widened = kind == "Multiply" and node.input_value(0).get_node().get_type_name() == "Convert"

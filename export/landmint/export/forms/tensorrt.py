@@ -1,7 +1,7 @@
 """ONNX to TensorRT: a strongly typed FP16 graph, and the engine built from it where one can be.
 
-TensorRT 11 takes the precision from the graph alone, so the graph itself is in float16. Not
-quantisation: Q/DQ pairs are placed by `landmint.quantize`, which builds with `build_engine` too.
+TensorRT 11 takes the precision from the graph alone, so the graph itself is in float16. Graphs with
+Q/DQ pairs come from `landmint.quantize`, which also uses `build_engine`.
 """
 
 import importlib.util
@@ -50,7 +50,7 @@ def built_or_not(refusal: str | None) -> str:
 
 
 def to_tensorrt(onnx_path: Path, typed_path: Path) -> None:
-    """Write the strongly typed FP16 twin of a float32 ONNX file, contract inside.
+    """Convert a float32 ONNX file to a strongly typed FP16 one, with the contract inside.
 
     Input and outputs stay float32, with a Cast behind and before them.
 
@@ -121,7 +121,7 @@ def _half(tensor: "onnx.TensorProto") -> "onnx.TensorProto":
 
 
 def _retype_attributes(node: "onnx.NodeProto") -> None:
-    """Casts to float32 and constants inside attributes follow their surroundings."""
+    """Turn casts to float32, and float32 constants in attributes, into float16; in place."""
     from onnx import TensorProto
 
     for attribute in node.attribute:
@@ -132,7 +132,7 @@ def _retype_attributes(node: "onnx.NodeProto") -> None:
 
 
 def _cast_borders(graph: "onnx.GraphProto") -> None:
-    """Float32 outside, float16 inside: every border tensor gets an inner twin and a Cast."""
+    """Put a Cast behind each input and before each output, which stay float32; in place."""
     from onnx import TensorProto
 
     inner = {value.name: f"{value.name}_float16" for value in (*graph.input, *graph.output)}

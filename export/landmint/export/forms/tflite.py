@@ -1,8 +1,7 @@
 """ONNX to TFLite through onnx2tf and TensorFlow, which run in a process of their own.
 
 The artefacts are channels-last. Their signature `serving_default` carries the contract's input
-name and the canonical output names: tensor order and tensor names mean nothing here. Not
-quantisation, which starts from the float32 file.
+name and the canonical output names; order and names of the tensors themselves mean nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,8 @@ def export(onnx_path: Path, files: Mapping[str, Path]) -> Mapping[str, str]:
 
     Args:
         onnx_path: of `to_onnx`.
-        files: by precision; float16 stores the weights so, arithmetic is the engine's affair.
+        files: path by precision. In "float16" only the weights are stored so; the engine chooses
+            the arithmetic.
 
     Raises:
         LandmintError: the converter failed, or the ONNX file carries no contract.
@@ -40,10 +40,10 @@ def export(onnx_path: Path, files: Mapping[str, Path]) -> Mapping[str, str]:
 
 
 def decode_to_tflite(decoder: "onnx.ModelProto", contract: Contract) -> bytes:
-    """The flatbuffer of a decode alone, in float32.
+    """Convert a decoder alone to a float32 flatbuffer.
 
     Args:
-        decoder: from the contract's outputs to those of `contract.decoded()`.
+        decoder: takes the contract's outputs, returns those of `contract.decoded()`.
         contract: of the network without the decode.
 
     Raises:

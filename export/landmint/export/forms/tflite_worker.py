@@ -1,4 +1,4 @@
-"""The process behind the TFLite files: onnx2tf to a Keras network, TensorFlow to files.
+"""The process that makes TFLite files: onnx2tf makes a Keras network, TensorFlow the files.
 
 Run as `python -m landmint.export.forms.tflite_worker`, with the request on its standard input, in a
 working directory that may be littered. Nothing else imports it: it lives on tensorflow.
@@ -59,10 +59,10 @@ def _keras(onnx_path: Path) -> Any:
 
 
 def _samples(graph: onnx.GraphProto) -> list[list[str]]:
-    """Name and file of numbers for each input, on which onnx2tf compares every layer with ONNX's.
+    """Write random numbers for each input; returns its name and the file.
 
-    By that it knows which axis of a map as high as wide is which. Left to itself it gives ones to
-    what is no picture, on which all axes are alike.
+    On them onnx2tf compares every layer with ONNX's, to learn which axis of a square map is which.
+    By default it feeds ones to an input that is no picture, on which all axes look alike.
     """
     rng = np.random.default_rng(0)
     np.save(_SAMPLE_FILE, rng.random(_SAMPLE_SHAPE, dtype=np.float32))
@@ -77,8 +77,9 @@ def _samples(graph: onnx.GraphProto) -> list[list[str]]:
 def _signed(network: Any, inputs: list[str], shapes: Mapping[str, list[int]]) -> Any:
     """The network as constants behind a signature with the contract's names.
 
-    onnx2tf keeps inputs and outputs in ONNX order but renames them, so names are given by position
-    and the shapes checked; that no two of equal shape were swapped is what parity checks are for.
+    onnx2tf keeps the order of inputs and outputs but renames them. So names are given by position,
+    and shapes are checked. Two outputs of equal shape that were swapped would fail the parity
+    check.
     """
     actual = [list(output.shape) for output in network.outputs]
     if actual != list(shapes.values()):

@@ -1,7 +1,7 @@
-"""What a target cannot do with a graph, or does badly, told before anything is built.
+"""The linter: finds in an ONNX graph what a format cannot do, or does badly, before it is built.
 
-Rules look at an ONNX graph and run nothing: that takes seconds at most. What an engine really did
-is measured downstream; where a rule rests on such a measurement, its file says on which.
+Rules look at the graph and run nothing, so they take seconds at most. What an engine really does is
+measured downstream; where a rule rests on such a measurement, its file says on which.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,18 +24,18 @@ def lint(
     contract: Contract | None = None,
     targets: Sequence[Format] = LINTED,
 ) -> list[Finding]:
-    """What the targets have against a graph; empty when nothing.
+    """Check a graph against the rules of some formats.
 
-    A graph without Q/DQ pairs is judged by what quantising and running it will meet, one with
-    pairs by whether they stand where the target wants them.
+    A float graph is checked for what will go wrong when it is quantised and run. A graph with Q/DQ
+    pairs is checked for whether these are where the format needs them.
 
     Args:
         model: of batch 1.
-        contract: of the model; without it the rules about outputs are silent.
-        targets: formats to judge it for, beside the rules for every target.
+        contract: of the model; without it, rules about outputs are skipped.
+        targets: formats whose rules are checked, beside the rules for every format.
 
     Returns:
-        findings by target, errors first.
+        the findings by target, errors first; empty when no rule is broken.
     """
     try:
         model = shape_inference.infer_shapes(model, data_prop=True)
@@ -58,7 +58,7 @@ def lint(
 
 
 def rules_for(targets: Sequence[Format] = LINTED) -> dict[str, Rule]:
-    """The rules for every target by their ids, then those of the given formats."""
+    """Rules by their ids: those for every target, then those of the given formats."""
     rules = dict(general.RULES)
     for name in targets:
         if FORMATS[name].lint_rules:
@@ -67,7 +67,7 @@ def rules_for(targets: Sequence[Format] = LINTED) -> dict[str, Rule]:
 
 
 def _findings(id_: str, rule: Rule, subject: Subject) -> Iterator[Finding]:
-    """The breaches of a rule, those of one kind together."""
+    """Check one rule; places with the same fact make one finding."""
     by_fact: dict[str, list[str]] = {}
     for where, fact in rule.check(subject):
         by_fact.setdefault(fact, []).append(where)
@@ -77,14 +77,14 @@ def _findings(id_: str, rule: Rule, subject: Subject) -> Iterator[Finding]:
 
 
 def refuse(what: str, findings: Sequence[Finding]) -> None:
-    """Raise for findings that cannot be worked with.
+    """Raise an error if there are findings.
 
     Args:
-        what: the graph, as the subject of a sentence.
-        findings: those that cannot; errors, or more.
+        what: name of the graph, for the message.
+        findings: those that must not be.
 
     Raises:
-        LandmintError: there is one; the message names the first few.
+        LandmintError: there is a finding; the message names the first few.
     """
     if findings:
         raise LandmintError(

@@ -1,4 +1,4 @@
-"""What no target can work with, and what 8 bits do to the outputs wherever they run."""
+"""Lint rules for every target: broken graphs, and outputs that 8 bits would make too coarse."""
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -17,7 +17,7 @@ _LEVELS = 255  # steps of an 8-bit scale
 
 
 def non_finite(subject: Subject) -> Iterator[Breach]:
-    """Constants that hold NaN or infinity."""
+    """Find constants that hold NaN or infinity."""
     for tensor in subject.graph.initializer:
         values = numpy_helper.to_array(tensor)
         if values.dtype.kind == "f" and not np.isfinite(values).all():
@@ -26,7 +26,7 @@ def non_finite(subject: Subject) -> Iterator[Breach]:
 
 
 def dynamic_shapes(subject: Subject) -> Iterator[Breach]:
-    """Tensors whose shape is not known before they are computed."""
+    """Find tensors whose shape is not known before they are computed."""
     named = [name for node in subject.graph.node if not node.domain for name in node.output]
     for name in (*(value.name for value in subject.graph.input), *filter(None, named)):
         shape = subject.shapes.get(name)
@@ -35,14 +35,14 @@ def dynamic_shapes(subject: Subject) -> Iterator[Breach]:
 
 
 def unfolded(subject: Subject) -> Iterator[Breach]:
-    """Operators that should have vanished into weights and shapes."""
+    """Find operators that the exporter should have folded into weights or shapes."""
     for node in subject.graph.node:
         if node.op_type in UNFIT:
             yield node.name, f"{node.op_type} is not folded away"
 
 
 def dead_channels(subject: Subject) -> Iterator[Breach]:
-    """Layers some of whose output channels have no weight but zero."""
+    """Find layers in which all weights of an output channel are zero."""
     for node in subject.graph.node:
         weight = _weight(node, subject.wiring)
         if weight is not None and weight.ndim > 1:
@@ -62,7 +62,7 @@ def _weight(node: NodeProto, wiring: Wiring) -> NDArray[Any] | None:
 
 
 def output_floor(subject: Subject) -> Iterator[Breach]:
-    """Coordinates that one 8-bit scale would put on a coarse grid."""
+    """Find outputs with coordinates for which the steps of 8 bits are too coarse."""
     contract = subject.contract
     if contract is None or contract.head.kind != "coordinates":
         return
@@ -93,13 +93,13 @@ def _step_of(subject: Subject, output: str) -> float:
 
 
 def _is_decoded(subject: Subject, output: str) -> bool:
-    """Whether a fused decode makes it."""
+    """Whether a decode in the graph makes this output."""
     maker = subject.wiring.maker.get(output)
     return maker is not None and maker.name.startswith(DECODE)
 
 
 def mixed_outputs(subject: Subject) -> Iterator[Breach]:
-    """Outputs that join what different layers made, under one scale."""
+    """Find outputs that join the results of several layers, so that these share one scale."""
     wiring = subject.wiring
     for value in subject.graph.output:
         if _is_decoded(subject, value.name):

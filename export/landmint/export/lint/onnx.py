@@ -1,4 +1,4 @@
-"""What ONNX Runtime's CPU kernels do not compute in integers, and what they do not load."""
+"""Lint rules for ONNX Runtime: operators that its CPU runs in float, graphs it does not load."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -19,7 +19,7 @@ _INTEGER = (
 
 
 def _is_exception(node: NodeProto, wiring: Wiring) -> bool:
-    """Whether an operator with an integer form has none with these settings."""
+    """Whether a node's settings keep its operator from running in integers."""
     if node.op_type == "Resize":
         return text_of(node, "mode", "nearest") != "nearest"
     return node.op_type == "ReduceMean" and not is_global_pool(node, wiring)

@@ -1,4 +1,4 @@
-"""What OpenVINO's CPU plugin does not compute in integers, and graphs too old for it."""
+"""Lint rules for OpenVINO: operators its CPU plugin does not compute in integers, old graphs."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -16,7 +16,7 @@ _float_operators = partial(float_operators, integer=_INTEGER)
 
 
 def old_opset(subject: Subject) -> Iterator[Breach]:
-    """Graphs from before Q/DQ knew an axis."""
+    """Find graphs of an opset whose Q/DQ operators have no axis yet."""
     for opset in subject.model.opset_import:
         if opset.domain in ("", "ai.onnx") and opset.version < _OPSET_OF_AXIS:
             yield "", f"opset {opset.version}"

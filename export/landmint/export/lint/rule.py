@@ -1,7 +1,4 @@
-"""What a lint rule is, and what it looks at.
-
-No rule stands here: they are in the files beside this one, by target.
-"""
+"""What a lint rule is, and what it is given. The rules are in the files beside this one."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,12 +20,12 @@ PAIR = ("QuantizeLinear", "DequantizeLinear")
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One ONNX graph, as the rules see it."""
+    """One ONNX graph to lint, with what rules ask of it."""
 
     model: onnx.ModelProto
-    """With its shapes inferred."""
+    """The model, with its shapes inferred."""
     contract: Contract | None = None
-    """What the graph eats and returns; None where the file does not say."""
+    """What the model takes and returns; None where the file does not say."""
 
     @property
     def graph(self) -> onnx.GraphProto:
@@ -37,7 +34,7 @@ class Subject:
 
     @cached_property
     def wiring(self) -> Wiring:
-        """Who makes a tensor, and who reads it."""
+        """Which node makes each tensor, and which nodes read it."""
         return Wiring(self.graph)
 
     @cached_property
@@ -50,34 +47,34 @@ class Subject:
 
     @cached_property
     def network(self) -> list[onnx.NodeProto]:
-        """The nodes that become INT8: all but those of a fused decode."""
+        """The nodes that may become INT8: all but those of a decode in the graph."""
         return [node for node in self.graph.node if not node.name.startswith(DECODE)]
 
     @property
     def is_paired(self) -> bool:
-        """Whether it holds Q/DQ pairs."""
+        """Whether the graph has Q/DQ pairs."""
         return any(node.op_type in PAIR for node in self.graph.node)
 
 
 Breach = tuple[str, str]
-"""Name of a node, tensor or output ("" for the graph as a whole), and what is the matter."""
+"""Name of a node, tensor or output ("" for the graph as a whole), and what is wrong with it."""
 Check = Callable[[Subject], Iterator[Breach]]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One thing that a target cannot do, or does badly."""
+    """One thing that a format cannot do, or does badly."""
 
     target: Target
-    """Where."""
+    """The format, or `EVERY`."""
     severity: Severity
     """Error: it will not build, or computes something else. Warning: slow or inaccurate."""
     stage: Stage
     """Which graphs it is for: before quantisation, with Q/DQ pairs, or both."""
     check: Check
-    """Finds the places."""
+    """Finds the places that break it."""
     reason: str
-    """Why that cannot be worked with, or what it costs."""
+    """Why it cannot work, or what it costs."""
     remedy: str
     """What to do about it."""
 

@@ -1,4 +1,4 @@
-"""What TensorRT asks of a graph: the ten rules of explicit quantisation, and what INT8 will not do.
+"""Lint rules for TensorRT: the ten rules of explicit quantisation, and layers without INT8 kernels.
 
 The ten are from NvInfer.h, onnx-tensorrt's importers, Model Optimizer's placement and the notes on
 strong typing (TensorRT 10 and 11). Breaking one costs a failed build, or a fusion and so the speed.
@@ -35,14 +35,14 @@ _FLOAT_ONLY = (
 
 
 def float_only(subject: Subject) -> Iterator[Breach]:
-    """Operators that have no INT8 form at all."""
+    """Find operators that have no INT8 kernel."""
     for node in subject.graph.node:
         if node.op_type in _FLOAT_ONLY:
             yield node.name, f"{node.op_type} has no INT8 form"
 
 
 def small_layers(subject: Subject) -> Iterator[Breach]:
-    """Rule 9 before quantisation: layers that will have to stay in float16."""
+    """Find layers that rule 9 will keep in float16, in a float graph."""
     for node in subject.graph.node:
         weight = subject.wiring.constants.get(node.input[1]) if _is_layer(node) else None
         if weight is not None and is_too_small(node, weight.dims):
@@ -50,7 +50,7 @@ def small_layers(subject: Subject) -> Iterator[Breach]:
 
 
 def float_gates(subject: Subject) -> Iterator[Breach]:
-    """Layers of squeeze-and-excitation: the Mul behind the gate does not fuse (rule 8)."""
+    """Find layers of squeeze-and-excitation: the Mul behind them does not fuse (rule 8)."""
     for name in sorted(gates(subject.graph)):
         yield name, "within a squeeze-and-excitation gate"
 
@@ -226,7 +226,7 @@ def _is_from_levels(wiring: Wiring, tensor: str) -> bool:
 
 
 def _readers_behind(quantise: NodeProto, wiring: Wiring) -> list[NodeProto]:
-    """Who reads the dequantised twin; nobody when the node quantises nothing."""
+    """The nodes that read a QuantizeLinear's tensor dequantised; none for any other node."""
     if quantise.op_type != "QuantizeLinear":
         return []
     twins = wiring.readers(quantise.output[0])

@@ -1,6 +1,6 @@
-"""What TFLite cannot hold, where XNNPACK ends in it, and how channels and padding fit its kernels.
+"""Lint rules for TFLite: operators it lacks, operators that XNNPACK does not run, slow shapes.
 
-How the operators were measured stands in `operators`.
+How the operators were measured is said in `operators.py`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -57,7 +57,7 @@ _FUSED_CLIPS = ((0.0, 6.0), (-1.0, 1.0), (0.0, np.inf))
 
 
 def outside_xnnpack(subject: Subject, precision: Precision) -> list[NodeProto]:
-    """The nodes that XNNPACK leaves to TFLite's plain kernels."""
+    """The nodes that XNNPACK does not run, so that TFLite's plain kernels do."""
     return [node for node in subject.graph.node if not _is_inside(node, subject.wiring, precision)]
 
 
@@ -80,7 +80,7 @@ def _is_inside(node: NodeProto, wiring: Wiring, precision: Precision) -> bool:
 
 
 def in_float_in_xnnpack(subject: Subject) -> Iterator[Breach]:
-    """Operators that stand between two conversions in INT8 TFLite."""
+    """Find operators that INT8 TFLite runs in float, between two conversions."""
     for node in subject.network:
         plain = node.op_type == "DepthToSpace" and text_of(node, "mode", "DCR") == "DCR"
         if node.op_type in _CONVERTED or plain:
@@ -88,7 +88,7 @@ def in_float_in_xnnpack(subject: Subject) -> Iterator[Breach]:
 
 
 def without_builtin(subject: Subject) -> Iterator[Breach]:
-    """Operators that cannot be written as TFLite at all."""
+    """Find operators that TFLite does not have."""
     for node in subject.graph.node:
         cubic = node.op_type == "Resize" and text_of(node, "mode", "nearest") == "cubic"
         if node.op_type in _NO_BUILTIN or cubic:
@@ -96,7 +96,7 @@ def without_builtin(subject: Subject) -> Iterator[Breach]:
 
 
 def outside(subject: Subject, precision: Precision) -> Iterator[Breach]:
-    """Operators outside XNNPACK, and how many partitions they make."""
+    """Find operators outside XNNPACK, and say how many partitions they make."""
     for node in outside_xnnpack(subject, precision):
         yield node.name, f"{described(node)} stays outside XNNPACK in {precision}"
     count = partitions(subject, precision)
@@ -105,10 +105,10 @@ def outside(subject: Subject, precision: Precision) -> Iterator[Breach]:
 
 
 def partitions(subject: Subject, precision: Precision) -> int:
-    """How many parts XNNPACK will run, as TFLite cuts a graph for a delegate.
+    """The number of partitions that XNNPACK will run, cut as TFLite does it for a delegate.
 
-    From the first node that can run, all nodes of its kind that can run next to it make a part;
-    then those of the other kind; and so on until none is left.
+    Each partition takes, in graph order, all nodes whose inputs are ready and that XNNPACK runs, or
+    all such nodes that it does not run; the first node decides which. Then the next one begins.
     """
     left_out = {id(node) for node in outside_xnnpack(subject, precision)}
     ready = {value.name for value in subject.graph.input} | set(subject.wiring.constants) | {""}
@@ -149,7 +149,7 @@ def _limits(node: NodeProto, wiring: Wiring) -> tuple[float, float]:
 
 
 def odd_channels(subject: Subject) -> Iterator[Breach]:
-    """Layers whose channels do not fill INT8 kernels; the image's own three do not count."""
+    """Find layers whose channels do not fill INT8 kernels; the image's three do not count."""
     images = {value.name for value in subject.graph.input}
     for node in subject.graph.node:
         weight = subject.wiring.constants.get(node.input[1]) if len(node.input) > 1 else None
@@ -163,7 +163,7 @@ def odd_channels(subject: Subject) -> Iterator[Breach]:
 
 
 def odd_padding(subject: Subject) -> Iterator[Breach]:
-    """Pads of anything but zeros, and pads that no convolution can take in."""
+    """Find Pads of other values than zero, and Pads that no convolution can absorb."""
     for node in subject.graph.node:
         if node.op_type != "Pad":
             continue

@@ -1,7 +1,7 @@
 """The engines that run a variant, one file each, behind one protocol.
 
-Not converters: an engine opens what export and quantize made, and never changes it. Importing
-this package imports no engine library.
+An engine opens what `export` and `quantize` made, and never changes it. Importing this package
+imports no engine library.
 """
 
 from landmint.runtime.engines.engine import Engine, Session

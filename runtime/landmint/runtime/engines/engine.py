@@ -1,7 +1,4 @@
-"""What every engine is, and the small work that all of them share.
-
-Not a base class: an engine is whatever keeps the two protocols.
-"""
+"""The protocols that an engine and its sessions keep, and helpers that all engines share."""
 
 import contextlib
 import importlib
@@ -23,10 +20,10 @@ Tensor = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Operator:
-    """One step of an inference, as the engine tells of it."""
+    """One operator that an engine ran, as the engine reports it."""
 
     kind: str
-    """The engine's own word, such as "QLinearConv"."""
+    """The engine's own name for it, such as "QLinearConv"."""
     precision: str
     """Number format that it reads or computes in, such as "f32" or "i8"; "" where untold."""
     ms: float | None = None
@@ -60,11 +57,11 @@ class Session(Protocol):
 
 
 class EngineSession(Session, Protocol):
-    """One artefact, opened by an engine that tells what it does with it."""
+    """A session of an engine, which can also list the operators that it ran."""
 
     @property
     def operators(self) -> tuple[Operator, ...]:
-        """What one inference consists of, in order; empty where the engine does not tell.
+        """The operators of one inference, in order; empty where the engine does not tell.
 
         Finding out may run the model, as for `executed_precision`.
         """
@@ -132,7 +129,7 @@ def loading(engine: str, entry: Path) -> Iterator[None]:
 
 
 def check_input(shape: Sequence[object], contract: Contract, entry: Path) -> None:
-    """Refuse an artefact whose input is not the contract's; axes that are no integer may vary.
+    """Refuse an artefact whose input shape is not the contract's; dynamic axes are accepted.
 
     Raises:
         LandmintError: an axis differs.
@@ -150,10 +147,10 @@ def check_input(shape: Sequence[object], contract: Contract, entry: Path) -> Non
 
 
 def match_outputs(outputs: Mapping[str, int], contract: Contract, entry: Path) -> dict[str, int]:
-    """Where each canonical output stands among the artefact's.
+    """The place of each canonical output among the artefact's outputs.
 
     Args:
-        outputs: the artefact's own output names, with their places.
+        outputs: place by name of the artefact's own outputs.
         contract: names the outputs that must be there.
         entry: the artefact, for the message.
 

@@ -106,7 +106,7 @@ class _LiteRtSession:
 
     @property
     def operators(self) -> tuple[Operator, ...]:
-        """Those of the file with their place; LiteRT's Python API tells no times."""
+        """The operators of the file, with their place; LiteRT's Python API gives no times."""
         try:
             details = self._interpreter._get_ops_details()
         except (AttributeError, ValueError):
@@ -155,11 +155,11 @@ class _LiteRtSession:
 def _outside(
     operators: Sequence[Mapping[str, Any]], parts: Sequence[Mapping[str, Any]]
 ) -> set[int]:
-    """Places of the operators that no partition has taken.
+    """Numbers of the operators that run outside XNNPACK's partitions.
 
-    The library still lists every operator, and for a partition only what goes in and out of it: a
-    tensor that comes out of one was made inside, one that goes into one was made outside, and any
-    other was made where it is read.
+    The library lists every operator, and of a partition only its input and output tensors. So a
+    tensor that leaves a partition was made inside it, one that enters it was made outside, and any
+    other tensor was made where it is read.
     """
     entering = {int(tensor) for part in parts for tensor in part["inputs"]}
     leaving = {int(tensor) for part in parts for tensor in part["outputs"]}
