@@ -29,7 +29,7 @@ from landmint.quantize.decide.calibration import crops_of
 from landmint.quantize.decide.decision import decide
 from landmint.quantize.decide.features import features_of
 from landmint.quantize.decide.strategies import choose
-from landmint.quantize.drift import Points
+from landmint.quantize.displacement import Points
 from landmint.quantize.explain.sensitivity import Examination
 from landmint.quantize.forms.onnx import quantize
 from landmint.quantize.job import Job
@@ -41,7 +41,7 @@ from landmint.train.faces.face import Face, FaceSet
 ROOT = Path(__file__).resolve().parents[1]
 _COLUMNS = (
     *("setting", "draws", "NME rise, points", "least", "most", "standard deviation"),
-    "drift, crop px",
+    "displacement, crop px",
 )
 
 
@@ -56,7 +56,7 @@ class Bench:
     reference: Points
 
     def cost(self, settings: Mapping[str, Any]) -> tuple[float, float]:
-        """NME rise and drift of one INT8 graph."""
+        """NME rise and displacement of one INT8 graph."""
         config = QuantizeConfig.model_validate(settings)
         contract = self.bundle.manifest.contract
         chosen = choose(self.faces, config, self._features)
@@ -67,7 +67,7 @@ class Bench:
             target = Path(scratch) / "int8.onnx"
             quantize(Job(source, target, self.graph, decision, tensors, contract, config))
             cost = self.exam.simulated_cost(onnx.load(target), self.reference)
-        return cost.nme_rise, cost.drift_px
+        return cost.nme_rise, cost.displacement_px
 
     def _features(self, faces: Sequence[Face]) -> Any:
         return np.stack([self._by_name[face.name] for face in faces])
@@ -148,10 +148,10 @@ def _row(bench: Bench, name: str, changes: Mapping[str, Any], draws: int) -> Seq
         costs = [bench.cost({**changes, "seed": seed}) for seed in range(draws)]
     except LandmintError as error:
         return (name, "0", f"not measured: {error.fact}", "", "", "", "")
-    rises, drifts = np.array(costs).T
+    rises, displacements = np.array(costs).T
     figures = (rises.mean(), rises.min(), rises.max(), rises.std(ddof=1 if draws > 1 else 0))
     points = [number(100 * value, 3) for value in figures]
-    return (name, str(draws), *points, number(float(drifts.mean()), 2))
+    return (name, str(draws), *points, number(float(displacements.mean()), 2))
 
 
 if __name__ == "__main__":

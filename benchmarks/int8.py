@@ -104,7 +104,7 @@ def report(visits: Sequence[Visit]) -> Iterator[str]:
         (one, form)
         for one in visits
         for form in FASTER
-        if one.summaries[f"{form}/int8"].drift and one.summaries[f"{form}/float32"].accuracy
+        if one.summaries[f"{form}/int8"].difference and one.summaries[f"{form}/float32"].accuracy
     ]
     yield markdown_table(columns, [_row(one, form) for one, form in measured])
     pairs = [row for one in visits for row in _agreement(one)]
@@ -117,8 +117,8 @@ def report(visits: Sequence[Visit]) -> Iterator[str]:
 
 def _row(one: Visit, form: str) -> list[str]:
     plain, int8 = (one.summaries[f"{form}/{precision}"] for precision in ("float32", "int8"))
-    assert plain.accuracy is not None and int8.drift is not None
-    speed, rise = int8.speedup, int8.drift.nme_rise
+    assert plain.accuracy is not None and int8.difference is not None
+    speed, rise = int8.speedup, int8.difference.nme_rise
     nme = plain.accuracy.main.nme
     size = int8.measurement.size_bytes / plain.measurement.size_bytes
     missed = [

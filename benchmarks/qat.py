@@ -26,7 +26,7 @@ from landmint.pipeline.run import Run
 from landmint.pipeline.text import markdown_table, percent_interval
 from landmint.quantize.config import QatConfig
 from landmint.quantize.decide.decision import RANGES, decide, read_decision
-from landmint.quantize.drift import landmarks
+from landmint.quantize.displacement import landmarks
 from landmint.quantize.qat.adapt import adapt_network
 from landmint.quantize.qat.training import (
     calibration_crops,
@@ -35,7 +35,7 @@ from landmint.quantize.qat.training import (
     int8_graph,
     truth_task,
 )
-from landmint.runtime.accuracy import Truth, drift, summarise
+from landmint.runtime.accuracy import Truth, difference, summarise
 from landmint.runtime.crop import Floats, apply_affine, normalise
 from landmint.runtime.engines import load_engine
 from landmint.runtime.errors import LandmintError
@@ -116,8 +116,11 @@ def rows(bench: Bench, out: Path) -> list[list[str]]:
     }
     found = []
     for name, points in forms.items():
-        nme, moved = summarise(points, bench.test).interval, drift(points, reference, bench.test)
-        gained = drift(points, plain, bench.test).nme_rise
+        nme, moved = (
+            summarise(points, bench.test).interval,
+            difference(points, reference, bench.test),
+        )
+        gained = difference(points, plain, bench.test).nme_rise
         shown = (nme, moved.nme_rise, gained, moved.displacement)
         found.append([name, *(" ".join(percent_interval(one, 3)) for one in shown)])
     return found

@@ -223,8 +223,8 @@ def _when(result: RunResult) -> str:
 
 
 def _figures(summary: VariantSummary) -> list[str]:
-    accuracy, drift, latency = summary.accuracy, summary.drift, summary.latency
-    moved = None if summary.is_reference else drift
+    accuracy, difference, latency = summary.accuracy, summary.difference, summary.latency
+    moved = None if summary.is_reference else difference
     return [
         percent(accuracy.main.nme if accuracy else None),
         percent(moved.nme_rise.estimate if moved else None, 3),
@@ -236,10 +236,10 @@ def _figures(summary: VariantSummary) -> list[str]:
 
 def _more(summary: VariantSummary) -> list[str]:
     accuracy, latency = summary.accuracy, summary.latency
-    drift = None if summary.is_reference else summary.drift
+    difference = None if summary.is_reference else summary.difference
     errors = accuracy.main if accuracy else None
     return [
-        _bounds(drift.nme_rise, 100, 3) if drift else "",
+        _bounds(difference.nme_rise, 100, 3) if difference else "",
         f"{percent(errors.failure_rate[0.10])} %" if errors else "",
         number(errors.auc[0.10], 3) if errors else "",
         percent(accuracy.eyes_nme if accuracy else None),

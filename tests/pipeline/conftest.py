@@ -35,7 +35,7 @@ from landmint.train.faces.readers import FacesConfig, load_faces
 from landmint.train.faces.synthetic import write_synthetic
 from landmint.train.models import ModelConfig, create_model, save_model
 
-# Variant: engine, warm ms, drift in px, size in MiB.
+# Variant: engine, warm ms, displacement in px, size in MiB.
 INVENTED = {
     "torch/float32": ("torch", None, 0.0, 4.0),
     "onnx/float32": ("onnxruntime", 2.1, 1e-6, 4.0),
@@ -200,9 +200,9 @@ def _measurements(run: Path, truth: Truth) -> None:
     folder = run / "measurements"
     folder.mkdir()
     write_truth(folder / TRUTH_FILE, truth)
-    for variant, (engine, warm_ms, drift_px, size_mib) in INVENTED.items():
-        bias = rng.normal(0, 0.5 * drift_px, (1, 68, 2))
-        moved = student + bias + rng.normal(0, drift_px + 1e-12, student.shape)
+    for variant, (engine, warm_ms, displacement_px, size_mib) in INVENTED.items():
+        bias = rng.normal(0, 0.5 * displacement_px, (1, 68, 2))
+        moved = student + bias + rng.normal(0, displacement_px + 1e-12, student.shape)
         write_measurement(
             folder,
             Measurement(

@@ -48,7 +48,7 @@ def test_a_network_becomes_float_and_int8(
     for variant in bundle.manifest.variants:
         if variant.format == name:
             check(bundle, variant)
-    assert "drift" in bundle.variant(f"{name}/int8").notes
+    assert "displacement" in bundle.variant(f"{name}/int8").notes
 
 
 def check(bundle: Bundle, variant: Variant) -> None:

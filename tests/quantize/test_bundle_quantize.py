@@ -67,7 +67,7 @@ def fake_worker(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, Any]]:
         target.write_bytes(b"int8")
         if target.suffix == ".xml":
             target.with_suffix(".bin").write_bytes(b"weights")
-        Path(request["notes"]).write_text(json.dumps({"drift": "none"}))
+        Path(request["notes"]).write_text(json.dumps({"displacement": "none"}))
 
     monkeypatch.setattr(bundle_quantize, "run_isolated", run)
     return requests
@@ -178,10 +178,10 @@ def test_onnx_for_real(
     )  # fmt: skip
     variant = made.variant("onnx/int8")
     assert read_contract(made.entry(variant)) == bundle.manifest.contract
-    assert variant.notes["drift"].endswith("(onnxruntime, u8)")
+    assert variant.notes["displacement"].endswith("(onnxruntime, u8)")
     graph = made.variant("tensorrt/int8")
     assert graph.files[-1] == "tensorrt/int8.onnx"
-    assert "simulated drift" in graph.notes
+    assert "simulated displacement" in graph.notes
     assert Bundle.open(made.path) == made
     assert capfd.readouterr() == ("", "")
 

@@ -28,7 +28,7 @@ from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.decide.decision import RANGES, decide, layers_of
 from landmint.quantize.decide.ranges import run_all, weight_levels
-from landmint.quantize.drift import landmarks
+from landmint.quantize.displacement import landmarks
 from landmint.quantize.forms import openvino as openvino_int8
 from landmint.quantize.forms import tflite as tflite_int8
 from landmint.quantize.forms.tensorrt import check_pairs
@@ -374,7 +374,7 @@ def test_int8_is_smaller_and_says_what_it_cost(bundle: Bundle, made: Bundle) -> 
         variant = made.variant(f"{format_}/int8")
         before = bundle.size_bytes(bundle.variant(f"{format_}/float32"))
         assert made.size_bytes(variant) < 0.6 * before
-        assert re.match(r"mean \d+\.\d+ px, p95 \d+\.\d+ px", variant.notes["drift"])
+        assert re.match(r"mean \d+\.\d+ px, p95 \d+\.\d+ px", variant.notes["displacement"])
 
 
 def test_what_only_a_float_head_reads_is_joined_in_float(joined: Bundle) -> None:
@@ -442,4 +442,4 @@ def test_the_tensorrt_graph_keeps_the_rules(made: Bundle) -> None:
     variant = made.variant("tensorrt/int8")
     check_pairs(onnx.load(made.path / variant.files[-1]))
     assert read_contract(made.path / variant.files[-1]) == made.manifest.contract
-    assert variant.notes["drift"].startswith(("mean", "not measured"))
+    assert variant.notes["displacement"].startswith(("mean", "not measured"))

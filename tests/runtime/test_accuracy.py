@@ -46,7 +46,7 @@ def test_markup_19_knows_the_box_alone() -> None:
     found = accuracy.summarise(points + np.array([3.0, 4.0]), truth)
     assert found.main.nme == pytest.approx(0.05)
     assert found.errors == {"box": found.main}
-    moved = accuracy.drift(points + np.array([3.0, 4.0]), points, truth)
+    moved = accuracy.difference(points + np.array([3.0, 4.0]), points, truth)
     assert moved.displacement.estimate == pytest.approx(0.05)
 
 
@@ -96,17 +96,17 @@ def test_nan_is_a_failure_never_dropped() -> None:
     assert found.not_finite == 1
     assert found.interval.high == np.inf
     with np.errstate(all="raise"):
-        assert accuracy.drift(predicted, predicted, truth).nme_rise.estimate == np.inf
-    drifted = accuracy.drift(predicted, truth.points, truth)
-    assert drifted.nme_rise.estimate == np.inf
+        assert accuracy.difference(predicted, predicted, truth).nme_rise.estimate == np.inf
+    difference = accuracy.difference(predicted, truth.points, truth)
+    assert difference.nme_rise.estimate == np.inf
 
 
-def test_drift_is_paired() -> None:
+def test_the_rise_is_paired() -> None:
     truth = make_truth(200)
     rng = np.random.default_rng(2)
     reference = truth.points + rng.normal(0, 8, truth.points.shape)
     variant = reference + np.array([0.3, 0.4])
-    found = accuracy.drift(variant, reference, truth)
+    found = accuracy.difference(variant, reference, truth)
     assert found.displacement.estimate == pytest.approx(0.005)
     assert found.displacement.low == pytest.approx(0.005)
     assert abs(found.nme_rise.estimate) < 0.001

@@ -145,11 +145,11 @@ def measurement_table(folder: Path) -> Table:
 
 def _cells(summary: VariantSummary) -> list[str]:
     raw, latency = summary.measurement, summary.latency
-    drift = None if summary.is_reference else summary.drift
+    difference = None if summary.is_reference else summary.difference
     return [
         NME.write(100 * summary.accuracy.interval.estimate) if summary.accuracy else NONE,
-        NME_RISE.write(100 * drift.nme_rise.estimate) if drift else "",
-        MOVED.write(100 * drift.displacement.estimate) if drift else "",
+        NME_RISE.write(100 * difference.nme_rise.estimate) if difference else "",
+        MOVED.write(100 * difference.displacement.estimate) if difference else "",
         LATENCY.write(latency.warm_ms) if latency else "",
         LATENCY.write(latency.p99_ms) if latency and latency.p99_ms else "",
         PEAK_MEMORY.write(raw.peak_memory_mib) if raw.peak_memory_mib is not None else "",

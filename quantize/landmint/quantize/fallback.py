@@ -16,10 +16,10 @@ _WORTH = 0.01
 def candidates(explanation: Explanation, sizes: Sequence[int] = SIZES) -> list[tuple[str, ...]]:
     """Sets of layers to try in float, from the empty set on.
 
-    Layers are ranked by gain over cost. Gain: by how many pixels the drift falls when this layer
-    alone stays in float. Cost: its share of the network's multiply-accumulates, plus the share of
-    an average layer, for the type conversions at its borders. A layer that lowers the drift by less
-    than 1 % is never tried.
+    Layers are ranked by gain over cost. Gain: by how many pixels the displacement falls when this
+    layer alone stays in float. Cost: its share of the network's multiply-accumulates, plus the
+    share of an average layer, for the type conversions at its borders. A layer that lowers the
+    displacement by less than 1 % is never tried.
 
     Args:
         explanation: of the INT8 bundle.
@@ -31,7 +31,7 @@ def candidates(explanation: Explanation, sizes: Sequence[int] = SIZES) -> list[t
     def gain(layer: Layer) -> float:
         return explanation.saved_px(layer) / ((layer.macs + border) / total)
 
-    least = _WORTH * explanation.simulated.drift_px
+    least = _WORTH * explanation.simulated.displacement_px
     worthy = [layer for layer in explanation.layers if explanation.saved_px(layer) > least]
     ranked = [layer.name for layer in sorted(worthy, key=gain, reverse=True)]
     sets = [tuple(ranked[:size]) for size in (0, *sizes)]

@@ -17,7 +17,7 @@ import onnx
 from landmint.export.embed import write_contract
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.decide.decision import decide, read_decision, write_decision
-from landmint.quantize.drift import describe, landmarks
+from landmint.quantize.displacement import describe, landmarks
 from landmint.quantize.forms import Quantize
 from landmint.quantize.job import Job
 from landmint.runtime.contract import Contract
@@ -60,13 +60,13 @@ def main(request: Mapping[str, Any]) -> None:
     quantize: Quantize = load(request["function"])
     notes = quantize(job)
     write_contract(target, contract)
-    notes["drift"] = _drift(job, request["source_engine"], request["engine"])
+    notes["displacement"] = _displacement(job, request["source_engine"], request["engine"])
     if decision.dead:
         notes["dead on every calibration face"] = ", ".join(decision.dead)
     write_json(Path(request["notes"]), notes)
 
 
-def _drift(job: Job, source_engine: str, engine: str) -> str:
+def _displacement(job: Job, source_engine: str, engine: str) -> str:
     """How far the landmarks of the two artefacts lie apart.
 
     Raises:

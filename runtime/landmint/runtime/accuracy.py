@@ -96,7 +96,7 @@ class Accuracy:
 
 
 @dataclass(frozen=True, eq=False)
-class Drift:
+class Difference:
     """How far a variant is from the reference model, over the markup's normaliser."""
 
     displacement: Interval
@@ -269,7 +269,7 @@ def summarise(predicted: Floats, truth: Truth) -> Accuracy:
     )
 
 
-def drift(predicted: Floats, reference: Floats, truth: Truth) -> Drift:
+def difference(predicted: Floats, reference: Floats, truth: Truth) -> Difference:
     """How predicted landmarks (N, L, 2) differ from the reference model's, paired by face."""
     sizes = face_sizes(truth)
     moved = point_errors(predicted, reference)
@@ -277,7 +277,7 @@ def drift(predicted: Floats, reference: Floats, truth: Truth) -> Drift:
     with np.errstate(invalid="ignore"):  # two failures: infinite less infinite is not finite
         rise = own - nme_per_image(point_errors(reference, truth.points), sizes)
     per_face = nme_per_image(moved, sizes)
-    return Drift(
+    return Difference(
         displacement=person_interval(per_face, truth.persons),
         nme_rise=person_interval(rise, truth.persons),
         by_landmark=by_landmark(moved, sizes),

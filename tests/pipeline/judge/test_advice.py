@@ -1,4 +1,4 @@
-"""What to deploy: the interval decides, drift is respected, costs are named."""
+"""What to deploy: the interval decides, limits are respected, costs are named."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -77,7 +77,7 @@ def test_int8_that_is_slower_is_a_defect_and_its_twin_is_recommended(
     assert "Use tflite/float32, " in line
 
 
-def test_the_machine_gets_the_fastest_that_keeps_the_drift(
+def test_the_machine_gets_the_fastest_that_keeps_its_limits(
     advise: Advise,
     summaries: tuple[VariantSummary, ...],
 ) -> None:
@@ -132,7 +132,7 @@ def test_without_int8_there_is_no_advice(
     assert advise([summary for summary in summaries if summary.precision != "int8"], LOOSE) == ()
 
 
-def test_without_a_limit_the_goal_on_drift_holds(folder: Path) -> None:
+def test_without_a_limit_the_goal_on_the_rise_holds(folder: Path) -> None:
     assert "openvino/float" in advise_folder(folder, Limits())[-1]
 
 

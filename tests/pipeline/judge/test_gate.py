@@ -101,7 +101,7 @@ def test_with_too_few_persons_nothing_is_passed() -> None:
     assert row in to_markdown(verdicts, "two persons")
 
 
-def test_drift_is_paired_and_finds_what_nme_alone_cannot() -> None:
+def test_the_rise_is_paired_and_finds_what_nme_alone_cannot() -> None:
     # A hundredth of a pixel outwards on every landmark: lost in NME, plain in the pairs.
     away = REFERENCE_POINTS - POINTS
     worse = POINTS + away * (1 + 0.05 / 3)
@@ -182,7 +182,7 @@ def test_the_reference_is_judged_by_its_landmarks_alone() -> None:
     assert [check.name for check in judged(limits)["torch/float32"].checks] == ["nme_percent"]
 
 
-def test_drift_without_its_reference_is_not_measured() -> None:
+def test_a_rise_without_its_reference_is_not_measured() -> None:
     limits = Limits(drift_percent={"*": 0.1})
     (verdict,) = judge([measured("tflite/int8")], TRUTH, limits)
     assert verdict.status == "not measured"

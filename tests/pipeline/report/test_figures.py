@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from landmint.pipeline.report import figures
-from landmint.pipeline.report.faces import drift_svg, face_svg
+from landmint.pipeline.report.faces import displacement_svg, face_svg
 from landmint.pipeline.report.palette import look_of
 from landmint.pipeline.report.pictures import mean_face
-from landmint.runtime.accuracy import Drift
+from landmint.runtime.accuracy import Difference
 from landmint.runtime.crop import Box
 from landmint.runtime.markup import get_markup
 from landmint.runtime.stats import Interval
@@ -56,10 +56,12 @@ def test_variants_of_one_format_share_a_hue_and_differ_in_shape() -> None:
     assert look_of("onnx/int8").color != small.color
 
 
-def test_drift_is_drawn_to_scale() -> None:
+def test_displacement_is_drawn_to_scale() -> None:
     unit = Interval(0.01, 0.01, 0.01, 0.0)
-    drift = Drift(unit, unit, np.full(68, 0.01), np.tile([0.01, 0.0], (68, 1)), np.full(5, 0.01))
-    svg = drift_svg(_shape(), drift, MARKUP, "onnx/int8", 10)
+    difference = Difference(
+        unit, unit, np.full(68, 0.01), np.tile([0.01, 0.0], (68, 1)), np.full(5, 0.01)
+    )
+    svg = displacement_svg(_shape(), difference, MARKUP, "onnx/int8", 10)
     radii = {float(r) for r in re.findall(r' r="([\d.]+)"', svg)}
     assert radii == {10.0}  # 1 % of the eye distance, ten times, where 2 of them are 200 units
     assert "1.000 % of the inter-ocular distance" in svg

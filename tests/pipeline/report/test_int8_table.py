@@ -47,6 +47,6 @@ def test_goals_kept_and_missed(int8: ModuleType, visit: Any) -> None:
 
 
 def test_a_form_that_did_not_run_has_no_row(int8: ModuleType, visit: Any) -> None:
-    gone = dataclasses.replace(visit.summaries["tflite/int8"], accuracy=None, drift=None)
+    gone = dataclasses.replace(visit.summaries["tflite/int8"], accuracy=None, difference=None)
     without = dataclasses.replace(visit, summaries=visit.summaries | {"tflite/int8": gone})
     assert "LiteRT" not in next(int8.report([without]))

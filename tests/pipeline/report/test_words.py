@@ -54,9 +54,9 @@ def test_fastest_is_named_with_its_loss(record: RunRecord) -> None:
 
 def test_a_loss_within_noise_is_not_called_a_loss(record: RunRecord) -> None:
     fastest = _find(record, "openvino/int8")
-    assert fastest.drift is not None
-    unsure = dataclasses.replace(fastest.drift, nme_rise=Interval(0.001, -0.001, 0.003, 0.002))
-    changed = dataclasses.replace(fastest, drift=unsure)
+    assert fastest.difference is not None
+    unsure = dataclasses.replace(fastest.difference, nme_rise=Interval(0.001, -0.001, 0.003, 0.002))
+    changed = dataclasses.replace(fastest, difference=unsure)
     summaries = tuple(changed if s is fastest else s for s in record.summaries)
     said = words.answer(dataclasses.replace(record, summaries=summaries))
     assert "no loss of NME can be shown" in said and "it costs" not in said
@@ -64,10 +64,10 @@ def test_a_loss_within_noise_is_not_called_a_loss(record: RunRecord) -> None:
 
 def test_too_few_persons_tell_no_loss(record: RunRecord) -> None:
     fastest = _find(record, "openvino/int8")
-    assert fastest.drift is not None
+    assert fastest.difference is not None
     unknown = Interval(0.001, -math.inf, math.inf, math.inf)
-    drift = dataclasses.replace(fastest.drift, nme_rise=unknown)
-    changed = dataclasses.replace(fastest, drift=drift)
+    difference = dataclasses.replace(fastest.difference, nme_rise=unknown)
+    changed = dataclasses.replace(fastest, difference=difference)
     summaries = tuple(changed if s is fastest else s for s in record.summaries)
     said = words.answer(dataclasses.replace(record, summaries=summaries))
     assert "not enough persons to tell what it costs" in said

@@ -66,8 +66,8 @@ def explained(
 def test_built_and_simulated_agree(explained: tuple[Explanation, list[str]]) -> None:
     found, _ = explained
     assert (found.model, found.faces, found.split) == ("tiny", 12, "val")
-    assert found.built.drift_px > 0
-    assert found.simulated.drift_px == pytest.approx(found.built.drift_px, rel=0.3)
+    assert found.built.displacement_px > 0
+    assert found.simulated.displacement_px == pytest.approx(found.built.displacement_px, rel=0.3)
 
 
 @pytest.mark.parametrize("name", ["onnx/float32", "onnx/int8", "tflite/float32"])
@@ -121,7 +121,7 @@ def test_engines_that_are_not_there_are_named_with_the_reason(
 def test_worst_come_first_and_float_layers_last(explained: tuple[Explanation, list[str]]) -> None:
     found, _ = explained
     ordered = found.worst_first()
-    costs = [layer.alone.drift_px for layer in ordered if layer.alone]
+    costs = [layer.alone.displacement_px for layer in ordered if layer.alone]
     assert costs == sorted(costs, reverse=True)
     assert [layer.name for layer in ordered if not layer.quantised] == ["coordinates"]
     assert ordered[-1].name == "coordinates"

@@ -72,13 +72,13 @@ def test_every_weighted_layer_is_told_in_order(layers: dict[str, Layer]) -> None
 
 
 def test_the_spoilt_layer_costs_most_alone(layers: dict[str, Layer]) -> None:
-    costs = {name: layer.alone.drift_px for name, layer in layers.items() if layer.alone}
+    costs = {name: layer.alone.displacement_px for name, layer in layers.items() if layer.alone}
     assert max(costs, key=lambda name: costs[name]) == "thin"
     assert costs["thin"] > 3 * sorted(costs.values())[-2]
 
 
 def test_all_but_the_spoilt_layer_costs_least(layers: dict[str, Layer]) -> None:
-    costs = {name: layer.all_but.drift_px for name, layer in layers.items() if layer.all_but}
+    costs = {name: layer.all_but.displacement_px for name, layer in layers.items() if layer.all_but}
     assert min(costs, key=lambda name: costs[name]) == "thin"
 
 
@@ -101,14 +101,17 @@ def test_the_simulation_does_what_the_engine_does(
     simulation = Simulation(*twins)
     built, reference = exam.points(twins[1]), exam.points(twins[0])
     simulated = exam.points(simulation.whole(), optimise="float")
-    assert exam.cost(simulated, built).drift_px < 0.1 * exam.cost(built, reference).drift_px
+    assert (
+        exam.cost(simulated, built).displacement_px
+        < 0.1 * exam.cost(built, reference).displacement_px
+    )
 
 
 def test_the_simulation_without_levels_is_the_float_graph(
     twins: tuple[onnx.ModelProto, onnx.ModelProto], exam: Examination
 ) -> None:
     cost = exam.cost(exam.points(Simulation(*twins).plain), exam.points(twins[0]))
-    assert cost.drift_px < 1e-3
+    assert cost.displacement_px < 1e-3
     assert abs(cost.nme_rise) < 1e-5
 
 

@@ -306,7 +306,7 @@ def test_quantize_writes_a_typed_graph(
     assert broken(typed) == []
     assert notes["engine"] == "not built: no TensorRT"
     assert notes["float layers"] == "4 of 7: stem, se1, se2, coordinates"
-    assert notes["simulated drift"].startswith("mean 0.")
+    assert notes["simulated displacement"].startswith("mean 0.")
     # ONNX Runtime widens what it has no half kernels for: the typed graph runs there too.
     expected, found = (run_all(graph, tensors)["coordinates"] for graph in (model, typed))
     assert np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2)) < 0.1

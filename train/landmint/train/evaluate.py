@@ -1,6 +1,6 @@
 """A torch network on labelled faces, through the device's own crop, decode and metrics.
 
-What training selects on and what distilled variants drift from. No engine: the engines of the
+What training selects on and what variants are compared with. No engine: the engines of the
 runtime run exported artefacts, one face at a time; this runs batches, in 32 bits.
 """
 

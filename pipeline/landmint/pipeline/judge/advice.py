@@ -91,12 +91,12 @@ def _objection(
     if verdict is not None and verdict.status not in ("pass", "not judged"):
         failed = [check_sentence(check) for _, check in not_passed([verdict])[:1]]
         return f"its verdict is {': '.join([verdict.status, *failed])}"
-    if summary.drift is None:
+    if summary.difference is None:
         return "how far its landmarks are from the reference's is not known"
     if limits.of("drift_percent", summary.name) is not None:
         return ""
-    highest_points = 100 * summary.drift.nme_rise.high
-    if summary.drift.nme_rise.is_unbounded:
+    highest_points = 100 * summary.difference.nme_rise.high
+    if summary.difference.nme_rise.is_unbounded:
         return "there are not enough persons to tell its NME rise"
     if highest_points > accepted_points:
         return (
@@ -131,8 +131,8 @@ def _gain(int8: VariantSummary, twin: VariantSummary | None) -> str:
     elif int8.speedup.low < goal:
         below = side_of(int8.speedup, goal) == "below"
         text += f", {'below' if below else 'about'} the goal of {goal:g}×"
-    if int8.drift:
-        text += f"; {_rise(100 * int8.drift.nme_rise.estimate)}"
+    if int8.difference:
+        text += f"; {_rise(100 * int8.difference.nme_rise.estimate)}"
     costs = list(what_costs(int8.measurement.operators)) if int8.speedup.low < goal else []
     return f"{text}." + (f" What costs: {listed(costs)}." if costs else "")
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from landmint.pipeline.judge.comparison import paired_ratio
-from landmint.runtime.accuracy import Drift, Floats, Truth, drift, summarise
+from landmint.runtime.accuracy import Difference, Floats, Truth, difference, summarise
 from landmint.runtime.bundle import REFERENCE
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.latency import Latency
@@ -65,7 +65,7 @@ class Limits:
     optional: tuple[str, ...] = ()
     """Patterns of variants that may be missing: not measured, they do not fail the gate."""
     reference: str = REFERENCE
-    """The variant that drift is measured from."""
+    """The variant that the NME rise and the displacement are measured from."""
 
     def __post_init__(self) -> None:
         """Refuse a limit that nothing can keep, or everything.
@@ -170,7 +170,8 @@ def judge(measurements: Sequence[Measurement], truth: Truth, limits: Limits) -> 
     Latency and size of the reference variant are not judged: it is not deployed.
 
     Args:
-        measurements: of one bundle, the reference among them if drift has limits.
+        measurements: of one bundle, the reference among them if NME rise or displacement
+            have limits.
         truth: the faces that they were measured on.
         limits: what the variants may cost.
 
@@ -268,11 +269,11 @@ def _accuracy_checks(
         interval = summarise(_points(measurement, truth), truth).interval
         yield _check("nme_percent", _percent(interval), limit, "accuracy drift")
     named = {n: limits.of(n, variant) for n in ("drift_percent", "displacement_percent")}
-    limits_on_drift = {name: limit for name, limit in named.items() if limit is not None}
-    if variant == limits.reference or not limits_on_drift:
+    relative_limits = {name: limit for name, limit in named.items() if limit is not None}
+    if variant == limits.reference or not relative_limits:
         return
-    measured = _drift(measurement, by_name.get(limits.reference), truth)
-    for name, limit in limits_on_drift.items():
+    measured = _difference(measurement, by_name.get(limits.reference), truth)
+    for name, limit in relative_limits.items():
         if measured is None:
             reason = f"the reference {limits.reference} was not measured"
             yield Check(name, "not measured", limit, reason=reason)
@@ -281,10 +282,12 @@ def _accuracy_checks(
             yield _check(name, _percent(interval), limit, "accuracy drift")
 
 
-def _drift(measurement: Measurement, reference: Measurement | None, truth: Truth) -> Drift | None:
+def _difference(
+    measurement: Measurement, reference: Measurement | None, truth: Truth
+) -> Difference | None:
     if reference is None or reference.points is None:
         return None
-    return drift(_points(measurement, truth), _points(reference, truth), truth)
+    return difference(_points(measurement, truth), _points(reference, truth), truth)
 
 
 def _points(measurement: Measurement, truth: Truth) -> Floats:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from landmint.pipeline.judge.comparison import paired_ratio
-from landmint.runtime.accuracy import Accuracy, Drift, Truth, drift, summarise
+from landmint.runtime.accuracy import Accuracy, Difference, Truth, difference, summarise
 from landmint.runtime.bundle import REFERENCE
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.formats import LISTED
@@ -27,7 +27,7 @@ class VariantSummary:
     """The raw samples."""
     accuracy: Accuracy | None
     """Against the labels; None when not measured."""
-    drift: Drift | None
+    difference: Difference | None
     """Against the reference; None when not measured, or when there is no reference."""
     latency: Latency | None
     """None when not measured."""
@@ -57,7 +57,7 @@ class VariantSummary:
 
     @property
     def is_reference(self) -> bool:
-        """Whether this is what the others drift from."""
+        """Whether this is what the others are compared with."""
         return self.name == REFERENCE
 
 
@@ -119,9 +119,9 @@ def _summarise(
     return VariantSummary(
         measurement,
         accuracy=summarise(measurement.points, truth),
-        drift=None
+        difference=None
         if reference is None or reference.points is None
-        else drift(measurement.points, reference.points, truth),
+        else difference(measurement.points, reference.points, truth),
         latency=measurement.latency,
         speedup=paired_ratio(twin, measurement) if twin and twin is not measurement else None,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from landmint.pipeline.judge.comparison import side_of
 from landmint.pipeline.judge.gate import PRECEDENCE, VerdictStatus, three_way
 from landmint.pipeline.judge.summary import summarise_run
-from landmint.runtime.accuracy import Truth, drift
+from landmint.runtime.accuracy import Truth, difference
 from landmint.runtime.measurement import Measurement
 from landmint.runtime.stats import Interval
 
@@ -100,10 +100,10 @@ def trials_of(
     for name, layers in names.items():
         summary = summaries[name]
         points = summary.measurement.points
-        if points is None or not (summary.drift and summary.latency and summary.speedup):
+        if points is None or not (summary.difference and summary.latency and summary.speedup):
             continue
-        over_plain = drift(points, plain, truth).nme_rise
-        rise, latency_ms = summary.drift.nme_rise, summary.latency.warm_ms
+        over_plain = difference(points, plain, truth).nme_rise
+        rise, latency_ms = summary.difference.nme_rise, summary.latency.warm_ms
         trials.append(Trial(layers, rise, over_plain, latency_ms, summary.speedup))
     return tuple(trials)
 

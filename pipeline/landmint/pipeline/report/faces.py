@@ -1,4 +1,4 @@
-"""Faces drawn as SVG: landmarks over a small JPEG, and drift on the mean face.
+"""Faces drawn as SVG: landmarks over a small JPEG, and displacements on the mean face.
 
 The landmarks are vectors, so that they stay crisp and the page can show and hide each set. Not a
 drawing tool for users' pictures: `landmint predict` has its own.
@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 
 from landmint.pipeline.report.palette import css_class
-from landmint.runtime.accuracy import Drift
+from landmint.runtime.accuracy import Difference
 from landmint.runtime.contract import CropRule
 from landmint.runtime.crop import Box, Floats, Image, apply_affine, crop_matrix, invert_affine, warp
 from landmint.runtime.markup import Markup
 
 SIDE_PX = 208
-"""Side of an embedded face: large enough to see a drift of one pixel at twice its size."""
+"""Side of an embedded face: large enough to see a displacement of one pixel at twice its size."""
 _QUALITY = 80
 _RULE = CropRule(scale=(1.35, 1.35), square=True)
 
@@ -54,30 +54,30 @@ def face_svg(
     )
 
 
-def drift_svg(
+def displacement_svg(
     mean_face: Floats,
-    drift: Drift,
+    difference: Difference,
     markup: Markup,
     variant: str,
     magnification: float,
 ) -> str:
-    """Drift on the mean face.
+    """Displacements on the mean face.
 
     A disc's radius is the mean distance of that landmark to the reference, the stroke from its
     centre the mean signed displacement, both magnified alike: a long stroke is a bias.
 
     Args:
         mean_face: (L, 2) landmarks, in the unit of errors, y down.
-        drift: of the variant, in that unit.
+        difference: of the variant, in that unit.
         markup: tells what to connect.
-        variant: whose drift this is.
+        variant: whose landmarks these are.
         magnification: how many times larger than life.
     """
     low, high = mean_face.min(axis=0), mean_face.max(axis=0)
     scale = 200 / (high - low).max()
     points = (mean_face - (low + high) / 2) * scale
-    radii = drift.by_landmark
-    ends = points + drift.offsets * magnification * scale
+    radii = difference.by_landmark
+    ends = points + difference.offsets * magnification * scale
     discs = "".join(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius * magnification * scale:.2f}"/>'
         for (x, y), radius in zip(points, radii, strict=True)
@@ -88,7 +88,7 @@ def drift_svg(
     )
     worst = int(np.argmax(radii))
     description = (
-        f"Drift of {variant} on the mean face, {magnification:g} times magnified: "
+        f"Displacement of {variant} on the mean face, {magnification:g} times magnified: "
         f"{radii.mean() * 100:.3f} % of the {markup.error_unit} on average, "
         f"most at landmark {worst} with {radii[worst] * 100:.3f} %"
     )

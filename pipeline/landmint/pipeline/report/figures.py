@@ -20,18 +20,18 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Trade:
-    """One variant in the picture of drift against latency."""
+    """One variant in the picture of displacement against latency."""
 
     variant: str
     """Format and precision."""
     latency_ms: float
     """Warm median."""
-    drift_percent: float
+    moved_percent: float
     """Mean distance to the reference, % of the unit of errors."""
     low_percent: float
-    """Lower end of the drift's interval."""
+    """Lower end of the displacement's interval."""
     high_percent: float
-    """Upper end of the drift's interval."""
+    """Upper end of the displacement's interval."""
 
 
 def flat(blocks: Sequence[Sequence[float]]) -> Floats:
@@ -40,18 +40,18 @@ def flat(blocks: Sequence[Sequence[float]]) -> Floats:
 
 
 FLOOR_PERCENT = 0.001
-"""Drift below this is drawn at this height: the axis is logarithmic and zero has no place on it."""
+"""Less displacement is drawn at this height: a logarithmic axis has no place for zero."""
 
 
 def tradeoff(trades: Sequence[Trade]) -> str:
-    """Drift (logarithmic) against latency: the lower left corner is where one wants to be."""
+    """Displacement (logarithmic) against latency: the best place is the lower left corner."""
     with drawing(7.4, 4.4) as figure:
         axes = figure.subplots()
         for trade in trades:
             look = look_of(trade.variant)
             low, middle, high = (
                 max(FLOOR_PERCENT, value)
-                for value in (trade.low_percent, trade.drift_percent, trade.high_percent)
+                for value in (trade.low_percent, trade.moved_percent, trade.high_percent)
             )
             axes.errorbar(
                 [trade.latency_ms],
@@ -74,12 +74,12 @@ def tradeoff(trades: Sequence[Trade]) -> str:
         axes.yaxis.set_minor_formatter(NullFormatter())
         _label_points(axes, trades)
         axes.set_xlabel("warm median latency, ms a face")
-        axes.set_ylabel("drift, landmarks moved by %")
+        axes.set_ylabel("landmarks moved by %")
         grid(axes)
         description = "; ".join(
-            f"{t.variant} {t.latency_ms:.2f} ms, drift {t.drift_percent:.3f} %" for t in trades
+            f"{t.variant} {t.latency_ms:.2f} ms, moved {t.moved_percent:.3f} %" for t in trades
         )
-        return inline(figure, "tradeoff", f"Drift against latency. {description}")
+        return inline(figure, "tradeoff", f"Displacement against latency. {description}")
 
 
 def _percent_or_less(value: float, _: float) -> str:
@@ -94,7 +94,7 @@ def _label_points(axes: Axes, trades: Sequence[Trade]) -> None:
     """Write each variant beside its marker, where no other marker or label stands."""
     x_span = axes.get_xlim()[1]
     y_low, y_high = np.log10(axes.get_ylim())
-    heights = [max(FLOOR_PERCENT, trade.drift_percent) for trade in trades]
+    heights = [max(FLOOR_PERCENT, trade.moved_percent) for trade in trades]
     places = [
         (
             trade.latency_ms / x_span * _PLOT_PT[0],
@@ -283,19 +283,21 @@ _NAMED_LAYERS = 3
 
 
 def layer_losses(explanation: Explanation) -> str:
-    """Drift of each layer quantised alone (above) and SNR of its activations (below), in order."""
+    """What each layer, quantised alone, displaces (above); SNR of its activations (below)."""
     layers = explanation.layers
     color = look_of("onnx/int8").color
     with drawing(7.4, 4.6) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-        drifts = [layer.alone.drift_px if layer.alone else 0.0 for layer in layers]
-        upper.bar(range(len(layers)), drifts, color=color, width=0.8)
+        displacements = [layer.alone.displacement_px if layer.alone else 0.0 for layer in layers]
+        upper.bar(range(len(layers)), displacements, color=color, width=0.8)
         names = []
-        for rank, place in enumerate(np.argsort(drifts)[::-1][:_NAMED_LAYERS], start=1):
-            upper.text(place, drifts[place], str(rank), ha="center", va="bottom", fontsize=10)
+        for rank, place in enumerate(np.argsort(displacements)[::-1][:_NAMED_LAYERS], start=1):
+            upper.text(
+                place, displacements[place], str(rank), ha="center", va="bottom", fontsize=10
+            )
             names.append(f"{rank}  {layers[place].place}")
         upper.text(1, 1, "\n".join(names), ha="right", va="top", transform=upper.transAxes)
-        upper.set_ylim(0, max([*drifts, 1e-6]) * 1.35)
+        upper.set_ylim(0, max([*displacements, 1e-6]) * 1.35)
         upper.set_ylabel("alone, px moved")
         noise = [layer.snr_db for layer in layers]
         lower.plot(range(len(layers)), noise, color=color, linewidth=1.4)
@@ -308,7 +310,7 @@ def layer_losses(explanation: Explanation) -> str:
         for axes in (upper, lower):
             grid(axes, "y")
         worst = ", ".join(
-            f"{layer.place} {layer.alone.drift_px:.3f} px"
+            f"{layer.place} {layer.alone.displacement_px:.3f} px"
             for layer in explanation.worst_first()[:_NAMED_LAYERS]
             if layer.alone
         )

@@ -52,9 +52,10 @@ def in_words(explanation: Explanation) -> str:
     return (
         f"On {thousands(explanation.faces)} faces ({explanation.split}), the float32 ONNX graph "
         f"has an NME of {percent(explanation.float_nme)} %. INT8 adds "
-        f"{percent(built.nme_rise, 3)} points and moves landmarks by {number(built.drift_px, 3)} "
-        f"px of the crop on the median face; the simulation that the layers are told apart with "
-        f"moves them by {number(simulated.drift_px, 3)} px."
+        f"{percent(built.nme_rise, 3)} points and moves landmarks by "
+        f"{number(built.displacement_px, 3)} px of the crop on the median face; the simulation "
+        f"that the layers are told apart with moves them by "
+        f"{number(simulated.displacement_px, 3)} px."
     )
 
 
@@ -71,7 +72,7 @@ def layers_table(explanation: Explanation, most: int | None = None) -> Table:
         Column("saves", "points of NME", "when it alone stays in float"),
     )
     worst = explanation.worst_first()
-    top = max((layer.alone.drift_px for layer in worst if layer.alone), default=0.0) or 1.0
+    top = max((layer.alone.displacement_px for layer in worst if layer.alone), default=0.0) or 1.0
     rows = [_layer_row(layer, explanation, top) for layer in worst[:most]]
     return Table("What each layer costs, worst first", columns, rows)
 
@@ -88,9 +89,13 @@ def _layer_row(layer: Layer, explanation: Explanation, top: float) -> Row:
         explanation.simulated.nme_rise - layer.all_but.nme_rise, explanation.saved_px(layer)
     )
     costs = [
-        Cell(number(layer.alone.drift_px, 3), css="heat", heat=layer.alone.drift_px / top),
+        Cell(
+            number(layer.alone.displacement_px, 3),
+            css="heat",
+            heat=layer.alone.displacement_px / top,
+        ),
         Cell(percent(layer.alone.nme_rise, 3)),
-        Cell(number(saved.drift_px, 3)),
+        Cell(number(saved.displacement_px, 3)),
         Cell(percent(saved.nme_rise, 3)),
     ]
     return Row(layer.name, [*cells, *costs])

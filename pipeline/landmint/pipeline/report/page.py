@@ -14,7 +14,7 @@ _SECTIONS: tuple[Callable[[RunRecord], Section | None], ...] = (
     sections.variants,
     sections.speed,
     sections.accuracy,
-    sections.drift,
+    sections.moved,
     losses,
     sections.worst_faces,
     sections.training,

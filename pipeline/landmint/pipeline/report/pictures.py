@@ -1,11 +1,11 @@
-"""Which faces are shown and how much drift is magnified; `faces.py` draws them."""
+"""Which faces are shown and how much displacements are magnified; `faces.py` draws them."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from landmint.pipeline.judge.summary import VariantSummary
-from landmint.pipeline.report.faces import drift_svg, face_svg
+from landmint.pipeline.report.faces import displacement_svg, face_svg
 from landmint.pipeline.report.record import RunRecord
 from landmint.pipeline.text import percent
 from landmint.runtime.accuracy import face_sizes
@@ -18,7 +18,7 @@ _MAGNIFICATIONS = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 80, 100, 200, 500, 1
 _FACES_IN_ALL = 12
 _LEAST_FACES = 4
 _VISIBLE = 1e-5
-"""Drift below this share of the unit of errors is rounding, and not drawn."""
+"""Displacement below this share of the unit of errors is rounding, and not drawn."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,15 @@ class Close:
     """Inline markup and caption of each."""
 
 
-def drifting(record: RunRecord) -> list[VariantSummary]:
+def moving(record: RunRecord) -> list[VariantSummary]:
     """The variants whose landmarks differ from the reference's by more than rounding."""
     return [
         summary
         for summary in record.measured
-        if summary.drift is not None
+        if summary.difference is not None
         and not summary.is_reference
-        and np.isfinite(summary.drift.displacement.estimate)
-        and summary.drift.displacement.estimate > _VISIBLE
+        and np.isfinite(summary.difference.displacement.estimate)
+        and summary.difference.displacement.estimate > _VISIBLE
     ]
 
 
@@ -50,11 +50,11 @@ def mean_face(points: Floats, sizes: Floats) -> Floats:
 
 
 def magnification_of(record: RunRecord) -> float:
-    """The round factor at which the largest drift that is typical of a variant is easily seen."""
+    """The round factor at which the largest typical displacement of a variant is easily seen."""
     largest = [
-        float(np.quantile(summary.drift.by_landmark, 0.9))
-        for summary in drifting(record)
-        if summary.drift
+        float(np.quantile(summary.difference.by_landmark, 0.9))
+        for summary in moving(record)
+        if summary.difference
     ]
     if not largest:
         return 1.0
@@ -63,25 +63,27 @@ def magnification_of(record: RunRecord) -> float:
 
 
 def mean_faces(record: RunRecord, magnification: float) -> tuple[tuple[str, str], ...]:
-    """One mean face for each variant that drifts, with a caption."""
+    """One mean face for each variant that moves landmarks, with a caption."""
     truth = record.truth
     shape = mean_face(truth.points, face_sizes(truth))
     return tuple(
         (
-            drift_svg(shape, summary.drift, record.markup, summary.name, magnification),
-            f"{summary.name}: {percent(summary.drift.displacement.estimate, 3)} %",
+            displacement_svg(shape, summary.difference, record.markup, summary.name, magnification),
+            f"{summary.name}: {percent(summary.difference.displacement.estimate, 3)} %",
         )
-        for summary in drifting(record)
-        if summary.drift
+        for summary in moving(record)
+        if summary.difference
     )
 
 
 def worst_faces_of(record: RunRecord) -> list[Close]:
-    """For every INT8 variant that drifts, else for the one that drifts most, its worst faces."""
-    shown = drifting(record)
+    """The worst faces of all INT8 variants that move landmarks, else of what moves them most."""
+    shown = moving(record)
     chosen = [summary for summary in shown if summary.precision == "int8"]
     if not chosen and shown:
-        chosen = [max(shown, key=lambda s: s.drift.displacement.estimate if s.drift else 0.0)]
+        chosen = [
+            max(shown, key=lambda s: s.difference.displacement.estimate if s.difference else 0.0)
+        ]
     count = max(_LEAST_FACES, _FACES_IN_ALL // max(1, len(chosen)) // 4 * 4)
     close = []
     for summary in chosen:
@@ -94,10 +96,10 @@ def worst_faces_of(record: RunRecord) -> list[Close]:
 
 
 def _worst(record: RunRecord, summary: VariantSummary) -> list[int]:
-    """Faces by falling drift, those without a picture left out."""
-    if summary.drift is None:
+    """Faces by falling displacement, those without a picture left out."""
+    if summary.difference is None:
         return []
-    order = np.argsort(-summary.drift.per_face, kind="stable")
+    order = np.argsort(-summary.difference.per_face, kind="stable")
     return [int(index) for index in order if record.truth.names[int(index)] in record.images]
 
 
@@ -110,7 +112,7 @@ def _picture(record: RunRecord, summary: VariantSummary, index: int) -> tuple[st
         layers["reference"] = theirs[index]
     if ours is not None:
         layers["variant"] = ours[index]
-    moved = percent(float(summary.drift.per_face[index])) if summary.drift else ""
+    moved = percent(float(summary.difference.per_face[index])) if summary.difference else ""
     errors = [
         percent(float(network.accuracy.per_face[index]))
         for network in (reference, summary)

@@ -103,7 +103,7 @@ class RunRecord:
 
     @property
     def reference(self) -> VariantSummary | None:
-        """The float student that others drift from."""
+        """The float student that others are compared with."""
         return next((s for s in self.measured if s.name == REFERENCE), None)
 
     def verdict_of(self, variant: str) -> Verdict | None:

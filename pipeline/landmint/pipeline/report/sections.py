@@ -67,8 +67,8 @@ def speed(record: RunRecord) -> Section | None:
         blocks.append(
             Picture(
                 figures.tradeoff(trades),
-                "Drift against latency: further left is faster, further down is closer to the "
-                "float student. Circles are float32, squares float16, diamonds INT8.",
+                "Displacement against latency: further left is faster, further down is closer to "
+                "the float student. Circles are float32, squares float16, diamonds INT8.",
             )
         )
     blocks += [
@@ -85,9 +85,9 @@ def speed(record: RunRecord) -> Section | None:
 
 def _trade(summary: VariantSummary) -> figures.Trade | None:
     """A place in the picture; without bounds when there are not enough persons for them."""
-    if summary.latency is None or summary.drift is None:
+    if summary.latency is None or summary.difference is None:
         return None
-    moved = summary.drift.displacement
+    moved = summary.difference.displacement
     if not math.isfinite(moved.estimate):
         return None
     bounds = (moved.estimate, moved.estimate) if moved.is_unbounded else (moved.low, moved.high)
@@ -141,7 +141,7 @@ def accuracy(record: RunRecord) -> Section | None:
     return Section("accuracy", "Accuracy on the test faces", blocks)
 
 
-def drift(record: RunRecord) -> Section | None:
+def moved(record: RunRecord) -> Section | None:
     """Where on the face landmarks move."""
     scale = magnification_of(record)
     pictures = mean_faces(record, scale)
@@ -156,7 +156,7 @@ def drift(record: RunRecord) -> Section | None:
         ),
         Gallery(pictures, "grid"),
     ]
-    return Section("drift", "Where the landmarks move", blocks)
+    return Section("moved", "Where the landmarks move", blocks)
 
 
 def worst_faces(record: RunRecord) -> Section | None:
@@ -172,7 +172,7 @@ def worst_faces(record: RunRecord) -> Section | None:
     ]
     for place, variant in enumerate(close):
         blocks += [Heading(variant.title), _gallery(variant, first=place == 0)]
-    return Section("faces", "The faces with the worst drift", blocks)
+    return Section("faces", "The faces on which landmarks move most", blocks)
 
 
 def _gallery(close: Close, first: bool) -> Gallery:

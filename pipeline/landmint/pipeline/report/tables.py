@@ -29,7 +29,7 @@ from landmint.pipeline.text import (
     percent_interval,
     times,
 )
-from landmint.runtime.accuracy import Drift
+from landmint.runtime.accuracy import Difference
 from landmint.runtime.latency import Latency
 from landmint.runtime.measurement import Measurement
 
@@ -89,7 +89,7 @@ def _overview_row(summary: VariantSummary, record: RunRecord, is_fastest: bool) 
         summary,
         [
             Cell(nme),
-            *_drift_cells(summary.drift, summary.is_reference),
+            *_difference_cells(summary.difference, summary.is_reference),
             Cell(warm, css="best" if is_fastest else ""),
             _speed_cell(summary),
             Cell(mebibytes(summary.measurement.size_bytes)),
@@ -98,14 +98,14 @@ def _overview_row(summary: VariantSummary, record: RunRecord, is_fastest: bool) 
     )
 
 
-def _drift_cells(drift: Drift | None, is_reference: bool) -> list[Cell]:
+def _difference_cells(difference: Difference | None, is_reference: bool) -> list[Cell]:
     if is_reference:
         return [Cell("reference", css="none", span=2)]
-    if drift is None:
+    if difference is None:
         return [Cell(NONE), Cell(NONE)]
     return [
-        Cell(*percent_interval(drift.nme_rise, NME_RISE.digits)),
-        Cell(*percent_interval(drift.displacement, MOVED.digits)),
+        Cell(*percent_interval(difference.nme_rise, NME_RISE.digits)),
+        Cell(*percent_interval(difference.displacement, MOVED.digits)),
     ]
 
 
@@ -216,7 +216,11 @@ def int8_or_float(record: RunRecord) -> Table:
                     Cell(milliseconds(plain.latency.warm_ms if plain.latency else None)),
                     Cell(milliseconds(summary.latency.warm_ms if summary.latency else None)),
                     Cell(f"{sizes[0] / sizes[1]:.1f}" if all(sizes) else NONE),
-                    Cell(*percent_interval(summary.drift.nme_rise if summary.drift else None, 3)),
+                    Cell(
+                        *percent_interval(
+                            summary.difference.nme_rise if summary.difference else None, 3
+                        )
+                    ),
                 ],
                 head=summary.engine_name,
             )

@@ -72,9 +72,9 @@ def _fastest(record: RunRecord) -> str:
 
 def _loss(summary: VariantSummary) -> str:
     """What a variant costs in accuracy, as far as the interval shows."""
-    if summary.drift is None or summary.accuracy is None:
+    if summary.difference is None or summary.accuracy is None:
         return "what it loses is not known."
-    rise, moved = summary.drift.nme_rise, percent(summary.drift.displacement.estimate)
+    rise, moved = summary.difference.nme_rise, percent(summary.difference.displacement.estimate)
     now = percent(summary.accuracy.main.nme)
     if not math.isfinite(rise.estimate):
         return "it returns landmarks that are not finite."
@@ -178,8 +178,8 @@ def cards(record: RunRecord) -> tuple[Card, ...]:
     if fastest and fastest.latency:
         ms = milliseconds(fastest.latency.warm_ms)
         cards.append(Card(ms, "ms", f"a face, fastest variant: {fastest.name}"))
-        if fastest.drift:
-            rise = number(fastest.drift.nme_rise.estimate * 100, 2)
+        if fastest.difference:
+            rise = number(fastest.difference.nme_rise.estimate * 100, 2)
             cards.append(Card(rise, "points", f"NME rise of {fastest.name}"))
     smallest = min(
         (s for s in record.timed if s.measurement.size_bytes),

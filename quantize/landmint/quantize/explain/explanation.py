@@ -12,7 +12,7 @@ from typing import Any
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import read_json, write_json
 
-SCHEMA = 1
+SCHEMA = 2
 EXPLANATION = "explain.json"
 """Name of the file in a bundle's folder. It is no part of the model: the manifest does not list
 it."""
@@ -24,7 +24,7 @@ class Cost:
 
     nme_rise: float
     """NME less that of the float graph; a share."""
-    drift_px: float
+    displacement_px: float
     """Distance from the float graph's landmarks in pixels of the crop: mean over the landmarks of a
     face, then median over the faces.
 
@@ -117,12 +117,16 @@ class Explanation:
     """Pairs of engines."""
 
     def saved_px(self, layer: Layer) -> float:
-        """By how much the drift falls when this layer alone stays in float, in pixels."""
-        return self.simulated.drift_px - layer.all_but.drift_px if layer.all_but else 0.0
+        """By how much the displacement falls when this layer alone stays in float, in pixels."""
+        return (
+            self.simulated.displacement_px - layer.all_but.displacement_px if layer.all_but else 0.0
+        )
 
     def worst_first(self) -> list[Layer]:
         """Quantised layers by their `alone` cost, the greatest first; then the float layers."""
-        return sorted(self.layers, key=lambda layer: -layer.alone.drift_px if layer.alone else 1.0)
+        return sorted(
+            self.layers, key=lambda layer: -layer.alone.displacement_px if layer.alone else 1.0
+        )
 
 
 def write_explanation(path: Path, explanation: Explanation) -> None:

@@ -13,7 +13,7 @@ from onnx import NodeProto
 
 from landmint.export.graphs import attribute, ending_at
 from landmint.quantize.decide.ranges import Optimise, open_session, run_all
-from landmint.quantize.drift import Points
+from landmint.quantize.displacement import Points
 from landmint.quantize.explain.divergence import Values
 from landmint.quantize.explain.explanation import Cost, Layer
 from landmint.quantize.explain.simulation import Simulation

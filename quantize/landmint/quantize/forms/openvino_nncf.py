@@ -20,7 +20,7 @@ with without_telemetry():
 
 _WEIGHTED = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul")
 # By default NNCF takes the mean of the faces' extremes, so that about half of the faces are
-# clipped. On a PFLD over MobileNetV3-Small that trebled the drift: from 0.7 to 2.2 % of the
+# clipped. On a PFLD over MobileNetV3-Small that trebled the displacement: from 0.7 to 2.2 % of the
 # inter-ocular distance.
 _OUTERMOST = nncf.quantization.range_estimator.RangeEstimatorParametersSet.MINMAX
 

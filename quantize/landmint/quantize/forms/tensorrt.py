@@ -16,7 +16,7 @@ from landmint.export.lint import lint, refuse
 from landmint.export.lint.tensorrt import LAYERS, is_too_small, reads_levels
 from landmint.quantize.decide.decision import layers_of
 from landmint.quantize.decide.ranges import Range, rounded_weights, run_all
-from landmint.quantize.drift import describe, points_of
+from landmint.quantize.displacement import describe, points_of
 from landmint.quantize.heads import layers_in_float
 from landmint.quantize.job import Job
 from landmint.quantize.pairs import Pairs, ScaleRule
@@ -64,7 +64,7 @@ def quantize(job: Job) -> dict[str, str]:
     return {
         "engine": built_or_not(refusal),
         "float layers": f"{len(plain)} of {len(layers)}: {', '.join(plain) or 'none'}",
-        "simulated drift": f"{describe(reference, points)} (Q/DQ in float32, onnxruntime)",
+        "simulated displacement": f"{describe(reference, points)} (Q/DQ in float32, onnxruntime)",
     }
 
 

@@ -57,7 +57,7 @@ def generate(seed: int, index: int, markup: Markup, size_px: int) -> SyntheticFa
 def moving_face(
     seed: int, index: int, markup: Markup, size_px: int, frames: int
 ) -> Iterator[SyntheticFace]:
-    """A video of face number `index`: it drifts through the picture, its landmarks still on it.
+    """A video of face number `index`: it moves through the picture, its landmarks still on it.
 
     Shape, expression, pose and light stay; the place goes once around an ellipse of a twentieth of
     the picture, the distance changes by three per cent, and every frame has its own noise.
