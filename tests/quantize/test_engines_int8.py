@@ -142,6 +142,25 @@ def test_runs_in_integers_close_to_float(
         assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.9
 
 
+def test_a_lite_trunk_runs_in_integers_in_every_engine(
+    tmp_path: Path, module_faces: Callable[..., FaceSet]
+) -> None:
+    plain = float_bundle(student("pipnet", backbone="efficientnet_lite0", stride=16), tmp_path)
+    faces, test = module_faces("lite", 12), module_faces("lite-test", 2)
+    quantised = quantize_bundle(plain, faces, test, QuantizeConfig(size=12), tmp_path / "int8")
+    precisions = {}
+    for name in ("onnx/int8", "openvino/int8", "tflite/int8"):
+        variant = quantised.variant(name)
+        contract = quantised.contract_of(variant)
+        session = load_engine(variant.engine).load(quantised.entry(variant), contract, threads=1)
+        precisions[name] = session.executed_precision
+    assert precisions == {
+        "onnx/int8": "u8",
+        "openvino/int8": "i8",
+        "tflite/int8": "i8 (XNNPACK, 1 partition)",
+    }
+
+
 def test_the_linter_foretells_the_partitions(bundle: Bundle, made: Bundle) -> None:
     graph = Subject(onnx.load(bundle.entry(bundle.variant("onnx/float32"))))
     for owner, precision in ((bundle, "float32"), (made, "int8")):

@@ -27,6 +27,7 @@ SMALL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("pipnet", {"input_size": 64, "stride": 16, "backbone": "mobilenetv3_small_100"}),
     ("pipnet", {"input_size": 64, "activation": "relu6"}),
     ("pipnet", {"input_size": 64, "activation": "relu", "squeeze_excite": False}),
+    ("pipnet", {"input_size": 128, "stride": 16, "backbone": "efficientnet_lite0"}),
     ("pfld", {"input_size": 64}),
     ("pfld", {"input_size": 112, "width": 0.25, "markup": "98"}),
     ("pfld", {"input_size": 64, "backbone": "mobilenetv3_small_100"}),
@@ -36,6 +37,7 @@ SMALL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("mobilefan", {"input_size": 64, "decoder": "shuffle", "activation": "relu"}),
     ("mobilefan", {"input_size": 64, "decoder": "shuffle", "width": 0.5, "stride": 2}),
     ("mobilefan", {"input_size": 64, "stride": 2, "backbone": "mobilenetv2_050", "width": 0.5}),
+    ("mobilefan", {"input_size": 64, "decoder": "shuffle", "backbone": "efficientnet_lite0"}),
     *((name, {"input_size": 64}) for name in MODELS.added),
 )
 
@@ -100,6 +102,12 @@ def test_mobilefan_has_about_two_million_parameters(make_model: MakeModel) -> No
         ("pipnet", {"activation": "relu", "squeeze_excite": False}, "2.96", "0.374"),
         ("mobilefan", {"input_size": 128}, "2.05", "0.112"),
         ("mobilefan", {"input_size": 128, "decoder": "shuffle"}, "2.06", "0.108"),
+        (
+            "pipnet",
+            {"input_size": 128, "stride": 16, "backbone": "efficientnet_lite0"},
+            "3.46",
+            "0.254",
+        ),
     ],
 )
 def test_size_of_the_choices(
@@ -117,8 +125,11 @@ def test_the_trunk_is_built_from_what_was_chosen(make_model: MakeModel) -> None:
 
     assert kinds() >= {"Hardswish", "SqueezeExcite"}
     assert "Hardswish" not in kinds(activation="relu6") and "ReLU6" in kinds(activation="relu6")
+    gates = {"SqueezeExcite", "Hardsigmoid", "HardSigmoid"}
     plain = kinds(activation="relu", squeeze_excite=False)
-    assert not plain & {"Hardswish", "ReLU6", "SqueezeExcite", "Hardsigmoid", "HardSigmoid"}
+    assert not plain & {"Hardswish", "ReLU6", *gates}
+    lite = kinds(backbone="efficientnet_lite0")
+    assert "ReLU6" in lite and not lite & {"SiLU", "Hardswish", *gates}
 
 
 def test_the_chosen_trunk_starts_from_the_published_weights(
