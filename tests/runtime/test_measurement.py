@@ -33,6 +33,7 @@ def example() -> Measurement:
         executed_precision="i8 52, f32 4",
         machine=identify(),
         files={"tflite/int8.tflite": "0" * 64},
+        notes={"weights": "int8"},
         size_bytes=1234,
         peak_memory_mib=88.5,
         launches=(Launch(20.0, WarmUp(9.0, 40, True), (Block((2.0, 2.5), 4.4),)),),
@@ -47,7 +48,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert path == measurement_path(tmp_path, "tflite/int8") == tmp_path / "tflite-int8.json"
     read = read_measurement(path)
     np.testing.assert_array_equal(read.points, written.points)
-    for name in ("variant", "launches", "machine", "faces", "files", "peak_memory_mib"):
+    for name in ("variant", "launches", "machine", "faces", "files", "notes", "peak_memory_mib"):
         assert getattr(read, name) == getattr(written, name)
     assert read.latency is not None and read.latency.samples == 2
     assert read.blocks_ms == [[2.0, 2.5]]

@@ -21,7 +21,7 @@ CONTRACT = Contract(
     outputs=(Output("heatmaps", (68, 4, 4)),),
 )
 VARIANTS = (
-    Variant("onnx/float32", "onnxruntime", ("onnx/float32.onnx",)),
+    Variant("onnx/float32", "onnxruntime", ("onnx/float32.onnx",), notes={"weights": "float32"}),
     Variant("onnx/broken", "onnxruntime", ("onnx/broken.onnx",)),
     Variant("null/float32", "null", ("onnx/float32.onnx",)),
     Variant("tensorrt/int8", "tensorrt", reason="tensorrt is not installed here"),

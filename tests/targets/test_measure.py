@@ -62,6 +62,7 @@ def test_on_the_host(bundle: Bundle, write_crops: Crops, tmp_path: Path) -> None
     assert onnx.peak_memory_mib is not None and onnx.baseline_memory_mib is not None
     assert onnx.peak_memory_mib > onnx.baseline_memory_mib > 1
     assert onnx.size_bytes == (bundle.path / "onnx/float32.onnx").stat().st_size
+    assert onnx.notes == {"weights": "float32"}
     assert onnx.files == {"onnx/float32.onnx": bundle.manifest.files["onnx/float32.onnx"]}
 
     assert by_name["tensorrt/int8"].status == "not measured"

@@ -17,6 +17,8 @@ SOURCE = "onnx"
 """The format that every other is made from."""
 SOURCE_VARIANT = f"{SOURCE}/float32"
 """The variant that every other is made from."""
+NARROW_WEIGHTS = "int8, -64..64"
+"""What the note "weights" of an INT8 variant says where no sum of products can overflow."""
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,8 @@ class Measurement:
     """The machine that ran it."""
     files: Mapping[str, str] = field(default_factory=dict)
     """The variant's files and their sha256."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """How the variant was made, as its bundle tells."""
     size_bytes: int = 0
     """Their size on disk."""
     peak_memory_mib: float | None = None
@@ -126,7 +128,7 @@ def read_measurement(path: Path) -> Measurement:
     try:
         expected = content.pop("points_sha256")
         written = {item.name for item in dataclasses.fields(Measurement)}
-        if missing := sorted(written - {"points", "operators"} - set(content)):
+        if missing := sorted(written - {"points", "operators", "notes"} - set(content)):
             raise KeyError(missing[0])
         measurement = read_as(Measurement, content, "measurement")
         _check(measurement)

@@ -292,6 +292,7 @@ class _Visit:
             target=self._target.name,
             session=session,
             files={name: bundle.manifest.files[name] for name in variant.files},
+            notes=variant.notes,
             size_bytes=bundle.size_bytes(variant),
         )
         if subject.failure:

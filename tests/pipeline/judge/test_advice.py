@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from landmint.pipeline.judge import advice
-from landmint.pipeline.judge.advice import advise_folder, what_costs
+from landmint.pipeline.judge.advice import advise_folder, saturation, what_costs
 from landmint.pipeline.judge.gate import Limits, judge
 from landmint.pipeline.judge.summary import VariantSummary, summarise_run
 from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
@@ -124,6 +124,41 @@ def test_an_engine_that_did_not_run_is_not_advised_on(
 ) -> None:
     line = line_of(advise(summaries, LOOSE), "TensorRT")
     assert line == "TensorRT: INT8 was not timed here."
+
+
+def on(
+    summaries: Sequence[VariantSummary], flags: Sequence[str], weights: str
+) -> list[VariantSummary]:
+    """The same figures from a processor with other instructions, weights of another range."""
+    changed = []
+    for summary in summaries:
+        raw, notes = summary.measurement, {"weights": weights} if summary.format == "onnx" else {}
+        machine = raw.machine and dataclasses.replace(raw.machine, flags=tuple(flags))
+        raw = dataclasses.replace(raw, machine=machine, notes=notes)
+        changed.append(dataclasses.replace(summary, measurement=raw))
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("flags", "weights", "named"),
+    [
+        (["avx2"], "int8", "onnx/int8 and openvino/int8"),
+        (["avx2"], "int8, -64..64", "openvino/int8"),
+        (["avx2", "avx512_vnni"], "int8", ""),
+        (["avx2", "avx_vnni"], "int8", ""),
+    ],
+)
+def test_where_int8_may_saturate_the_accuracy_is_this_processors(
+    advise: Advise,
+    summaries: tuple[VariantSummary, ...],
+    flags: Sequence[str],
+    weights: str,
+    named: str,
+) -> None:
+    changed = on(summaries, flags, weights)
+    sentence = saturation(changed)
+    assert (sentence in advise(changed, LOOSE)) == bool(named)
+    assert sentence.startswith(f"{named} may saturate") if named else sentence == ""
 
 
 def test_without_int8_there_is_no_advice(

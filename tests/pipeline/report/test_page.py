@@ -192,3 +192,15 @@ def test_drift_is_the_rise_of_the_nme_and_no_movement(html: str) -> None:
     texts = re.sub(r"base64,[^\"')]*", "", html)
     kept = re.sub("drift_percent|accuracy drift", "", texts, flags=re.IGNORECASE)
     assert not re.findall(".{40}drift.{40}", kept, flags=re.IGNORECASE)
+
+
+def test_the_machine_on_which_int8_saturates_is_told_of(
+    fake_run: Path, html: str, tmp_path: Path
+) -> None:
+    run = shutil.copytree(fake_run, tmp_path / "run")
+    for measurement in read_measurements(run / "measurements"):
+        machine = measurement.machine and dataclasses.replace(measurement.machine, flags=("avx2",))
+        write_measurement(run / "measurements", dataclasses.replace(measurement, machine=machine))
+    sentence = "onnx/int8 and openvino/int8 may saturate on this processor, which has no VNNI"
+    assert sentence in write_report(run, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "may saturate" not in html

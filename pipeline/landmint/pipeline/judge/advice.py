@@ -17,7 +17,9 @@ from landmint.pipeline.judge.gate_text import check_sentence
 from landmint.pipeline.judge.summary import VariantSummary, fastest_of, summarise_run
 from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
 from landmint.pipeline.text import listed, times
+from landmint.runtime.engines import SATURATING
 from landmint.runtime.engines.engine import Operator
+from landmint.runtime.formats import NARROW_WEIGHTS
 from landmint.runtime.measurement import read_measurements
 
 GOAL: Mapping[str, float] = MappingProxyType({"openvino": 1.7})
@@ -45,7 +47,7 @@ def advise_folder(measurements: Path, limits: Limits) -> tuple[str, ...]:
 def advise(
     summaries: Sequence[VariantSummary], verdicts: Sequence[Verdict], limits: Limits
 ) -> tuple[str, ...]:
-    """A sentence or two for each engine that has an INT8 variant, then one for the machine.
+    """A sentence or two for each engine that has an INT8 variant, then those for the machine.
 
     Args:
         summaries: of one measurement.
@@ -72,7 +74,32 @@ def advise(
             chosen = recommend([summary for summary in same_engine if summary in eligible])
             sentence += f" {chosen[0].upper()}{chosen[1:]}."
         lines.append(sentence)
-    return (*lines, f"On this machine: {recommend(eligible)}.") if lines else ()
+    if not lines:
+        return ()
+    doubts = [sentence] if (sentence := saturation(summaries)) else []
+    return (*lines, *doubts, f"On this machine: {recommend(eligible)}.")
+
+
+def saturation(summaries: Sequence[VariantSummary]) -> str:
+    """Which INT8 accuracies hold for processors like the measured one alone; empty for none.
+
+    Where weights use the whole range of INT8, sums may overflow on x86 without VNNI.
+    """
+    names = [
+        summary.name
+        for summary in summaries
+        if summary.precision == "int8"
+        and summary.measurement.engine in SATURATING
+        and summary.measurement.machine is not None
+        and summary.measurement.machine.int8_saturates
+        and summary.measurement.notes.get("weights") != NARROW_WEIGHTS
+    ]
+    if not names:
+        return ""
+    return (
+        f"{listed(names)} may saturate on this processor, which has no VNNI, since weights use the "
+        "full range of INT8: accuracy differs from that on processors with VNNI."
+    )
 
 
 def _accepted_rise(summaries: Sequence[VariantSummary]) -> float:

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 
+from landmint.pipeline.judge.advice import saturation
 from landmint.pipeline.judge.figures import LATENCY, MOVED, NME, NME_RISE, SPEEDUP
 from landmint.pipeline.judge.summary import VariantSummary
 from landmint.pipeline.report import figures, tables
@@ -280,6 +281,8 @@ def machine(record: RunRecord) -> Section | None:
             continue
         seen.append(raw.machine)
         blocks.append(Facts(_machine_facts(raw.machine, raw.target, raw.session)))
+    if sentence := saturation(record.summaries):
+        blocks.append(Text(sentence))
     return Section("machine", "Machine", blocks) if blocks else None
 
 

@@ -17,6 +17,7 @@ from landmint.export.lint.rule import PAIR
 from landmint.quantize.heads import layers_in_float
 from landmint.quantize.job import Job
 from landmint.quantize.qdq import paired
+from landmint.runtime.formats import NARROW_WEIGHTS
 
 _LOWEST = "landmint_lowest"
 _MATRIX = 2  # constants with so many axes are weights, and keep their names
@@ -41,7 +42,7 @@ def quantize(job: Job) -> dict[str, str]:
     onnx.save(quantised, job.target)
     return {
         "activations": config.activations,
-        "weights": "int8, -64..64" if config.reduce_range else "int8",
+        "weights": NARROW_WEIGHTS if config.reduce_range else "int8",
         "float layers": ", ".join(sorted(in_float)) or "none",
     }
 

@@ -7,7 +7,7 @@ imports no engine library.
 from landmint.runtime.engines.engine import Engine, Session
 from landmint.runtime.registry import Registry
 
-__all__ = ["ENGINES", "ON_GPU", "Engine", "Session", "load_engine"]
+__all__ = ["ENGINES", "ON_GPU", "SATURATING", "Engine", "Session", "load_engine"]
 
 ENGINES = Registry(
     {
@@ -23,6 +23,9 @@ ENGINES = Registry(
 
 ON_GPU = frozenset({"tensorrt"})
 """Engines that compute on a GPU while the process waits."""
+
+SATURATING = frozenset({"onnxruntime", "openvino"})
+"""Engines whose INT8 kernels may saturate where `Machine.int8_saturates`."""
 
 
 def load_engine(name: str) -> Engine:
