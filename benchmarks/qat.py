@@ -39,6 +39,7 @@ from landmint.runtime.accuracy import Truth, difference, summarise
 from landmint.runtime.crop import Floats, apply_affine, normalise
 from landmint.runtime.engines import load_engine
 from landmint.runtime.errors import LandmintError
+from landmint.train.config import TrainingPlan
 from landmint.train.evaluate import crop_faces, evaluate, truth_of
 from landmint.train.faces.face import FaceSet
 from landmint.train.fit import fit
@@ -74,16 +75,9 @@ class Bench:
     def adapted(self, out: Path) -> LandmarkModel:
         """The student after the recipe's [qat], without a teacher."""
         with Screen().bar("training on, rounded") as bar:
-            made = adapt_network(
-                self.recipe.student,
-                self.recipe.qat or QatConfig(),
-                self.recipe.quantize,
-                self.weights,
-                self.train,
-                self.val,
-                out,
-                bar,
-            )
+            plan = TrainingPlan(self.recipe.student, self.train, self.val)
+            config = self.recipe.qat or QatConfig()
+            made = adapt_network(plan, config, self.recipe.quantize, self.weights, out, bar)
         return load_model(made)
 
     def control(self, out: Path) -> LandmarkModel:

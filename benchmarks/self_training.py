@@ -21,7 +21,7 @@ from landmint.pipeline.recipe import Recipe, load_recipe
 from landmint.pipeline.run import Run
 from landmint.pipeline.text import markdown_table, percent
 from landmint.runtime.errors import LandmintError
-from landmint.train.config import Curriculum, NetworkRecipe, SelfTrainingConfig
+from landmint.train.config import Curriculum, NetworkRecipe, SelfTrainingConfig, TrainingPlan
 from landmint.train.evaluate import evaluate
 from landmint.train.faces.face import FaceSet, face_set
 from landmint.train.faces.readers import spread
@@ -92,9 +92,8 @@ class Bench:
         unlabelled = find_unlabelled(settings.faces, self.few, (self.val, self.test))
         with self.screen.bar(f"seed {seed}: self-training") as bar:
             place = folder / "self-training"
-            weights = self_train(
-                network, settings, alone, unlabelled, self.few, self.val, place, bar
-            )
+            plan = TrainingPlan(network, self.few, self.val)
+            weights = self_train(plan, settings, alone, unlabelled, place, bar)
         yield f"{few}, {others} without", self.nme(weights)
         yield (
             f"{len(self.all.faces)} labelled faces",
@@ -105,7 +104,7 @@ class Bench:
         """Train on labelled faces, or go on with that; returns the weights."""
         network = self.network(seed, len(faces.faces))
         with self.screen.bar(f"seed {seed}: {folder.name}") as bar:
-            return train_network(network, faces, self.val, folder, bar)
+            return train_network(TrainingPlan(network, faces, self.val), folder, bar)
 
     def network(self, seed: int, faces: int) -> NetworkRecipe:
         """The student's settings, with as many epochs as make the steps with so many faces."""

@@ -27,6 +27,7 @@ from landmint.pipeline.text import markdown_table, number, percent, percent_inte
 from landmint.runtime.accuracy import failure_rate
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.stats import person_interval
+from landmint.train.config import TrainingPlan
 from landmint.train.evaluate import Evaluation, evaluate
 from landmint.train.models import load_model
 from landmint.train.training import train_network
@@ -88,16 +89,14 @@ def _train(run: Run, way: str, seed: int, place: Path, lessons: Path, screen: Sc
     changes = WAYS[way]
     taught = changes is not None
     with screen.bar(f"{way}, seed {seed}") as bar:
-        train_network(
+        plan = TrainingPlan(
             network,
             run.faces("train"),
             run.faces("val"),
-            place,
-            bar,
             run.place("teacher") / WEIGHTS if taught else None,
-            recipe.distill.model_copy(update=changes) if taught else None,
-            lessons,
+            recipe.distill.model_copy(update=changes),
         )
+        train_network(plan, place, bar, lessons)
 
 
 def _row(way: str, found: list[dict[str, Evaluation]]) -> list[str]:

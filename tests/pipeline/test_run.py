@@ -29,6 +29,7 @@ from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import sha256_file
 from landmint.runtime.markup import get_markup
+from landmint.train.config import TrainingPlan
 from landmint.train.faces.augment import AugmentConfig
 from landmint.train.faces.face import FaceSet
 from landmint.train.faces.readers import SyntheticConfig
@@ -248,7 +249,8 @@ def test_trainings_that_share_lessons_may_differ_in_length(copy: Path) -> None:
         network = student.model_copy(update={"fit": fit})
         with Screen().bar("") as bar:
             place, lessons = copy / str(epochs), copy / "lessons"
-            train_network(network, faces, run.faces("val"), place, bar, teacher, lessons=lessons)
+            plan = TrainingPlan(network, faces, run.faces("val"), teacher)
+            train_network(plan, place, bar, lessons=lessons)
     assert len(list((copy / "lessons").iterdir())) == 2
 
 

@@ -13,7 +13,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 
-from landmint.train.config import NetworkRecipe
+from landmint.train.config import NetworkRecipe, TrainingPlan
 from landmint.train.faces.readers import FacesConfig, load_faces
 from landmint.train.faces.unlabelled import WholeImage, find_images
 from landmint.train.fit_config import FitConfig
@@ -28,7 +28,7 @@ network = NetworkRecipe(
     fit=FitConfig(accelerator="cpu", devices=2, epochs=1, batch_size=2, workers=0, precision="32"),
 )
 train, val = (load_faces(FacesConfig(root=folder / "faces"), s, Path()) for s in ("train", "val"))
-weights = train_network(network, train, val, folder / "student")
+weights = train_network(TrainingPlan(network, train, val), folder / "student")
 images = folder / "faces" / "val"
 config = LabelConfig(processes=ProcessConfig(accelerator="cpu", devices=2))
 labelled = label_images(

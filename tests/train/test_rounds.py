@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from landmint.train import rounds
-from landmint.train.config import Curriculum, NetworkRecipe, SelfTrainingConfig
+from landmint.train.config import Curriculum, NetworkRecipe, SelfTrainingConfig, TrainingPlan
 from landmint.train.faces.face import FaceSet
 from landmint.train.faces.readers import FacesConfig
 from landmint.train.fit_config import FitConfig
@@ -43,9 +43,9 @@ def test_the_best_network_labels_and_the_best_round_is_kept(
     def label(weights: Path, *rest: Any) -> None:
         asked.append(weights.parent.name)
 
-    def train(network: Any, faces: Any, val: Any, place: Path, *rest: Any, **more: Any) -> Path:
+    def train(plan: TrainingPlan, place: Path, *rest: Any, **more: Any) -> Path:
         place.mkdir(parents=True)
-        seeds.append(network.fit.seed)
+        seeds.append(plan.network.fit.seed)
         (place / HISTORY_FILE).write_text(f"history of {place.name}")
         (place / MODEL_FILE).write_text(place.name)
         return place / MODEL_FILE
@@ -57,18 +57,11 @@ def test_the_best_network_labels_and_the_best_round_is_kept(
         rounds, "evaluate", lambda weights, val: SimpleNamespace(nme=errors[weights.parent.name])
     )
     network = NetworkRecipe(model=ModelConfig(name="pipnet"), fit=FitConfig(seed=7))
-    student = train(network, None, None, tmp_path / "student")
+    plan = TrainingPlan(network, cast(FaceSet, None), cast(FaceSet, None))
+    student = train(plan, tmp_path / "student")
     config = SelfTrainingConfig(faces=FacesConfig(), rounds=ROUNDS)
     place = tmp_path / "self-training"
-    weights = rounds.self_train(
-        network,
-        config,
-        student,
-        cast(Unlabelled, None),
-        cast(FaceSet, None),
-        cast(FaceSet, None),
-        place,
-    )
+    weights = rounds.self_train(plan, config, student, cast(Unlabelled, None), place)
     assert asked == labellers
     assert seeds == [7, 8, 9, 10]
     assert weights.read_text() == kept

@@ -102,13 +102,13 @@ def _train(
 ) -> Path:
     from landmint.pipeline.given import learning_faces
     from landmint.pipeline.lock import hold
+    from landmint.train.config import TrainingPlan
     from landmint.train.training import train_network
 
     sets = learning_faces(recipe, progress)
     with hold(out, progress.step):
-        return train_network(
-            network, sets["train"], sets["val"], out, progress, teacher, recipe.distill
-        )
+        plan = TrainingPlan(network, sets["train"], sets["val"], teacher, recipe.distill)
+        return train_network(plan, out, progress)
 
 
 @naming_extras
@@ -150,6 +150,7 @@ def adapt(
     from landmint.pipeline.lock import hold
     from landmint.quantize.config import QatConfig
     from landmint.quantize.qat.adapt import adapt_network
+    from landmint.train.config import TrainingPlan
     from landmint.train.models import load_model
     from landmint.train.zoo import find_model
 
@@ -157,15 +158,7 @@ def adapt(
     load_model(student)  # before the faces, which take longer
     sets = learning_faces(settings, progress)
     with hold(place, progress.step):
-        return adapt_network(
-            settings.student,
-            settings.qat or QatConfig(),
-            settings.quantize,
-            student,
-            sets["train"],
-            sets["val"],
-            place,
-            progress,
-            None if teacher is None else Path(teacher),
-            settings.distill,
-        )
+        guide = None if teacher is None else Path(teacher)
+        plan = TrainingPlan(settings.student, sets["train"], sets["val"], guide, settings.distill)
+        config = settings.qat or QatConfig()
+        return adapt_network(plan, config, settings.quantize, student, place, progress)

@@ -3,11 +3,14 @@
 Not the training: this file imports no torch, so that a recipe is checked in a moment.
 """
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from landmint.train.faces.augment import AugmentConfig
+from landmint.train.faces.face import FaceSet
 from landmint.train.faces.readers import FacesConfig
 from landmint.train.fit_config import FitConfig
 from landmint.train.models.config import ModelConfig
@@ -73,6 +76,22 @@ class DistillConfig(BaseModel):
     precision: Literal["32", "bf16", "fp16"] = "32"
     """Arithmetic of the teacher's trunk; its head stays in 32 bits, since decoding reads small
     differences of its heatmaps."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingPlan:
+    """What one network is trained on: its settings, faces, and a teacher if there is one."""
+
+    network: NetworkRecipe
+    """The network, and how it is trained."""
+    train: FaceSet
+    """Faces to learn from."""
+    val: FaceSet
+    """Faces to choose the weights on."""
+    teacher: Path | None = None
+    """Weights of a trained network to learn from as well; None for the labels alone."""
+    distill: DistillConfig = DistillConfig()
+    """How to learn from the teacher."""
 
 
 class SelfTrainingConfig(BaseModel):

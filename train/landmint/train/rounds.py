@@ -1,13 +1,14 @@
 """The rounds of self-training: label faces without labels, train a fresh network, keep the best."""
 
+import dataclasses
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from landmint.runtime.files import atomic_path
 from landmint.runtime.progress import SILENT, Progress
-from landmint.train.config import DistillConfig, NetworkRecipe, SelfTrainingConfig
+from landmint.train.config import SelfTrainingConfig, TrainingPlan
 from landmint.train.evaluate import evaluate
-from landmint.train.faces.face import FaceSet
 from landmint.train.loop import CHECKPOINT_FILE, HISTORY_FILE, MODEL_FILE
 from landmint.train.models import load_model
 from landmint.train.self_training import Unlabelled, label_round
@@ -15,34 +16,29 @@ from landmint.train.training import train_network
 
 
 def self_train(
-    network: NetworkRecipe,
+    plan: TrainingPlan,
     config: SelfTrainingConfig,
     student: Path,
     unlabelled: Unlabelled,
-    train: FaceSet,
-    val: FaceSet,
     place: Path,
     progress: Progress = SILENT,
-    teacher: Path | None = None,
-    distill: DistillConfig | None = None,
 ) -> Path:
-    """Self-training with curriculum, or what is left of it after an interruption.
+    """Train a student anew in rounds, on labelled faces and on faces that a network labelled.
 
-    A round that has weights is done; one that lacks them goes on from its labels or checkpoint. The
-    best network so far labels: a round that made a worse one would else teach its errors on. Every
-    round has a seed of its own, so that one with the labels of the last is not the last again.
+    Call it again after an interruption: finished rounds are kept, and the one that was interrupted
+    goes on from its labels or its checkpoint.
+
+    In each round the best network so far labels the faces. If the newest did, a bad round would
+    pass on its errors. Each round has its own seed, so that two rounds with equal labels still
+    differ.
 
     Args:
-        network: how the student is trained.
+        plan: how the student is trained; its `train` are the faces with true labels.
         config: the rounds.
         student: weights of the student that labels for the first round.
         unlabelled: faces to label.
-        train: faces with true labels.
-        val: faces to choose the weights on.
         place: folder for a folder of each round, and for weights and history of the best.
         progress: called at every step.
-        teacher: weights of a trained network to learn from as well.
-        distill: how to learn from the teacher.
 
     Returns:
         the path of the weights of the round that is best on the validation faces.
@@ -50,24 +46,33 @@ def self_train(
     Raises:
         LandmintError: no unlabelled face is left, or a training failed.
     """
-    fit = network.fit
+    fit = plan.network.fit
     if config.epochs:
         fit = fit.model_copy(update={"epochs": config.epochs})
-    errors = {student: evaluate(load_model(student), val).nme}
+    errors = {student: evaluate(load_model(student), plan.val).nme}
     for number, curriculum in enumerate(config.rounds, start=1):
         folder = place / f"{number}-{curriculum}"
         if not (folder / MODEL_FILE).is_file():
             part = _RoundProgress(progress, number, len(config.rounds), curriculum)
             part.step("labelling")
-            best = min(errors, key=lambda weights: errors[weights])
-            both = label_round(best, unlabelled, train, config, fit, folder)
+            both = label_round(_best(errors), unlabelled, plan.train, config, fit, folder)
             reseeded = fit.model_copy(update={"seed": fit.seed + number})
-            another = network.model_copy(update={"fit": reseeded})
-            train_network(another, both, val, folder, part, teacher, distill, curriculum=curriculum)
+            network = plan.network.model_copy(update={"fit": reseeded})
+            round_plan = dataclasses.replace(plan, network=network, train=both)
+            train_network(round_plan, folder, part, curriculum=curriculum)
             (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
-        errors[folder / MODEL_FILE] = evaluate(load_model(folder / MODEL_FILE), val).nme
+        errors[folder / MODEL_FILE] = evaluate(load_model(folder / MODEL_FILE), plan.val).nme
     del errors[student]
-    chosen = min(errors, key=lambda weights: errors[weights]).parent
+    return _keep(_best(errors).parent, place)
+
+
+def _best(errors: Mapping[Path, float]) -> Path:
+    """The weights with the least error."""
+    return min(errors, key=lambda weights: errors[weights])
+
+
+def _keep(chosen: Path, place: Path) -> Path:
+    """Copy weights and history of a round; returns the path of the copied weights."""
     for name in (HISTORY_FILE, MODEL_FILE):
         with atomic_path(place / name) as fresh:
             shutil.copyfile(chosen / name, fresh)

@@ -1,6 +1,6 @@
-"""One network trained as its recipe says: on true landmarks, and by a teacher if there is one.
+"""Trains one network by its settings: on true landmarks, and by a teacher if there is one.
 
-Not the loop, which is `fit`: here its arguments are built from settings.
+The network and the task are built here; the training loop is `fit`.
 """
 
 import shutil
@@ -11,7 +11,7 @@ import torch
 
 from landmint.runtime.files import digest, sha256_file
 from landmint.runtime.progress import SILENT, Progress
-from landmint.train.config import Curriculum, DistillConfig, NetworkRecipe
+from landmint.train.config import Curriculum, NetworkRecipe, TrainingPlan
 from landmint.train.distill import DistillTask
 from landmint.train.faces.dataset import mean_shape
 from landmint.train.faces.face import FaceSet
@@ -28,26 +28,18 @@ LESSONS = "lessons"
 
 
 def train_network(
-    network: NetworkRecipe,
-    train: FaceSet,
-    val: FaceSet,
+    plan: TrainingPlan,
     place: Path,
     progress: Progress = SILENT,
-    teacher: Path | None = None,
-    distill: DistillConfig | None = None,
     lessons: Path | None = None,
     curriculum: Curriculum = "std",
 ) -> Path:
     """Train one network, or go on where an earlier call was stopped.
 
     Args:
-        network: what to train and how.
-        train: faces to learn from.
-        val: faces to choose the weights on.
+        plan: the network, its faces and its teacher.
         place: folder for weights, checkpoint and logs.
         progress: called at every step.
-        teacher: weights of a trained network to learn from as well.
-        distill: how to learn from the teacher.
         lessons: folder that keeps the teacher's answers, for trainings that share crops. Absent,
             they are kept in `place` if the crops come again, and deleted in the end.
         curriculum: what pseudo-labelled faces teach.
@@ -59,21 +51,18 @@ def train_network(
         LandmintError: faces, networks and settings do not fit, or the training diverged.
     """
     with own_random_numbers():
-        return _train(network, train, val, place, progress, teacher, distill, lessons, curriculum)
+        return _train(plan, place, progress, lessons, curriculum)
 
 
 def _train(
-    network: NetworkRecipe,
-    train: FaceSet,
-    val: FaceSet,
+    plan: TrainingPlan,
     place: Path,
     progress: Progress,
-    teacher: Path | None,
-    distill: DistillConfig | None,
     lessons: Path | None,
     curriculum: Curriculum,
 ) -> Path:
     """The same; it seeds torch's random numbers."""
+    network, train = plan.network, plan.train
     progress.step("building the network")
     torch.manual_seed(network.fit.seed)  # of the first weights; the loop seeds every step
     model = _initial(network, train)
@@ -82,14 +71,16 @@ def _train(
     identity |= {"curriculum": curriculum} if curriculum != "std" else {}
     if network.start is not None:
         identity["start"] = sha256_file(starting_weights(network.start))
-    if teacher is not None:
-        distill = distill or DistillConfig()
+    if plan.teacher is not None:
         book = None
         if lessons or network.augment.views:  # else no crop is seen twice
-            book = _book_for(network, distill, train, teacher, lessons or place / LESSONS)
-        task = DistillTask(task, model, load_model(teacher), distill, book)
-        identity |= {"teacher": sha256_file(teacher), "distill": distill.model_dump(mode="json")}
-    weights = fit(model, task, train, val, network.augment, network.fit, place, progress, identity)
+            book = _book_for(plan, sha256_file(plan.teacher), lessons or place / LESSONS)
+        task = DistillTask(task, model, load_model(plan.teacher), plan.distill, book)
+        identity["teacher"] = sha256_file(plan.teacher)
+        identity["distill"] = plan.distill.model_dump(mode="json")
+    weights = fit(
+        model, task, train, plan.val, network.augment, network.fit, place, progress, identity
+    )
     shutil.rmtree(place / LESSONS, ignore_errors=True)
     return weights
 
@@ -101,10 +92,15 @@ def _initial(network: NetworkRecipe, train: FaceSet) -> LandmarkModel:
     return create_model(network.model, mean_shape(train, network.model.crop))
 
 
-def _book_for(
-    network: NetworkRecipe, distill: DistillConfig, train: FaceSet, teacher: Path, folder: Path
-) -> LessonBook:
-    """What keeps the teacher's answers, in a folder for whatever they depend on."""
+def _book_for(plan: TrainingPlan, teacher: str, folder: Path) -> LessonBook:
+    """The store of the teacher's answers: a subfolder named after all that they depend on.
+
+    Args:
+        plan: network, faces and distillation.
+        teacher: sha256 of the teacher's weights.
+        folder: where the subfolder is made.
+    """
+    network, train = plan.network, plan.train
     augment = network.augment
     rows = len(train.faces) * (augment.views or network.fit.epochs)
     lessons = {
@@ -113,7 +109,7 @@ def _book_for(
         "seed": network.fit.seed if augment.seed is None else augment.seed,
         "faces": train.fingerprint,
         "model": network.model.model_dump(mode="json"),
-        "teacher": sha256_file(teacher),
-        "distill": distill.model_dump(mode="json", exclude={"alpha"}),
+        "teacher": teacher,
+        "distill": plan.distill.model_dump(mode="json", exclude={"alpha"}),
     }
     return LessonBook(folder / digest(lessons)[:12], rows)

@@ -1,4 +1,4 @@
-"""The stage of quantisation-aware training: the trained student learns to bear INT8."""
+"""The stage of quantisation-aware training: the trained student is trained on for INT8."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,8 +9,8 @@ from landmint.pipeline.run import Run
 from landmint.pipeline.stage import Stage
 from landmint.pipeline.steps.bundles import QUANTIZERS, quantize_settings
 from landmint.pipeline.steps.weights import (
+    student_plan,
     student_settings,
-    teacher_weights,
     training_summary,
     weights_outcome,
 )
@@ -33,19 +33,8 @@ def _work(run: Run, place: Path, bar: Progress) -> None:
 
     recipe = run.recipe
     assert recipe.qat is not None
-    student, train, val = run.place(run.trained) / WEIGHTS, run.faces("train"), run.faces("val")
-    adapt_network(
-        recipe.student,
-        recipe.qat,
-        recipe.quantize,
-        student,
-        train,
-        val,
-        place,
-        bar,
-        teacher_weights(run),
-        recipe.distill,
-    )
+    student = run.place(run.trained) / WEIGHTS
+    adapt_network(student_plan(run), recipe.qat, recipe.quantize, student, place, bar)
 
 
 QAT = Stage(

@@ -9,8 +9,8 @@ from landmint.pipeline.run import Run
 from landmint.pipeline.stage import Stage
 from landmint.pipeline.steps.faces import faces_settings, faces_signature
 from landmint.pipeline.steps.weights import (
+    student_plan,
     student_settings,
-    teacher_weights,
     training_summary,
     weights_outcome,
 )
@@ -35,24 +35,12 @@ def _work(run: Run, place: Path, bar: Progress) -> None:
     from landmint.train.rounds import self_train
     from landmint.train.self_training import find_unlabelled
 
-    recipe = run.recipe
-    assert recipe.self_training is not None
-    train, val = run.faces("train"), run.faces("val")
+    config, plan = run.recipe.self_training, student_plan(run)
+    assert config is not None
     bar.step("looking for unlabelled faces")
-    unlabelled = find_unlabelled(run.unlabelled_config, train, (val, run.faces("test")))
-    student = run.place("student") / WEIGHTS
-    self_train(
-        recipe.student,
-        recipe.self_training,
-        student,
-        unlabelled,
-        train,
-        val,
-        place,
-        bar,
-        teacher_weights(run),
-        recipe.distill,
-    )
+    judges = plan.val, run.faces("test")
+    unlabelled = find_unlabelled(run.unlabelled_config, plan.train, judges)
+    self_train(plan, config, run.place("student") / WEIGHTS, unlabelled, place, bar)
 
 
 SELF_TRAINING = Stage(

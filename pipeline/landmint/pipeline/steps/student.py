@@ -5,8 +5,8 @@ from pathlib import Path
 from landmint.pipeline.run import Run
 from landmint.pipeline.stage import Stage
 from landmint.pipeline.steps.weights import (
+    student_plan,
     student_settings,
-    teacher_weights,
     training_summary,
     weights_outcome,
 )
@@ -16,9 +16,7 @@ from landmint.runtime.progress import Progress
 def _work(run: Run, place: Path, bar: Progress) -> None:
     from landmint.train.training import train_network
 
-    recipe, teacher = run.recipe, teacher_weights(run)
-    train, val = run.faces("train"), run.faces("val")
-    train_network(recipe.student, train, val, place, bar, teacher, recipe.distill)
+    train_network(student_plan(run), place, bar)
 
 
 STUDENT = Stage(

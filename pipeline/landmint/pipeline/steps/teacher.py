@@ -8,7 +8,7 @@ from landmint.pipeline.run import Run
 from landmint.pipeline.stage import Stage
 from landmint.pipeline.steps.weights import training_settings, training_summary, weights_outcome
 from landmint.runtime.progress import Progress
-from landmint.train.config import NetworkRecipe
+from landmint.train.config import NetworkRecipe, TrainingPlan
 
 
 def _network(run: Run) -> NetworkRecipe:
@@ -31,7 +31,8 @@ def _place(run: Run, key: str) -> Path:
 def _work(run: Run, place: Path, bar: Progress) -> None:
     from landmint.train.training import train_network
 
-    train_network(_network(run), run.faces("train"), run.faces("val"), place, bar)
+    plan = TrainingPlan(_network(run), run.faces("train"), run.faces("val"))
+    train_network(plan, place, bar)
 
 
 TEACHER = Stage(

@@ -8,7 +8,7 @@ from typing import Any
 from landmint.pipeline.places import HISTORY_FILE, WEIGHTS
 from landmint.pipeline.run import Run
 from landmint.runtime.files import sha256_file
-from landmint.train.config import NetworkRecipe
+from landmint.train.config import NetworkRecipe, TrainingPlan
 from landmint.train.fit_config import INDIFFERENT
 from landmint.train.starting import starting_weights
 
@@ -52,6 +52,13 @@ def student_settings(run: Run) -> dict[str, Any]:
 def teacher_weights(run: Run) -> Path | None:
     """Weights of the teacher; None where the student learns alone."""
     return run.place("teacher") / WEIGHTS if run.recipe.teacher else None
+
+
+def student_plan(run: Run) -> TrainingPlan:
+    """How the student is trained: its settings, the run's faces, and the teacher."""
+    recipe = run.recipe
+    train, val = run.faces("train"), run.faces("val")
+    return TrainingPlan(recipe.student, train, val, teacher_weights(run), recipe.distill)
 
 
 def weights_outcome(run: Run, place: Path) -> str:

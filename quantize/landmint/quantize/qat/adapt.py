@@ -1,9 +1,10 @@
-"""A trained student trained on, rounded as its INT8 form rounds: the whole of it from settings.
+"""Quantisation-aware training from start to end: trained weights in, adapted weights out.
 
-Its parts stand in `training.py`, the loop in train's `fit`.
+Its parts are in `training.py`; the training loop is `landmint.train.fit`.
 """
 
 from pathlib import Path
+from typing import Any
 
 from landmint.quantize.config import QatConfig, QuantizeConfig
 from landmint.quantize.decide.decision import RANGES, decide, write_decision
@@ -18,38 +19,32 @@ from landmint.quantize.qat.training import (
 )
 from landmint.runtime.files import sha256_file
 from landmint.runtime.progress import SILENT, Progress
-from landmint.train.config import DistillConfig, NetworkRecipe
-from landmint.train.faces.face import FaceSet
+from landmint.train.config import TrainingPlan
 from landmint.train.fit import fit
 from landmint.train.models import load_model
+from landmint.train.models.base import LandmarkModel
 from landmint.train.processes import launcher_rank
 
 
 def adapt_network(
-    network: NetworkRecipe,
+    plan: TrainingPlan,
     config: QatConfig,
     quantize: QuantizeConfig,
     student: Path,
-    train: FaceSet,
-    val: FaceSet,
     place: Path,
     progress: Progress = SILENT,
-    teacher: Path | None = None,
-    distill: DistillConfig | None = None,
 ) -> Path:
-    """Train a student on, rounded as it will be deployed, or go on with that.
+    """Train a trained student on while it is rounded as its INT8 form will be.
+
+    Call it again after an interruption: it goes on from its checkpoint.
 
     Args:
-        network: how the student was trained.
+        plan: how the student was trained; some of its `train` faces set the ranges.
         config: how it adapts.
         quantize: how its INT8 forms are made.
-        student: its weights.
-        train: faces to learn from; some of them set the ranges.
-        val: faces to choose the weights on.
+        student: weights of the trained student.
         place: folder for weights, ranges, checkpoint and logs.
         progress: called at every step.
-        teacher: weights of a trained network to learn from as well.
-        distill: how to learn from the teacher.
 
     Returns:
         the path of the adapted weights.
@@ -59,32 +54,45 @@ def adapt_network(
             training diverged.
     """
     progress.step("rounding the network as its INT8 graph does")
-    model, distill = load_model(student), distill or DistillConfig()
-    # What corrects the weights of a network that was not trained for it would correct twice here.
+    model = load_model(student)
+    # Training makes up for what these would correct; both together would correct twice.
     int8 = quantize.model_copy(update={"equalise": False, "bias_correction": False})
     graph = float_graph(model)
-    crops = calibration_crops(model.contract, graph, train, int8)
+    crops = calibration_crops(model.contract, graph, plan.train, int8)
     decision = decide(graph, crops, int8)
-    files = {"student": student, "teacher": teacher}
-    settings = {"qat": config, "quantize": quantize, "distill": distill, "loss": network.loss}
     weights = fit(
         simulate(model, graph, decision, crops, int8),
-        QatTask(
-            truth_task(model, network.loss, train),
-            model,
-            config,
-            None if teacher is None else load_model(teacher),
-            distill,
-        ),
-        train,
-        val,
-        network.augment,
-        fit_config(network.fit, config),
+        _task(plan, config, model),
+        plan.train,
+        plan.val,
+        plan.network.augment,
+        fit_config(plan.network.fit, config),
         place,
         progress,
-        {role: sha256_file(file) for role, file in files.items() if file}
-        | {name: part.model_dump(mode="json") for name, part in settings.items()},
+        _identity(plan, config, quantize, student),
     )
     if launcher_rank() == 0:
         write_decision(place / RANGES, carried(decision, load_model(weights)))
     return weights
+
+
+def _task(plan: TrainingPlan, config: QatConfig, model: LandmarkModel) -> QatTask:
+    truth = truth_task(model, plan.network.loss, plan.train)
+    teacher = None if plan.teacher is None else load_model(plan.teacher)
+    return QatTask(truth, model, config, teacher, plan.distill)
+
+
+def _identity(
+    plan: TrainingPlan, config: QatConfig, quantize: QuantizeConfig, student: Path
+) -> dict[str, Any]:
+    """What a checkpoint must agree on to be resumed."""
+    files = {"student": student, "teacher": plan.teacher}
+    settings = {
+        "qat": config,
+        "quantize": quantize,
+        "distill": plan.distill,
+        "loss": plan.network.loss,
+    }
+    return {role: sha256_file(file) for role, file in files.items() if file} | {
+        name: part.model_dump(mode="json") for name, part in settings.items()
+    }
