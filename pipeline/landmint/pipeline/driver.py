@@ -78,12 +78,12 @@ def check_run(run: Run, stages: Collection[str]) -> None:
         stages: names of those that it shall go through; what only others need is not checked.
 
     Raises:
-        LandmintError: the faces are not there, too few or not apart, or networks do not fit each
-            other.
+        LandmintError: the faces are not there, too few or not apart, networks do not fit each
+            other, or the weights that one begins from are not there.
     """
     from landmint.pipeline.networks import check_networks
     from landmint.pipeline.recipe_faces import check_recipe_faces
-    from landmint.train.starting import starting_model
+    from landmint.train.starting import check_beginning
 
     recipe, root = run.recipe, run.faces_config.root
     if recipe.faces.kind != "synthetic" and not root.is_dir():
@@ -101,8 +101,8 @@ def check_run(run: Run, stages: Collection[str]) -> None:
     check_recipe_faces(run, stages)
     check_networks(recipe)
     for network in (recipe.teacher, recipe.student):
-        if network and network.start:
-            starting_model(network, network.start)
+        if network:
+            check_beginning(network)
 
 
 def run_stages(

@@ -13,7 +13,7 @@ from landmint.runtime.crop import Floats
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
 from landmint.train.config import NetworkRecipe
-from landmint.train.models import ModelConfig, create_model, load_model
+from landmint.train.models import ModelConfig, create_model, load_model, model_class
 from landmint.train.zoo import find_model
 
 if TYPE_CHECKING:
@@ -69,6 +69,22 @@ def starting_model(network: NetworkRecipe, start: str) -> "LandmarkModel":
         model.contract, head=replace(model.contract.head, neighbours=neighbours)
     )
     return model.eval()
+
+
+def check_beginning(network: NetworkRecipe) -> None:
+    """Refuse a network whose training could not begin, but for weights that are fetched.
+
+    Raises:
+        LandmintError: the weights that it begins from are not there or are another network's, or
+            the package that its pretrained trunk comes in is not installed.
+    """
+    from landmint.train.models.pretrained import PACKAGED, packaged_weights
+
+    backbone = model_class(network.model.name).backbone_of(network.model)
+    if network.start:
+        starting_model(network, network.start)
+    elif network.model.pretrained and backbone in PACKAGED:
+        packaged_weights(backbone)
 
 
 def untrained_model(network: NetworkRecipe) -> "LandmarkModel":

@@ -58,7 +58,7 @@ def load_packaged(trunk: nn.Module, backbone: str) -> None:
     Raises:
         LandmintError: the package is not installed, or its file is not the pinned one.
     """
-    content = _verified(PACKAGED[backbone], backbone)
+    content = packaged_weights(backbone)
     given = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     counts = "num_batches_tracked"  # of batch norms: decides nothing here, and may be missing
     names = [name for name in trunk.state_dict() if not name.endswith(counts)]
@@ -67,12 +67,13 @@ def load_packaged(trunk: nn.Module, backbone: str) -> None:
     trunk.load_state_dict(renamed, strict=False)
 
 
-def _verified(weights: PackagedWeights, backbone: str) -> bytes:
-    """The content of the file.
+def packaged_weights(backbone: str) -> bytes:
+    """The content of the file of weights for a backbone of `PACKAGED`.
 
     Raises:
-        LandmintError: as `load_packaged`.
+        LandmintError: the package is not installed, or its file is not the pinned one.
     """
+    weights = PACKAGED[backbone]
     fact = f"no pretrained weights for the backbone '{backbone}'"
     spec = find_spec(weights.package)
     if spec is None or spec.origin is None:
