@@ -3,7 +3,7 @@
 The conversion to each format stands in `forms/`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -60,26 +60,24 @@ def export_bundle(
     provenance: Mapping[str, Any],
     progress: Progress = SILENT,
 ) -> Bundle:
-    """Export `model` in every form that `config` asks for, whole or not at all.
+    """Write a bundle with `model` in every form that `config` asks for.
 
-    The network itself is the variant torch/float32, the reference. A form whose converter is not
-    installed here becomes a variant with the reason. Every other float32 variant must be in parity
-    with the reference; what float16 costs is noted.
+    The network itself is the variant torch/float32, the reference. Every other float32 variant must
+    be in parity with it; how far float16 variants are from it is noted. Before the other forms are
+    made of the ONNX graph, it is linted, and the findings are stored in the bundle. A form whose
+    converter is not installed, or that the linter refuses, becomes a variant with the reason.
 
     Args:
-        model: trained.
+        model: the trained network.
         faces: real faces, for the crops of the parity check.
         config: the forms and the tolerance.
         final: folder of the bundle.
         provenance: where the network comes from, for the manifest.
         progress: called before each step.
 
-    The ONNX graph is linted for the other forms before they are made; what was found is kept in the
-    bundle, and a form that cannot be made of it becomes a variant with the reason.
-
     Raises:
         LandmintError: a converter failed, a float32 variant is not in parity, or the decode cannot
-            be fused where that was asked for.
+            be put into the graph though `config` asks for it.
     """
     if config.fuse_decode:
         fusable_decoder(model.contract)  # refuse at once what cannot be fused
@@ -89,14 +87,7 @@ def export_bundle(
     def build(folder: Path) -> Manifest:
         save_model(model, folder / TORCH_WEIGHTS)
         variants = [Variant(REFERENCE, "torch", (TORCH_WEIGHTS,))]
-        progress.step(f"export to {SOURCE} and compare with the torch network")
-        variants += [check(folder, variant) for variant in _export_source(model, folder)]
-        others = [name for name in dict.fromkeys(config.formats) if name != SOURCE]
-        refusals = _lint(model.contract, folder, config.formats)
-        for name in others:
-            progress.step(f"export to {name} and compare with the torch network")
-            made = _export(name, folder, refusals.get(name, ""))
-            variants += [check(folder, variant) for variant in made]
+        variants += _export_all(model, config, check, folder, progress)
         if config.fuse_decode:
             progress.step("put the decode into the graphs and compare with numpy's")
             variants += decoded_twins(folder, model.contract, variants, crops)
@@ -109,6 +100,20 @@ def export_bundle(
         )
 
     return write_bundle(final, build)
+
+
+def _export_all(
+    model: LandmarkModel, config: ExportConfig, check: "_Check", folder: Path, progress: Progress
+) -> Iterator[Variant]:
+    """Export to ONNX, then to every other format; each variant is compared with the network."""
+    progress.step(f"export to {SOURCE} and compare with the torch network")
+    yield from (check(folder, variant) for variant in _export_source(model, folder))
+    refusals = _lint(model.contract, folder, config.formats)
+    for name in dict.fromkeys(config.formats):
+        if name != SOURCE:
+            progress.step(f"export to {name} and compare with the torch network")
+            made = _export(name, folder, refusals.get(name, ""))
+            yield from (check(folder, variant) for variant in made)
 
 
 def _lint(contract: Contract, folder: Path, formats: Sequence[Format]) -> dict[str, str]:

@@ -82,10 +82,7 @@ def quantize_bundle(
     contract = bundle.manifest.contract
     features = partial(_features, bundle) if config.strategy == "features" else None
     chosen = calibrate(calibration, evaluation, contract, config, features)
-    provenance = dict(bundle.manifest.provenance)
-    if adapted is not None:
-        _check_same(bundle, adapted)
-        provenance["qat"] = dict(adapted.manifest.provenance)
+    provenance = _provenance(bundle, adapted)
 
     def build(folder: Path) -> Manifest:
         variants = _copy_float(bundle, folder)
@@ -198,13 +195,17 @@ class _Work:
         return Variant(name, record.engine, files, source.layout, notes=read_json(notes))
 
 
-def _check_same(bundle: Bundle, adapted: Bundle) -> None:
+def _provenance(bundle: Bundle, adapted: Bundle | None) -> dict[str, Any]:
+    """The bundle's provenance, with that of the adapted weights, which must be of its network."""
+    if adapted is None:
+        return dict(bundle.manifest.provenance)
     if adapted.manifest.contract != bundle.manifest.contract:
         raise LandmintError(
             f"the adapted weights are not those of the network in {bundle.path}",
             reason="their contracts differ",
             remedy="give weights that `landmint qat` made of this bundle's network",
         )
+    return {**bundle.manifest.provenance, "qat": dict(adapted.manifest.provenance)}
 
 
 def _copy_float(bundle: Bundle, folder: Path) -> list[Variant]:

@@ -1,9 +1,8 @@
-"""A trained network labels the faces of many images: pseudo-labels for training on.
+"""Labels the faces of many images with a trained network: pseudo-labels to train on.
 
-Images are dealt in shards to the processes of a run, and each shard is written when it is
-finished, so an interrupted run goes on where it stopped. What a shard says depends on nothing but
-its images, so neither an interruption nor the number of processes changes the result. Not an
-evaluation: there is nothing to compare with.
+Images are divided into shards, and shards among the processes of a run. Each shard is written when
+it is finished, so an interrupted run goes on where it stopped. A shard's labels depend on its
+images alone, so neither an interruption nor the number of processes changes the result.
 """
 
 import contextlib
@@ -39,7 +38,7 @@ from landmint.train.torch_state import torch_threads
 
 SHARD_IMAGES = 32
 PARTS_SUFFIX = ".parts"
-"""What the folder of finished shards is called, after the file that they will become."""
+"""Suffix of the folder of finished shards; before it stands the name of the file to write."""
 _JOB_FILE = "job.json"
 _POLL_S = 0.2
 
@@ -51,7 +50,7 @@ class LabelConfig:
     flip_test: bool = False
     """Heatmap networks: the mean over each crop and its mirror image, at twice the work."""
     min_confidence: float | None = None
-    """Faces below it are left out; a face's confidence is the mean over its landmarks."""
+    """Faces with a lower confidence are left out; it is the mean over a face's landmarks."""
     batch_size: int = 32
     """Faces that go through the network together."""
     processes: ProcessConfig = ProcessConfig()
@@ -68,8 +67,7 @@ class _Job:
     images: Path
     names: tuple[str, ...]
     boxes: BoxSource
-    flip_test: bool
-    batch_size: int
+    config: LabelConfig
     workers: int
     parts: Path
 
@@ -83,7 +81,7 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A shard whose faces are cut out."""
+    """A shard with its images read and its faces cropped."""
 
     number: int
     entries: list[dict[str, Any]]
@@ -102,21 +100,20 @@ def label_images(
 ) -> Labelled:
     """Label images, or go on where an earlier call with the same arguments was stopped.
 
-    Finished shards stand in `OUT.parts`, which must be one folder that all processes see; it is
-    removed when `out` is written. Processes started by torchrun or Slurm all return when the first
-    has written it.
+    Finished shards are kept in `OUT.parts`, a folder that all processes must see; it is removed
+    when `out` is written. Processes started by torchrun or Slurm all return after that.
 
     Args:
         weights: a model.safetensors.
         images: folder of the images.
         names: paths of the images under it.
         boxes: where their faces are.
-        config: how.
+        config: how to label.
         out: COCO-style JSON, see `label_file`.
         progress: called after every shard of the first process, and once before.
 
     Returns:
-        what was labelled; at once, where `out` is already the result of this very call.
+        a summary of `out`; at once, if `out` is already the result of the same call.
 
     Raises:
         LandmintError: the weights cannot be read or do not fit an option; `out` or its parts are
@@ -131,30 +128,26 @@ def label_images(
     processes = _processes_of(config.processes, len(names))
     parts = out.with_name(out.name + PARTS_SUFFIX)
     _claim(parts, identity)
-    job = _Job(
-        weights=weights,
-        contract=contract,
-        images=images,
-        names=tuple(names),
-        boxes=boxes,
-        flip_test=config.flip_test,
-        batch_size=config.batch_size,
-        workers=workers_of(processes) if device_of(processes) == "cuda" else 0,
-        parts=parts,
-    )
+    workers = workers_of(processes) if device_of(processes) == "cuda" else 0
+    job = _Job(weights, contract, images, tuple(names), boxes, config, workers, parts)
     fabric = fabric_for(processes)
     launch(fabric, processes, partial(_work, job), progress)
     if fabric.global_rank == 0:
-        files = [path for _, path in sorted(_finished(parts).items())]
-        states = states_confidence(contract)
-        write_labels(out, files, contract, states, config.min_confidence, digest(settings))
-        shutil.rmtree(parts)
+        _join(job, out, digest(settings))
     fabric.barrier()
     return read_summary(out, digest(settings))
 
 
+def _join(job: _Job, out: Path, settings: str) -> None:
+    """Write the result from the files of all shards, and remove these."""
+    files = [path for _, path in sorted(_finished(job.parts).items())]
+    states = states_confidence(job.contract)
+    write_labels(out, files, job.contract, states, job.config.min_confidence, settings)
+    shutil.rmtree(job.parts)
+
+
 def _contract_of(weights: Path, config: LabelConfig) -> Contract:
-    """The contract of the weights, after a look whether the options fit it."""
+    """The contract of the weights; refuses options that do not fit the network."""
     model = load_model(weights)
     if config.flip_test:
         FlipTestSession(model)
@@ -177,7 +170,7 @@ def states_confidence(contract: Contract) -> bool:
 def _identity_of(
     weights: Path, images: Path, names: Sequence[str], boxes: BoxSource, config: LabelConfig
 ) -> dict[str, Any]:
-    """What the shards depend on, as plain values by name."""
+    """All that the shards depend on, as plain values by name."""
     sizes = [(name, (images / name).stat().st_size) for name in names]
     return {
         "schema": 1,
@@ -191,10 +184,9 @@ def _identity_of(
 
 
 def _processes_of(config: ProcessConfig, images: int) -> ProcessConfig:
-    """The processes that have something to do. On CPUs each has one thread.
+    """No more processes than shards, with one thread each on CPUs.
 
-    Products that several threads share may be summed in another order, and the result would depend
-    on the number of processes.
+    Several threads may sum in another order, so that the result would depend on their number.
     """
     shards = max(1, -(-images // SHARD_IMAGES))
     fixed = {"devices": min(config.devices, shards), "precision": "32", "threads": 1}
@@ -202,7 +194,7 @@ def _processes_of(config: ProcessConfig, images: int) -> ProcessConfig:
 
 
 def _claim(parts: Path, identity: Mapping[str, Any]) -> None:
-    """Begin the folder of shards, or see that it is of this very run."""
+    """Make the folder of shards; refuse one that belongs to another run."""
     place = parts / _JOB_FILE
     if not place.exists():
         write_json(place, identity)
@@ -235,7 +227,7 @@ def _work(job: _Job, fabric: Fabric, progress: Progress) -> None:
         mine = range(fabric.global_rank, job.shards, fabric.world_size)
         left = [number for number in mine if number not in finished]
         model = load_model(job.weights).to(fabric.device)
-        session = FlipTestSession(model) if job.flip_test else TorchSession(model)
+        session = FlipTestSession(model) if job.config.flip_test else TorchSession(model)
         stop = stack.enter_context(StopSignal())
         done = 0
         for prepared in _load(job, left):
@@ -343,8 +335,8 @@ def _write_shard(job: _Job, prepared: _Prepared, session: TorchSession) -> None:
     """Label the faces of a shard and write it, whole or not at all."""
     crops, matrices = prepared.faces.crops, prepared.faces.matrices
     labels: list[dict[str, Any]] = []
-    for i in range(0, len(crops), job.batch_size):
-        window = slice(i, i + job.batch_size)
+    for i in range(0, len(crops), job.config.batch_size):
+        window = slice(i, i + job.config.batch_size)
         some = FaceCrops(crops[window], matrices[window])
         points, confidence = predict_batch(session, job.contract, some)
         labels += [_face(*face) for face in zip(points, confidence, strict=True)]
