@@ -1,8 +1,9 @@
 """Every command of README.md and docs/ runs as it stands there, from a fresh folder.
 
 Commands stand in blocks of ```sh. Those of a page run in their order, in one folder that holds
-what `conftest.py` prepares. Three things are smaller than on the page: a shipped recipe stands for
-a tiny one, exports are ONNX alone, and the data set has 56 drawn faces.
+what `conftest.py` prepares. Four things are smaller than on the page: a shipped recipe stands for
+a tiny one, exports are ONNX alone, the data set has 56 drawn faces, and `doctor` looks for one
+library.
 """
 
 import argparse

@@ -1,6 +1,8 @@
 """`landmint doctor`: what works is told with its version, what does not with what to install."""
 
 import json
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,14 @@ def test_the_verb_succeeds_whatever_is_missing() -> None:
 def test_every_need_says_how_to_get_it() -> None:
     for need in NEEDS:
         assert need.remedy and need.use and need.distribution
+
+
+def test_every_library_is_looked_for_under_the_names_that_it_has() -> None:
+    for need in NEEDS:
+        if not need.modules or need.name == "TensorRT":  # which not every machine can have
+            continue
+        assert all(find_spec(module.partition(".")[0]) for module in need.modules), need.name
+        assert version(need.distribution), need.name
 
 
 def test_what_int8_tflite_needs_is_looked_for() -> None:
