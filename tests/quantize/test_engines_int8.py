@@ -48,6 +48,7 @@ from landmint.train.models.base import LandmarkModel
 
 pytestmark = pytest.mark.slow
 SIZE = 64
+MakeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 def student(name: str, **settings: object) -> LandmarkModel:
@@ -92,27 +93,36 @@ def float_bundle(model: LandmarkModel, folder: Path) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    model = student("pipnet", backbone="mobilenetv3_small_050")
-    return float_bundle(model, tmp_path_factory.mktemp("bundle"))
+def bundle(make_once: MakeOnce) -> Bundle:
+    """Float forms of a PIPNet; not to be changed."""
+
+    def fill(folder: Path) -> None:
+        float_bundle(student("pipnet", backbone="mobilenetv3_small_050"), folder)
+
+    return Bundle.open(make_once("pipnet-float", fill) / "float")
 
 
 @pytest.fixture(scope="module")
-def made(bundle: Bundle, module_faces: Callable[..., FaceSet]) -> Bundle:
-    config = QuantizeConfig(size=12)
-    faces, test = module_faces("train", 12), module_faces("test", 2)
-    return quantize_bundle(bundle, faces, test, config, bundle.path.with_name("int8"))
+def made(bundle: Bundle, module_faces: Callable[..., FaceSet], make_once: MakeOnce) -> Bundle:
+    """The same with all INT8 forms; not to be changed."""
+
+    def fill(folder: Path) -> None:
+        faces, test = module_faces("train", 12), module_faces("test", 2)
+        quantize_bundle(bundle, faces, test, QuantizeConfig(size=12), folder / "int8")
+
+    return Bundle.open(make_once("pipnet-int8", fill) / "int8")
 
 
 @pytest.fixture(scope="module")
-def joined(
-    tmp_path_factory: pytest.TempPathFactory, module_faces: Callable[..., FaceSet]
-) -> Bundle:
-    """Of a PFLD, whose float head reads three tensors in one."""
-    folder = tmp_path_factory.mktemp("joined")
-    plain = float_bundle(student("pfld", width=0.25), folder)
-    faces, test = module_faces("joined", 12), module_faces("looked-at", 2)
-    return quantize_bundle(plain, faces, test, QuantizeConfig(size=12), folder / "int8")
+def joined(module_faces: Callable[..., FaceSet], make_once: MakeOnce) -> Bundle:
+    """Of a PFLD, whose float head reads three tensors in one; not to be changed."""
+
+    def fill(folder: Path) -> None:
+        plain = float_bundle(student("pfld", width=0.25), folder)
+        faces, test = module_faces("joined", 12), module_faces("looked-at", 2)
+        quantize_bundle(plain, faces, test, QuantizeConfig(size=12), folder / "int8")
+
+    return Bundle.open(make_once("pfld-int8", fill) / "int8")
 
 
 @pytest.mark.parametrize(
@@ -202,14 +212,15 @@ def parts_of(entry: Path, contract: Contract) -> int:
 
 
 def test_a_chosen_layer_stays_in_float_in_every_format(
-    bundle: Bundle, module_faces: Callable[..., FaceSet]
+    bundle: Bundle, make_faces: Callable[..., FaceSet], tmp_path: Path
 ) -> None:
     graph = onnx.load(bundle.entry(bundle.variant("onnx/float32"))).graph
     layers = [node for node in graph.node if node.op_type == "Conv"]
     chosen = layers[len(layers) // 2].name
     config = QuantizeConfig(size=4, float_layers=(chosen,))
-    faces, test = module_faces("few", 4), module_faces("none", 1)
-    made = quantize_bundle(bundle, faces, test, config, bundle.path.with_name("one-in-float"))
+    made = quantize_bundle(
+        bundle, make_faces("few", 4), make_faces("none", 1), config, tmp_path / "int8"
+    )
     for name, precision in (("onnx", "f32 1"), ("openvino", "f32 1"), ("tflite", "f32 1")):
         variant = made.variant(f"{name}/int8")
         session = load_engine(variant.engine).load(
@@ -418,7 +429,7 @@ def test_openvino_stores_a_float_head_as_float16(joined: Bundle) -> None:
 
 
 def test_nncf_draws_ranges_of_its_own_and_corrects_biases(
-    bundle: Bundle, module_faces: Callable[..., FaceSet]
+    bundle: Bundle, make_faces: Callable[..., FaceSet], tmp_path: Path
 ) -> None:
     """An IR read from ONNX hides its biases from NNCF, which then corrects none in silence."""
     graph = onnx.load(bundle.entry(bundle.variant("onnx/float32"))).graph
@@ -426,8 +437,9 @@ def test_nncf_draws_ranges_of_its_own_and_corrects_biases(
     before = [constants[name] for node in graph.node for name in node.input[2:]]
     chosen = next(node.name for node in graph.node if node.op_type == "Conv")
     config = QuantizeConfig(size=4, formats=("openvino",), nncf=True, float_layers=(chosen,))
-    faces, test = module_faces("nncf", 4), module_faces("nobody", 1)
-    made = quantize_bundle(bundle, faces, test, config, bundle.path.with_name("nncf"))
+    made = quantize_bundle(
+        bundle, make_faces("nncf", 4), make_faces("nobody", 1), config, tmp_path / "int8"
+    )
     variant = made.variant("openvino/int8")
     assert variant.notes["ranges"] == "NNCF's own" and variant.notes["float layers"] == chosen
     session = load_engine("openvino").load(
