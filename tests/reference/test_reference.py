@@ -27,7 +27,7 @@ from landmint.runtime.crop import Floats
 from landmint.runtime.files import sha256_file
 from landmint.train.evaluate import evaluate
 from landmint.train.faces.face import FaceSet
-from landmint.train.faces.readers import LabelOffset, Split
+from landmint.train.faces.readers import FacesConfig, LabelOffset, Split, load_faces
 from landmint.train.models import load_model
 from landmint.train.models.base import LandmarkModel
 from landmint.train.zoo import SUFFIX, Shipped, folder, shipped
@@ -45,9 +45,11 @@ each_model = pytest.mark.parametrize(
 
 
 @pytest.fixture(scope="module")
-def faces(tmp_path_factory: pytest.TempPathFactory) -> Mapping[Split, FaceSet]:
-    """The drawn faces of the reference, all in 68 points."""
-    return draw_faces(tmp_path_factory.mktemp("drawn"), "68", DRAWN)
+def faces(make_once: MakeOnce) -> Mapping[Split, FaceSet]:
+    """The drawn faces of the reference, all in 68 points; not to be changed."""
+    root = make_once("drawn", lambda folder: draw_faces(folder, "68", DRAWN))
+    config = FacesConfig(root=root, markup="68", synthetic=DRAWN)
+    return {split: load_faces(config, split, Path()) for split in DRAWN.counts}
 
 
 @pytest.fixture(scope="module")
