@@ -93,6 +93,15 @@ def test_what_is_no_model_is_refused(make_model: MakeModel, tmp_path: Path) -> N
         load_model(path)
 
 
+@pytest.mark.parametrize("contract", ["[" * 100_000, "9" * 5000, "[]"])
+def test_a_contract_that_cannot_be_parsed_is_refused(contract: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    about = {"config": '{"name": "pfld"}', "contract": contract}
+    save_file({"weight": torch.zeros(1)}, path, metadata=about)
+    with pytest.raises(LandmintError, match="not a whole landmint model|contract of schema"):
+        load_model(path)
+
+
 def test_weights_of_another_shape_are_refused(make_model: MakeModel, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     model = make_model("pfld", input_size=64)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -81,7 +80,7 @@ def read_model(path: Path) -> LandmarkModel:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
         config = ModelConfig.model_validate_json(about["config"])
         contract = Contract.from_json(json.loads(about["contract"]))
-    except (SafetensorError, KeyError, ValidationError, json.JSONDecodeError) as error:
+    except (SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise LandmintError(
             f"{path} is not a whole landmint model",
             reason=f"{type(error).__name__}: {str(error).splitlines()[0]}",
