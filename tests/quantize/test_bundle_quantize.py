@@ -209,11 +209,11 @@ def test_int8_with_its_decode_in_the_graph(
     ("content", "message"),
     [
         (b"no model", "float32.onnx is no whole ONNX file"),
-        (onnx.ModelProto(ir_version=9).SerializeToString(), "no ranges could be drawn for onnx"),
+        (onnx.ModelProto(ir_version=9).SerializeToString(), "carries no contract"),
     ],
-    ids=["broken", "empty"],
+    ids=["broken", "foreign"],
 )
-def test_a_failing_quantiser_is_one_clear_error(
+def test_a_source_that_is_no_model_of_ours_is_one_clear_error(
     bundle: Bundle,
     make_faces: Make,
     tmp_path: Path,
@@ -223,6 +223,22 @@ def test_a_failing_quantiser_is_one_clear_error(
 ) -> None:
     (bundle.path / "onnx/float32.onnx").write_bytes(content)
     with pytest.raises(LandmintError, match=message):
+        quantize_bundle(
+            bundle, make_faces("train", 4), make_faces("test", 2), settings("onnx"),
+            tmp_path / "int8",
+        )  # fmt: skip
+    assert not (tmp_path / "int8").exists()
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+def test_a_failing_quantiser_is_one_clear_error(
+    bundle: Bundle, make_faces: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    graph = bundle.path / "onnx/float32.onnx"
+    graph.write_bytes(onnx.ModelProto(ir_version=9).SerializeToString())
+    write_contract(graph, bundle.manifest.contract)
+    with pytest.raises(LandmintError, match="no ranges could be drawn for onnx"):
         quantize_bundle(
             bundle, make_faces("train", 4), make_faces("test", 2), settings("onnx"),
             tmp_path / "int8",
