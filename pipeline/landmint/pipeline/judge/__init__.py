@@ -1,5 +1,5 @@
-"""Judging: figures in, verdicts and advice out; the one place where a figure is held to a limit.
+"""Judging: takes measured figures and limits, returns verdicts and advice.
 
-It measures nothing and draws nothing. It imports neither the report nor the command line: they
-show what is decided here.
+Figures are compared with limits only here. The report and the command line show the result; this
+room imports neither.
 """

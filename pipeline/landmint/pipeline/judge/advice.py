@@ -1,8 +1,8 @@
-"""Is INT8 worth it, engine by engine, what costs it, and which variant to deploy.
+"""Advice: is INT8 worth it on each engine, what slows it down, and which variant to deploy.
 
-It obeys the gate: a variant whose verdict is not a pass is never recommended. Where the recipe sets
-no limit on the NME rise, the advice has a limit of its own. INT8 that is slower than its float32
-twin is called a defect.
+A variant that the gate did not pass is never recommended. Where the recipe sets no limit on the NME
+rise, the advice has a limit of its own. INT8 that is slower than the same format's float32 variant
+is called a defect.
 """
 
 import math
@@ -47,13 +47,13 @@ def advise_folder(measurements: Path, limits: Limits) -> tuple[str, ...]:
 def advise(
     summaries: Sequence[VariantSummary], verdicts: Sequence[Verdict], limits: Limits
 ) -> tuple[str, ...]:
-    """A sentence or two for each engine that has an INT8 variant, then those for the machine.
+    """Sentences of advice: on each engine that has an INT8 variant, then on the machine.
 
     Args:
-        summaries: of one measurement.
-        verdicts: of the same.
-        limits: that they were judged by. Where they do not limit a variant's NME rise, it may be
-            1 % of the reference's NME, and .05 points at most.
+        summaries: the figures of all variants, from one folder of measurements.
+        verdicts: the gate's verdicts on them.
+        limits: the limits that they were judged by. Where they do not limit a variant's NME rise,
+            it may be 1 % of the reference's NME, and .05 points at most.
     """
     by_name = {verdict.variant: verdict for verdict in verdicts}
     accepted_points = _accepted_rise(summaries)
@@ -81,9 +81,9 @@ def advise(
 
 
 def saturation(summaries: Sequence[VariantSummary]) -> str:
-    """Which INT8 accuracies hold for processors like the measured one alone; empty for none.
+    """A warning about INT8 accuracies that hold only on processors like the measured one; or "".
 
-    Where weights use the whole range of INT8, sums may overflow on x86 without VNNI.
+    With weights in the whole range of INT8, sums may overflow on x86 processors without VNNI.
     """
     names = [
         summary.name
@@ -134,7 +134,7 @@ def _objection(
 
 
 def _gain(int8: VariantSummary, twin: VariantSummary | None) -> str:
-    """What INT8 brings and costs on one engine, as sentences."""
+    """Sentences on what INT8 gains and what it costs on one engine."""
     engine = int8.engine_name
     if int8.latency is None:
         return f"{engine}: INT8 was not timed here."
@@ -172,10 +172,10 @@ def _rise(points: float) -> str:
 
 
 def recommend(eligible: Sequence[VariantSummary]) -> str:
-    """Which of some variants to use, and why where several are equally fast.
+    """Which variant to use, and why, where several are equally fast.
 
-    Of those that cannot be told from the fastest by their intervals, the one with the least product
-    of size, peak memory and load time: a product weighs each of them by its ratio.
+    Of those whose intervals do not show that they are slower than the fastest, it is the one with
+    the least product of size, peak memory and load time. In a product only ratios count, not units.
     """
     fastest = fastest_of(eligible)
     if fastest is None:
@@ -198,13 +198,13 @@ def recommend(eligible: Sequence[VariantSummary]) -> str:
 
 
 def _is_as_fast(summary: VariantSummary, fastest: VariantSummary) -> bool:
-    """Whether their interval does not show that it is slower."""
+    """Whether a variant is not surely slower than the fastest one, by the interval."""
     ratio = paired_ratio(summary.measurement, fastest.measurement)
     return side_of(ratio, 1) in ("undecided", "below")
 
 
 def _burdens(summary: VariantSummary) -> dict[Figure, float]:
-    """What a variant costs beside its latency, as far as it is known."""
+    """Size, peak memory and load time of a variant, those that are known."""
     raw, latency = summary.measurement, summary.latency
     known = {
         SIZE: raw.size_bytes / 2**20,
@@ -230,11 +230,11 @@ def _differences(
 
 
 def what_costs(operators: Sequence[Operator]) -> Iterator[str]:
-    """What keeps an INT8 inference from being fast, the most costly first.
+    """A sentence on the operators that slow an INT8 inference down, the most costly first.
 
-    Operators that run outside the engine's kernels for INT8, that compute in float, or that convert
-    between types, each with its share of the time where the engine tells times. Where all of them
-    together take less than a tenth of it, the operators that take most.
+    They run outside the engine's INT8 kernels, compute in float, or convert between types. Each is
+    named with its share of the time, where the engine tells times. If all of them together take
+    less than a tenth of it, the operators that take most are named instead.
     """
     total_ms = _time_ms(operators)
     groups: dict[str, list[Operator]] = {}
@@ -256,7 +256,7 @@ def _time_ms(operators: Sequence[Operator]) -> float:
 
 
 def _hindrance(operator: Operator) -> str:
-    """What an operator that slows INT8 down is called; empty for one that does not."""
+    """How the advice calls an operator that slows INT8 down; "" for any other operator."""
     if operator.place:
         return f"{operator.kind} {operator.place}"
     if any(word in operator.kind.lower() for word in _CONVERSIONS):

@@ -1,7 +1,6 @@
-"""On which side of a value a figure surely lies, by its 95 % interval and never by its estimate.
+"""Compares a figure with a value, by its 95 % interval and never by its estimate.
 
-It knows no limits and no variants: the gate, the advice, the choice among INT8 candidates and the
-report all ask here.
+The gate, the advice, the choice among INT8 candidates and the report all use these functions.
 """
 
 from typing import Literal
@@ -11,14 +10,15 @@ from landmint.runtime.measurement import Measurement
 from landmint.runtime.stats import Interval
 
 Side = Literal["below", "above", "undecided", "unknown"]
-"""Where the whole interval lies; undecided where it lies on both sides, unknown without one."""
+"""On which side of a value the whole interval lies: "undecided" if on both, "unknown" without an
+interval."""
 
 _WORTH_NAMING = 0.01
 """A ratio within 1 % of one is neither a gain nor a loss, however sure."""
 
 
 def side_of(interval: Interval | None, value: float) -> Side:
-    """Where the whole interval lies, seen from a value."""
+    """On which side of a value the whole interval lies."""
     if interval is None:
         return "unknown"
     if interval.low > value:
@@ -36,10 +36,10 @@ def gain_of(speedup: Interval | None) -> Side:
 
 
 def paired_ratio(numerator: Measurement, denominator: Measurement | None) -> Interval | None:
-    """How many times as long one variant takes as another, by launches in which both took turns.
+    """Ratio of two variants' latencies, from launches of one visit in which they took turns.
 
-    None where they did not: in another visit the machine was in another state. None also for fewer
-    than two launches, which give no interval.
+    None for variants of different visits, in which the machine may have been in different states.
+    None also for fewer than two launches, which give no interval.
     """
     if denominator is None or numerator.session != denominator.session:
         return None

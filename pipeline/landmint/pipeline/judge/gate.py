@@ -1,6 +1,6 @@
-"""Measurements and limits in, verdicts out.
+"""The gate: takes measurements and limits, returns a verdict for each variant.
 
-It measures nothing and knows no recipe. A figure with a sampling error is judged by its 95 %
+A figure with a sampling error is judged by its 95 %
 interval: all of it within the limit is a pass, all of it beyond is a failure, anything else is
 inconclusive. Each interval is judged alone, with no correction for their number: of forty figures
 whose true values lie exactly at their limits, about one fails by chance.
@@ -68,7 +68,7 @@ class Limits:
     """The variant that the NME rise and the displacement are measured from."""
 
     def __post_init__(self) -> None:
-        """Refuse a limit that nothing can keep, or everything.
+        """Refuse a limit that makes no sense.
 
         Raises:
             LandmintError: a limit is not finite, negative, or zero where nothing is zero.
@@ -97,7 +97,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Check:
-    """One figure against one limit."""
+    """One figure compared with one limit."""
 
     name: str
     """The figure, by its field in `Limits`."""
@@ -119,7 +119,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One variant."""
+    """The gate's verdict on one variant."""
 
     variant: str
     """Its name, or the pattern of a limit that no variant matches."""
@@ -128,7 +128,7 @@ class Verdict:
     reason: str = ""
     """Why it was not measured, or what else is worth knowing."""
     checks: tuple[Check, ...] = ()
-    """Every limit that applies."""
+    """A check for every limit that applies."""
     optional: bool = False
     """Whether it may be missing."""
 
