@@ -6,6 +6,9 @@ and runs no script. Figures and tables come from the same summaries that the com
 
 from pathlib import Path
 
+from landmint.pipeline.report.render import render
+from landmint.runtime.files import write_text
+
 
 def write_report(run_dir: Path, out: Path) -> Path:
     """Write the report of a run.
@@ -21,10 +24,7 @@ def write_report(run_dir: Path, out: Path) -> Path:
     Raises:
         LandmintError: the bundle or the measurements are missing or broken.
     """
-    # matplotlib and torch are not for those who only want a table from `summary`.
-    from landmint.pipeline.report.page import page_of
-    from landmint.pipeline.report.render import render
-    from landmint.runtime.files import write_text
+    from landmint.pipeline.report.page import page_of  # and matplotlib, which takes long
 
     write_text(out, render(page_of(run_dir)))
     return out
