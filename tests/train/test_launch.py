@@ -1,5 +1,6 @@
 """Device, precision and processes, chosen by what the machine has."""
 
+import functools
 import os
 import pickle
 from collections.abc import Callable
@@ -37,12 +38,18 @@ def test_auto_takes_bf16_where_the_processor_has_it(monkeypatch: pytest.MonkeyPa
         ({"amx_bf16": True}, "bf16"),
         ({"avx512_f": True}, "32"),
     ):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=features: found)
+        tells = functools.partial(dict, features)
+        monkeypatch.setattr(torch.cpu, "get_capabilities", tells, raising=False)
         assert precision_on("cpu", FitConfig()) == wanted
     for native, wanted in ((True, "bf16"), (False, "fp16")):
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda found=native, **_: found)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda native=native, **_: native)
         assert precision_on("cuda", FitConfig()) == wanted
     assert precision_on("cpu", BF16) == "bf16"
+
+
+def test_a_torch_that_cannot_tell_trains_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert precision_on("cpu", FitConfig()) == "32"
 
 
 def test_what_the_machine_lacks_is_refused(no_gpu: None) -> None:
