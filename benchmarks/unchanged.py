@@ -2,9 +2,10 @@
 
 After a redesign: an earlier checkout stands beside this one, in the same environment. Both draw the
 same faces, train the same small student, export and quantise it and each shipped model. Every
-file must be equal, byte for byte. Then this checkout judges what the earlier one measured, and
-looks at the earlier one's finished run: every stage must be up to date. The exit code is 1 where
-something differs.
+file must be equal, byte for byte; of weights the tensors, since a new setting of the network stands
+in their metadata, and so in the manifest. Then this checkout judges what the earlier one measured,
+and looks at the earlier one's finished run: every stage must be up to date. The exit code is 1
+where something differs.
 
     git worktree add ../before REVISION
     python benchmarks/unchanged.py ../before
@@ -21,7 +22,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from landmint.runtime.files import sha256_file
+from safetensors.numpy import load_file
+
+from landmint.runtime.files import digest, sha256_file
 from landmint.train.zoo import shipped
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -121,7 +124,16 @@ def _digests(folder: Path) -> dict[str, str]:
         path for path in folder.iterdir() if path.is_dir() and path.name not in ("run", "runs")
     ]
     files = (file for place in places for file in (place, *place.rglob("*")) if file.is_file())
-    return {str(file.relative_to(folder)): sha256_file(file) for file in files}
+    return {str(file.relative_to(folder)): _digest(file) for file in files}
+
+
+def _digest(file: Path) -> str:
+    if file.suffix != ".safetensors":
+        return sha256_file(file)
+    tensors = load_file(file)
+    return digest(
+        {name: [list(array.shape), array.tobytes().hex()] for name, array in tensors.items()}
+    )
 
 
 def _judged_otherwise(before: Path) -> Iterator[str]:
