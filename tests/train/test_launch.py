@@ -38,7 +38,7 @@ def test_auto_takes_bf16_where_the_processor_has_it(monkeypatch: pytest.MonkeyPa
         ({"amx_bf16": True}, "bf16"),
         ({"avx512_f": True}, "32"),
     ):
-        tells = functools.partial(dict, features)
+        tells: Callable[[], dict[str, bool]] = functools.partial(dict, features)
         monkeypatch.setattr(torch.cpu, "get_capabilities", tells, raising=False)
         assert precision_on("cpu", FitConfig()) == wanted
     for native, wanted in ((True, "bf16"), (False, "fp16")):
