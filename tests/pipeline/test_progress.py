@@ -37,7 +37,8 @@ def test_quick_work_says_little(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(_seen(False, 0.001, monkeypatch).splitlines()) == 2
 
 
-def test_a_terminal_gets_a_bar_that_vanishes() -> None:
+def test_a_terminal_gets_a_bar_that_vanishes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     out = io.StringIO()
     with Screen(Console(file=out, force_terminal=True, width=80)).bar("2/8 teacher    ") as bar:
         bar.at(1, 2, "epoch [1]")
@@ -45,6 +46,14 @@ def test_a_terminal_gets_a_bar_that_vanishes() -> None:
     assert "2/8 teacher" in shown
     assert " 50%" in shown
     assert "epoch [1]" in shown, "square brackets are no markup"
+
+
+def test_a_terminal_without_cursor_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    out = io.StringIO()
+    with Screen(Console(file=out, force_terminal=True, width=80)).bar("2/8 teacher") as bar:
+        bar.at(2, 2, "epoch 1")
+    assert out.getvalue() == "2/8 teacher: 100 % (2/2)  epoch 1\n"
 
 
 def test_lines_are_shown_letter_by_letter() -> None:

@@ -44,6 +44,7 @@ def test_every_process_of_a_launcher_returns(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    launcher += ["--local-addr=127.0.0.1"]  # a machine's name need not lead to its address
     done = subprocess.run(
         [*launcher, script, tmp_path], capture_output=True, text=True, check=False
     )

@@ -43,7 +43,7 @@ class Screen:
     @contextmanager
     def bar(self, title: str) -> Iterator[Progress]:
         """Show a piece of work until the body ends."""
-        if not self.console.is_terminal:
+        if not self.console.is_terminal or self.console.is_dumb_terminal:
             yield _Lines(self, title)
             return
         whole = Column(no_wrap=True)

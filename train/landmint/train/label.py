@@ -31,7 +31,7 @@ from landmint.train.faces.face import read_image
 from landmint.train.faces.unlabelled import BoxSource
 from landmint.train.interruption import StopSignal
 from landmint.train.label_file import Labelled, read_summary, write_labels
-from landmint.train.launch import device_of, fabric_for, launch, workers_of
+from landmint.train.launch import device_of, fabric_for, launch, started_outside, workers_of
 from landmint.train.models import load_model
 from landmint.train.processes import ProcessConfig
 from landmint.train.torch_state import torch_threads
@@ -184,12 +184,13 @@ def _identity_of(
 
 
 def _processes_of(config: ProcessConfig, images: int) -> ProcessConfig:
-    """No more processes than shards, with one thread each on CPUs.
+    """No more processes than shards, unless a launcher has started them; with one thread each.
 
     Several threads may sum in another order, so that the result would depend on their number.
     """
     shards = max(1, -(-images // SHARD_IMAGES))
-    fixed = {"devices": min(config.devices, shards), "precision": "32", "threads": 1}
+    devices = config.devices if started_outside(config) else min(config.devices, shards)
+    fixed = {"devices": devices, "precision": "32", "threads": 1}
     return config.model_copy(update=fixed)
 
 
@@ -216,6 +217,7 @@ def _finished(parts: Path) -> dict[int, Path]:
 
 def _work(job: _Job, fabric: Fabric, progress: Progress) -> None:
     """One process's part of a run."""
+    fabric.barrier()  # a process that is late must not meet what this call has finished
     with contextlib.ExitStack() as stack:
         if fabric.device.type == "cpu":
             stack.enter_context(torch_threads(1))

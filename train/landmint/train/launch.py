@@ -140,8 +140,12 @@ def strategy_of(config: ProcessConfig) -> str:
     """
     if config.strategy != "auto" or config.devices * config.nodes == 1:
         return config.strategy
-    outside = config.nodes > 1 or any(name in os.environ for name in _LAUNCHERS)
-    return "ddp" if outside else "ddp_spawn"
+    return "ddp" if started_outside(config) else "ddp_spawn"
+
+
+def started_outside(config: ProcessConfig) -> bool:
+    """Whether torchrun, Slurm or the like starts the processes, and so decides their number."""
+    return config.nodes > 1 or any(name in os.environ for name in _LAUNCHERS)
 
 
 Work = Callable[[Fabric, Progress], None]
