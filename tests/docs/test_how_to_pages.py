@@ -23,6 +23,7 @@ PAGES = (
     "adding-an-engine",
     "adding-a-format",
     "adding-a-stage",
+    "adding-a-target",
 )
 # What makes the student page's recipe short.
 FEWER = {"= 200": "= 24", "val = 20": "val = 4", "= 40": "= 4", "size = 16": "size = 8"}
