@@ -29,6 +29,7 @@ def example() -> Measurement:
         variant="tflite/int8",
         engine="litert",
         status="measured",
+        bundle_sha256="1" * 64,
         engine_version="ai-edge-litert 2",
         executed_precision="i8 52, f32 4",
         machine=identify(),
@@ -48,10 +49,20 @@ def test_round_trip(tmp_path: Path) -> None:
     assert path == measurement_path(tmp_path, "tflite/int8") == tmp_path / "tflite-int8.json"
     read = read_measurement(path)
     np.testing.assert_array_equal(read.points, written.points)
-    for name in ("variant", "launches", "machine", "faces", "files", "notes", "peak_memory_mib"):
-        assert getattr(read, name) == getattr(written, name)
+    for field in dataclasses.fields(Measurement):
+        if field.name != "points":
+            assert getattr(read, field.name) == getattr(written, field.name)
     assert read.latency is not None and read.latency.samples == 2
     assert read.blocks_ms == [[2.0, 2.5]]
+
+
+def test_what_older_measurements_lack(tmp_path: Path) -> None:
+    path = write_measurement(tmp_path, example())
+    content = json.loads(path.read_text())
+    for name in ("operators", "notes", "bundle_sha256"):
+        del content[name]
+    path.write_text(json.dumps(content))
+    assert read_measurement(path).bundle_sha256 == ""
 
 
 def test_a_process_that_waits_for_its_gpu_or_threads_is_on_no_busy_machine() -> None:

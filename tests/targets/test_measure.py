@@ -10,6 +10,7 @@ import pytest
 
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError, NotMeasuredError
+from landmint.runtime.files import sha256_file
 from landmint.runtime.latency import LatencyConfig, latency_ratio
 from landmint.runtime.measurement import read_measurements
 from landmint.targets import Link, load_target
@@ -125,6 +126,8 @@ def test_a_dry_run_is_marked(bundle: Bundle, write_crops: Crops, tmp_path: Path)
     names = ("onnx/float32", "null/float32")
     found = measure_bundle(load_target("null"), bundle, names, write_crops(4), config, tmp_path)
     assert {(m.status, m.engine, m.target) for m in found} == {("measured", "null", "null")}
+    manifest = sha256_file(bundle.path / "manifest.json")
+    assert {m.bundle_sha256 for m in found} == {manifest}
 
 
 def test_unusable_crops(bundle: Bundle, write_crops: Crops, tmp_path: Path) -> None:

@@ -83,6 +83,7 @@ def _measure_reference(folder: Path, bundle: Bundle, truth: Truth, crops: FaceCr
             variant=REFERENCE,
             engine=variant.engine,
             status="measured",
+            bundle_sha256=bundle.sha256,
             engine_version=f"torch {torch.__version__}",
             executed_precision=session.executed_precision,
             files={name: bundle.manifest.files[name] for name in variant.files},

@@ -323,6 +323,11 @@ class Bundle:
             remedy=_REMEDY,
         )
 
+    @property
+    def sha256(self) -> str:
+        """sha256 of the manifest, which holds those of all files: equal for equal bundles."""
+        return sha256_file(self.path / MANIFEST)
+
     def size_bytes(self, variant: Variant) -> int:
         """Size of the variant's files on disk, in bytes."""
         return sum((self.path / name).stat().st_size for name in variant.files)

@@ -24,6 +24,8 @@ from landmint.runtime.typed_json import read_as
 SCHEMA = 1
 Floats = NDArray[np.float64]
 Status = Literal["measured", "not measured"]
+_LATER_FIELDS = {"points", "operators", "notes", "bundle_sha256"}
+"""Not in every measurement's JSON: kept apart, or added since."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,8 @@ class Measurement:
     """Whether it ran."""
     reason: str = ""
     """Why it did not run; empty when it did."""
+    bundle_sha256: str = ""
+    """sha256 of the bundle's manifest, which holds those of all its files; empty where unknown."""
     engine_version: str = ""
     """The library that ran, with its version."""
     executed_precision: str = ""
@@ -93,22 +97,41 @@ def measurement_path(folder: Path, variant: str) -> Path:
     return folder / f"{variant.replace('/', '-')}.json"
 
 
-def write_measurement(folder: Path, measurement: Measurement) -> Path:
-    """Write the landmarks, then the JSON that names them; returns the JSON's path."""
-    path = measurement_path(folder, measurement.variant)
-    content: dict[str, Any] = {"schema": SCHEMA}
-    for item in dataclasses.fields(measurement):
-        if item.name not in ("points", "machine", "launches", "operators"):
-            content[item.name] = getattr(measurement, item.name)
+def measurement_to_json(measurement: Measurement) -> dict[str, Any]:
+    """Everything but the landmarks, as plain dictionaries and lists."""
+    fields = (item.name for item in dataclasses.fields(measurement) if item.name != "points")
+    content = {name: getattr(measurement, name) for name in fields}
     content["machine"] = measurement.machine.to_json() if measurement.machine else None
     content["launches"] = [dataclasses.asdict(launch) for launch in measurement.launches]
     content["operators"] = [dataclasses.asdict(operator) for operator in measurement.operators]
-    content["points_sha256"] = None
+    return content
+
+
+def measurement_from_json(content: Mapping[str, Any]) -> Measurement:
+    """The measurement that `measurement_to_json` wrote, without landmarks.
+
+    Raises:
+        KeyError: a field is missing that every measurement has.
+        ValueError: a value is of another type, or a launch has no samples.
+    """
+    written = {item.name for item in dataclasses.fields(Measurement)}
+    if missing := sorted(written - _LATER_FIELDS - set(content)):
+        raise KeyError(missing[0])
+    measurement = read_as(Measurement, content, "measurement")
+    _check(measurement)
+    return measurement
+
+
+def write_measurement(folder: Path, measurement: Measurement) -> Path:
+    """Write the landmarks, then the JSON that names them; returns the JSON's path."""
+    path = measurement_path(folder, measurement.variant)
+    points_sha256 = None
     if measurement.points is not None:
         with atomic_path(path.with_suffix(".npy")) as fresh, fresh.open("wb") as file:
             np.save(file, measurement.points)
-        content["points_sha256"] = sha256_file(path.with_suffix(".npy"))
-    write_json(path, content)
+        points_sha256 = sha256_file(path.with_suffix(".npy"))
+    content = measurement_to_json(measurement)
+    write_json(path, {"schema": SCHEMA, **content, "points_sha256": points_sha256})
     return path
 
 
@@ -127,11 +150,7 @@ def read_measurement(path: Path) -> Measurement:
         )
     try:
         expected = content.pop("points_sha256")
-        written = {item.name for item in dataclasses.fields(Measurement)}
-        if missing := sorted(written - {"points", "operators", "notes"} - set(content)):
-            raise KeyError(missing[0])
-        measurement = read_as(Measurement, content, "measurement")
-        _check(measurement)
+        measurement = measurement_from_json(content)
         points = _read_points(path.with_suffix(".npy"), expected, len(measurement.faces))
         return dataclasses.replace(measurement, points=points)
     except (KeyError, TypeError, ValueError) as error:

@@ -288,6 +288,7 @@ class _Visit:
             engine=variant.engine,
             status="not measured",
             reason=subject.failure,
+            bundle_sha256=bundle.sha256,
             threads=self._config.threads,
             target=self._target.name,
             session=session,
