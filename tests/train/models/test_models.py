@@ -28,6 +28,7 @@ SMALL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("pipnet", {"input_size": 64, "activation": "relu6"}),
     ("pipnet", {"input_size": 64, "activation": "relu", "squeeze_excite": False}),
     ("pipnet", {"input_size": 128, "stride": 16, "backbone": "efficientnet_lite0"}),
+    ("pipnet", {"input_size": 64, "backbone": "efficientnet_lite1"}),
     ("pfld", {"input_size": 64}),
     ("pfld", {"input_size": 112, "width": 0.25, "markup": "98"}),
     ("pfld", {"input_size": 64, "backbone": "mobilenetv3_small_100"}),
@@ -38,6 +39,7 @@ SMALL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("mobilefan", {"input_size": 64, "decoder": "shuffle", "width": 0.5, "stride": 2}),
     ("mobilefan", {"input_size": 64, "stride": 2, "backbone": "mobilenetv2_050", "width": 0.5}),
     ("mobilefan", {"input_size": 64, "decoder": "shuffle", "backbone": "efficientnet_lite0"}),
+    ("mobilefan", {"input_size": 64, "decoder": "shuffle", "backbone": "efficientnet_lite2"}),
     *((name, {"input_size": 64}) for name in MODELS.added),
 )
 
@@ -107,6 +109,12 @@ def test_mobilefan_has_about_two_million_parameters(make_model: MakeModel) -> No
             {"input_size": 128, "stride": 16, "backbone": "efficientnet_lite0"},
             "3.46",
             "0.254",
+        ),
+        (
+            "mobilefan",
+            {"input_size": 128, "decoder": "shuffle", "backbone": "efficientnet_lite2"},
+            "4.62",
+            "0.198",
         ),
     ],
 )

@@ -15,19 +15,19 @@ from torch import Tensor
 from landmint.runtime.errors import LandmintError
 from landmint.train.models import load_model, save_model
 from landmint.train.models.base import LandmarkModel
-from landmint.train.models.pretrained import PACKAGED, load_packaged
+from landmint.train.models.pretrained import PACKAGED, PackagedWeights, load_packaged
 
 MakeModel = Callable[..., LandmarkModel]
 
 LITE0 = PACKAGED["efficientnet_lite0"]
 
 
-def _published() -> Mapping[str, Tensor]:
+def _published(weights: PackagedWeights = LITE0) -> Mapping[str, Tensor]:
     """The package's file, opened by other means than the code that is tested."""
-    spec = find_spec(LITE0.package)
+    spec = find_spec(weights.package)
     assert spec is not None and spec.origin is not None
     tensors: Mapping[str, Tensor] = torch.load(
-        Path(spec.origin).parent / LITE0.file, weights_only=True
+        Path(spec.origin).parent / weights.file, weights_only=True
     )
     return tensors
 
@@ -46,15 +46,17 @@ def _timm_name(name: str, blocks: Mapping[str, str]) -> str:
     return f"blocks.{blocks[number]}.{layers[layer]}.{rest}"
 
 
-def test_features_are_those_of_timms_whole_network_with_the_same_weights() -> None:
-    whole = timm.create_model("efficientnet_lite0").eval()
+@pytest.mark.parametrize("backbone", PACKAGED)
+def test_features_are_those_of_timms_whole_network_with_the_same_weights(backbone: str) -> None:
+    whole = timm.create_model(backbone).eval()
     places = dict.fromkeys(
         match[1] for name in whole.state_dict() if (match := re.match(r"blocks\.(\d+\.\d+)", name))
     )
     blocks = {str(number): place for number, place in enumerate(places)}
-    whole.load_state_dict({_timm_name(name, blocks): t for name, t in _published().items()})
-    trunk = timm.create_model("efficientnet_lite0", features_only=True).eval()
-    load_packaged(trunk, "efficientnet_lite0")
+    published = _published(PACKAGED[backbone])
+    whole.load_state_dict({_timm_name(name, blocks): t for name, t in published.items()})
+    trunk = timm.create_model(backbone, features_only=True).eval()
+    load_packaged(trunk, backbone)
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = whole.forward_intermediates(images, intermediates_only=True)

