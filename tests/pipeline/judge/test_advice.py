@@ -186,6 +186,13 @@ def test_costs_are_ranked_by_time() -> None:
     ]
 
 
+def test_costs_that_are_not_named_are_counted() -> None:
+    operators = [Operator(kind, "f32", 10.0 - i) for i, kind in enumerate("ABCDEF")]
+    assert list(what_costs(operators))[4:] == ["2 more (24 % of the time)"]
+    untimed = [Operator(kind, "f32") for kind in "ABCDE"]
+    assert list(what_costs(untimed))[4:] == ["1 more"]
+
+
 def test_where_nothing_stands_in_the_way_the_costliest_are_named() -> None:
     operators = [
         *(Operator("QLinearConv", "u8", 6.0), Operator("QLinearMul", "u8", 3.5)),

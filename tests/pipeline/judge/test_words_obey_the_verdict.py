@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from landmint.pipeline.judge.advice import advise_folder
-from landmint.pipeline.judge.gate import Check, Limits, Verdict, VerdictStatus
+from landmint.pipeline.judge.gate import Check, Limits, Verdict, VerdictStatus, not_passed
 from landmint.pipeline.judge.truth import TRUTH_FILE
 from landmint.pipeline.judge.verdicts import judge_folder, summary_of, verdict_text
-from landmint.pipeline.report import words
+from landmint.pipeline.report import tables, words
 from landmint.pipeline.report.gather import gather
 from landmint.runtime.measurement import Measurement, read_measurements, write_measurement
 
@@ -100,6 +100,54 @@ def test_one_launch_is_timed_but_cannot_be_compared(folder: Path, tmp_path: Path
     assert "not timed" not in line
     assert "INT8 takes 1.2" in line and "float32 2.1" in line
     assert "two launches" in line
+
+
+def test_with_one_launch_the_advice_says_that_ties_are_unknown(
+    folder: Path, tmp_path: Path
+) -> None:
+    single = {
+        measurement.variant: dataclasses.replace(measurement, launches=measurement.launches[:1])
+        for measurement in read_measurements(folder)
+    }
+    last = advise_folder(changed(folder, tmp_path / "unknown", **single), LOOSE)[-1]
+    assert "use openvino/int8" in last
+    assert "whether 6 others are as fast is not known" in last
+    assert "is not known" not in advise_folder(folder, LOOSE)[-1]
+
+
+def test_a_refusal_counts_what_it_does_not_name(folder: Path) -> None:
+    limits = Limits(size_mib={"openvino/int8": 1.1}, latency_ms={"openvino/int8": 0.1})
+    line = advice_on(folder, limits, "OpenVINO")
+    assert "its verdict is regression: latency 0.9" in line
+    assert ", and 1 more. Use " in line
+
+
+def test_of_two_failures_the_one_furthest_beyond_its_limit_comes_first() -> None:
+    near = Check("size_mib", "regression", 1.0, 1.1)
+    far = Check("latency_ms", "regression", 1.0, 9.0, 8.0, 10.0)
+    no_figure = Check("nme_percent", "accuracy drift", 3.0)
+    unknown = Check("latency_ratio", "inconclusive", 0.1, 90.0, 0.05, 99.0)
+    verdicts = [Verdict("a/int8", "accuracy drift", checks=(unknown, near, far, no_figure))]
+    assert [check for _, check in not_passed(verdicts)] == [no_figure, far, near, unknown]
+
+
+def test_limits_stand_beside_the_figures_in_the_report(fake_run: Path) -> None:
+    record = gather(fake_run)
+    table = tables.overview(record)
+    rows = {row.head: row.cells for row in table.rows}
+    nme, rise, moved, latency, speedup, size, status = rows["tflite/int8"]
+    assert rise.sub.endswith("], at most 0.5")
+    assert (nme.sub, latency.sub, size.sub) == ("", "", "at most 8")
+    assert speedup.sub.endswith("], at least 1×") and "bad" in speedup.css
+    assert moved.sub.endswith("]")
+    assert status.text == "accuracy drift" and "bad" in rise.css
+
+
+def test_the_figure_to_remember_says_that_its_variant_fails(fake_run: Path) -> None:
+    failing = Verdict("openvino/int8", "regression", checks=(check("regression", "size_mib"),))
+    record = dataclasses.replace(gather(fake_run), verdicts=(failing,))
+    labels = [card.label for card in words.cards(record)]
+    assert "a face, fastest variant: openvino/int8, which fails: regression" in labels
 
 
 def test_without_limits_nothing_is_called_a_pass(folder: Path) -> None:

@@ -116,8 +116,9 @@ def _objection(
     if summary.latency is None:
         return "it was not timed"
     if verdict is not None and verdict.status not in ("pass", "not judged"):
-        failed = [check_sentence(check) for _, check in not_passed([verdict])[:1]]
-        return f"its verdict is {': '.join([verdict.status, *failed])}"
+        failed = [check_sentence(check) for _, check in not_passed([verdict])]
+        more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+        return f"its verdict is {': '.join([verdict.status, *failed[:1]])}{more}"
     if summary.difference is None:
         return "how far its landmarks are from the reference's is not known"
     if limits.of("drift_percent", summary.name) is not None:
@@ -189,12 +190,28 @@ def recommend(eligible: Sequence[VariantSummary]) -> str:
     latency_ms = chosen.latency.warm_ms if chosen.latency else None
     text = f"use {chosen.name}, {LATENCY.write(latency_ms)} ms a face"
     if not others:
-        return text
+        return text + _unknown_ties(eligible, fastest)
     other = fastest if chosen is not fastest else others[0]
     text += f": as fast as {listed([s.name for s in others])} within the error of measurement"
     lower, higher = _differences(chosen, other, shared)
     text += f", with {listed(lower)}" if lower else ""
-    return text + (f", though {listed(higher)}" if higher else "")
+    text += f", though {listed(higher)}" if higher else ""
+    return text + _unknown_ties(eligible, fastest)
+
+
+def _unknown_ties(eligible: Sequence[VariantSummary], fastest: VariantSummary) -> str:
+    """That some variants may be as fast, for all that was measured; empty when none may."""
+    ratios = [
+        paired_ratio(summary.measurement, fastest.measurement)
+        for summary in eligible
+        if summary is not fastest and summary.latency
+    ]
+    if None not in ratios:
+        return ""
+    return (
+        f"; whether {ratios.count(None)} others are as fast is not known, for want of two launches "
+        "in which they took turns"
+    )
 
 
 def _is_as_fast(summary: VariantSummary, fastest: VariantSummary) -> bool:
@@ -234,7 +251,8 @@ def what_costs(operators: Sequence[Operator]) -> Iterator[str]:
 
     They run outside the engine's INT8 kernels, compute in float, or convert between types. Each is
     named with its share of the time, where the engine tells times. If all of them together take
-    less than a tenth of it, the operators that take most are named instead.
+    less than a tenth of it, the operators that take most are named instead. After the first four
+    kinds, the rest are counted.
     """
     total_ms = _time_ms(operators)
     groups: dict[str, list[Operator]] = {}
@@ -247,8 +265,14 @@ def what_costs(operators: Sequence[Operator]) -> Iterator[str]:
                 groups.setdefault(f"{operator.kind} in {operator.precision}", []).append(operator)
     ranked = sorted(groups.items(), key=lambda item: (-_time_ms(item[1]), item[0]))
     for name, group in ranked[:_NAMED]:
-        share = f" ({100 * _time_ms(group) / total_ms:.0f} % of the time)" if total_ms else ""
-        yield f"{len(group)} {name}{share}"
+        yield f"{len(group)} {name}{_share(group, total_ms)}"
+    if rest := [operator for _, group in ranked[_NAMED:] for operator in group]:
+        yield f"{len(rest)} more{_share(rest, total_ms)}"
+
+
+def _share(operators: Sequence[Operator], total_ms: float) -> str:
+    """Their share of the time in brackets; empty where the engine tells no times."""
+    return f" ({100 * _time_ms(operators) / total_ms:.0f} % of the time)" if total_ms else ""
 
 
 def _time_ms(operators: Sequence[Operator]) -> float:

@@ -220,9 +220,20 @@ def exit_code(verdicts: Sequence[Verdict]) -> int:
 
 
 def not_passed(verdicts: Sequence[Verdict]) -> list[tuple[Verdict, Check]]:
-    """Every check that was not passed, with its variant, the worst first."""
+    """Every check that was not passed, with its variant, the worst first.
+
+    Of checks with the same status, the one furthest beyond its limit comes first, as a multiple of
+    the limit.
+    """
     checks = [(v, check) for v in verdicts for check in v.checks if check.status != "pass"]
-    return sorted(checks, key=lambda pair: PRECEDENCE.index(pair[1].status))
+    return sorted(checks, key=lambda pair: badness(pair[1]))
+
+
+def badness(check: Check) -> tuple[int, float]:
+    """A sorting key of checks: the worst is the least."""
+    has_ratio = check.value is not None and check.limit > 0
+    multiple = (check.value or 0.0) / check.limit if has_ratio else math.inf
+    return PRECEDENCE.index(check.status), -multiple
 
 
 def largest_undetected(verdicts: Sequence[Verdict]) -> dict[str, float]:

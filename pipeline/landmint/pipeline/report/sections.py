@@ -35,7 +35,8 @@ def variants(record: RunRecord) -> Section:
         Text(
             f"NME is the mean landmark error over the {record.markup.error_unit}. Its rise and "
             "the landmarks' movement are against the float student as it was trained "
-            "(torch/float32). The dot marks the fastest variant. Brackets are 95 % intervals.",
+            "(torch/float32). The dot marks the fastest variant. Brackets are 95 % intervals; "
+            "limits stand beside the figures that they are for.",
             note=True,
         ),
     ]

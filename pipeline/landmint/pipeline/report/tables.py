@@ -1,5 +1,6 @@
 """The tables of the report: which figures stand in which column."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from landmint.pipeline.judge.comparison import Side, gain_of, side_of
@@ -14,7 +15,7 @@ from landmint.pipeline.judge.figures import (
     SPEEDUP,
     Figure,
 )
-from landmint.pipeline.judge.gate import VerdictStatus
+from landmint.pipeline.judge.gate import Check, VerdictStatus
 from landmint.pipeline.judge.summary import VariantSummary, fastest_of, reading_order
 from landmint.pipeline.report.blocks import Cell, Column, Row, Table
 from landmint.pipeline.report.palette import css_class, split_variant
@@ -83,30 +84,43 @@ def _overview_row(summary: VariantSummary, record: RunRecord, is_fastest: bool) 
         reason = one_line(summary.measurement.reason)
         return _row(summary, [Cell(f"not measured: {reason}", css="words reason none", span=7)])
     accuracy, latency = summary.accuracy, summary.latency
-    nme = percent(accuracy.main.nme) if accuracy else NONE
     warm = milliseconds(latency.warm_ms if latency else None)
-    return _row(
-        summary,
-        [
-            Cell(nme),
-            *_difference_cells(summary.difference, summary.is_reference),
-            Cell(warm, css="best" if is_fastest else ""),
-            _speed_cell(summary),
-            Cell(mebibytes(summary.measurement.size_bytes)),
-            status,
-        ],
+    checks = {check.name: check for check in verdict.checks} if verdict else {}
+    figures = {
+        "nme_percent": Cell(percent(accuracy.main.nme) if accuracy else NONE),
+        **_difference_cells(summary.difference, summary.is_reference),
+        "latency_ms": Cell(warm, css="best" if is_fastest else ""),
+        "latency_ratio": _speed_cell(summary),
+        "size_mib": Cell(mebibytes(summary.measurement.size_bytes)),
+    }
+    cells = [_beside_limit(cell, checks.get(name)) for name, cell in figures.items()]
+    return _row(summary, [*cells, status])
+
+
+def _beside_limit(cell: Cell, check: Check | None) -> Cell:
+    """A figure with its limit, if it has one, in the colour of what was said of it."""
+    if check is None:
+        return cell
+    if check.name == "latency_ratio":  # the column has its inverse
+        limit = f"at least {SPEEDUP.write_limit(1 / check.limit)}"
+    else:
+        limit = f"at most {check.limit:g}"
+    colour = "" if check.status == "pass" else STATUS_CSS[check.status]
+    return dataclasses.replace(
+        cell, sub=", ".join(filter(None, (cell.sub, limit))), css=f"{cell.css} {colour}".strip()
     )
 
 
-def _difference_cells(difference: Difference | None, is_reference: bool) -> list[Cell]:
+def _difference_cells(difference: Difference | None, is_reference: bool) -> dict[str, Cell]:
     if is_reference:
-        return [Cell("reference", css="none", span=2)]
+        return {"drift_percent": Cell("reference", css="none", span=2)}
     if difference is None:
-        return [Cell(NONE), Cell(NONE)]
-    return [
-        Cell(*percent_interval(difference.nme_rise, NME_RISE.digits)),
-        Cell(*percent_interval(difference.displacement, MOVED.digits)),
-    ]
+        return {"drift_percent": Cell(NONE), "displacement_percent": Cell(NONE)}
+    rise, moved = difference.nme_rise, difference.displacement
+    return {
+        "drift_percent": Cell(*percent_interval(rise, NME_RISE.digits)),
+        "displacement_percent": Cell(*percent_interval(moved, MOVED.digits)),
+    }
 
 
 def _speed_cell(summary: VariantSummary) -> Cell:

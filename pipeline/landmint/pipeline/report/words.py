@@ -177,7 +177,9 @@ def cards(record: RunRecord) -> tuple[Card, ...]:
         cards.append(Card(nme, "%", f"NME of the float student, of the {record.markup.error_unit}"))
     if fastest and fastest.latency:
         ms = milliseconds(fastest.latency.warm_ms)
-        cards.append(Card(ms, "ms", f"a face, fastest variant: {fastest.name}"))
+        verdict = record.verdict_of(fastest.name)
+        failed = f", which fails: {verdict.status}" if verdict and verdict.failed else ""
+        cards.append(Card(ms, "ms", f"a face, fastest variant: {fastest.name}{failed}"))
         if fastest.difference:
             rise = number(fastest.difference.nme_rise.estimate * 100, 2)
             cards.append(Card(rise, "points", f"NME rise of {fastest.name}"))
