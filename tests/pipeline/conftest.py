@@ -9,10 +9,9 @@ import pytest
 
 from landmint.export.config import LINT_FILE
 from landmint.export.finding import Finding, write_findings
-from landmint.pipeline.judge.advice import advise_folder
 from landmint.pipeline.judge.gate import Limits
 from landmint.pipeline.judge.truth import TRUTH_FILE, write_truth
-from landmint.pipeline.judge.verdicts import judge_folder, write_verdicts
+from landmint.pipeline.judge.verdicts import judge_measurements
 from landmint.pipeline.places import RECORDS
 from landmint.pipeline.report import write_report
 from landmint.quantize.explain.explanation import (
@@ -82,11 +81,7 @@ def make_fake_run(run: Path) -> Path:
     _measurements(run, truth)
     limits = Limits(drift_percent={"*/int8": 0.5}, latency_ratio={"*/int8": 1.0}, size_mib={"*": 8})
     limits = dataclasses.replace(limits, optional=("tensorrt/*",))
-    write_verdicts(
-        judge_folder(run / "measurements", limits),
-        advise_folder(run / "measurements", limits),
-        *("fake", run / "verdict"),
-    )
+    judge_measurements(run / "measurements", limits, "fake").write(run / "verdict")
     asked = {"name": "fake", "about": f"Invented figures, to test the page. {HOSTILE}"}
     recipe = {"recipe": 'about = "the recipe itself"', "command": "landmint run fake.toml"}
     write_json(run / "run.json", {"schema": 1, **asked, **recipe})

@@ -1,5 +1,6 @@
 """`export --lint` on a checkpoint, an ONNX file and a bundle."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,20 @@ def test_an_onnx_file_and_its_exit_codes(tmp_path: Path) -> None:
     failed = ask(path)
     assert failed.exit_code == 2
     assert "1 error, " in failed.stdout
+
+
+def test_findings_are_written_as_sarif_by_the_path_that_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("nets").mkdir()
+    onnx.save(graph("Tanh (a)"), "nets/net.onnx")
+    assert ask("nets/net.onnx", "--out", "lint").exit_code == 0
+    content = json.loads(Path("lint/lint.sarif").read_text(encoding="utf-8"))
+    results = content["runs"][0]["results"]
+    assert "onnx-float-operator" in {result["ruleId"] for result in results}
+    places = {r["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for r in results}
+    assert places == {"nets/net.onnx"}
 
 
 def test_only_the_formats_of_the_recipe_are_judged(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ name = "pfld"
         (("export", "w", "--recipe", "r.toml"), "export.bundle_export.export_bundle"),
         (("quantize", "b", "--recipe", "r.toml"), "pipeline.quantizing.quantize_into"),
         (("measure", "b", "--recipe", "r.toml"), "pipeline.measuring.measure_into"),
-        (("gate", "m", "--recipe", "r.toml"), "pipeline.judge.verdicts.write_verdicts"),
+        (("gate", "m", "--recipe", "r.toml"), "pipeline.judge.judgement.Judgement.write"),
         (("report", "r"), "pipeline.report.write_report"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",

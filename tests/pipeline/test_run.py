@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
 from landmint.pipeline import cli
+from landmint.pipeline.judge.judgement import VERDICT_FILES
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import load_recipe
 from landmint.pipeline.run import Run
@@ -377,11 +378,7 @@ def test_each_verb_works_alone(copy: Path) -> None:
     assert "onnx/int8" in done.stdout and "torch/float32" in done.stdout
     done = _landmint(copy, "gate", "m", *recipe, "--out", "v")
     assert done.exit_code == 0, done.stdout
-    assert {path.name for path in (copy / "v").iterdir()} == {
-        "verdict.json",
-        "verdict.md",
-        "junit.xml",
-    }
+    assert {path.name for path in (copy / "v").iterdir()} == {"verdict.json", *VERDICT_FILES}
     done = _landmint(copy, "report", "runs/tiny", "--out", "page.html")
     assert done.exit_code == 0, done.stderr
     face = next((copy / "runs/tiny/faces/test").glob("*.png"))

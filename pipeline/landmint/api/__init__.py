@@ -41,7 +41,7 @@ from landmint.train.zoo import Shipped
 if TYPE_CHECKING:
     from landmint.export.config import ExportConfig
     from landmint.pipeline.judge.gate import Limits, Verdict
-    from landmint.pipeline.judge.verdicts import Judgement
+    from landmint.pipeline.judge.judgement import Judgement
     from landmint.pipeline.measure_config import MeasureConfig
     from landmint.pipeline.quantizing import Quantized
     from landmint.pipeline.recipe import Recipe
@@ -92,7 +92,7 @@ __all__ = [
 
 _LATER = {
     "ExportConfig": "landmint.export.config",
-    "Judgement": "landmint.pipeline.judge.verdicts",
+    "Judgement": "landmint.pipeline.judge.judgement",
     "Limits": "landmint.pipeline.judge.gate",
     "MeasureConfig": "landmint.pipeline.measure_config",
     "Quantized": "landmint.pipeline.quantizing",

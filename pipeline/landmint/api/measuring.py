@@ -10,7 +10,7 @@ from landmint.runtime.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from landmint.pipeline.judge.gate import Limits
-    from landmint.pipeline.judge.verdicts import Judgement
+    from landmint.pipeline.judge.judgement import Judgement
     from landmint.pipeline.measure_config import MeasureConfig
     from landmint.pipeline.recipe import Recipe
     from landmint.runtime.measurement import Measurement
@@ -89,7 +89,8 @@ def judge(
         measurements: their folder.
         limits: the most that a variant may cost; those of the recipe when absent, else none.
         recipe: its gate table has the limits. A recipe, its file, or the name of a shipped one.
-        out: folder for verdict.json, verdict.md and junit.xml; nothing is written when absent.
+        out: folder for verdict.json, and for the files that people and CI systems read; nothing is
+            written when absent.
 
     Returns:
         a verdict for each variant, and what to deploy.

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from landmint.export.finding import Finding
 from landmint.export.lint import lint
+from landmint.export.sarif import SARIF_FILE, write_sarif
 from landmint.pipeline.tables import print_tables
 from landmint.runtime.bundle import Bundle, Variant
 from landmint.runtime.embedded import find_contract
@@ -84,6 +85,22 @@ def print_findings(by_graph: dict[str, list[Finding]]) -> None:
         print_tables(f"[bold]{escape(name)}[/bold]: {counted(findings)}")
         if findings:
             print_tables(_table(findings))
+
+
+def write_lint(folder: Path, linted: Path, by_graph: dict[str, list[Finding]]) -> None:
+    """Write the findings as SARIF into a folder, for GitHub and editors.
+
+    Args:
+        folder: where to.
+        linted: what `lint_path` was given.
+        by_graph: what it returned.
+    """
+    by_file = {
+        linted / name if linted.is_dir() else linted: findings
+        for name, findings in by_graph.items()
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_sarif(folder / SARIF_FILE, by_file)
 
 
 def counted(findings: Sequence[Finding]) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from landmint.pipeline.judge.ci.junit import to_junit
+from landmint.pipeline.judge.ci.markdown import to_markdown
 from landmint.pipeline.judge.gate import (
     Check,
     Limits,
@@ -17,7 +19,7 @@ from landmint.pipeline.judge.gate import (
     judge,
     worst,
 )
-from landmint.pipeline.judge.gate_text import to_junit, to_markdown
+from landmint.pipeline.judge.judgement import Judgement
 from landmint.runtime.accuracy import Truth
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.latency import Block, Launch, WarmUp
@@ -98,7 +100,7 @@ def test_with_too_few_persons_nothing_is_passed() -> None:
         assert check.status == "inconclusive"
         assert check.reason == "not enough persons: an interval needs 3"
     row = "0.000 points | 99 points | infinite | inconclusive: not enough persons"
-    assert row in to_markdown(verdicts, "two persons")
+    assert row in to_markdown(Judgement("two persons", verdicts))
 
 
 def test_the_rise_is_paired_and_finds_what_nme_alone_cannot() -> None:
@@ -130,7 +132,7 @@ def test_nan_landmarks_fail() -> None:
     assert [check.status for check in verdicts[1].checks] == ["accuracy drift"] * 2
     text = json.dumps([verdict.to_json() for verdict in verdicts], allow_nan=False)
     assert Verdict.from_json(json.loads(text)[1]).checks[0].value is None
-    assert "infinite" in to_markdown(verdicts, "tiny")
+    assert "infinite" in to_markdown(Judgement("tiny", verdicts))
 
 
 @pytest.mark.parametrize(
@@ -228,8 +230,8 @@ def test_limits_that_nothing_can_keep_are_refused() -> None:
     Limits(drift_percent={"*": 0})
 
 
-def verdicts_of(*statuses: VerdictStatus) -> list[Verdict]:
-    return [Verdict(f"v/{i}", status) for i, status in enumerate(statuses)]
+def verdicts_of(*statuses: VerdictStatus) -> tuple[Verdict, ...]:
+    return tuple(Verdict(f"v/{i}", status) for i, status in enumerate(statuses))
 
 
 @pytest.mark.parametrize(
@@ -274,20 +276,20 @@ VERDICTS = (
 
 
 def test_markdown_says_what_was_found_and_what_could_be_missed() -> None:
-    text = to_markdown(VERDICTS, "tiny on a Pi")
+    text = to_markdown(Judgement("tiny on a Pi", VERDICTS))
     assert text.startswith("# tiny on a Pi: not passed\n")
     assert "A variant is slower or larger than its limit. Exit code 1." in text
     assert (
         "| tflite/int8 | latency | 4.00 ms [3.90, 4.10] | 3 ms | 0.200 ms | regression |"
     ) in text
     assert "inconclusive: one launch" in text
-    assert r"no GPU <here> \| there | | | | not measured (optional) |" in text
+    assert r"no GPU \<here\> \| there |  |  |  | not measured (optional) |" in text
     assert "it crashed at once" in text
-    assert "nothing was judged" in to_markdown(verdicts_of("not judged"), "tiny")
+    assert "nothing was judged" in to_markdown(Judgement("tiny", verdicts_of("not judged")))
 
 
 def test_junit_is_xml_that_counts() -> None:
-    root = ElementTree.fromstring(to_junit(VERDICTS, "tiny"))
+    root = ElementTree.fromstring(to_junit(Judgement("tiny", VERDICTS)))
     counts = {key: root.get(key) for key in ("tests", "failures", "errors", "skipped")}
     assert counts == {"tests": "5", "failures": "1", "errors": "2", "skipped": "1"}
     cases = {(c.get("classname"), c.get("name")): [e.tag for e in c] for c in root}

@@ -8,8 +8,9 @@ import pytest
 
 from landmint.pipeline.judge.advice import advise_folder
 from landmint.pipeline.judge.gate import Check, Limits, Verdict, VerdictStatus, not_passed
+from landmint.pipeline.judge.judgement import Judgement
 from landmint.pipeline.judge.truth import TRUTH_FILE
-from landmint.pipeline.judge.verdicts import judge_folder, summary_of, verdict_text
+from landmint.pipeline.judge.verdicts import judge_folder
 from landmint.pipeline.report import tables, words
 from landmint.pipeline.report.gather import gather
 from landmint.runtime.measurement import Measurement, read_measurements, write_measurement
@@ -152,8 +153,9 @@ def test_the_figure_to_remember_says_that_its_variant_fails(fake_run: Path) -> N
 
 def test_without_limits_nothing_is_called_a_pass(folder: Path) -> None:
     verdicts = judge_folder(folder, Limits(optional=("tensorrt/*",)))
-    assert summary_of(verdicts) == "no limit applies: 8 not judged, 1 not measured"
-    text = verdict_text(verdicts, (), "fake")
+    judgement = Judgement("fake", verdicts)
+    assert judgement.summary == "no limit applies: 8 not judged, 1 not measured"
+    text = judgement.text
     assert text.startswith("# fake: not judged\n")
     assert "| pass |" not in text
 

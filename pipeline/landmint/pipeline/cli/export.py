@@ -10,7 +10,10 @@ from landmint.pipeline.cli.command import FacesOption, ModelArgument, RecipeOpti
 
 def export(
     model: ModelArgument,
-    out: Annotated[Path | None, typer.Option(help="The bundle's folder.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The bundle's folder; with --lint that of lint.sarif, none by default."),
+    ] = None,
     recipe: RecipeOption = None,
     faces: FacesOption = None,
     lint: Annotated[
@@ -32,9 +35,10 @@ def export(
         landmint export runs/demo/student/model.safetensors --recipe demo --out b
         landmint export model.safetensors --faces /data/my-300w --out bundle
         landmint export --lint runs/demo/bundle
+        landmint export --lint net.onnx --out lint
     """
     if lint:
-        return _lint(model, recipe)
+        return _lint(model, recipe, out)
     from landmint.runtime.errors import LandmintError
 
     if out is None:
@@ -50,13 +54,15 @@ def export(
     return 0
 
 
-def _lint(model: str, recipe: Path | None) -> int:
+def _lint(model: str, recipe: Path | None, out: Path | None) -> int:
     """Print what targets have against a model; 2 when something will not build or is wrong."""
     from landmint import api
-    from landmint.pipeline.linting import print_findings
+    from landmint.pipeline.linting import print_findings, write_lint
 
     config = None if recipe is None else api.load_recipe(recipe).export
     by_artefact = api.lint(model, config=config)
     print_findings(by_artefact)
+    if out is not None:
+        write_lint(out, Path(model), by_artefact)
     every = [finding for findings in by_artefact.values() for finding in findings]
     return 2 * any(finding.severity == "error" for finding in every)

@@ -12,7 +12,8 @@ def gate(
     ],
     recipe: Annotated[Path, typer.Option(metavar="RECIPE", help="Its gate table has the limits.")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder for verdict.md and junit.xml; none by default.")
+        Path | None,
+        typer.Option(help="Folder for the verdict and what CI reads of it; see docs/ci.md."),
     ] = None,
 ) -> int:
     """Judge measurements by the limits of a recipe; the exit code is the verdict.

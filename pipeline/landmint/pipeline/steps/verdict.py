@@ -33,7 +33,7 @@ def _summary(place: Path) -> str:
 
 VERDICT = Stage(
     name="verdict",
-    revision=3,
+    revision=4,
     needs=lambda run: ("measurements",),
     settings=_settings,
     work=_work,
