@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landmint.runtime.bundle import Bundle
+from landmint.runtime.conditions import frequency_mhz, others_ms, read_conditions
 from landmint.runtime.crop import normalise
 from landmint.runtime.engines import load_engine
 from landmint.runtime.engines.engine import EngineSession, Tensor
@@ -121,7 +122,15 @@ class Agent:
         if not self._inputs:
             raise LandmintError("a block was asked for before the warm-up")
         config = LatencyConfig(**request["config"])
-        return dataclasses.asdict(time_block(self._loaded(), self._inputs, config))
+        before = others_ms()
+        block = time_block(self._loaded(), self._inputs, config)
+        after, clock_mhz = others_ms(), frequency_mhz()
+        others = None if before is None or after is None else max(0.0, after - before)
+        return {**dataclasses.asdict(block), "others_ms": others, "frequency_mhz": clock_mhz}
+
+    def conditions(self, request: Request) -> Answer:
+        """State of the machine: {} -> the fields of Conditions."""
+        return dataclasses.asdict(read_conditions())
 
     def memory(self, request: Request) -> Answer:
         """Memory of this process: {} -> peak_memory_mib, baseline_memory_mib; null if untold."""
@@ -150,6 +159,7 @@ _ACTIONS: Mapping[str, Callable[[Agent, Request], Answer]] = MappingProxyType(
         "predict": Agent.predict,
         "warm": Agent.warm,
         "block": Agent.block,
+        "conditions": Agent.conditions,
         "memory": Agent.memory,
         "precision": Agent.precision,
     }

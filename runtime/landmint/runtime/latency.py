@@ -13,6 +13,7 @@ from statistics import median
 
 import numpy as np
 
+from landmint.runtime.conditions import Conditions, preemptions
 from landmint.runtime.engines.engine import Session, Tensor
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.stats import Interval, launch_interval, quantile, samples_needed
@@ -84,6 +85,13 @@ class Block:
     """Each run."""
     cpu_ms: float
     """Processor time of this process over the block, all threads."""
+    preempted: tuple[int, ...] | None = None
+    """Places in `samples_ms` of the runs in which the kernel took a core away from this process;
+    None where the system does not tell."""
+    others_ms: float | None = None
+    """Processor time of everything else on the machine meanwhile, all cores, in steps of 10 ms."""
+    frequency_mhz: float | None = None
+    """Clock of the core at the end of the block."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,10 @@ class Launch:
     """Before the blocks."""
     blocks: tuple[Block, ...]
     """The timed runs, in order."""
+    before: Conditions | None = None
+    """The machine before the first block; None in measurements of an older landmint."""
+    after: Conditions | None = None
+    """The machine after the last block."""
 
 
 @dataclass(frozen=True)
@@ -169,12 +181,18 @@ class _Settling:
 def time_block(session: Session, inputs: Sequence[Tensor], config: LatencyConfig) -> Block:
     """One block, at least as long and of at least as many runs as the config says."""
     samples: list[float] = []
+    preempted: list[int] = []
     cpu_ms = 0.0
+    switches = preemptions()
     while len(samples) < config.block_runs or sum(samples) < config.block_ms:
+        before = switches
         wall, cpu = _timed(session, inputs[len(samples) % len(inputs)])
+        switches = preemptions()
+        if switches != before:
+            preempted.append(len(samples))
         samples.append(wall)
         cpu_ms += cpu
-    return Block(tuple(samples), cpu_ms)
+    return Block(tuple(samples), cpu_ms, None if switches is None else tuple(preempted))
 
 
 def _timed(session: Session, tensor: Tensor) -> tuple[float, float]:

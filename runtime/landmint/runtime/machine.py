@@ -17,7 +17,18 @@ from typing import Any
 # What decides the speed of INT8 and half precision.
 _FLAGS = (
     *("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
-    *("amx_int8", "amx_bf16", "neon", "asimd", "asimddp", "asimdhp", "i8mm", "bf16", "sve"),
+    *(
+        "avx_vnni_int8",
+        "amx_int8",
+        "amx_bf16",
+        "neon",
+        "asimd",
+        "asimddp",
+        "asimdhp",
+        "i8mm",
+        "bf16",
+        "sve",
+    ),
 )
 # Arm's part numbers (implementer 0x41), from its technical reference manuals.
 _ARM_PARTS: Mapping[str, str] = MappingProxyType(
@@ -70,6 +81,8 @@ class Machine:
     """Version of Python."""
     packages: Mapping[str, str] = field(default_factory=dict)
     """Installed engines, and numpy, with versions."""
+    affinity: str = ""
+    """Numbers of the cores that this process may use, such as "0-3"."""
 
     @property
     def int8_saturates(self) -> bool:
@@ -109,6 +122,7 @@ def identify(root: Path = Path("/")) -> Machine:
         load=float(load[0]) if load else 0.0,
         python=platform.python_version(),
         packages=installed(_PACKAGES),
+        affinity=_pairs(_text(root / "proc/self/status"), ":").get("Cpus_allowed_list", ""),
     )
 
 

@@ -17,6 +17,7 @@ from landmint.runtime.engines import ON_GPU
 from landmint.runtime.engines.engine import Operator
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path, read_json, sha256_file, write_json
+from landmint.runtime.hygiene import spoiled_blocks
 from landmint.runtime.latency import Latency, Launch, summarise_latency
 from landmint.runtime.machine import Machine
 from landmint.runtime.typed_json import read_as
@@ -78,8 +79,14 @@ class Measurement:
     @property
     def latency(self) -> Latency | None:
         """Figures of the launches; None when latency was not measured."""
+        if not self.launches:
+            return None
         one_thread = self.threads == 1 and self.engine not in ON_GPU
-        return summarise_latency(self.launches, one_thread) if self.launches else None
+        latency = summarise_latency(self.launches, one_thread)
+        blocks = sum(len(launch.blocks) for launch in self.launches)
+        spoiled = spoiled_blocks(self.launches).items()
+        notes = tuple(f"{count} of {blocks} blocks were spoiled: {why}" for why, count in spoiled)
+        return dataclasses.replace(latency, notes=latency.notes + notes)
 
     @property
     def blocks_ms(self) -> list[list[float]]:
