@@ -18,11 +18,12 @@ import numpy as np
 from landmint.pipeline.predict_video import FaceFollower
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.text import NONE, markdown_table, percent
-from landmint.runtime.accuracy import nme_per_image, normalisers, point_errors, temporal_jitter
+from landmint.runtime.accuracy import nme_per_image, normalisers, point_errors
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.crop import box_of
 from landmint.runtime.engines import ENGINES, load_engine
 from landmint.runtime.errors import LandmintError, NotMeasuredError
+from landmint.runtime.jitter import temporal_jitter
 from landmint.runtime.markup import Markup, get_markup
 from landmint.runtime.smooth import SmoothConfig
 from landmint.train.faces.synthetic import SyntheticFace, moving_face

@@ -133,13 +133,3 @@ def test_a_normaliser_of_zero_names_the_face() -> None:
     points[7, 36] = points[7, 45]
     with pytest.raises(LandmintError, match="face 7 has an inter_ocular size of zero"):
         accuracy.normalisers(points, truth.boxes, MARKUP, "inter_ocular")
-
-
-def test_only_what_changes_from_frame_to_frame_is_jitter() -> None:
-    truth = make_truth(6).points
-    sizes = np.full(6, 100.0)
-    assert accuracy.temporal_jitter(truth + 5, truth, sizes) == pytest.approx(0)
-    shaken = truth + np.array([3.0, 4.0]) * (np.arange(6) % 2)[:, None, None]
-    assert accuracy.temporal_jitter(shaken, truth, sizes) == pytest.approx(0.05)
-    with pytest.raises(LandmintError, match="two frames or more"):
-        accuracy.temporal_jitter(truth[:1], truth[:1], sizes[:1])

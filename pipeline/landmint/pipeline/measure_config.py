@@ -63,6 +63,12 @@ class GateConfig(BaseModel):
     displacement_percent: ByVariant = {}
     """Largest mean distance from the landmarks of the student in PyTorch, in percent of the same
     size."""
+    jitter_percent: ByVariant = {}
+    """Most trembling over videos: how far a landmark's error moves from one frame to the next, in
+    percent of the same size. The test faces must be frames whose names end in their number; a
+    `person_pattern` tells who is who."""
+    closed_eye_percent: ByVariant = {}
+    """Highest NME of the eye landmarks on faces with closed eyes, in percent of the same size."""
     latency_ms: ByVariant = {}
     """Highest latency of a warm run, the median, in ms."""
     latency_ratio: ByVariant = {}

@@ -111,29 +111,6 @@ class Difference:
     """(N,) displacement of each face."""
 
 
-def temporal_jitter(predicted: Floats, truth: Floats, sizes: Floats) -> float:
-    """How much landmarks tremble over a video, as a share of the normaliser.
-
-    The mean over landmarks and pairs of neighbouring frames of how far a landmark's error moves
-    from one frame to the next; a constant error does not tremble.
-
-    Args:
-        predicted: (T, L, 2) in image pixels, frame by frame.
-        truth: (T, L, 2) likewise.
-        sizes: (T,) normalisers in pixels.
-
-    Raises:
-        LandmintError: the shapes differ, or there are fewer than two frames.
-    """
-    if predicted.shape != truth.shape or len(sizes) != len(truth) or len(truth) < 2:
-        raise LandmintError(
-            f"predicted points of shape {predicted.shape}, true ones of {truth.shape}",
-            reason="trembling is told from two frames or more, each with every landmark",
-        )
-    moves = np.diff(predicted - truth, axis=0)
-    return float((np.hypot(*np.moveaxis(moves, -1, 0)) / sizes[1:, None]).mean())
-
-
 def point_errors(predicted: Floats, truth: Floats) -> Floats:
     """Distances (N, L) in pixels between points (N, L, 2); infinite where not finite.
 

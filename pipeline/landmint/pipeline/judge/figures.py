@@ -78,6 +78,21 @@ MOVED = Figure(
     "NME. It is never negative, and can be large while NME stays: errors then point elsewhere",
     digits=3,
 )
+JITTER = Figure(
+    "jitter",
+    "%",
+    "how far a landmark's error moves from one frame of a video to the next, mean over landmarks "
+    "and pairs of neighbouring frames, over the same size as NME. What the labels move by is taken "
+    "off; how they tremble themselves is not",
+    digits=2,
+)
+CLOSED_EYES = Figure(
+    "closed eyes",
+    "%",
+    "NME of the eye landmarks on those faces whose labelled eyes are closed: height over width "
+    "below 0.2, the mean of both eyes",
+    digits=2,
+)
 LATENCY = Figure(
     "latency",
     "ms",
@@ -116,6 +131,8 @@ LIMITED: Mapping[str, Figure] = MappingProxyType(
         "nme_percent": NME,
         "drift_percent": NME_RISE,
         "displacement_percent": MOVED,
+        "jitter_percent": JITTER,
+        "closed_eye_percent": CLOSED_EYES,
         "latency_ms": LATENCY,
         "latency_ratio": LATENCY_RATIO,
         "size_mib": SIZE,

@@ -8,7 +8,7 @@ whose true values lie exactly at their limits, about one fails by chance.
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from types import MappingProxyType
@@ -17,7 +17,9 @@ from typing import Any, Literal
 from landmint.pipeline.judge.comparison import paired_ratio
 from landmint.runtime.accuracy import Difference, Floats, Truth, difference, summarise
 from landmint.runtime.bundle import REFERENCE
+from landmint.runtime.closed_eyes import closed_eye_error
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.jitter import jitter
 from landmint.runtime.latency import Latency
 from landmint.runtime.measurement import Measurement
 from landmint.runtime.stats import MIN_PERSONS, Interval
@@ -56,6 +58,10 @@ class Limits:
     """Most that NME may rise over the reference model's, in points of percent."""
     displacement_percent: Mapping[str, float] = field(default_factory=dict)
     """Most mean distance from the reference model's landmarks, in percent of the same."""
+    jitter_percent: Mapping[str, float] = field(default_factory=dict)
+    """Most movement of the error between neighbouring frames, in percent of the same."""
+    closed_eye_percent: Mapping[str, float] = field(default_factory=dict)
+    """Most NME of the eye landmarks on faces with closed eyes, in percent of the same."""
     latency_ms: Mapping[str, float] = field(default_factory=dict)
     """Most warm median latency."""
     latency_ratio: Mapping[str, float] = field(default_factory=dict)
@@ -268,6 +274,18 @@ def _judge_one(
     return Verdict(variant, status, "" if checks else "no limit applies", tuple(checks), optional)
 
 
+_AGAINST_TRUTH: Mapping[str, tuple[Callable[[Floats, Truth], Interval | None], str]] = (
+    MappingProxyType(
+        {
+            "nme_percent": (lambda points, truth: summarise(points, truth).interval, ""),
+            "jitter_percent": (jitter, "no two faces are neighbouring frames of one person"),
+            "closed_eye_percent": (closed_eye_error, "no face has closed eyes, by its labels"),
+        }
+    )
+)
+"""Figures of landmarks and labels alone, and why there may be none."""
+
+
 def _accuracy_checks(
     measurement: Measurement,
     by_name: Mapping[str, Measurement],
@@ -275,10 +293,14 @@ def _accuracy_checks(
     limits: Limits,
 ) -> Iterator[Check]:
     variant = measurement.variant
-    limit = limits.of("nme_percent", variant)
-    if limit is not None:
-        interval = summarise(_points(measurement, truth), truth).interval
-        yield _check("nme_percent", _percent(interval), limit, "accuracy drift")
+    for name, (figure, reason) in _AGAINST_TRUTH.items():
+        limit = limits.of(name, variant)
+        if limit is not None:
+            interval = figure(_points(measurement, truth), truth)
+            if interval is None:
+                yield Check(name, "not measured", limit, reason=reason)
+            else:
+                yield _check(name, _percent(interval), limit, "accuracy drift")
     named = {n: limits.of(n, variant) for n in ("drift_percent", "displacement_percent")}
     relative_limits = {name: limit for name, limit in named.items() if limit is not None}
     if variant == limits.reference or not relative_limits:
