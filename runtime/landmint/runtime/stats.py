@@ -19,6 +19,7 @@ MIN_PERSONS = 3
 """Fewer persons than this give no interval over persons. From three on, 95 % were covered by
 simulation, with errors as skewed as those of real faces: tests/runtime/test_stats.py."""
 _TAIL_CONFIDENCE = 0.99
+_MOST_PERSONS = 1_000_000
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
 
@@ -62,7 +63,9 @@ def samples_needed(share: float) -> int:
     return count
 
 
-def person_interval(values: Floats, persons: Sequence[str]) -> Interval:
+def person_interval(
+    values: Floats, persons: Sequence[str], confidence: float = CONFIDENCE
+) -> Interval:
     """The mean of `values` (N,), with an interval for faces of other persons.
 
     Faces of one person resemble each other, so the person is the unit. The standard error is the
@@ -75,6 +78,8 @@ def person_interval(values: Floats, persons: Sequence[str]) -> Interval:
         values: one a face; a value that is not finite makes every bound infinite.
         persons: the person of each face; with fewer than `MIN_PERSONS` the interval is the whole
             line, since there are not enough persons to tell anything.
+        confidence: chance that the interval holds the truth; one of K that shall all hold it
+            together with 95 % takes 1 - .05 / K (Bonferroni).
     """
     if not np.all(np.isfinite(values)):
         return Interval(math.inf, math.inf, math.inf, math.inf)
@@ -83,12 +88,54 @@ def person_interval(values: Floats, persons: Sequence[str]) -> Interval:
     faces = np.bincount(member)
     if len(faces) < MIN_PERSONS:
         return Interval(mean, -math.inf, math.inf, math.inf)
-    moves = np.bincount(member, weights=values - mean) / (len(values) - faces)
-    error = float(np.linalg.norm(moves))
+    error = _jackknife_error(values, member)
     freedom = _jackknife_freedom(faces / len(values))
-    edge = student_quantile(1 - (1 - CONFIDENCE) / 2, freedom)
+    edge = student_quantile(1 - (1 - confidence) / 2, freedom)
     reach = edge + student_quantile(POWER, freedom)
     return Interval(mean, mean - edge * error, mean + edge * error, reach * error)
+
+
+def persons_needed(values: Floats, persons: Sequence[str], effect: float) -> int | None:
+    """How many persons would have shown a mean of `effect` nine times in ten, at this spread.
+
+    Shown: the 95 % interval of `person_interval` excludes it, where the true mean is zero. Persons
+    are taken to have as many faces each as these have on average.
+
+    Args:
+        values: one a face, all finite.
+        persons: the person of each face.
+        effect: in the unit of the values.
+
+    Returns:
+        at least `MIN_PERSONS`; None when there are too few persons to know the spread, or no
+        number of persons up to a million is enough.
+    """
+    member = np.unique(np.asarray(persons), return_inverse=True)[1]
+    present = int(member.max()) + 1
+    if present < MIN_PERSONS or not np.all(np.isfinite(values)):
+        return None
+    spread = _jackknife_error(values, member) * math.sqrt(present - 1)
+
+    def shows(count: int) -> bool:
+        edge = student_quantile(1 - (1 - CONFIDENCE) / 2, count - 1)
+        return (edge + student_quantile(POWER, count - 1)) * spread <= effect * math.sqrt(count - 1)
+
+    low, high = MIN_PERSONS - 1, MIN_PERSONS
+    while not shows(high):
+        low, high = high, 2 * high
+        if high > _MOST_PERSONS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if shows(middle) else (middle, high)
+    return high
+
+
+def _jackknife_error(values: Floats, member: NDArray[np.intp]) -> float:
+    """The standard error of the mean: how far it moves when one person is left out."""
+    faces = np.bincount(member)
+    moves = np.bincount(member, weights=values - values.mean()) / (len(values) - faces)
+    return float(np.linalg.norm(moves))
 
 
 def _jackknife_freedom(shares: Floats) -> float:
