@@ -30,6 +30,11 @@ class Operator:
     """Time of one warm run; None where untold."""
     place: str = ""
     """Where it runs, if that is not where the others do, such as "outside XNNPACK"."""
+    name: str = ""
+    """Its own name in the model, as the engine keeps it; "" where untold."""
+    kernel: str = ""
+    """What computes it, by the engine's own name: a primitive such as "jit_avx512_I8", else the
+    provider or delegate, such as "XNNPACK"; "" where untold."""
 
 
 class Session(Protocol):

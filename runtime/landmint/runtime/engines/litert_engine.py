@@ -114,11 +114,14 @@ class _LiteRtSession:
         parts = [operator for operator in details if operator["op_name"] == "DELEGATE"]
         own = [operator for operator in details if operator["op_name"] != "DELEGATE"]
         outside = _outside(own, parts) if parts else set()
+        names = {t["index"]: t["name"] for t in self._interpreter.get_tensor_details()}
         return tuple(
             Operator(
                 operator["op_name"],
                 _TYPES.get(operator["operand_types"][0], "other"),
                 place="outside XNNPACK" if place in outside else "",
+                name=names.get(int(operator["outputs"][0]), ""),
+                kernel="XNNPACK" if parts and place not in outside else "built-in",
             )
             for place, operator in enumerate(own)
         )

@@ -136,7 +136,13 @@ class _OnnxRuntimeSession:
         face = np.zeros([n if isinstance(n, int) else 1 for n in shape], dtype=np.float32)
         events = self._engine.profile(self._entry, {self._input_name: face})
         return tuple(
-            Operator(event["args"]["op_name"], _first_type(event["args"]), event["dur"] / 1000)
+            Operator(
+                event["args"]["op_name"],
+                _first_type(event["args"]),
+                event["dur"] / 1000,
+                name=event["name"].removesuffix("_kernel_time"),
+                kernel=event["args"].get("provider", ""),
+            )
             for event in events
         )
 

@@ -121,6 +121,8 @@ class _OpenVinoSession:
                 nodes[0].node_type,
                 nodes[0].exec_type.rsplit("_", 1)[-1].lower(),
                 median(node.real_time.total_seconds() * 1000 for node in nodes),
+                name=nodes[0].node_name,
+                kernel=nodes[0].exec_type,
             )
             for nodes in zip(*runs, strict=True)
             if str(nodes[0].status).endswith("EXECUTED")
