@@ -93,7 +93,7 @@ def _train(run: Run, way: str, seed: int, place: Path, lessons: Path, screen: Sc
             network,
             run.faces("train"),
             run.faces("val"),
-            run.place("teacher") / WEIGHTS if taught else None,
+            (run.place("teacher") / WEIGHTS,) if taught else (),
             recipe.distill.model_copy(update=changes),
         )
         train_network(plan, place, bar, lessons)

@@ -250,7 +250,7 @@ def test_trainings_that_share_lessons_may_differ_in_length(copy: Path) -> None:
         network = student.model_copy(update={"fit": fit})
         with Screen().bar("") as bar:
             place, lessons = copy / str(epochs), copy / "lessons"
-            plan = TrainingPlan(network, faces, run.faces("val"), teacher)
+            plan = TrainingPlan(network, faces, run.faces("val"), (teacher,))
             train_network(plan, place, bar, lessons=lessons)
     assert len(list((copy / "lessons").iterdir())) == 2
 

@@ -54,7 +54,7 @@ def make_task(
     ) -> tuple[LandmarkModel, DistillTask]:
         student = make_model(name, **{"input_size": 64, **settings})
         task = task_for(student, LossConfig(), make_faces({}))
-        return student, DistillTask(task, student, teacher, config or DistillConfig())
+        return student, DistillTask(task, student, [teacher], config or DistillConfig())
 
     return make
 
@@ -69,7 +69,7 @@ def test_a_few_steps_teach_the_student_and_leave_the_teacher(
     student, task = make_task(name, DistillConfig(alpha=1.0), **settings)
     student.train()
     task.train()
-    before = {k: v.clone() for k, v in task.teacher.model.state_dict().items()}
+    before = {k: v.clone() for k, v in task.teachers[0].model.state_dict().items()}
     examples = batch(4, 64)
     optimiser = torch.optim.Adam([*student.parameters(), *task.parameters()], lr=2e-3)
     history = []
@@ -86,9 +86,9 @@ def test_a_few_steps_teach_the_student_and_leave_the_teacher(
     reached = [n for n, p in student.named_parameters() if p.grad is not None and p.grad.any()]
     assert len(reached) > 0.9 * len(list(student.parameters()))
     assert all(p.grad is not None and p.grad.any() for p in task.imitation.parameters())
-    assert all(p.grad is None for p in task.teacher.model.parameters())
-    assert not task.teacher.model.training
-    after = task.teacher.model.state_dict()
+    assert all(p.grad is None for p in task.teachers[0].model.parameters())
+    assert not task.teachers[0].model.training
+    after = task.teachers[0].model.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
@@ -114,7 +114,7 @@ def test_a_student_that_is_its_teacher_hears_nothing(
 ) -> None:
     student = copy.deepcopy(teacher)
     task = task_for(student, LossConfig(), make_faces({}))
-    parts = DistillTask(task, student, teacher, DistillConfig(alpha=1.0))(student, batch(2, 64))
+    parts = DistillTask(task, student, [teacher], DistillConfig(alpha=1.0))(student, batch(2, 64))
     assert float(parts["teacher_heatmaps"].detach()) == pytest.approx(0, abs=1e-9)
 
 
@@ -147,7 +147,7 @@ def test_the_teacher_is_no_part_of_the_checkpoint(make_task: MakeTask) -> None:
     assert {key.split(".")[0] for key in task.state_dict()} == {"task"}
     _, task = make_task("mobilefan")
     assert {key.split(".")[0] for key in task.state_dict()} == {"imitation"}
-    assert task.train().teacher.model.training is False
+    assert task.train().teachers[0].model.training is False
 
 
 def test_weights_of_zero_build_no_adapters(make_task: MakeTask, batch: MakeBatch) -> None:
@@ -165,11 +165,11 @@ def test_the_lesson_is_what_the_deployed_teacher_would_say(
         "mobilefan", mean=(127.5, 117.5, 107.5), std=(128.0, 100.0, 90.0), color=color
     )
     crops = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8).numpy()
-    _, heard = task.teacher.explain(torch.from_numpy(normalise(crops, student.contract)))
+    _, heard = task.teachers[0].explain(torch.from_numpy(normalise(crops, student.contract)))
     with torch.no_grad():
         heatmaps = teacher(torch.from_numpy(normalise(crops, teacher.contract)))["heatmaps"]
-    torch.testing.assert_close(heard, heatmaps, atol=1e-4, rtol=1e-3)
-    assert not heard.requires_grad
+    torch.testing.assert_close(heard["heatmaps"], heatmaps, atol=1e-4, rtol=1e-3)
+    assert not heard["heatmaps"].requires_grad
 
 
 def test_points_of_the_lesson_lie_where_its_heatmaps_peak(make_task: MakeTask) -> None:
@@ -177,7 +177,7 @@ def test_points_of_the_lesson_lie_where_its_heatmaps_peak(make_task: MakeTask) -
     points = 0.3 + 0.4 * torch.rand(2, 68, 2)
     heatmaps = losses.encode_heatmaps(points, (16, 16), 1.5)
     for height in (0.8, 1.5):
-        lesson = task.teacher.decode(height * heatmaps)
+        lesson = task.teachers[0].decode(height * heatmaps)
         torch.testing.assert_close(lesson["points"], points, atol=2e-3, rtol=0)
         assert 0.6 < float(lesson["confidence"].min()) <= float(lesson["confidence"].max()) <= 1
 
@@ -196,7 +196,7 @@ def test_a_teacher_of_half_precision_says_nearly_the_same(
     images = batch(2, 64)["images"]
     _, full = make_task("pfld", width=0.25)
     _, half = make_task("pfld", DistillConfig(precision="bf16"), width=0.25)
-    (_, exact), (_, rounded) = (task.teacher.explain(images) for task in (full, half))
+    exact, rounded = (task.teachers[0].explain(images)[1]["heatmaps"] for task in (full, half))
     assert rounded.dtype == torch.float32
     assert not torch.equal(exact, rounded)
     torch.testing.assert_close(exact, rounded, atol=0.05, rtol=0.1)
@@ -218,15 +218,6 @@ def test_a_pair_that_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(LandmintError, match=message):
         make_task("mobilefan", **settings)
-
-
-def test_a_teacher_without_heatmaps_is_refused(
-    make_model: MakeModel, make_faces: MakeFaces
-) -> None:
-    student = make_model("pfld", input_size=64)
-    task = task_for(student, LossConfig(), make_faces({}))
-    with pytest.raises(LandmintError, match="pipnet cannot teach"):
-        DistillTask(task, student, make_model("pipnet", input_size=64), DistillConfig())
 
 
 class Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]

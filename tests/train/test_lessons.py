@@ -118,16 +118,16 @@ def test_a_book_holds_what_the_student_hears_and_gives_the_loss_that_it_would_ha
     student = make_model(name, input_size=64, **settings)
     examples = batch(3, 64) | {"row": torch.tensor([4, 0, 2])}
     config, losses = DistillConfig.model_validate(weights), []
-    for book in (None, LessonBook(tmp_path, 5)):
+    for books in ([], [LessonBook(tmp_path, 5)]):
         torch.manual_seed(0)
         task = DistillTask(
-            task_for(student, LossConfig(), make_faces({})), student, teacher, config, book
+            task_for(student, LossConfig(), make_faces({})), student, [teacher], config, books
         )
         student.eval()
         task.eval()
         losses.append({k: float(v.detach()) for k, v in task(student, examples).items()})
     assert losses[1] == pytest.approx(losses[0], rel=2e-3)
-    task.teacher.explain = None  # type: ignore[assignment, method-assign]  # not asked again
+    task.teachers[0].explain = None  # type: ignore[assignment, method-assign]  # not asked again
     assert {k: float(v.detach()) for k, v in task(student, examples).items()} == losses[1]
     pages = {path.stem: np.load(path) for path in tmp_path.rglob("*.npy")}
     assert pages.pop("known").tolist() == [True, False, True, False, True]
@@ -141,8 +141,8 @@ def test_the_teacher_decodes_only_for_a_student_that_reads_points(
     teacher = make_model("hrnet", input_size=64, backbone="hrnet_w18_small").eval()
     student = make_model(name, input_size=64)
     task = task_for(student, LossConfig(), make_faces({}))
-    distilled = DistillTask(task, student, teacher, DistillConfig())
+    distilled = DistillTask(task, student, [teacher], DistillConfig())
     calls = []
-    distilled.teacher.decoder.register_forward_hook(lambda *_: calls.append(1))
+    distilled.teachers[0].decoder.register_forward_hook(lambda *_: calls.append(1))
     distilled(student, batch(2, 64))
     assert len(calls) == decodes

@@ -1,5 +1,6 @@
 """Train a network of a recipe, let it learn from a teacher, and let it learn to bear INT8."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,23 +54,24 @@ def train(
             f"the recipe {settings.name} has no network '{role}'",
             choices=[name for name, known in networks.items() if known],
         )
-    return _train(settings, network, Path(out), None, progress)
+    return _train(settings, network, Path(out), (), progress)
 
 
 @naming_extras
 def distill(
     recipe: "Recipe | str | Path",
-    teacher: str | Path,
+    teacher: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
     faces: str | Path | None = None,
     progress: Progress = SILENT,
 ) -> Path:
-    """Train a recipe's student with a trained teacher beside it.
+    """Train a recipe's student with a trained teacher beside it, or with several.
 
     Args:
         recipe: a recipe, its file, or the name of a shipped one.
-        teacher: the teacher's weights.
+        teacher: the weights of a network with any head, or the name of a shipped one; several
+            teach their mean.
         out: folder for weights, checkpoints and logs.
         faces: the data set's folder, instead of the recipe's.
         progress: told of every step.
@@ -90,15 +92,27 @@ def distill(
     from landmint.pipeline.given import recipe_on
 
     settings = recipe_on(recipe, faces)
-    if not Path(teacher).is_file():
-        raise LandmintError(
-            f"{teacher} does not exist", remedy="give the model.safetensors of `landmint train`"
-        )
-    return _train(settings, settings.student, Path(out), Path(teacher), progress)
+    return _train(settings, settings.student, Path(out), _weights_of(teacher), progress)
+
+
+def _weights_of(teacher: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
+    """The files of one teacher or several.
+
+    Raises:
+        LandmintError: there is no such teacher.
+    """
+    from landmint.train.zoo import find_model
+
+    teachers = [teacher] if isinstance(teacher, str | Path) else teacher
+    return tuple(find_model(str(each)) for each in teachers)
 
 
 def _train(
-    recipe: "Recipe", network: "NetworkRecipe", out: Path, teacher: Path | None, progress: Progress
+    recipe: "Recipe",
+    network: "NetworkRecipe",
+    out: Path,
+    teachers: tuple[Path, ...],
+    progress: Progress,
 ) -> Path:
     from landmint.pipeline.given import learning_faces
     from landmint.pipeline.lock import hold
@@ -107,7 +121,7 @@ def _train(
 
     sets = learning_faces(recipe, progress)
     with hold(out, progress.step):
-        plan = TrainingPlan(network, sets["train"], sets["val"], teacher, recipe.distill)
+        plan = TrainingPlan(network, sets["train"], sets["val"], teachers, recipe.distill)
         return train_network(plan, out, progress)
 
 
@@ -117,7 +131,7 @@ def adapt(
     recipe: "Recipe | str | Path",
     out: str | Path,
     *,
-    teacher: str | Path | None = None,
+    teacher: str | Path | Sequence[str | Path] = (),
     faces: str | Path | None = None,
     progress: Progress = SILENT,
 ) -> Path:
@@ -129,7 +143,7 @@ def adapt(
         model: the student: its weights, or a shipped model.
         recipe: of the student; its table qat says how. A recipe, its file, or a shipped name.
         out: folder for weights, ranges, checkpoints and logs.
-        teacher: weights of a teacher, to learn from it as well.
+        teacher: weights of a teacher, or of several, to learn from as well.
         faces: the data set's folder, instead of the recipe's.
         progress: told of every step.
 
@@ -155,10 +169,12 @@ def adapt(
     from landmint.train.zoo import find_model
 
     settings, student, place = recipe_on(recipe, faces), find_model(str(model)), Path(out)
+    teachers = _weights_of(teacher)
     load_model(student)  # before the faces, which take longer
     sets = learning_faces(settings, progress)
     with hold(place, progress.step):
-        guide = None if teacher is None else Path(teacher)
-        plan = TrainingPlan(settings.student, sets["train"], sets["val"], guide, settings.distill)
+        plan = TrainingPlan(
+            settings.student, sets["train"], sets["val"], teachers, settings.distill
+        )
         config = settings.qat or QatConfig()
         return adapt_network(plan, config, settings.quantize, student, place, progress)

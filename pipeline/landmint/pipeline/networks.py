@@ -57,7 +57,7 @@ def _problems(recipe: Recipe) -> Iterator[Problem]:
     if recipe.teacher is not None and len(built) == 2:
         (teacher, _), (student, task) = built["teacher"], built["student"]
         try:
-            DistillTask(task, student, teacher, recipe.distill)
+            DistillTask(task, student, [teacher], recipe.distill)
         except LandmintError as error:
             yield Problem(("student", "model"), _one_line(error))
 

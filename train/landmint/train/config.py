@@ -66,6 +66,10 @@ class DistillConfig(BaseModel):
 
     alpha: float = Field(default=0.5, ge=0, le=1)
     """Share of the teacher: loss = (1 - alpha) truth + alpha teacher."""
+    lesson: Literal["maps", "points"] = Field(default="maps", exclude_if=lambda v: v == "maps")
+    """What teachers say. maps: heatmaps, and features of a lone teacher, where all teachers draw
+    heatmaps of one size and sigma; else points. points: landmarks and how sure each is, which is
+    little to keep and the same for every student."""
     feature_weight: float = Field(default=0.1, ge=0)
     """Weight, within the teacher's part, of imitating its features through 1x1 convolutions."""
     patch_weight: float = Field(default=0.1, ge=0)
@@ -80,7 +84,7 @@ class DistillConfig(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class TrainingPlan:
-    """What one network is trained on: its settings, faces, and a teacher if there is one."""
+    """What one network is trained on: its settings, faces, and teachers if there are any."""
 
     network: NetworkRecipe
     """The network, and how it is trained."""
@@ -88,10 +92,10 @@ class TrainingPlan:
     """Faces to learn from."""
     val: FaceSet
     """Faces to choose the weights on."""
-    teacher: Path | None = None
-    """Weights of a trained network to learn from as well; None for the labels alone."""
+    teachers: tuple[Path, ...] = ()
+    """Weights of trained networks to learn from as well; none for the labels alone."""
     distill: DistillConfig = DistillConfig()
-    """How to learn from the teacher."""
+    """How to learn from the teachers."""
 
 
 class SelfTrainingConfig(BaseModel):

@@ -1,15 +1,21 @@
-"""A student taught by a frozen heatmap teacher, beside the true landmarks.
+"""A student taught by frozen networks, beside the true landmarks.
 
-Both see the same augmented crop. The teacher is never trained here, nor kept in the student's
-checkpoints. Loss = (1 - alpha) truth + alpha teacher (Zhang, Zhu and Ye, "Fast human pose
-estimation", CVPR 2019, equation 5), and the teacher's part holds, by the student's head:
+Student and teachers see the same augmented crop. A teacher is never trained here, nor kept in the
+student's checkpoints. Loss = (1 - alpha) truth + alpha teacher (Zhang, Zhu and Ye, "Fast human pose
+estimation", CVPR 2019, equation 5). What the teacher's part holds depends on what teachers say.
+
+Maps, of teachers that draw heatmaps, by the student's head:
 
 - heatmaps: the teacher's heatmaps; its features (FA) and their affinities (PS), as in MobileFAN;
 - PIP: the teacher's decoded points, by confidence, its heatmap mass as scores, its features;
 - coordinates: the teacher's decoded points, by confidence.
+
+Points, of teachers with any head: the decoded points, by confidence, at which heatmaps and scores
+are drawn as they are at true landmarks. Several teachers say their mean.
 """
 
 import copy
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -23,42 +29,52 @@ from landmint.train.tasks import Batch, Lesson, Parts, Task, resize
 from landmint.train.torch_decode import decoder_for
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_LEAST_WEIGHT = 1e-6  # where no teacher is sure at all, their plain mean is left
 
 
 class DistillTask(Task):
-    """A student's own task, mixed with what the teacher says.
+    """A student's own task, mixed with what the teachers say.
 
     Its parameters are those of the student's task and of the adapters: the loop optimises and
-    saves them with the student. The teacher is no submodule, so it is neither.
+    saves them with the student. The teachers are no submodules, so they are neither.
     """
 
     def __init__(
         self,
         task: Task,
         student: LandmarkModel,
-        teacher: LandmarkModel,
+        teachers: Sequence[LandmarkModel],
         config: DistillConfig,
-        book: LessonBook | None = None,
+        books: Sequence[LessonBook] = (),
     ) -> None:
-        """Pair student and teacher.
+        """Bring student and teachers together.
 
         Args:
             task: the student's task on the true landmarks.
             student: the network that will be trained.
-            teacher: a trained heatmap network; copied, so the caller's stays as it is.
+            teachers: trained networks; copied, so the caller's stay as they are.
             config: weights.
-            book: keeps what the teacher says; absent, it is asked at every step.
+            books: keep what the teachers say: one of maps, or one of points for each teacher;
+                absent, they are asked at every step.
 
         Raises:
-            LandmintError: teacher and student do not fit each other.
+            LandmintError: teachers and student do not fit each other.
         """
         super().__init__()
-        _check_pair(student, teacher)
+        maps = says_maps(teachers, config)
+        for teacher in teachers:
+            _check_pair(student, teacher, maps)
         self.task = task
-        self.book = book
         self.config = config
-        self.teacher = Teacher(teacher, student, config)
-        self.imitation = Imitation(student, teacher, config)
+        self.teachers = tuple(Teacher(teacher, student, config) for teacher in teachers)
+        imitates = maps and len(teachers) == 1  # features of several networks have no mean
+        without = {"feature_weight": 0.0, "patch_weight": 0.0}
+        features = config if imitates else config.model_copy(update=without)
+        self.imitation = Imitation(student, teachers[0], features)
+        says = [self._maps] if maps else [teacher.points for teacher in self.teachers]
+        self.sources: list[tuple[Callable[[Tensor], Lesson], LessonBook | None]] = list(
+            zip(says, books, strict=True) if books else ((source, None) for source in says)
+        )
 
     def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
         """The task's own parts times 1 - alpha; the teacher's, named "teacher_...", times alpha."""
@@ -71,19 +87,16 @@ class DistillTask(Task):
         }
 
     def _lesson(self, batch: Batch) -> Lesson:
-        images = batch["images"]
-        if self.book is None:
-            return self._ask(images)
-        return self.book.look_up(
-            batch["row"], images.device, lambda places: self._ask(images[places])
-        )
+        lessons = [_heard(batch, source, book) for source, book in self.sources]
+        return lessons[0] if len(lessons) == 1 else mean_points(lessons)
 
-    def _ask(self, images: Tensor) -> Lesson:
-        """What the student's losses read of the teacher's answer, and nothing else."""
-        features, heatmaps = self.teacher.explain(images)
+    def _maps(self, images: Tensor) -> Lesson:
+        """What the student's losses read of the teachers' maps, and nothing else."""
+        answers = [teacher.explain(images) for teacher in self.teachers]
+        heatmaps = torch.stack([outputs["heatmaps"] for _, outputs in answers]).mean(dim=0)
         return {
-            **self.task.lesson(heatmaps, self.teacher.decode),
-            **self.imitation.lesson(features),
+            **self.task.lesson(heatmaps, self.teachers[0].decode),
+            **self.imitation.lesson(answers[0][0]),
         }
 
 
@@ -113,11 +126,11 @@ class Teacher:
         self._affine = torch.tensor(per_channel[:: -1 if new.color == "BGR" else 1])
 
     @torch.no_grad()
-    def explain(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def explain(self, images: Tensor) -> tuple[Tensor, Parts]:
         """What the teacher makes of crops (B, 3, S, S), normalised by the student's contract.
 
         Returns:
-            the map (B, C, H, W) that feeds its head, and its heatmaps (B, L, H, W).
+            the map (B, C, H, W) that feeds its head, and the outputs of its head.
         """
         self.model.to(images.device)
         device = images.device.type
@@ -126,15 +139,25 @@ class Teacher:
             features = self.model.features(crops)
         with torch.autocast(device, enabled=False):
             wide = tuple(tap.float() for tap in features)
-            return wide[-1], self.model.head(wide)["heatmaps"]
+            return wide[-1], self.model.head(wide)
 
     @torch.no_grad()
-    def decode(self, heatmaps: Tensor) -> Parts:
-        """The landmarks of its heatmaps: points (B, L, 2) and confidence (B, L), in [0, 1]."""
-        self.decoder.to(heatmaps.device)
-        with torch.autocast(heatmaps.device.type, enabled=False):
-            points, confidence = self.decoder(heatmaps)
+    def decode(self, *outputs: Tensor) -> Parts:
+        """The landmarks of its head's outputs: points (B, L, 2), confidence (B, L) in [0, 1]."""
+        device = outputs[0].device
+        self.decoder.to(device)
+        with torch.autocast(device.type, enabled=False):
+            points, confidence = self.decoder(*outputs)
         return {"points": points, "confidence": confidence.clamp(0, 1)}
+
+    def points(self, images: Tensor) -> Lesson:
+        """The landmarks that it sees in crops (B, 3, S, S), normalised by the student's contract.
+
+        Returns:
+            points (B, L, 2) in [0, 1] and confidence (B, L) in [0, 1].
+        """
+        _, outputs = self.explain(images)
+        return self.decode(*outputs.values())
 
     def _as_own(self, images: Tensor) -> Tensor:
         """The same crops in the teacher's normalisation, colour order and size."""
@@ -214,14 +237,44 @@ class Imitation(nn.Module):
         return losses.patch_affinity(maps, self.config.patches)
 
 
-def _check_pair(student: LandmarkModel, teacher: LandmarkModel) -> None:
+def says_maps(teachers: Sequence[LandmarkModel], config: DistillConfig) -> bool:
+    """Whether teachers say maps; else they say points.
+
+    They do where all draw heatmaps of one size with peaks of one width, whose mean means something.
+    """
+    heads = {(t.contract.head.kind, t.contract.head.sigma, t.contract.outputs) for t in teachers}
+    kinds = {kind for kind, _, _ in heads}
+    return config.lesson == "maps" and kinds == {"heatmap"} and len(heads) == 1
+
+
+def mean_points(lessons: Sequence[Lesson]) -> Lesson:
+    """Mean of what several teachers say, landmark by landmark.
+
+    Args:
+        lessons: points (B, L, 2) and confidence (B, L) of each teacher.
+
+    Returns:
+        points, the mean weighted by confidence, and confidence, the plain mean.
+    """
+    points = torch.stack([lesson["points"] for lesson in lessons])
+    confidence = torch.stack([lesson["confidence"] for lesson in lessons])
+    weight = (confidence + _LEAST_WEIGHT)[..., None]
+    return {
+        "points": (weight * points).sum(dim=0) / weight.sum(dim=0),
+        "confidence": confidence.mean(dim=0),
+    }
+
+
+def _heard(batch: Batch, source: Callable[[Tensor], Lesson], book: LessonBook | None) -> Lesson:
+    """What a source says of a batch: from its book, where it has one."""
+    images = batch["images"]
+    if book is None:
+        return source(images)
+    return book.look_up(batch["row"], images.device, lambda places: source(images[places]))
+
+
+def _check_pair(student: LandmarkModel, teacher: LandmarkModel, maps: bool) -> None:
     ours, theirs = student.contract, teacher.contract
-    if theirs.head.kind != "heatmap":
-        raise LandmintError(
-            f"{teacher.config.name} cannot teach",
-            reason=f"a teacher shows heatmaps; its head is '{theirs.head.kind}'",
-            remedy="take a heatmap network as the teacher, such as hrnet",
-        )
     if ours.markup != theirs.markup:
         raise LandmintError(
             f"the teacher knows markup {theirs.markup}, the student {ours.markup}",
@@ -233,7 +286,7 @@ def _check_pair(student: LandmarkModel, teacher: LandmarkModel) -> None:
             reason="both must see the same crop",
             remedy="set the same crop_scale, crop_square and crop_shift for both",
         )
-    if ours.head.kind == "heatmap":
+    if maps and ours.head.kind == "heatmap":
         _check_sigma(student, teacher)
 
 

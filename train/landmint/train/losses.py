@@ -43,9 +43,11 @@ def encode_heatmaps(points: Tensor, grid: Grid, sigma: float) -> Tensor:
     return down[..., :, None] * across[..., None, :]
 
 
-def heatmap_mse(heatmaps: Tensor, target: Tensor) -> Tensor:
+def heatmap_mse(heatmaps: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean squared difference of maps (B, L, H, W)."""
-    return F.mse_loss(_wide(heatmaps), _wide(target))
+    if weight is None:
+        return F.mse_loss(_wide(heatmaps), _wide(target))
+    return _weighted_mean((_wide(heatmaps) - target).square().mean(dim=(2, 3)), weight)
 
 
 def adaptive_wing(

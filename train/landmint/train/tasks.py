@@ -30,10 +30,11 @@ _POOLED: Mapping[Curriculum, int] = {"std": 1, "cls2": 2, "cls3": 4}
 
 
 Lesson = Mapping[str, Tensor]
-"""What a teacher says of a batch, by name: only what the student's loss reads, and as it reads it.
+"""What teachers say of a batch, by name: only what the student's loss reads, and as it reads it.
 
-heatmaps and scores (B, L, rows, columns) on the student's own grid, points (B, L, 2) in [0, 1] with
-confidence (B, L) in [0, 1]; of features see `Imitation.lesson`."""
+Maps: heatmaps or scores (B, L, rows, columns) on the student's own grid, points as below where they
+are read too; of features see `Imitation.lesson`. Points, the same for every student: points
+(B, L, 2) in [0, 1] and confidence (B, L) in [0, 1]."""
 DecodeHeatmaps = Callable[[Tensor], Parts]
 """From a teacher's heatmaps (B, L, H, W) to points and confidence."""
 
@@ -53,7 +54,7 @@ class Task(nn.Module):
         raise NotImplementedError
 
     def lesson(self, heatmaps: Tensor, decode: DecodeHeatmaps) -> Lesson:
-        """What `lesson_parts` compares with, from a teacher's heatmaps (B, L, H, W)."""
+        """What `lesson_parts` reads of a teacher's heatmaps (B, L, H, W); it also reads points."""
         raise NotImplementedError
 
     def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
@@ -99,8 +100,12 @@ class HeatmapTask(Task):
         return {"heatmaps": resize(heatmaps, self.grid)}
 
     def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
-        """Heatmap to heatmap."""
-        return self.copy_parts(outputs, lesson)
+        """Heatmap to heatmap; without them to Gaussians at the teacher's points, by confidence."""
+        if "heatmaps" in lesson:
+            return self.copy_parts(outputs, lesson)
+        drawn = losses.encode_heatmaps(lesson["points"], self.grid, self.sigma)
+        unlike = losses.heatmap_mse(outputs["heatmaps"], drawn, lesson["confidence"])
+        return {"heatmaps": self.unit * unlike}
 
     def copy_parts(self, outputs: Parts, wanted: Mapping[str, Tensor]) -> Parts:
         """Squared differences of all cells, whatever the loss on the truth is."""
@@ -130,10 +135,13 @@ class PipTask(Task):
         return {"scores": losses.heatmap_mass(heatmaps, self.grid), **decode(heatmaps)}
 
     def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
-        """Scores, and offsets to the teacher's points; by confidence."""
+        """Scores, and offsets to the teacher's points; by confidence.
+
+        Without the teacher's scores, each landmark's cell is to have 1, as with true landmarks.
+        """
         targets = self._targets(lesson["points"])
         return self._weighted(
-            losses.pip_loss(outputs, targets, lesson["scores"], lesson["confidence"])
+            losses.pip_loss(outputs, targets, lesson.get("scores"), lesson["confidence"])
         )
 
     def copy_parts(self, outputs: Parts, wanted: Mapping[str, Tensor]) -> Parts:

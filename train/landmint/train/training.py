@@ -1,9 +1,10 @@
-"""Trains one network by its settings: on true landmarks, and by a teacher if there is one.
+"""Trains one network by its settings: on true landmarks, and by teachers if there are any.
 
 The network and the task are built here; the training loop is `fit`.
 """
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from landmint.runtime.files import digest, sha256_file
 from landmint.runtime.progress import SILENT, Progress
 from landmint.train.config import Curriculum, NetworkRecipe, TrainingPlan
-from landmint.train.distill import DistillTask
+from landmint.train.distill import DistillTask, says_maps
 from landmint.train.faces.dataset import mean_shape
 from landmint.train.faces.face import FaceSet
 from landmint.train.fit import fit
@@ -37,7 +38,7 @@ def train_network(
     """Train one network, or go on where an earlier call was stopped.
 
     Args:
-        plan: the network, its faces and its teacher.
+        plan: the network, its faces and its teachers.
         place: folder for weights, checkpoint and logs.
         progress: called at every step.
         lessons: folder that keeps the teacher's answers, for trainings that share crops. Absent,
@@ -71,18 +72,29 @@ def _train(
     identity |= {"curriculum": curriculum} if curriculum != "std" else {}
     if network.start is not None:
         identity["start"] = sha256_file(starting_weights(network.start))
-    if plan.teacher is not None:
-        book = None
-        if lessons or network.augment.views:  # else no crop is seen twice
-            book = _book_for(plan, sha256_file(plan.teacher), lessons or place / LESSONS)
-        task = DistillTask(task, model, load_model(plan.teacher), plan.distill, book)
-        identity["teacher"] = sha256_file(plan.teacher)
+    if plan.teachers:
+        task = _taught(task, model, plan, place, lessons)
+        identity["teacher"] = ", ".join(map(sha256_file, plan.teachers))
         identity["distill"] = plan.distill.model_dump(mode="json")
     weights = fit(
         model, task, train, plan.val, network.augment, network.fit, place, progress, identity
     )
     shutil.rmtree(place / LESSONS, ignore_errors=True)
     return weights
+
+
+def _taught(
+    task: Task, model: LandmarkModel, plan: TrainingPlan, place: Path, lessons: Path | None
+) -> Task:
+    """The student's task with its teachers beside it."""
+    teachers = [load_model(weights) for weights in plan.teachers]
+    books: list[LessonBook] = []
+    if lessons or plan.network.augment.views:  # else no crop is seen twice
+        groups = [plan.teachers]
+        if not says_maps(teachers, plan.distill):
+            groups = [(weights,) for weights in plan.teachers]
+        books = [_book_for(plan, group, lessons or place / LESSONS) for group in groups]
+    return DistillTask(task, model, teachers, plan.distill, books)
 
 
 def _initial(network: NetworkRecipe, train: FaceSet) -> LandmarkModel:
@@ -92,12 +104,12 @@ def _initial(network: NetworkRecipe, train: FaceSet) -> LandmarkModel:
     return create_model(network.model, mean_shape(train, network.model.crop))
 
 
-def _book_for(plan: TrainingPlan, teacher: str, folder: Path) -> LessonBook:
-    """The store of the teacher's answers: a subfolder named after all that they depend on.
+def _book_for(plan: TrainingPlan, teachers: Sequence[Path], folder: Path) -> LessonBook:
+    """The store of teachers' answers: a subfolder named after all that they depend on.
 
     Args:
         plan: network, faces and distillation.
-        teacher: sha256 of the teacher's weights.
+        teachers: weights of those whose answers it keeps.
         folder: where the subfolder is made.
     """
     network, train = plan.network, plan.train
@@ -109,7 +121,7 @@ def _book_for(plan: TrainingPlan, teacher: str, folder: Path) -> LessonBook:
         "seed": network.fit.seed if augment.seed is None else augment.seed,
         "faces": train.fingerprint,
         "model": network.model.model_dump(mode="json"),
-        "teacher": teacher,
+        "teachers": [sha256_file(weights) for weights in teachers],
         "distill": plan.distill.model_dump(mode="json", exclude={"alpha"}),
     }
     return LessonBook(folder / digest(lessons)[:12], rows)

@@ -1,6 +1,5 @@
-"""`landmint distill`: a recipe's student, with a trained teacher beside it."""
+"""`landmint distill`: a recipe's student, with trained teachers beside it."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,15 +11,20 @@ from landmint.pipeline.cli.train import show_training
 def distill(
     recipe: RecipeFile,
     teacher: Annotated[
-        Path, typer.Option(metavar="CHECKPOINT", help="The teacher's model.safetensors.")
+        list[str],
+        typer.Option(
+            metavar="MODEL",
+            help="A trained network's model.safetensors, or a shipped one; several teach together.",
+        ),
     ],
     out: OutFolder,
     faces: FacesOption = None,
 ) -> None:
-    """Train a recipe's student with a trained teacher beside it.
+    """Train a recipe's student with one trained teacher or more beside it.
 
     Examples:
         landmint distill demo --teacher runs/teacher/model.safetensors --out runs/s
+        landmint distill demo --teacher A.safetensors --teacher B.safetensors --out runs/s
     """
     from landmint import api
     from landmint.pipeline.progress import Screen

@@ -17,8 +17,8 @@ def qat(
     ],
     out: OutFolder,
     teacher: Annotated[
-        Path | None,
-        typer.Option(metavar="CHECKPOINT", help="The teacher's, to learn from it as well."),
+        list[str] | None,
+        typer.Option(metavar="MODEL", help="A trained network to learn from as well; or several."),
     ] = None,
     faces: FacesOption = None,
 ) -> None:
@@ -35,5 +35,5 @@ def qat(
 
     screen = Screen()
     with screen.bar("quantisation-aware training") as bar:
-        weights = api.adapt(model, recipe, out, teacher=teacher, faces=faces, progress=bar)
+        weights = api.adapt(model, recipe, out, teacher=teacher or (), faces=faces, progress=bar)
     show_training(out, weights, screen)

@@ -49,9 +49,9 @@ def student_settings(run: Run) -> dict[str, Any]:
     return {**training_settings(recipe.student), "distill": distill}
 
 
-def teacher_weights(run: Run) -> Path | None:
-    """Weights of the teacher; None where the student learns alone."""
-    return run.place("teacher") / WEIGHTS if run.recipe.teacher else None
+def teacher_weights(run: Run) -> tuple[Path, ...]:
+    """Weights of the teacher; none where the student learns alone."""
+    return (run.place("teacher") / WEIGHTS,) if run.recipe.teacher else ()
 
 
 def student_plan(run: Run) -> TrainingPlan:

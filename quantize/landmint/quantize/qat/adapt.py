@@ -78,21 +78,21 @@ def adapt_network(
 
 def _task(plan: TrainingPlan, config: QatConfig, model: LandmarkModel) -> QatTask:
     truth = truth_task(model, plan.network.loss, plan.train)
-    teacher = None if plan.teacher is None else load_model(plan.teacher)
-    return QatTask(truth, model, config, teacher, plan.distill)
+    teachers = [load_model(weights) for weights in plan.teachers]
+    return QatTask(truth, model, config, teachers, plan.distill)
 
 
 def _identity(
     plan: TrainingPlan, config: QatConfig, quantize: QuantizeConfig, student: Path
 ) -> dict[str, Any]:
     """What a checkpoint must agree on to be resumed."""
-    files = {"student": student, "teacher": plan.teacher}
     settings = {
         "qat": config,
         "quantize": quantize,
         "distill": plan.distill,
         "loss": plan.network.loss,
     }
-    return {role: sha256_file(file) for role, file in files.items() if file} | {
-        name: part.model_dump(mode="json") for name, part in settings.items()
-    }
+    weights = {"student": sha256_file(student)}
+    if plan.teachers:
+        weights["teacher"] = ", ".join(map(sha256_file, plan.teachers))
+    return weights | {name: part.model_dump(mode="json") for name, part in settings.items()}

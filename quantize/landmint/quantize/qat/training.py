@@ -7,6 +7,7 @@ it was trained with. Both are exported and quantised like any other network's.
 
 import copy
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -154,7 +155,7 @@ class QatTask(Task):
         task: Task,
         network: LandmarkModel,
         config: QatConfig,
-        teacher: LandmarkModel | None = None,
+        teachers: Sequence[LandmarkModel] = (),
         distill: DistillConfig | None = None,
     ) -> None:
         """Keep a frozen copy of the float network.
@@ -163,18 +164,18 @@ class QatTask(Task):
             task: the task on the true landmarks.
             network: the trained network, without rounding.
             config: weights of the parts of the loss.
-            teacher: a trained heatmap network, if there is one.
-            distill: weight of the teacher in the loss, and its precision.
+            teachers: trained networks, if there are any.
+            distill: weight of the teachers in the loss, and their precision.
 
         Raises:
-            LandmintError: teacher and student do not fit each other.
+            LandmintError: teachers and student do not fit each other.
         """
         super().__init__()
         self.own = task
         self.truth = task
-        if teacher is not None:
+        if teachers:
             settings = (distill or DistillConfig()).model_copy(update={"feature_weight": 0.0})
-            self.truth = DistillTask(task, network, teacher, settings)
+            self.truth = DistillTask(task, network, teachers, settings)
         self.config = config
         self.before = FloatCopy(network)
 
