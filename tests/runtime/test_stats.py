@@ -9,9 +9,11 @@ from scipy import stats
 
 from landmint.runtime.stats import (
     Interval,
+    holm,
     launch_interval,
     person_interval,
     quantile,
+    quantile_bounds,
     samples_needed,
     student_cdf,
     student_quantile,
@@ -213,3 +215,44 @@ def test_detectable_effect_is_detected_nine_times_in_ten() -> None:
         assert found is not None
         told += found.low > limit
     assert told / 300 > 0.75  # the first sample's own spread is an estimate
+
+
+def test_holm_against_the_table_of_its_steps() -> None:
+    # Levels .05/4, .05/3, .05/2 and .05 for the p-values in their order; .03 stops the procedure.
+    assert holm([0.01, 0.04, 0.03, 0.005], 0.05) == (True, False, False, True)
+    assert holm([0.01, 0.02, 0.005], 0.05) == (True, True, True)
+    assert holm([0.02, 0.02], 0.03) == (False, False)
+    assert holm([], 0.05) == ()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_holm_against_its_adjusted_p_values(seed: int) -> None:
+    """Rejected is whose adjusted p-value, a running maximum of (K - i) p, is within the level."""
+    p_values = np.random.default_rng(seed).uniform(0, 0.05, 12)
+    order = np.argsort(p_values)
+    adjusted = np.empty(12)
+    adjusted[order] = np.maximum.accumulate(p_values[order] * np.arange(12, 0, -1))
+    assert holm(p_values.tolist(), 0.05) == tuple((adjusted <= 0.05).tolist())
+
+
+def test_bounds_of_a_quantile_against_the_binomial() -> None:
+    values = np.arange(1.0, 1001.0)  # a value is its rank
+    for share in (0.5, 0.9, 0.99):
+        for error in (0.05, 0.005):
+            low, high = quantile_bounds(values, share, error)
+            assert low == 1 + _largest_rank(1000, share, error)
+            assert high == 1 + stats.binom.isf(error, 1000, share)
+    assert quantile_bounds(values[:10], 0.99, 0.05) == (pytest.approx(9), math.inf)
+
+
+def _largest_rank(count: int, share: float, error: float) -> int:
+    """The most k for which at most k of the values lie below the quantile with chance `error`."""
+    return max(k for k in range(count) if stats.binom.cdf(k, count, share) <= error)
+
+
+def test_bounds_of_a_quantile_by_simulation() -> None:
+    values = np.random.default_rng(0).standard_exponential((2000, 700))
+    truth = -math.log(0.01)
+    bounds = np.array([quantile_bounds(row, 0.99, 0.05) for row in values])
+    assert np.mean(bounds[:, 0] > truth) < 0.065
+    assert np.mean(bounds[:, 1] < truth) < 0.065

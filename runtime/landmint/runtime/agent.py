@@ -27,6 +27,7 @@ from landmint.runtime.files import atomic_path
 from landmint.runtime.latency import LatencyConfig, time_block, warm_up
 from landmint.runtime.machine import identify, memory_mib, reset_peak_memory
 from landmint.runtime.predict import predict_crops
+from landmint.runtime.slowed import SlowedSession
 
 Request = Mapping[str, Any]
 Answer = dict[str, Any]
@@ -90,7 +91,11 @@ class Agent:
             return refusal(LandmintError(f"{self._variant.name} failed", reason=reason))
 
     def load(self, request: Request) -> Answer:
-        """Load the model: {plans: whether a TensorRT plan may run; false by default} -> load_ms."""
+        """Load the model -> load_ms.
+
+        {plans: whether a TensorRT plan may run, false by default; slowdown: work added to every
+        run, as a share of its own time, 0 by default: for testing the gate}
+        """
         self._session = None
         plans = request.get("plans") is True
         dataclasses.replace(self._bundle, plans=plans).check_artefact(self._variant)
@@ -98,7 +103,10 @@ class Agent:
         self._baseline_mib = memory_mib("VmRSS")
         begin = time.perf_counter()
         self._session = self._engine.load(self._entry, self._contract, self._threads)
-        return {"load_ms": (time.perf_counter() - begin) * 1000}
+        load_ms = (time.perf_counter() - begin) * 1000
+        if slowdown := float(request.get("slowdown", 0)):
+            self._session = SlowedSession(self._session, slowdown)
+        return {"load_ms": load_ms}
 
     def predict(self, request: Request) -> Answer:
         """Landmarks of every face: {crops: npz, points: npy to write} -> faces."""

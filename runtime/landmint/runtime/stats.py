@@ -198,3 +198,49 @@ def student_cdf(t: float, freedom: float) -> float:
     powers = np.cos(angle / 2 * (_NODES + 1)) ** (freedom - 1)
     scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2))
     return 0.5 + scale / math.sqrt(math.pi) * angle / 2 * float(_WEIGHTS @ powers)
+
+
+def holm(p_values: Sequence[float], level: float) -> tuple[bool, ...]:
+    """Which of several hypotheses are rejected, if one false rejection may happen at `level`.
+
+    The smallest p-value is compared with level / K, the next with level / (K - 1), and so on until
+    one is not rejected. Holm, Scandinavian Journal of Statistics 6(2), 1979.
+    """
+    rejected = [False] * len(p_values)
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    for step, place in enumerate(order):
+        if p_values[place] > level / (len(p_values) - step):
+            break
+        rejected[place] = True
+    return tuple(rejected)
+
+
+def quantile_bounds(values: Floats, share: float, error: float) -> tuple[float, float]:
+    """Lower and upper bound of a quantile: two of the values themselves, whatever distribution.
+
+    The number of values below the quantile is binomial, which gives the ranks. Each bound is wrong
+    with at most the chance `error`, for independent values.
+
+    Args:
+        values: (N,).
+        share: such as 0.99 for p99.
+        error: chance of each bound to be wrong.
+
+    Returns:
+        the bounds; minus or plus infinity where there are too few values.
+    """
+    ordered = np.sort(values)
+    count = len(ordered)
+    k = np.arange(count + 1)
+    logs = np.array(
+        [math.lgamma(count + 1) - math.lgamma(i + 1) - math.lgamma(count - i + 1) for i in k]
+    )
+    chances = np.exp(logs + k * math.log(share) + (count - k) * math.log1p(-share))
+    below = np.cumsum(chances)  # P(at most k values lie below the quantile)
+    # The r-th smallest lies above the quantile if at most r - 1 values lie below it.
+    low_rank = int(np.searchsorted(below, error, side="right"))
+    above = np.cumsum(chances[::-1])[::-1]  # P(at least k values lie below the quantile)
+    enough = np.flatnonzero(above <= error)
+    low = float(ordered[low_rank - 1]) if low_rank >= 1 else -math.inf
+    high = float(ordered[enough[0] - 1]) if len(enough) else math.inf
+    return low, high

@@ -1,0 +1,86 @@
+"""A target without engines and clocks: its agents answer with block times that a test wrote."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from landmint.runtime.agent import Answer, Request
+from landmint.runtime.errors import NotMeasuredError
+from landmint.runtime.machine import Machine
+from landmint.targets.target import Link
+
+Times = Callable[[], list[float]]
+"""The runs of the next block, in ms."""
+
+
+class ScriptedTarget:
+    """Times by variant; a variant without times dies when it is timed."""
+
+    name = "scripted"
+    parallel = 2
+
+    def __init__(self, times: Mapping[str, Times], version: str = "scripted 1") -> None:
+        self.times = times
+        self.version = version
+        self.requests: list[tuple[str, str]] = []
+        self.open = 0
+        self.started = 0
+
+    def push(self, local: Path) -> str:
+        return str(local.resolve())
+
+    def pull(self, remote: str, local: Path) -> None:
+        if Path(remote) != local.resolve():
+            shutil.copyfile(remote, local)
+
+    def start(self, bundle: str, variant: str, threads: int, timeout_s: float) -> Link:
+        self.open += 1
+        self.started += 1
+        return _ScriptedLink(self, variant)
+
+
+class _ScriptedLink:
+    def __init__(self, target: ScriptedTarget, variant: str) -> None:
+        self._target = target
+        self._variant = variant
+        self._closed = False
+        machine = Machine("scripted", "x86_64", 2)
+        self.hello = {"engine": "null", "engine_version": target.version} | {
+            "machine": machine.to_json()
+        }
+
+    def ask(self, request: Request, timeout_s: float) -> Answer:
+        self._target.requests.append((self._variant, request["do"]))
+        answer: Answer = getattr(self, f"_{request['do']}")(request)
+        return {"ok": True, **answer}
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._target.open -= 1
+
+    def _load(self, request: Request) -> Answer:
+        return {"load_ms": 1.0}
+
+    def _predict(self, request: Request) -> Answer:
+        with np.load(request["crops"]) as arrays:
+            faces = len(arrays["names"])
+        np.save(request["points"], np.zeros((faces, 68, 2)))
+        return {"faces": faces}
+
+    def _precision(self, request: Request) -> Answer:
+        return {"executed_precision": "f32", "operators": []}
+
+    def _warm(self, request: Request) -> Answer:
+        return {"first_ms": 9.0, "runs": 30, "settled": True}
+
+    def _block(self, request: Request) -> Answer:
+        if self._variant not in self._target.times:
+            raise NotMeasuredError(f"{self._variant} died")
+        samples = self._target.times[self._variant]()
+        return {"samples_ms": samples, "cpu_ms": sum(samples)}
+
+    def _memory(self, request: Request) -> Answer:
+        return {"peak_memory_mib": 10.0, "baseline_memory_mib": 5.0}

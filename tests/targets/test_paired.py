@@ -1,0 +1,95 @@
+"""A paired visit lets two builds take turns, launch by launch, and leaves no process behind."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from landmint.runtime.bundle import Bundle
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.latency import Block, Launch, WarmUp
+from landmint.runtime.paired import PairedLaunch, paired_launches
+from landmint.targets import load_target
+from landmint.targets.paired import PAIRS, Side, paired_visit
+from tests.targets.scripted import ScriptedTarget
+
+Crops = Callable[[int], Path]
+ONE, OTHER = "onnx/float32", "null/float32"
+
+
+def launch_of(*blocks: tuple[float, ...]) -> Launch:
+    return Launch(1.0, WarmUp(1.0, 30, True), tuple(Block(block, sum(block)) for block in blocks))
+
+
+def test_what_a_launch_tells_is_the_median_over_pairs_of_minima() -> None:
+    launch = PairedLaunch(
+        launch_of((2.0, 9.0), (2.0, 2.5), (4.0, 4.1)),
+        launch_of((2.2, 2.3), (2.1, 80.0), (9.0, 9.1)),
+    )
+    assert launch.log_ratio == pytest.approx(math.log(2.2 / 2.0))
+    with pytest.raises(LandmintError, match="a launch with 1 and 2 blocks has no pairs"):
+        PairedLaunch(launch_of((1.0,)), launch_of((1.0,), (1.0,)))
+
+
+def test_two_builds_take_turns(bundle: Bundle, write_crops: Crops) -> None:
+    target = ScriptedTarget({ONE: lambda: [2.0, 3.0], OTHER: lambda: [2.5, 2.6]})
+    sides = Side(bundle, ONE, target), Side(bundle, OTHER, target)
+    with paired_visit(*sides, write_crops(3)) as visit:
+        visit.predict()
+        launches = visit.measure(3)
+        assert target.open == 0
+        assert visit.measure(2) == visit.launches[3:]
+        baseline, candidate = visit.measurements()
+    assert [launch.log_ratio for launch in launches] == pytest.approx([math.log(1.25)] * 3)
+    assert target.started == 2 + 2 * 5
+    blocks = [variant for variant, request in target.requests if request == "block"]
+    pairs = [tuple(blocks[i : i + 2]) for i in range(0, len(blocks), 2)]
+    assert len(pairs) == 5 * PAIRS and all(set(pair) == {ONE, OTHER} for pair in pairs)
+    assert 0.3 < sum(pair[0] == ONE for pair in pairs) / len(pairs) < 0.7
+    assert (baseline.variant, candidate.variant) == (ONE, OTHER)
+    assert baseline.points is not None and baseline.points.shape == (3, 68, 2)
+    assert paired_launches(baseline, candidate) == visit.launches
+
+
+def test_a_side_that_fails_ends_the_comparison(bundle: Bundle, write_crops: Crops) -> None:
+    target = ScriptedTarget({ONE: lambda: [2.0]})
+    sides = Side(bundle, ONE, target), Side(bundle, OTHER, target)
+    with paired_visit(*sides, write_crops(3)) as visit:
+        assert visit.measure(12) == ()
+        assert visit.failure == "the candidate: null/float32 died"
+        statuses = [measurement.status for measurement in visit.measurements()]
+    assert statuses == ["measured", "not measured"]
+    assert target.open == 0 and target.started == 2
+
+
+def test_an_interrupt_leaves_no_process(bundle: Bundle, write_crops: Crops) -> None:
+    def interrupted() -> list[float]:
+        raise KeyboardInterrupt
+
+    target = ScriptedTarget({ONE: lambda: [2.0], OTHER: interrupted})
+    sides = Side(bundle, ONE, target), Side(bundle, OTHER, target)
+    with pytest.raises(KeyboardInterrupt), paired_visit(*sides, write_crops(3)) as visit:
+        visit.measure(12)
+    assert target.open == 0
+
+
+def test_launches_of_other_visits_are_not_compared(bundle: Bundle, write_crops: Crops) -> None:
+    target = ScriptedTarget({ONE: lambda: [2.0]})
+    with paired_visit(*[Side(bundle, ONE, target)] * 2, write_crops(3)) as visit:
+        visit.measure(2)
+        baseline, candidate = visit.measurements()
+    other = dataclasses.replace(candidate, session="another day")
+    with pytest.raises(LandmintError, match="were measured in different visits"):
+        paired_launches(baseline, other)
+    fewer = dataclasses.replace(candidate, launches=candidate.launches[:1])
+    with pytest.raises(LandmintError, match="has 1 launches, its baseline 2"):
+        paired_launches(baseline, fewer)
+
+
+def test_on_the_null_target(bundle: Bundle, write_crops: Crops) -> None:
+    side = Side(bundle, OTHER, load_target("null"), slowdown=0.5)
+    with paired_visit(Side(bundle, OTHER, load_target("null")), side, write_crops(3)) as visit:
+        [launch] = visit.measure(1)
+    assert len(launch.pairs) == PAIRS and math.isfinite(launch.log_ratio)
