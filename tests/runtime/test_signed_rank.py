@@ -30,7 +30,7 @@ def test_ties_and_zeros_are_counted_out(seed: int) -> None:
 
 
 def test_least_p() -> None:
-    assert signed_rank_p(np.arange(1, 13)) == pytest.approx(least_p(12))
+    assert signed_rank_p(np.arange(1.0, 13.0)) == pytest.approx(least_p(12))
     assert signed_rank_p(np.zeros(5)) == pytest.approx(1)
     assert signed_rank_p([]) == pytest.approx(1)
     # The counts of the method's description, for a level of .01 / K.
@@ -54,4 +54,4 @@ def test_the_bounds_invert_the_test(count: int, error: float) -> None:
 
 
 def test_too_few_values_bound_nothing() -> None:
-    assert shift_bounds([0.1, 0.2, 0.3], 0.05) == (-math.inf, pytest.approx(0.2), math.inf)
+    assert shift_bounds([0.1, 0.2, 0.3], 0.05) == pytest.approx((-math.inf, 0.2, math.inf))

@@ -12,6 +12,7 @@ from landmint.runtime.stats import (
     holm,
     launch_interval,
     person_interval,
+    proportion_bounds,
     quantile,
     quantile_bounds,
     samples_needed,
@@ -242,7 +243,7 @@ def test_bounds_of_a_quantile_against_the_binomial() -> None:
             low, high = quantile_bounds(values, share, error)
             assert low == 1 + _largest_rank(1000, share, error)
             assert high == 1 + stats.binom.isf(error, 1000, share)
-    assert quantile_bounds(values[:10], 0.99, 0.05) == (pytest.approx(9), math.inf)
+    assert quantile_bounds(values[:10], 0.99, 0.05) == pytest.approx((9, math.inf))
 
 
 def _largest_rank(count: int, share: float, error: float) -> int:
@@ -256,3 +257,9 @@ def test_bounds_of_a_quantile_by_simulation() -> None:
     bounds = np.array([quantile_bounds(row, 0.99, 0.05) for row in values])
     assert np.mean(bounds[:, 0] > truth) < 0.065
     assert np.mean(bounds[:, 1] < truth) < 0.065
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 200), (1, 200), (95, 100), (20, 20), (3, 7)])
+def test_bounds_of_a_share_against_scipy(successes: int, trials: int) -> None:
+    exact = stats.binomtest(successes, trials).proportion_ci(method="exact")
+    assert proportion_bounds(successes, trials) == pytest.approx((exact.low, exact.high), abs=1e-9)

@@ -77,7 +77,8 @@ def test_an_interrupt_leaves_no_process(bundle: Bundle, write_crops: Crops) -> N
 
 def test_launches_of_other_visits_are_not_compared(bundle: Bundle, write_crops: Crops) -> None:
     target = ScriptedTarget({ONE: lambda: [2.0]})
-    with paired_visit(*[Side(bundle, ONE, target)] * 2, write_crops(3)) as visit:
+    side = Side(bundle, ONE, target)
+    with paired_visit(side, side, write_crops(3)) as visit:
         visit.measure(2)
         baseline, candidate = visit.measurements()
     other = dataclasses.replace(candidate, session="another day")

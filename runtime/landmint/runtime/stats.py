@@ -244,3 +244,38 @@ def quantile_bounds(values: Floats, share: float, error: float) -> tuple[float, 
     low = float(ordered[low_rank - 1]) if low_rank >= 1 else -math.inf
     high = float(ordered[enough[0] - 1]) if len(enough) else math.inf
     return low, high
+
+
+def proportion_bounds(
+    successes: int, trials: int, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Exact bounds of a share, from so many successes; also for none, or for nothing else.
+
+    Clopper and Pearson, Biometrika 26(4), 1934: the shares with which as many or more successes,
+    and as many or fewer, are rarer than half of what the confidence leaves.
+    """
+    error = (1 - confidence) / 2
+
+    def solve(count: int, chance: float) -> float:
+        """The share with which at most `count` successes have this chance."""
+        low, high = 0.0, 1.0
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (
+                (middle, high)
+                if _binomial(trials, middle)[: count + 1].sum() > chance
+                else (low, middle)
+            )
+        return high
+
+    low = 0.0 if successes == 0 else solve(successes - 1, 1 - error)
+    return low, 1.0 if successes == trials else solve(successes, error)
+
+
+def _binomial(trials: int, share: float) -> Floats:
+    """Chance of 0, 1, ... successes, for a share that is neither 0 nor 1."""
+    k = np.arange(trials + 1)
+    steps = np.log(np.arange(trials, 0, -1) / np.arange(1, trials + 1))
+    ways = np.concatenate([[0.0], np.cumsum(steps)])  # logarithms of the binomial coefficients
+    chances: Floats = np.exp(ways + k * math.log(share) + (trials - k) * math.log1p(-share))
+    return chances
