@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from landmint.pipeline.judge.comparison import paired_ratio
+from landmint.pipeline.judge.figures import LIMITED, Figure
 from landmint.runtime.accuracy import Difference, Floats, Truth, difference, summarise
 from landmint.runtime.bundle import REFERENCE
 from landmint.runtime.closed_eyes import closed_eye_error
@@ -121,6 +122,11 @@ class Check:
     """Excess over the limit that this measurement would have found nine times in ten."""
     reason: str = ""
     """Why there is no figure, or why it cannot be judged."""
+
+    @property
+    def figure(self) -> Figure:
+        """What the figure is called, and how it is written."""
+        return LIMITED[self.name]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from landmint.pipeline.judge.figures import LIMITED
 from landmint.pipeline.judge.gate import Check, VerdictStatus
 
 OUTCOMES: Mapping[VerdictStatus, str] = MappingProxyType(
@@ -22,7 +21,7 @@ OUTCOMES: Mapping[VerdictStatus, str] = MappingProxyType(
 
 def check_sentence(check: Check) -> str:
     """One figure with its interval, or the reason why it has none, and its limit."""
-    figure = LIMITED[check.name]
+    figure = check.figure
     value = "no figure" if check.value is None else figure.write_with_unit(check.value)
     remark = interval_text(check) or (f"({check.reason})" if check.reason else "")
     return f"{f'{figure.name} {value} {remark}'.rstrip()}, limit {figure.write_limit(check.limit)}"
@@ -30,7 +29,6 @@ def check_sentence(check: Check) -> str:
 
 def interval_text(check: Check) -> str:
     """The 95 % interval in brackets; empty where there is none."""
-    figure = LIMITED[check.name]
     if check.low is None or check.high is None or not math.isfinite(check.high):
         return ""
-    return f"[{figure.write(check.low)}, {figure.write(check.high)}]"
+    return f"[{check.figure.write(check.low)}, {check.figure.write(check.high)}]"

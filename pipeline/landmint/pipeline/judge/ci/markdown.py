@@ -5,7 +5,6 @@ GitHub Flavored Markdown, whose tables have one row a line; https://github.githu
 
 import re
 
-from landmint.pipeline.judge.figures import LIMITED
 from landmint.pipeline.judge.gate import Check, Verdict, badness, outcome
 from landmint.pipeline.judge.gate_text import OUTCOMES, interval_text
 from landmint.pipeline.judge.judgement import Judgement
@@ -49,7 +48,7 @@ def _rows(judgement: Judgement) -> list[str]:
 
 
 def _row(verdict: Verdict, check: Check) -> str:
-    figure = LIMITED[check.name]
+    figure = check.figure
     value = "none" if check.value is None else figure.write_with_unit(check.value)
     value = f"{value} {interval_text(check)}".rstrip()
     limit = figure.write_limit(check.limit)

@@ -7,7 +7,6 @@ backslash, quote and line feed.
 import math
 from collections.abc import Iterator
 
-from landmint.pipeline.judge.figures import LIMITED
 from landmint.pipeline.judge.judgement import Judgement
 
 _BOUNDS = {"": "value", "_low": "low", "_high": "high", "_limit": "limit"}
@@ -30,7 +29,8 @@ def to_prometheus(judgement: Judgement) -> str:
     for verdict in judgement.verdicts:
         labels = {"gate": gate, "variant": verdict.variant, "status": verdict.status}
         lines.append(_sample("landmint_gate_status", 1.0, **labels))
-    for key, figure in LIMITED.items():
+    checks = [check for verdict in judgement.verdicts for check in verdict.checks]
+    for key, figure in {check.name: check.figure for check in checks}.items():
         for suffix, field in _BOUNDS.items():
             samples = [
                 _sample(f"landmint_{key}{suffix}", value, gate=gate, variant=verdict.variant)

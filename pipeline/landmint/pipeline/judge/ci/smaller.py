@@ -3,7 +3,6 @@
 import json
 import math
 
-from landmint.pipeline.judge.figures import LIMITED
 from landmint.pipeline.judge.gate_text import interval_text
 from landmint.pipeline.judge.judgement import Judgement
 
@@ -13,7 +12,7 @@ def to_smaller_is_better(judgement: Judgement) -> str:
     entries = []
     for verdict in judgement.verdicts:
         for check in verdict.checks:
-            figure = LIMITED[check.name]
+            figure = check.figure
             if figure.better == "lower" and check.value is not None and math.isfinite(check.value):
                 entry = {
                     "name": f"{verdict.variant} {figure.name}",
