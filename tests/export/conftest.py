@@ -29,6 +29,10 @@ HEADS = {
             for name, channels in (("cls", 68), ("x", 68), ("y", 68), ("nb_x", 136), ("nb_y", 136))
         ),
     ),
+    "simcc": (
+        Head("simcc", sigma=2.0, radius=3),
+        (Output("simcc_x", (68, 64)), Output("simcc_y", (68, 64))),
+    ),
 }
 
 
@@ -46,6 +50,8 @@ class TinyNet(LandmarkModel):
         self.down = nn.Sequential(nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU())
         self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
         self.heads = nn.ModuleDict({o.name: nn.Conv2d(16, o.shape[0], 1) for o in contract.outputs})
+        if contract.head.kind == "simcc":
+            self.rows = nn.Linear(GRID**2, contract.outputs[0].shape[1])
 
     def features(self, images: Tensor) -> tuple[Tensor, ...]:
         stem = self.stem(images)
@@ -58,6 +64,9 @@ class TinyNet(LandmarkModel):
         if kind == "coordinates":
             last = last.mean(dim=(2, 3), keepdim=True)
         found = {name: head(last) for name, head in self.heads.items()}
+        if kind == "simcc":
+            rows = {name: maps.reshape(-1, GRID**2) for name, maps in found.items()}
+            return {n: self.rows(v).unflatten(0, (len(last), 68)) for n, v in rows.items()}
         return {n: v.flatten(1) for n, v in found.items()} if kind == "coordinates" else found
 
 

@@ -30,6 +30,7 @@ Tensors = Mapping[str, NDArray[np.float32]]
 STUDENTS: tuple[dict[str, Any], ...] = (
     {"name": "pipnet", "backbone": "mobilenetv3_small_050", "stride": 16},
     {"name": "mobilefan", "backbone": "mobilenetv2_050", "decoder": "shuffle"},
+    {"name": "simcc", "backbone": "mobilenetv3_small_050", "stride": 16},
 )
 
 
@@ -41,7 +42,7 @@ def student(settings: dict[str, Any]) -> LandmarkModel:
     model.train()
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if name.startswith(("heatmaps.weight", "convs.")):
+            if name.startswith(("heatmaps.weight", "convs.", "bins.")):
                 weight.normal_()
         model(torch.randn(4, 3, 64, 64))
     return model.eval()

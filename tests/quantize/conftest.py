@@ -18,7 +18,7 @@ from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.decide.decision import decide
 from landmint.quantize.forms.onnx import quantize
 from landmint.quantize.job import Job
-from landmint.runtime.contract import Contract, CropRule, Head, Output
+from landmint.runtime.contract import SIMCC_OUTPUTS, Contract, CropRule, Head, Output
 from landmint.runtime.crop import box_of
 from landmint.runtime.markup import get_markup
 from landmint.train.faces.face import Face, FaceSet, face_set
@@ -38,6 +38,10 @@ HEADS: dict[str, tuple[Head, dict[str, tuple[int, ...]]]] = {
     "pip": (
         Head("pip", neighbours=NEIGHBOURS),
         {name: (channels, GRID, GRID) for name, channels in PIP.items()},
+    ),
+    "simcc": (
+        Head("simcc", sigma=2.0, radius=3),
+        {name: (POINTS, 2 * SIZE) for name in SIMCC_OUTPUTS},
     ),
 }
 
@@ -116,6 +120,15 @@ def _head(make: _GraphMaker, kind: str, last: str) -> None:
     if kind == "pip":
         for name, channels in PIP.items():
             make.conv(last, name, (channels, 32, 1))
+    elif kind == "simcc":
+        rows = make.constant("rows_shape", np.array([POINTS, GRID**2], dtype=np.int64))
+        shape = make.constant("vectors_shape", np.array([1, POINTS, 2 * SIZE], dtype=np.int64))
+        flat = make.node("Reshape", [make.conv(last, "maps", (POINTS, 32, 1)), rows], "rows")
+        for name in SIMCC_OUTPUTS:
+            weight = make.weight(f"{name}_w", (2 * SIZE, GRID**2), GRID**2)
+            bias = make.constant(f"{name}_b", make.rng.normal(0, 0.1, 2 * SIZE).astype(np.float32))
+            make.node("Gemm", [flat, weight, bias], f"{name}_rows", transB=1)
+            make.node("Reshape", [f"{name}_rows", shape], name)
     elif kind == "heatmap":
         weight = make.weight("up_w", (32, 16, 4, 4), 32 * 4)
         up = make.node("ConvTranspose", [last, weight], "up", strides=[2, 2], pads=[1] * 4)

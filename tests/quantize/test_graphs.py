@@ -35,6 +35,7 @@ def test_ranges_are_those_of_the_tensors(graph_of: Graphs, tensors: NDArray[np.f
         ("heatmap", "local_soft_argmax", False),
         ("heatmap", "argmax", False),
         ("pip", "", False),
+        ("simcc", "", False),
     ],
 )
 def test_heads_that_8_bits_spoil(

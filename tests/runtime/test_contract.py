@@ -31,8 +31,14 @@ HEATMAP = dataclasses.replace(
     outputs=(Output("heatmaps", (68, 32, 32)),),
 )
 
+SIMCC = dataclasses.replace(
+    CONTRACT,
+    head=Head("simcc", sigma=4.0, radius=6),
+    outputs=(Output("simcc_x", (68, 256)), Output("simcc_y", (68, 128))),
+)
 
-@pytest.mark.parametrize("contract", [CONTRACT, STRETCHED, HEATMAP, CONTRACT.decoded()])
+
+@pytest.mark.parametrize("contract", [CONTRACT, STRETCHED, HEATMAP, SIMCC, CONTRACT.decoded()])
 def test_json_round_trip(contract: Contract) -> None:
     assert Contract.from_json(json.loads(json.dumps(contract.to_json()))) == contract
 
@@ -117,6 +123,14 @@ def test_heatmaps_of_an_impossible_shape_are_refused(heatmaps: tuple[int, ...]) 
         dataclasses.replace(HEATMAP, outputs=(Output("heatmaps", heatmaps),))
 
 
+@pytest.mark.parametrize(
+    "vectors", [(67, 256), (68,), (68, 0), (68, 10**6), (68, 256, 1), (68, -1)]
+)
+def test_vectors_of_an_impossible_shape_are_refused(vectors: tuple[int, ...]) -> None:
+    with pytest.raises(LandmintError, match="do not fit a simcc head"):
+        dataclasses.replace(SIMCC, outputs=(Output("simcc_x", vectors), SIMCC.outputs[1]))
+
+
 REQUIRED = ("markup", "input_size", "crop", "mean", "std", "head", "outputs")
 
 
@@ -196,6 +210,7 @@ def test_a_contract_of_schema_2_is_read_as_it_was_meant() -> None:
 
 def test_a_contract_is_written_in_the_oldest_schema_that_can_say_it() -> None:
     assert CONTRACT.to_json()["schema"] == 2
+    assert SIMCC.to_json()["schema"] == 2, "an earlier runtime reads it, and refuses the head"
     assert STRETCHED.to_json()["schema"] == 3
 
 

@@ -8,7 +8,14 @@ import pytest
 import scipy.linalg
 import scipy.special
 
-from landmint.runtime.contract import Contract, CropRule, Head, HeadKind, Output
+from landmint.runtime.contract import (
+    SIMCC_OUTPUTS,
+    Contract,
+    CropRule,
+    Head,
+    HeadKind,
+    Output,
+)
 from landmint.runtime.crop import Floats
 from landmint.runtime.decode import DARK_REACH_CELLS, decode, decode_heatmaps, pip_matrix
 from landmint.runtime.errors import LandmintError
@@ -217,6 +224,73 @@ def test_pip_matrix_weights_votes_as_cyclic_padding_does() -> None:
     assert np.allclose(matrix[0], [1 / 3, 0, 0, 1 / 3, 0, 1 / 3])
     assert np.allclose(matrix[1], [0, 2 / 3, 1 / 3, 0, 0, 0])
     assert np.allclose(matrix[2], [0, 0, 0, 0, 1, 0])
+
+
+BINS, SIGMA = 2 * SIZE, 4.0
+
+
+def vectors_of(places: Floats) -> Floats:
+    """Gaussians (N, L, BINS) of unrounded places (N, L) in [0, 1]."""
+    away = np.arange(BINS) + 0.5 - BINS * places[..., None]
+    vectors: Floats = np.exp(-(away**2) / (2 * SIGMA**2))
+    return vectors
+
+
+def simcc() -> Contract:
+    shapes: dict[str, tuple[int, ...]] = {name: (LANDMARKS, BINS) for name in SIMCC_OUTPUTS}
+    return contract("simcc", shapes, Head("simcc", sigma=SIGMA, tau=10.0, radius=6))
+
+
+def simcc_outputs(truth: Floats) -> dict[str, Any]:
+    return {f"simcc_{axis}": vectors_of(truth[..., i]) for i, axis in enumerate("xy")}
+
+
+def test_simcc_recovers_landmarks_between_bins() -> None:
+    truth = np.random.default_rng(6).uniform(0.05, 0.95, (3, LANDMARKS, 2))
+    points, confidence = decode(simcc(), simcc_outputs(truth))
+    assert np.abs(points - (truth * SIZE - 0.5)).max() < 0.01, "of half a pixel a bin"
+    assert np.all((confidence > 0.9) & (confidence <= 1))
+
+
+def test_simcc_keeps_a_landmark_at_the_border_in_the_crop() -> None:
+    truth = np.random.default_rng(7).choice([0.0, 0.001, 0.999, 1.0], (1, LANDMARKS, 2))
+    points, _ = decode(simcc(), simcc_outputs(truth))
+    assert np.abs(points - (truth * SIZE - 0.5)).max() < 0.7
+
+
+def test_simcc_of_a_mirrored_face_is_mirrored() -> None:
+    truth = np.random.default_rng(8).uniform(0, 1, (1, LANDMARKS, 2))
+    outputs = simcc_outputs(truth)
+    points, _ = decode(simcc(), outputs)
+    outputs["simcc_x"] = outputs["simcc_x"][..., ::-1]
+    mirrored, _ = decode(simcc(), outputs)
+    np.testing.assert_allclose(mirrored[..., 0], SIZE - 1 - points[..., 0], atol=1e-9)
+    np.testing.assert_allclose(mirrored[..., 1], points[..., 1])
+
+
+def test_simcc_hardly_moves_when_its_vectors_are_rounded_to_8_bits() -> None:
+    """All vectors share one scale, and their range is wider than what any of them needs."""
+    rng = np.random.default_rng(9)
+    truth = rng.uniform(0.05, 0.95, (4, LANDMARKS, 2))
+    exact = {k: v + rng.normal(0, 0.02, v.shape) for k, v in simcc_outputs(truth).items()}
+    levels = {name: np.round((v + 0.3) / 1.6 * 255) / 255 * 1.6 - 0.3 for name, v in exact.items()}
+    points, _ = decode(simcc(), exact)
+    rounded, _ = decode(simcc(), levels)
+    assert np.linalg.norm(rounded - points, axis=2).mean() < 0.05
+
+
+def test_simcc_is_scipys_softmax_over_a_window() -> None:
+    """Of vectors that mean nothing too: one far below zero, where published code finds no peak."""
+    rng = np.random.default_rng(10)
+    vectors = rng.normal(-5, 0.3, (1, LANDMARKS, BINS)).astype(np.float32)
+    points, confidence = decode(simcc(), {"simcc_x": vectors, "simcc_y": vectors})
+    for i, vector in enumerate(vectors[0]):
+        near = np.abs(np.arange(BINS) - vector.argmax()) <= 6
+        weights = scipy.special.softmax(10 * vector[near].astype(np.float64))
+        place = (weights @ np.arange(BINS)[near] + 0.5) / BINS
+        np.testing.assert_allclose(points[0, i], place * SIZE - 0.5, atol=1e-9)
+        mass = scipy.special.softmax(10 * vector.astype(np.float64))[near].sum()
+        np.testing.assert_allclose(confidence[0, i], mass, atol=1e-9)
 
 
 def test_a_missing_or_misshapen_output_is_named() -> None:

@@ -420,6 +420,10 @@ def contract_of(kind: str, layout: Layout) -> Contract:
                 Output("nb_y", (204, 8, 8)),
             ),
         ),
+        "simcc": (
+            Head("simcc", sigma=2.8, radius=5),
+            (Output("simcc_x", (68, 128)), Output("simcc_y", (68, 128))),
+        ),
     }
     head, outputs = heads[kind]
     return Contract(
@@ -428,14 +432,16 @@ def contract_of(kind: str, layout: Layout) -> Contract:
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-@pytest.mark.parametrize("kind", ["coordinates", "heatmap", "pip"])
+@pytest.mark.parametrize("kind", ["coordinates", "heatmap", "pip", "simcc"])
 def test_null_engine_keeps_any_contract(kind: str, layout: Layout) -> None:
     contract = contract_of(kind, layout)
     session = load_engine("null").load(Path("nothing"), contract, threads=1)
     outputs = session.run(np.zeros(contract.input_shape, dtype=np.float32))
     points, _ = decode(contract, outputs)
     expected = plain_face(get_markup("68")) * 64 - 0.5
-    np.testing.assert_allclose(points[0], expected, atol=0.2 if kind == "heatmap" else 1e-4)
+    np.testing.assert_allclose(
+        points[0], expected, atol={"heatmap": 0.2, "simcc": 0.01}.get(kind, 1e-4)
+    )
 
 
 def test_null_engine_checks_its_input() -> None:

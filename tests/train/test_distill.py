@@ -32,6 +32,11 @@ STUDENTS: tuple[tuple[str, dict[str, Any], set[str]], ...] = (
         {"backbone": "mobilenetv3_small_100", "stride": 16},
         {"cls", "offsets", "neighbours", "features"},
     ),
+    (
+        "simcc",
+        {"backbone": "mobilenetv3_small_100", "stride": 16},
+        {"simcc_x", "simcc_y", "features"},
+    ),
     ("pfld", {"width": 0.25}, {"points"}),
 )
 

@@ -96,6 +96,12 @@ STUDENTS: tuple[tuple[str, dict[str, Any], dict[str, float], int], ...] = (
         {"feature_weight": 0.0},
         POINTS + 2 * 68 * 4 * 4,
     ),
+    (
+        "simcc",
+        {"backbone": "mobilenetv3_small_100", "stride": 16},
+        {},
+        POINTS + 2 * TEACHER_CHANNELS * 4 * 4,
+    ),
     ("mobilefan", {}, {}, 2 * (68 + TEACHER_CHANNELS) * 16 * 16),
     # Affinities of maps with sides of 4, 8 and 16: of 16 places, and of 64.
     ("mobilefan", {}, {"feature_weight": 0.0}, 2 * (68 * 16 * 16 + 16**2 + 64**2 + 64**2)),

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import scipy.special
+import scipy.stats
 import torch
 from torch import Tensor
 from torch.autograd import gradcheck
@@ -303,6 +305,32 @@ def test_patch_affinity_by_hand() -> None:
     torch.testing.assert_close(affinity, torch.tensor([[[1.0, cosine], [cosine, 1.0]]]))
 
 
+def test_bin_divergence_is_scipys() -> None:
+    vectors, wanted = torch.randn(2, 3, 32), losses.encode_bins(torch.rand(2, 3), 32, 2.0)
+    ours, theirs = (
+        scipy.special.softmax(10 * v.double().numpy(), axis=2) for v in (vectors, wanted)
+    )
+    weight = np.array([[1.0, 0.5, 0], [1, 1, 1]])
+    expected = (scipy.stats.entropy(theirs, ours, axis=2) * weight).mean()
+    value = losses.bin_divergence(vectors, wanted, 10.0, torch.from_numpy(weight))
+    assert float(value) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_landmark_far_outside_of_the_crop_asks_for_doubt() -> None:
+    """Every bin is then as likely as any other, which decoding shows as a low confidence."""
+    wanted = losses.encode_bins(torch.tensor([[3.0]]), 64, 2.0)
+    even = losses.bin_divergence(torch.zeros(1, 1, 64), wanted, 10.0)
+    assert float(even) == pytest.approx(0, abs=1e-9)
+
+
+def test_bins_are_one_side_of_a_heatmap() -> None:
+    points = torch.rand(2, 3, 2)
+    maps = losses.encode_heatmaps(points, (12, 16), 1.5)
+    across = losses.encode_bins(points[..., 0], 16, 1.5)
+    row = maps.amax(dim=2) / maps.amax(dim=(2, 3))[..., None]
+    torch.testing.assert_close(row, across / across.amax(dim=2, keepdim=True))
+
+
 def test_patch_affinity_ignores_channels_and_scale() -> None:
     maps = torch.randn(2, 4, 16, 16)
     affinity = losses.patch_affinity(maps, 8)
@@ -328,6 +356,7 @@ GRADIENTS: dict[str, tuple[Callable[..., Tensor], tuple[tuple[int, ...], ...]]] 
     "adaptive wing": (lambda m: losses.adaptive_wing(m, TARGET), ((2, 3, 4, 4),)),
     "wing": (lambda p: losses.wing(p * 40, POINTS * 40, WEIGHT), ((2, 3, 2),)),
     "pip": (_pip, ((2, 3, 4, 4), (2, 3, 4, 4), (2, 6, 4, 4))),
+    "bins": (lambda v: losses.bin_divergence(v, TARGET[..., 0], 10.0, WEIGHT), ((2, 3, 4),)),
     "pose": (lambda a: losses.pose_error(a, torch.zeros(2, 3).double()), ((2, 3),)),
     "distance": (lambda p: losses.squared_distance(p, POINTS, WEIGHT), ((2, 3, 2),)),
     "relative": (lambda m: losses.relative_mse(m, TARGET), ((2, 3, 4, 4),)),

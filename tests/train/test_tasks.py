@@ -1,5 +1,6 @@
 """Each task gives parts that add up, learns a batch, and weighs faces as it says."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,7 @@ CASES: tuple[tuple[str, dict[str, Any], LossConfig, set[str]], ...] = (
     ("hrnet", {"backbone": "hrnet_w18_small"}, LossConfig(), {"heatmaps"}),
     ("mobilefan", {}, LossConfig(kind="adaptive_wing"), {"heatmaps"}),
     ("pipnet", {"stride": 16}, LossConfig(), {"cls", "offsets", "neighbours"}),
+    ("simcc", {"stride": 16}, LossConfig(), {"simcc_x", "simcc_y"}),
     ("pfld", {"width": 0.25}, LossConfig(), {"points", "pose"}),
     ("pfld", {"backbone": "mobilenetv3_small_050"}, LossConfig(kind="wing"), {"points"}),
 )
@@ -47,7 +49,7 @@ def test_parts_add_up_and_a_few_steps_reduce_the_loss(
     model = make_model(name, input_size=64, **settings).train()
     task = task_for(model, config, make_faces({}, {}))
     examples = batch(4, 64)
-    optimiser = torch.optim.Adam([*model.parameters(), *task.parameters()], lr=5e-4)
+    optimiser = torch.optim.Adam([*model.parameters(), *task.parameters()], lr=1e-3)
     history = []
     for _ in range(12):
         parts = task(model, examples)
@@ -79,7 +81,10 @@ def test_equal_outputs_cost_nothing_and_other_outputs_do(
     assert set(equal) == names - {"pose"}
     assert all(float(part) == pytest.approx(0, abs=1e-9) for part in equal.values())
     for output, values in outputs.items():
-        parts = task.copy_parts({**outputs, output: values + 0.1}, outputs)
+        # Not by a constant: a softmax over bins does not see it.
+        parts = task.copy_parts(
+            {**outputs, output: values + 0.1 * torch.rand_like(values)}, outputs
+        )
         assert sum(map(float, parts.values())) > 1e-4, output
 
 
@@ -259,10 +264,27 @@ def test_pip_learns_scores_from_the_teachers_mass(
     )
 
 
+def test_simcc_learns_the_teachers_points_by_confidence(
+    make_model: MakeModel, make_faces: MakeFaces, batch: MakeBatch
+) -> None:
+    task = task_for(make_model("simcc", input_size=64), LossConfig(), make_faces({}))
+    points = batch(2, 64)["points"]
+    exact = {
+        f"simcc_{axis}": losses.encode_bins(points[..., place], 128, math.sqrt(128) / 4)
+        for place, axis in enumerate("xy")
+    }
+    assert told(task, exact, lesson_of(task, points)) == pytest.approx(0, abs=1e-9)
+    other = {name: vectors.roll(3, dims=2) for name, vectors in exact.items()}
+    sure = told(task, other, lesson_of(task, points))
+    assert sure > 0.1
+    doubtful = told(task, other, lesson_of(task, points, 0.5))
+    assert doubtful == pytest.approx(sure / 2, rel=1e-4)
+
+
 def test_tasks_run_under_autocast(
     make_model: MakeModel, make_faces: MakeFaces, batch: MakeBatch
 ) -> None:
-    for name in ("mobilefan", "pipnet", "pfld"):
+    for name in ("mobilefan", "pipnet", "pfld", "simcc"):
         model = make_model(name, input_size=64)
         task = task_for(model, LossConfig(), make_faces({}))
         with torch.autocast("cpu", dtype=torch.bfloat16):

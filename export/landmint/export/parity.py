@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from landmint.runtime.contract import Contract
+from landmint.runtime.contract import SIMCC_OUTPUTS, Contract
 from landmint.runtime.crop import Floats, crop_matrix, normalise, warp
 from landmint.runtime.decode import decode
 from landmint.runtime.engines import Session
@@ -20,6 +20,8 @@ from landmint.train.models.base import LandmarkModel
 
 Crops = NDArray[np.uint8]
 Tensors = dict[str, NDArray[np.float32]]
+Ties = Mapping[str, NDArray[np.bool_]]
+"""Which landmarks (N, L) are ties, by the output in which they are."""
 
 SAME = 1e-3
 """Outputs that differ by less than this share of the reference's largest value are the same:
@@ -137,14 +139,14 @@ def compare(contract: Contract, reference: Tensors, exported: Tensors) -> Parity
     with np.errstate(invalid="ignore"):  # what is not finite becomes an infinite distance
         actual, _ = decode(contract, exported)
         tied = _ties(contract, reference, exported, np.linalg.norm(actual - expected, axis=2))
-        if tied.any():
-            actual, _ = decode(contract, _settle(contract, reference, exported, tied))
+        if any(places.any() for places in tied.values()):
+            actual, _ = decode(contract, _settle(reference, exported, tied))
     distances = np.nan_to_num(np.linalg.norm(actual - expected, axis=2), nan=np.inf)
     return Parity(
         crops=len(expected),
         mean_px=float(distances.mean()),
         max_px=float(distances.max()),
-        ties=int(tied.sum()),
+        ties=int(np.any(list(tied.values()), axis=0).sum()) if tied else 0,
         landmarks=distances.size,
         outputs={
             output.name: _share(reference[output.name], exported[output.name])
@@ -185,34 +187,36 @@ def _share(reference: NDArray[np.float32], exported: NDArray[np.float32]) -> flo
     return apart / largest if np.isfinite(apart) else float("inf")
 
 
-_PEAK_OUTPUTS = {"heatmap": "heatmaps", "pip": "cls"}
+_PEAK_OUTPUTS: Mapping[str, tuple[str, ...]] = {
+    "heatmap": ("heatmaps",),
+    "pip": ("cls",),
+    "simcc": SIMCC_OUTPUTS,
+}
 _HALF_A_PIXEL = 0.5
 
 
-def _ties(
-    contract: Contract, reference: Tensors, exported: Tensors, distances: Floats
-) -> NDArray[np.bool_]:
-    """Which landmarks (N, L) are ties: their maps are the same, but the decoded points are not.
+def _ties(contract: Contract, reference: Tensors, exported: Tensors, distances: Floats) -> Ties:
+    """Which landmarks are ties: their maps are the same, but the decoded points are not.
 
     Either the peak is in another cell, or, for heatmaps, a step that depends on a sign or a
     threshold (quarter offset, DARK) went the other way. For PIP heads only the peak is compared,
     since a landmark there also moves with its neighbours' votes.
     """
-    name = _PEAK_OUTPUTS.get(contract.head.kind)
-    if name is None:
-        return np.zeros(distances.shape, dtype=bool)
-    ours, theirs = (t[name].reshape(*t[name].shape[:2], -1) for t in (reference, exported))
-    same = np.abs(ours - theirs).max(axis=2) <= SAME * np.abs(ours).max(axis=2)
-    moved = ours.argmax(axis=2) != theirs.argmax(axis=2)
-    if contract.head.kind == "heatmap":
-        moved |= distances > _HALF_A_PIXEL
-    tied: NDArray[np.bool_] = same & moved
+    tied = {}
+    for name in _PEAK_OUTPUTS.get(contract.head.kind, ()):
+        ours, theirs = (t[name].reshape(*t[name].shape[:2], -1) for t in (reference, exported))
+        same = np.abs(ours - theirs).max(axis=2) <= SAME * np.abs(ours).max(axis=2)
+        moved = ours.argmax(axis=2) != theirs.argmax(axis=2)
+        if contract.head.kind == "heatmap":
+            moved |= distances > _HALF_A_PIXEL
+        tied[name] = same & moved
     return tied
 
 
-def _settle(
-    contract: Contract, reference: Tensors, exported: Tensors, tied: NDArray[np.bool_]
-) -> Tensors:
+def _settle(reference: Tensors, exported: Tensors, tied: Ties) -> Tensors:
     """The exported outputs, with the reference's maps for all landmarks that are ties."""
-    name = _PEAK_OUTPUTS[contract.head.kind]
-    return {**exported, name: np.where(tied[..., None, None], reference[name], exported[name])}
+    settled = dict(exported)
+    for name, places in tied.items():
+        mask = places.reshape(*places.shape, *[1] * (exported[name].ndim - 2))
+        settled[name] = np.where(mask, reference[name], exported[name])
+    return settled

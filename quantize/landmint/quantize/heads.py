@@ -4,7 +4,8 @@ A whole output tensor has one scale, so 8 bits are too few for some heads. Coord
 255 levels cost about 0.3 points of NME and jump visibly. A heatmap's peak becomes a plateau of
 equal levels, in which the quarter offset and DARK would read rounding noise. PIPNet is different:
 its outputs have a scale each, and every landmark is the mean of some eleven votes. There 8 bits
-cost less than 0.1 points, while the heads are two fifths of the network.
+cost less than 0.1 points, while the heads are two fifths of the network. SimCC is different too:
+a vector's levels only say how likely each bin is; where it lies does not round.
 """
 
 import onnx

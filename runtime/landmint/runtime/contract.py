@@ -14,8 +14,10 @@ from landmint.runtime.markup import Markup, get_markup
 from landmint.runtime.typed_json import MismatchError, read_as
 
 SCHEMA = 3
-HeadKind = Literal["coordinates", "heatmap", "pip"]
+HeadKind = Literal["coordinates", "heatmap", "pip", "simcc"]
 Decode = Literal["", "argmax", "quarter", "dark", "local_soft_argmax"]
+SIMCC_OUTPUTS = ("simcc_x", "simcc_y")
+"""A SimCC head's outputs: for each landmark a vector of bins along x, and one along y."""
 Layout = Literal["NCHW", "NHWC"]
 Color = Literal["RGB", "BGR"]
 Shape = tuple[int, ...]
@@ -73,13 +75,13 @@ class Head:
     decode: Decode = ""
     """Heatmap decoding; empty for the other heads."""
     sigma: float = 0.0
-    """Standard deviation of the heatmap's Gaussian, in heatmap cells."""
+    """Standard deviation of the target's Gaussian, in heatmap cells or in bins."""
     neighbours: tuple[tuple[int, ...], ...] = ()
     """For each landmark of a PIP head, the landmarks that it also predicts."""
     tau: float = 10.0
-    """Local soft-argmax: what heatmaps are multiplied by before the softmax."""
+    """Local soft-argmax: what heatmaps and SimCC's vectors are multiplied by before the softmax."""
     radius: int = 2
-    """Local soft-argmax: cells on each side of the peak that count."""
+    """Local soft-argmax: cells or bins on each side of the peak that count."""
 
     def __post_init__(self) -> None:
         """Refuse a head that landmarks cannot be decoded from.
@@ -295,6 +297,13 @@ def _pip_problem(shapes: Mapping[str, Shape], points: int, head: Head) -> str:
     return _difference(shapes, {name: (count, *grid) for name, count in channels.items()})
 
 
+def _simcc_problem(shapes: Mapping[str, Shape], points: int, head: Head) -> str:
+    """What is wrong with a SimCC head's outputs; empty when nothing is."""
+    return _difference(
+        shapes, {name: (points, _grid(shapes.get(name, ()))[0]) for name in SIMCC_OUTPUTS}
+    )
+
+
 def _grid(shape: Shape) -> Shape:
     """Rows and columns of a map; 1 for what none can have."""
     return tuple(n if 1 <= n <= _LARGEST_SIDE else 1 for n in (*shape[1:], 1, 1)[:2])
@@ -312,5 +321,10 @@ def _listed(shapes: Mapping[str, Shape]) -> str:
 
 
 _OUTPUTS: Mapping[HeadKind, Callable[[Mapping[str, Shape], int, Head], str]] = MappingProxyType(
-    {"coordinates": _coordinate_problem, "heatmap": _heatmap_problem, "pip": _pip_problem}
+    {
+        "coordinates": _coordinate_problem,
+        "heatmap": _heatmap_problem,
+        "pip": _pip_problem,
+        "simcc": _simcc_problem,
+    }
 )

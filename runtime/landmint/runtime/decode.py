@@ -1,7 +1,8 @@
 """From a model's outputs to landmarks in the crop, by the contract; numpy only.
 
 Heatmap cell i of stride s stands at crop pixel (i + 0.5) s - 0.5; a normalised coordinate p
-at p S - 0.5. `landmint.train.torch_decode` is the same in torch, for batches on a GPU.
+at p S - 0.5; bin i of n stands at p = (i + 0.5) / n. `landmint.train.torch_decode` is the same in
+torch, for batches on a GPU.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from landmint.runtime.contract import Contract, Head
+from landmint.runtime.contract import SIMCC_OUTPUTS, Contract, Head
 from landmint.runtime.errors import LandmintError
 
 Floats = NDArray[np.float64]
@@ -32,7 +33,7 @@ def decode(contract: Contract, outputs: Tensors) -> tuple[Floats, Floats]:
 
     Returns:
         points (N, L, 2) in crop pixels, and confidence (N, L): the heatmap's or the score map's
-        peak, and 1 for a head that states none.
+        peak, the probability about SimCC's peak, and 1 for a head that states none.
 
     Raises:
         LandmintError: an output is missing or has another shape than the contract says.
@@ -98,11 +99,41 @@ def _decode_pip(contract: Contract, tensors: Mapping[str, Floats]) -> tuple[Floa
     return pip_matrix(contract.head.neighbours) @ votes, confidence
 
 
+def _decode_simcc(contract: Contract, tensors: Mapping[str, Floats]) -> tuple[Floats, Floats]:
+    """SimCC's decode, along x and along y; of the two confidences the lower."""
+    decoded = [decode_bins(tensors[name], contract.head) for name in SIMCC_OUTPUTS]
+    (x, sure_x), (y, sure_y) = decoded
+    return np.stack([x, y], axis=-1), np.minimum(sure_x, sure_y)
+
+
 _HEADS: Mapping[str, Callable[[Contract, Mapping[str, Floats]], tuple[Floats, Floats]]] = (
     MappingProxyType(
-        {"coordinates": _decode_coordinates, "heatmap": _decode_heatmap, "pip": _decode_pip}
+        {
+            "coordinates": _decode_coordinates,
+            "heatmap": _decode_heatmap,
+            "pip": _decode_pip,
+            "simcc": _decode_simcc,
+        }
     )
 )
+
+
+def decode_bins(logits: Floats, head: Head) -> tuple[Floats, Floats]:
+    """Where along one axis landmarks lie, from vectors of bins (N, L, n).
+
+    The mean of the bins within `head.radius` of the peak under softmax(`head.tau` v). Published
+    code takes the peak alone (Li et al., "SimCC", ECCV 2022, equation 3), which rounds to bins.
+
+    Returns:
+        places (N, L) in [0, 1], and the probability (N, L) of the bins that were averaged.
+    """
+    bins = np.arange(logits.shape[2])
+    peak = logits.argmax(axis=2, keepdims=True)
+    weights = np.exp(head.tau * (logits - logits.max(axis=2, keepdims=True)))
+    near = weights * (np.abs(bins - peak) <= head.radius)
+    mass = near.sum(axis=2)
+    cells = peak[..., 0] + (near * (bins - peak)).sum(axis=2) / mass
+    return (cells + 0.5) / len(bins), mass / weights.sum(axis=2)
 
 
 def pip_votes(neighbours: tuple[tuple[int, ...], ...]) -> Ints:

@@ -40,6 +40,8 @@ SMALL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("mobilefan", {"input_size": 64, "stride": 2, "backbone": "mobilenetv2_050", "width": 0.5}),
     ("mobilefan", {"input_size": 64, "decoder": "shuffle", "backbone": "efficientnet_lite0"}),
     ("mobilefan", {"input_size": 64, "decoder": "shuffle", "backbone": "efficientnet_lite2"}),
+    ("simcc", {"input_size": 64, "stride": 16}),
+    ("simcc", {"input_size": 64, "backbone": "mobilenetv3_small_050", "bins_per_pixel": 3}),
     *((name, {"input_size": 64}) for name in MODELS.added),
 )
 
@@ -116,6 +118,7 @@ def test_mobilefan_has_about_two_million_parameters(make_model: MakeModel) -> No
             "4.62",
             "0.198",
         ),
+        ("simcc", {"input_size": 128, "stride": 16}, "3.01", "0.226"),
     ],
 )
 def test_size_of_the_choices(
@@ -188,6 +191,27 @@ def test_pip_head_starts_small_and_unbiased(make_model: MakeModel) -> None:
     for name in ("cls", "x", "y", "nb_x", "nb_y"):
         assert state[f"convs.{name}.weight"].std() == pytest.approx(0.001, rel=0.02)
         assert not state[f"convs.{name}.bias"].any()
+
+
+def test_simcc_costs_what_its_layers_do(make_model: MakeModel) -> None:
+    """Beside a trunk: L maps of C channels, then for each landmark cells x bins, twice."""
+    settings = {"input_size": 128, "stride": 16, "backbone": "efficientnet_lite0"}
+    model, pip = make_model("simcc", **settings), make_model("pipnet", **settings)
+    (channels, rows, columns) = tap_shapes(model)[-1]
+    cells, bins = rows * columns, 2 * 128
+    trunk = complexity(pip).macs - cells * channels * 68 * (3 + 2 * 10)
+    assert complexity(model).macs == trunk + cells * channels * 68 + 2 * 68 * cells * bins
+    head = model.contract.head
+    assert head.sigma == pytest.approx(4) and head.radius == 6
+    large = make_model("simcc", backbone="efficientnet_lite0").contract.head
+    assert large.sigma == pytest.approx(5.66, abs=0.01), "as RTMPose has it at 256 px"
+
+
+def test_simcc_starts_unsure_of_every_bin(make_model: MakeModel) -> None:
+    model = make_model("simcc", input_size=64, stride=16).eval()
+    with torch.no_grad():
+        outputs = model(torch.randn(2, 3, 64, 64))
+    assert all(float(vectors.abs().max()) < 0.1 for vectors in outputs.values())
 
 
 def test_pip_grid_of_a_small_input_at_stride_16_is_that_of_a_large_one(
@@ -287,7 +311,7 @@ def test_pretrained_weights_that_cannot_be_had_are_an_error_with_a_remedy(
 
 
 def test_published_students_say_which_taps_imitate_the_teacher() -> None:
-    taps = {"hrnet": 1, "fan": 1, "pipnet": 1, "pfld": 0, "mobilefan": 3}
+    taps = {"hrnet": 1, "fan": 1, "pipnet": 1, "pfld": 0, "mobilefan": 3, "simcc": 1}
     assert {name: len(model_class(name).IMITATES) for name in taps} == taps
 
 

@@ -16,7 +16,7 @@ from landmint.train.fit_config import FitConfig
 from landmint.train.models.config import ModelConfig
 
 Curriculum = Literal["std", "cls2", "cls3"]
-LossKind = Literal["mse", "adaptive_wing", "pip", "pfld", "wing"]
+LossKind = Literal["mse", "adaptive_wing", "pip", "pfld", "wing", "simcc"]
 
 
 class LossConfig(BaseModel):
@@ -25,8 +25,8 @@ class LossConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     kind: LossKind | None = None
-    """Which loss: mse or adaptive_wing for heatmaps, pip for PIPNet, pfld or wing for coordinates.
-    Left out: the first of these that fits the head."""
+    """Which loss: mse or adaptive_wing for heatmaps, pip for PIPNet, pfld or wing for coordinates,
+    simcc for SimCC. Left out: the first of these that fits the head."""
     cls_weight: float = Field(default=10.0, ge=0)
     """pip: weight of the score map. Offsets and neighbours have weight 1."""
     pose_weight: float = Field(default=1.0, ge=0)

@@ -20,6 +20,19 @@ _MASS_FLOOR = 0.1
 _RAREST = 0.01  # no class of faces counts as rarer, lest a single face rule its batch
 
 
+def encode_bins(coordinate: Tensor, count: int, sigma: float) -> Tensor:
+    """Gaussians (B, L, count) of peak 1 along one axis, whose centres are not rounded to bins.
+
+    Args:
+        coordinate: (B, L) in [0, 1]; bin i stands at (i + 0.5) / count.
+        count: of bins, or of the cells along a side of a heatmap.
+        sigma: standard deviation in bins.
+    """
+    bins = torch.arange(count, device=coordinate.device, dtype=torch.float32) + 0.5
+    distance = bins - coordinate[..., None].float() * count
+    return torch.exp(-(distance**2) / (2 * sigma**2))
+
+
 def encode_heatmaps(points: Tensor, grid: Grid, sigma: float) -> Tensor:
     """Gaussians (B, L, H, W) of peak 1 whose centres are not rounded to cells.
 
@@ -32,14 +45,9 @@ def encode_heatmaps(points: Tensor, grid: Grid, sigma: float) -> Tensor:
         sigma: standard deviation in cells.
     """
     rows, columns = grid
-
-    def along(coordinate: Tensor, cells: int) -> Tensor:
-        steps = torch.arange(cells, device=points.device, dtype=torch.float32) + 0.5
-        distance = steps - coordinate[..., None].float() * cells
-        return torch.exp(-(distance**2) / (2 * sigma**2))
-
     # A Gaussian is the product of one along x and one along y.
-    across, down = along(points[..., 0], columns), along(points[..., 1], rows)
+    across = encode_bins(points[..., 0], columns, sigma)
+    down = encode_bins(points[..., 1], rows, sigma)
     return down[..., :, None] * across[..., None, :]
 
 
@@ -204,6 +212,26 @@ def curriculum_loss(
         "offsets": share * fine["offsets"],
         "neighbours": share * fine["neighbours"],
     }
+
+
+def bin_divergence(
+    vectors: Tensor, wanted: Tensor, tau: float, weight: Tensor | None = None
+) -> Tensor:
+    """Mean Kullback-Leibler divergence, in nats, of distributions over bins.
+
+    Both vectors (B, L, n) become distributions by softmax(tau v), the wanted ones as well: that
+    smooths the label, and a Gaussian of peak 1 gives every bin at least e^-tau of the peak's
+    probability. RTMPose trains SimCC so, with tau 10 (Jiang et al., arXiv 2303.07399).
+
+    Args:
+        vectors: what a network returned.
+        wanted: of `encode_bins`, or another network's vectors.
+        tau: inverse temperature.
+        weight: (B, L).
+    """
+    returned = F.log_softmax(tau * _wide(vectors), dim=2)
+    target = F.log_softmax(tau * _wide(wanted), dim=2)
+    return _weighted_mean((target.exp() * (target - returned)).sum(dim=2), weight)
 
 
 def heatmap_mass(heatmaps: Tensor, grid: Grid) -> Tensor:

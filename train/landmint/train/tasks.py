@@ -14,7 +14,8 @@ from landmint.runtime.errors import LandmintError
 from landmint.train import losses
 from landmint.train.config import Curriculum, LossConfig, LossKind
 from landmint.train.faces.face import ATTRIBUTES, FaceSet
-from landmint.train.models.base import LandmarkModel, conv_bn_relu, tap_shapes
+from landmint.train.models.base import LandmarkModel, tap_shapes
+from landmint.train.pose_net import PoseNet
 
 Batch = Mapping[str, Tensor]
 """images (B, 3, S, S), points (B, L, 2) in [0, 1], euler_rad (B, 3), attributes (B, A), and
@@ -25,6 +26,7 @@ _KINDS: Mapping[str, tuple[LossKind, ...]] = {
     "heatmap": ("mse", "adaptive_wing"),
     "pip": ("pip",),
     "coordinates": ("pfld", "wing"),
+    "simcc": ("simcc",),
 }
 _POOLED: Mapping[Curriculum, int] = {"std": 1, "cls2": 2, "cls3": 4}
 
@@ -193,6 +195,43 @@ class CurriculumTask(PipTask):
         )
 
 
+class SimccTask(Task):
+    """SimCC's vectors of bins against Gaussians at the landmarks, by divergence."""
+
+    def __init__(self, model: LandmarkModel) -> None:
+        """Take bins, sigma and tau from the model's contract."""
+        super().__init__()
+        self.head = model.contract.head
+        self.bins = [(output.name, output.shape[1]) for output in model.contract.outputs]
+
+    def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
+        """simcc_x, simcc_y."""
+        return self.copy_parts(outputs, self._drawn(batch["points"]))
+
+    def lesson(self, heatmaps: Tensor, decode: DecodeHeatmaps) -> Lesson:
+        """The decoded points."""
+        return decode(heatmaps)
+
+    def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
+        """Gaussians at the teacher's decoded points, by confidence."""
+        return self.copy_parts(outputs, self._drawn(lesson["points"]), lesson["confidence"])
+
+    def copy_parts(
+        self, outputs: Parts, wanted: Mapping[str, Tensor], weight: Tensor | None = None
+    ) -> Parts:
+        """The divergence from the wanted distributions; of each landmark by its weight (B, L)."""
+        return {
+            name: losses.bin_divergence(outputs[name], wanted[name], self.head.tau, weight)
+            for name, _ in self.bins
+        }
+
+    def _drawn(self, points: Tensor) -> Parts:
+        return {
+            name: losses.encode_bins(points[..., axis], count, self.head.sigma)
+            for axis, (name, count) in enumerate(self.bins)
+        }
+
+
 class WingTask(Task):
     """Coordinates by the Wing loss, in crop pixels."""
 
@@ -276,30 +315,6 @@ class PfldTask(Task):
         return {"points": losses.squared_distance(_points(outputs), _points(wanted)).mean()}
 
 
-class PoseNet(nn.Module):
-    """Euler angles (B, 3) in radians from an early map of PFLD; in training only."""
-
-    def __init__(self, channels: int) -> None:
-        """Build it for a map of so many channels."""
-        super().__init__()
-        self.layers = nn.Sequential(
-            conv_bn_relu(channels, 128, 3, stride=2, padding=1),
-            conv_bn_relu(128, 128, 3, padding=1),
-            conv_bn_relu(128, 32, 3, stride=2, padding=1),
-            conv_bn_relu(32, 128, 7, padding=3),
-            nn.AdaptiveMaxPool2d(1),
-            nn.Flatten(),
-            nn.Linear(128, 32),
-            nn.ReLU(inplace=True),
-            nn.Linear(32, 3),
-        )
-
-    def forward(self, early: Tensor) -> Tensor:
-        """Angles of a batch of maps (B, C, H, W)."""
-        angles: Tensor = self.layers(early)
-        return angles
-
-
 def task_for(
     model: LandmarkModel, config: LossConfig, faces: FaceSet, curriculum: Curriculum = "std"
 ) -> Task:
@@ -327,6 +342,8 @@ def task_for(
     if kind == "pip":
         pooled = _POOLED[curriculum]
         return PipTask(model, config) if pooled == 1 else CurriculumTask(model, config, pooled)
+    if kind == "simcc":
+        return SimccTask(model)
     if kind == "wing":
         return WingTask(model, config)
     if kind == "pfld":

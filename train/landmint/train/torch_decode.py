@@ -164,6 +164,34 @@ class PipDecode(nn.Module):
         return torch.cat(means, dim=1).reshape(batch, landmarks, 2), top.reshape(batch, landmarks)
 
 
+class SimccDecode(nn.Module):
+    """The local mean of each vector of bins, about its peak."""
+
+    def __init__(self, head: Head) -> None:
+        """Keep what the head says of its bins."""
+        super().__init__()
+        self.head = head
+
+    def forward(self, simcc_x: Tensor, simcc_y: Tensor) -> tuple[Tensor, Tensor]:
+        """Points of vectors (B, L, n), and the lower of the probabilities about their peaks."""
+        x, sure_x = self._mean(simcc_x)
+        y, sure_y = self._mean(simcc_y)
+        points = torch.cat([x, y], dim=1).reshape(*simcc_x.shape[:2], 2)
+        return points, torch.minimum(sure_x, sure_y).reshape(simcc_x.shape[:2])
+
+    def _mean(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Places (M, 1) in [0, 1] and the probability about them."""
+        count = logits.shape[2]
+        vectors = logits.reshape(-1, count)
+        peak = _first_of_highest(vectors)
+        away = _range(count, vectors) - peak
+        weights = torch.exp(self.head.tau * (vectors - vectors.amax(dim=1, keepdim=True)))
+        near = weights * (self.head.radius + 1 - away.abs()).clamp(0, 1)  # whole numbers: 0 or 1
+        mass = near.sum(dim=1, keepdim=True)
+        cells = peak + (near * away).sum(dim=1, keepdim=True) / mass
+        return (cells + 0.5) / count, mass / weights.sum(dim=1, keepdim=True)
+
+
 _DECODERS: Mapping[str, Callable[[Head], nn.Module]] = {
     "coordinates": CoordinatesDecode,
     "argmax": HeatmapDecode,
@@ -171,6 +199,7 @@ _DECODERS: Mapping[str, Callable[[Head], nn.Module]] = {
     "dark": DarkDecode,
     "local_soft_argmax": SoftArgmaxDecode,
     "pip": PipDecode,
+    "simcc": SimccDecode,
 }
 
 

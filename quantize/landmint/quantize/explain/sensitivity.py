@@ -158,9 +158,13 @@ def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 
 
 def _macs(node: NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """Multiply-accumulates of a layer: weights times output pixels (input ones if transposed)."""
+    """Multiply-accumulates of a layer: weights times output pixels (input ones if transposed).
+
+    Of a Gemm the output's rows are what pixels are elsewhere.
+    """
     transposed = node.op_type == "ConvTranspose"
-    places = prod(shapes[node.input[0] if transposed else node.output[0]][2:])
+    shape = shapes[node.input[0] if transposed else node.output[0]]
+    places = shape[0] if node.op_type == "Gemm" else prod(shape[2:])
     return prod(shapes[node.input[1]]) * places
 
 

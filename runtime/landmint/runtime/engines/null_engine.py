@@ -52,7 +52,7 @@ def plain_face(markup: Markup) -> NDArray[np.float64]:
 def encode(contract: Contract, points: NDArray[np.float64]) -> dict[str, Tensor]:
     """Outputs, in the contract's layout, that decode to normalised `points` (L, 2).
 
-    Exact for coordinate and PIP heads; to a cell's fraction for heatmaps.
+    Exact for coordinate and PIP heads; to a fraction of a cell or bin for the others.
     """
     tensors = _ENCODERS[contract.head.kind](contract, points)
     outputs = {}
@@ -95,4 +95,13 @@ def _pip(contract: Contract, points: NDArray[np.float64]) -> dict[str, NDArray[n
     }
 
 
-_ENCODERS = {"coordinates": _coordinates, "heatmap": _heatmaps, "pip": _pip}
+def _simcc(contract: Contract, points: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """A Gaussian in each vector."""
+    spread = 2 * max(contract.head.sigma, 1.0) ** 2
+    return {
+        name: np.exp(-((np.arange(count) + 0.5 - points[:, axis, None] * count) ** 2) / spread)
+        for axis, (name, (_, count)) in enumerate((o.name, o.shape) for o in contract.outputs)
+    }
+
+
+_ENCODERS = {"coordinates": _coordinates, "heatmap": _heatmaps, "pip": _pip, "simcc": _simcc}

@@ -3,7 +3,7 @@
 Not an architecture; those stand in the files beside this one.
 """
 
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from landmint.train.models.config import Decoder, ModelConfig
 from landmint.train.models.trunks import check_trunk
 
 Shape = NDArray[np.float64]
+Last = TypeVar("Last", nn.Conv2d, nn.Linear)
 
 
 class LandmarkModel(nn.Module):
@@ -180,12 +181,12 @@ def conv_bn_relu(
     )
 
 
-def start_small(conv: nn.Conv2d) -> nn.Conv2d:
-    """The last convolution of a head with weights from N(0, 0.001) and no bias."""
-    nn.init.normal_(conv.weight, std=0.001)
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
-    return conv
+def start_small(layer: Last) -> Last:
+    """The last layer of a head with weights from N(0, 0.001) and no bias."""
+    nn.init.normal_(layer.weight, std=0.001)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
 
 
 def scaled(channels: int, width: float) -> int:

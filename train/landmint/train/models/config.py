@@ -36,7 +36,8 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str
-    """The architecture: hrnet, fan, pipnet, pfld, mobilefan, or one that a package adds."""
+    """The architecture: hrnet, fan, pipnet, pfld, mobilefan, simcc, or one that a package
+    adds."""
     backbone: str = ""
     """The trunk: "own", or the name of a timm model. Empty for the architecture's first choice; a
     wrong name is answered with all choices."""
@@ -62,13 +63,16 @@ class ModelConfig(BaseModel):
     out: the architecture's first choice."""
     neighbours: int = Field(default=10, gt=0)
     """PIPNet: how many of the nearest landmarks each landmark predicts too."""
+    bins_per_pixel: int = Field(default=2, ge=1, le=8)
+    """SimCC: bins along each axis, for each pixel of the input."""
     heatmap_sigma: float = Field(default=1.5, gt=0)
     """Heatmap heads: standard deviation of the target's Gaussian, in heatmap cells."""
     decode: Decode = ""
     """Heatmap heads: how a map becomes a point. Empty for the architecture's own way."""
     soft_argmax_tau: float = Field(default=10.0, ge=1e-3, le=1e4)
     """Decode "local_soft_argmax": what heatmaps are multiplied by before the softmax. The default
-    is the published one; a smaller value listens more to cells around the peak."""
+    is the published one; a smaller value listens more to cells around the peak. SimCC also learns
+    by it, see `bin_divergence`."""
     soft_argmax_radius: int = Field(default=2, ge=1, le=64)
     """Decode "local_soft_argmax": how many cells on each side of the peak count."""
     crop_scale: Scale = 1.2

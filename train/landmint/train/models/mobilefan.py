@@ -20,7 +20,7 @@ from landmint.train.models.base import (
     start_small,
 )
 from landmint.train.models.config import ModelConfig
-from landmint.train.models.trunks import timm_trunk
+from landmint.train.models.trunks import EFFICIENTNET_LITE, timm_trunk
 
 # Few where MobileNetV2's 320 channels come in, for there a channel of a 4x4 kernel costs 16 x 320
 # weights; more towards the heatmaps, whose number may not far exceed the channels that they are
@@ -37,13 +37,7 @@ class MobileFAN(LandmarkModel):
     Taps: the encoder's last map, then the three levels of the decoder.
     """
 
-    BACKBONES: ClassVar = (
-        "mobilenetv2_100",
-        "mobilenetv2_050",
-        "efficientnet_lite0",
-        "efficientnet_lite1",
-        "efficientnet_lite2",
-    )
+    BACKBONES: ClassVar = ("mobilenetv2_100", "mobilenetv2_050", *EFFICIENTNET_LITE)
     STRIDES: ClassVar = (4, 2)
     DECODERS: ClassVar = ("deconv", "shuffle")
     IMITATES: ClassVar = (1, 2, 3)

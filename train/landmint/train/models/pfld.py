@@ -14,7 +14,7 @@ from landmint.runtime.contract import Contract, Head, Output
 from landmint.runtime.markup import get_markup
 from landmint.train.models.base import LandmarkModel, Shape, conv_bn_relu, scaled
 from landmint.train.models.config import ModelConfig
-from landmint.train.models.trunks import OWN, timm_trunk
+from landmint.train.models.trunks import MOBILENET_V3, OWN, timm_trunk
 
 _WHOLE = 128  # channels of the third scale, which sees the face at once
 
@@ -25,14 +25,7 @@ class PFLD(LandmarkModel):
     Taps: an early map, which the pose net reads in training, and the pooled features.
     """
 
-    BACKBONES: ClassVar = (
-        OWN,
-        "mobilenetv3_large_100",
-        "mobilenetv3_large_075",
-        "mobilenetv3_small_100",
-        "mobilenetv3_small_075",
-        "mobilenetv3_small_050",
-    )
+    BACKBONES: ClassVar = (OWN, *MOBILENET_V3)
 
     def __init__(self, config: ModelConfig, contract: Contract) -> None:
         """Build trunk and head."""

@@ -13,7 +13,7 @@ from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
 from landmint.train.models.base import LandmarkModel, Shape, start_small
 from landmint.train.models.config import ModelConfig
-from landmint.train.models.trunks import timm_trunk
+from landmint.train.models.trunks import EFFICIENTNET_LITE, MOBILENET_V3, timm_trunk
 
 
 class PIPNet(LandmarkModel):
@@ -22,16 +22,7 @@ class PIPNet(LandmarkModel):
     Taps: the trunk's maps of strides 8 and 16, then the last one, which feeds the head.
     """
 
-    BACKBONES: ClassVar = (
-        "mobilenetv3_large_100",
-        "mobilenetv3_large_075",
-        "mobilenetv3_small_100",
-        "mobilenetv3_small_075",
-        "mobilenetv3_small_050",
-        "efficientnet_lite0",
-        "efficientnet_lite1",
-        "efficientnet_lite2",
-    )
+    BACKBONES: ClassVar = (*MOBILENET_V3, *EFFICIENTNET_LITE)
     STRIDES: ClassVar = (32, 16)
     IMITATES: ClassVar = (2,)
 

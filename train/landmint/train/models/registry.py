@@ -14,6 +14,7 @@ MODELS = Registry(
         "pipnet": "landmint.train.models.pipnet:PIPNet",
         "pfld": "landmint.train.models.pfld:PFLD",
         "mobilefan": "landmint.train.models.mobilefan:MobileFAN",
+        "simcc": "landmint.train.models.simcc:SimCC",
     },
     kind="model",
     group="landmint.students",

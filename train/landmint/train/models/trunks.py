@@ -17,6 +17,14 @@ from landmint.train.models.pretrained import PACKAGED, load_packaged
 
 OWN = "own"
 """The trunk that an architecture builds by itself."""
+MOBILENET_V3 = (
+    "mobilenetv3_large_100",
+    "mobilenetv3_large_075",
+    "mobilenetv3_small_100",
+    "mobilenetv3_small_075",
+    "mobilenetv3_small_050",
+)
+EFFICIENTNET_LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
 
 @dataclass(frozen=True)
