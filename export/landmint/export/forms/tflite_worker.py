@@ -52,6 +52,7 @@ def _keras(onnx_path: Path) -> Any:
         input_onnx_file_path="model.onnx",
         output_folder_path="keras",
         custom_input_op_name_np_data_path=_samples(model.graph),
+        keep_shape_absolutely_input_names=[v.name for v in model.graph.input if not _is_map(v)],
         not_use_onnxsim=True,  # to_onnx has done that
         disable_model_save=True,  # saving the unfrozen network takes longer than all the rest
         non_verbose=True,
@@ -69,9 +70,16 @@ def _samples(graph: onnx.GraphProto) -> list[list[str]]:
     files = []
     for place, value in enumerate(graph.input):
         shape = [axis.dim_value for axis in value.type.tensor_type.shape.dim]
-        np.save(f"{place}.npy", rng.random((shape[0], *shape[2:], shape[1]), dtype=np.float32))
+        if _is_map(value):
+            shape = [shape[0], *shape[2:], shape[1]]
+        np.save(f"{place}.npy", rng.random(shape, dtype=np.float32))
         files.append([value.name, f"{place}.npy"])
     return files
+
+
+def _is_map(value: onnx.ValueInfoProto) -> bool:
+    """Whether an input is an image or a map, whose channels come last in TFLite."""
+    return len(value.type.tensor_type.shape.dim) == 4
 
 
 def _signed(network: Any, inputs: list[str], shapes: Mapping[str, list[int]]) -> Any:
