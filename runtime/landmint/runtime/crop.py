@@ -4,7 +4,9 @@ Coordinates are pixel-centre: (0, 0) is the centre of the top-left pixel. Matric
 map crop pixels to image pixels. Training uses this code, so that a device sees the same crops.
 """
 
-from typing import Any, NamedTuple
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +14,15 @@ from numpy.typing import NDArray
 from landmint.runtime.contract import Contract, CropRule
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import Markup
+from landmint.runtime.sampling import block_means, interpolate
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.uint8]
 
 SMALLEST_PX, LARGEST_PX = 1e-3, 1e6
 """No face is smaller, no picture larger; beyond, arithmetic would overflow or fill the memory."""
+_ROUNDING = 1 / 16
+"""By how much of a pixel interpolation may round a place; with a margin."""
 
 
 class Box(NamedTuple):
@@ -91,66 +96,41 @@ def invert_affine(matrix: Floats) -> Floats:
 def warp(image: Image, matrix: Floats, size: int) -> Image:
     """Sample a size x size crop of an (H, W, 3) image; bilinear, black outside.
 
-    When the crop is at most half as fine as the image, the image is first averaged over blocks of
-    whole pixels, so that large photographs do not alias.
+    When a crop pixel is at least two image pixels wide, the image is first averaged over blocks of
+    whole pixels, by four samples of each, so that large photographs do not alias and cost no more
+    than small ones. Blocks are counted from the image's corner: they do not depend on the crop.
     """
+    step = math.sqrt(abs(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]))
     # A millionth above, lest a step of 4, computed as 3.999.., count as 3.
-    factor = int(np.sqrt(abs(np.linalg.det(matrix[:, :2]))) + 1e-6)
-    if factor > 1:
-        image, corner = _neighbourhood(image, matrix, size, factor)
-        image = _shrink(image, factor)
-        matrix = matrix / factor
-        matrix[:, 2] += (0.5 - corner) / factor - 0.5
-    padded = np.pad(image, ((1, 2), (1, 2), (0, 0)))
-    height, width = padded.shape[:2]
-    flat = padded.reshape(-1, 3)
-
-    grid = np.arange(size, dtype=np.float64)
-    x = matrix[0, 0] * grid[None, :] + matrix[0, 1] * grid[:, None] + (matrix[0, 2] + 1)
-    y = matrix[1, 0] * grid[None, :] + matrix[1, 1] * grid[:, None] + (matrix[1, 2] + 1)
-    x, y = np.clip(x, 0, width - 2), np.clip(y, 0, height - 2)
-    left, top = x.astype(np.int32), y.astype(np.int32)
-    right_share = (x - left).astype(np.float32)[..., None]
-    below_share = (y - top).astype(np.float32)[..., None]
-    index = top * width + left
-
-    upper = flat[index] * (1 - right_share) + flat[index + 1] * right_share
-    lower = flat[index + width] * (1 - right_share) + flat[index + width + 1] * right_share
-    crop: Image = np.rint(upper * (1 - below_share) + lower * below_share).astype(np.uint8)
-    return crop
+    side = max(1, int(step + 1e-6))
+    (first_x, last_x), (first_y, last_y) = (
+        _reach(terms, size, side, length)
+        for terms, length in zip(matrix.tolist(), (image.shape[1], image.shape[0]), strict=True)
+    )
+    if last_x < first_x or last_y < first_y:
+        return np.zeros((size, size, 3), np.uint8)
+    if side == 1:
+        part = image[first_y : last_y + 1, first_x : last_x + 1]
+    else:
+        count = (last_x - first_x + 1, last_y - first_y + 1)
+        part = block_means(np.ascontiguousarray(image), (first_x, first_y), count, side)
+    moved = matrix / side
+    moved[:, 2] += 0.5 / side - 0.5
+    moved[0, 2] -= first_x
+    moved[1, 2] -= first_y
+    return interpolate(part, moved, size)
 
 
-def _neighbourhood(
-    image: Image, matrix: Floats, size: int, factor: int
-) -> tuple[Image, NDArray[np.int64]]:
-    """The part of an image that a crop reads, and its top-left corner x, y.
+def _reach(terms: Sequence[float], size: int, side: int, length: int) -> tuple[int, int]:
+    """The first and the last block, along one axis, that the pixels of a crop lie between.
 
-    The corner stands on a whole block, so that averages do not depend on what was cut away.
+    The last is before the first where the crop lies outside the image.
     """
-    last = size - 1.0
-    corners = apply_affine(matrix, np.array([[0, 0], [last, 0], [0, last], [last, last]]))
-    limit = np.array([image.shape[1], image.shape[0]]) - 1
-    first = np.clip(corners.min(axis=0) // factor - 1, 0, limit // factor).astype(np.int64) * factor
-    end = np.clip(corners.max(axis=0) + 3 * factor, first + 1, limit + 1).astype(np.int64)
-    end = np.minimum(-(-end // factor) * factor, limit + 1)
-    return image[first[1] : end[1], first[0] : end[0]], first
-
-
-def _shrink(image: Image, factor: int) -> Image:
-    """Average factor x factor blocks; the last row and column of blocks repeat the edge."""
-    sums = _sum_blocks(_sum_blocks(image, factor, axis=0), factor, axis=1)
-    small: Image = np.rint(sums.astype(np.float32) / np.float32(factor**2)).astype(np.uint8)
-    return small
-
-
-def _sum_blocks(values: NDArray[Any], factor: int, axis: int) -> NDArray[np.int64]:
-    """Sums of `factor` neighbours along an axis; nothing is padded, however large a block is."""
-    length = values.shape[axis]
-    starts = np.arange(0, length, factor)
-    sums: NDArray[np.int64] = np.add.reduceat(values, starts, axis=axis, dtype=np.int64)
-    edge = np.take(values, -1, axis=axis).astype(np.int64)
-    np.moveaxis(sums, axis, 0)[-1] += edge * (-length % factor)
-    return sums
+    spans = [term * (size - 1) for term in terms[:2]]
+    low, high = (terms[2] + sum(pick(span, 0.0) for span in spans) for pick in (min, max))
+    first, last = ((edge + 0.5) / side - 0.5 for edge in (low, high))
+    most = (length - 1) // side
+    return max(0, math.floor(first - _ROUNDING)), min(most, math.floor(last + _ROUNDING) + 1)
 
 
 def normalise(crops: Image, contract: Contract) -> NDArray[np.float32]:

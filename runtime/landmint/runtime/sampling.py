@@ -1,0 +1,156 @@
+"""Pixels of a picture at other places: blocks made one pixel each, and bilinear interpolation.
+
+Both count in integers, so that OpenCV, which interpolates where it is installed, and numpy alone
+give the same bytes. Not geometry: which pixels a crop needs is said by `landmint.runtime.crop`.
+"""
+
+import functools
+import importlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Image = NDArray[np.uint8]
+
+_PARTS = 32
+"""Places from one pixel to the next that interpolation tells apart."""
+_FINE = 1024
+"""Parts of a pixel to which each term of a place is rounded, before their sum is to `_PARTS`."""
+_WORD = np.dtype("<u4")
+"""A pixel and the byte after it: numpy copies words five times faster than three bytes."""
+_ROWS_OF_COLUMNS = (1, 3, 0, 2)
+"""In which of a block's four rows of samples the sample of each column stands."""
+
+
+@functools.cache
+def opencv() -> Any:
+    """OpenCV; None on a device that has numpy alone."""
+    try:
+        return importlib.import_module("cv2")
+    except ImportError:
+        return None
+
+
+def block_means(image: Image, first: tuple[int, int], count: tuple[int, int], side: int) -> Image:
+    """Blocks of side x side pixels, each made one pixel: the mean of four samples of it.
+
+    The samples stand on a rotated grid, no two in one row or column, as graphics hardware has them
+    against aliasing. Of 2 x 2 pixels they are all four. A block costs the same however large it
+    is. Beyond the right and lower edge, the last samples inside are repeated.
+
+    Args:
+        image: (H, W, 3), C-contiguous.
+        first: column and row of the first block, counted in blocks from the top-left corner.
+        count: blocks across and down, at least 1.
+        side: of a block in pixels, at least 2.
+
+    Returns:
+        (rows, columns, 3), or 4 channels of which the fourth means nothing.
+    """
+    library = opencv()
+    if side == 2 and library is not None:
+        (x, y), (columns, rows) = first, count
+        whole = image[2 * y : 2 * (y + rows), 2 * x : 2 * (x + columns)]
+        if whole.shape[:2] == (2 * rows, 2 * columns):
+            means: Image = library.resize(whole, count, interpolation=library.INTER_AREA)
+            return means
+    near, far = side // 8, 3 * side // 8
+    offsets = (near, far, side - 1 - far, side - 1 - near)
+    samples = [
+        _every(image, first[0] * side + offsets[i], first[1] * side + offsets[j], side, count)
+        for i, j in enumerate(_ROWS_OF_COLUMNS)
+    ]
+    sums = samples[0].astype(np.uint16)
+    for sample in samples[1:]:
+        sums += sample.astype(np.uint16)  # numpy is slow where it has to widen while it adds
+    sums += 2
+    sums //= 4
+    return sums.astype(np.uint8)
+
+
+def _every(image: Image, x: int, y: int, step: int, count: tuple[int, int]) -> Image:
+    """Each step-th pixel from (x, y) on: (rows, columns, 4), of which the fourth is any byte."""
+    height, width = image.shape[:2]
+    x, y = min(x, width - 1), min(y, height - 1)
+    columns = min(count[0], (width - 1 - x) // step + 1)
+    rows = min(count[1], (height - 1 - y) // step + 1)
+    words = _words(image, y * width + x, (rows, columns), (step * width, step))
+    if (columns, rows) != count:
+        words = np.pad(words, ((0, count[1] - rows), (0, count[0] - columns)), "edge")
+    return words.view(np.uint8).reshape(count[1], count[0], 4)
+
+
+def _words(
+    image: Image, start: int, shape: tuple[int, int], steps: tuple[int, int]
+) -> NDArray[np.uint32]:
+    """The word at each of the pixels that stand in even steps from the start on."""
+    last = start + (shape[0] - 1) * steps[0] + (shape[1] - 1) * steps[1]
+    strides = (3 * steps[0], 3 * steps[1])
+    if 3 * last + _WORD.itemsize <= image.nbytes:
+        return np.ndarray(shape, _WORD, image, 3 * start, strides).copy()
+    if start:  # the last word would end beyond the picture: words that begin a byte earlier do not
+        early: NDArray[np.uint32] = np.ndarray(shape, _WORD, image, 3 * start - 1, strides)
+        return early >> np.uint32(8)
+    longer = np.append(image, np.uint8(0))
+    return np.ndarray(shape, _WORD, longer, 0, strides).copy()
+
+
+def interpolate(picture: Image, matrix: Floats, size: int) -> Image:
+    """A size x size picture of three channels, bilinear, black outside.
+
+    Args:
+        picture: (H, W, 3), or with a fourth channel that means nothing.
+        matrix: 2x3, from the pixels of the result to those of the picture.
+        size: side of the result in pixels.
+    """
+    library = opencv()
+    if library is None:
+        return _interpolate(picture[..., :3], matrix, size)
+    flags = library.INTER_LINEAR | library.WARP_INVERSE_MAP
+    crop: Image = library.warpAffine(picture, matrix, (size, size), flags=flags)
+    return crop if crop.shape[2] == 3 else library.cvtColor(crop, library.COLOR_BGRA2BGR)
+
+
+def _interpolate(picture: Image, matrix: Floats, size: int) -> Image:
+    """`interpolate` by numpy alone, in OpenCV's integers."""
+    padded = np.pad(picture, ((1, 2), (1, 2), (0, 0)))
+    left, right = _places(matrix[0], size, picture.shape[1])
+    top, below = _places(matrix[1], size, picture.shape[0])
+    if left.shape[0] == top.shape[1] == 1:  # not turned: lines first, then columns of them
+        lines = _blend(padded[top[:, 0]], padded[top[:, 0] + 1], below)
+        before, after = (lines.take(columns, axis=1) for columns in (left[0], left[0] + 1))
+        sums = _blend(before, after, right.astype(np.uint32))
+    else:
+        pixels, index = padded.reshape(-1, 3), top * padded.shape[1] + left
+        upper = _blend(pixels[index], pixels[index + 1], right)
+        index += padded.shape[1]
+        lower = _blend(pixels[index], pixels[index + 1], right)
+        sums = _blend(upper, lower, below.astype(np.uint32))
+    sums += _PARTS**2 // 2
+    return (sums // _PARTS**2).astype(np.uint8)
+
+
+def _places(terms: Floats, size: int, length: int) -> tuple[Ints, NDArray[np.uint16]]:
+    """Where the pixels of a crop lie along one axis of a padded picture.
+
+    Places outside the picture, which is `length` long, are moved to its black border.
+
+    Returns:
+        the whole pixel before each, (rows, columns), and the parts from there on, with an axis for
+        the channels; `size` rows and columns, but one where all of them would be equal.
+    """
+    grid = np.arange(size)
+    along = np.rint(terms[0] * grid[: size if terms[0] else 1] * _FINE)
+    across = np.rint((terms[1] * grid[: size if terms[1] else 1] + terms[2]) * _FINE)
+    places = np.floor((along + across[:, None]) * (_PARTS / _FINE) + 0.5)
+    places = np.clip(places, -_PARTS, length * _PARTS).astype(np.int64)
+    return places // _PARTS + 1, (places % _PARTS).astype(np.uint16)[..., None]
+
+
+def _blend(before: NDArray[Any], after: NDArray[Any], parts: NDArray[Any]) -> NDArray[Any]:
+    """Between two pixels, times `_PARTS`; as wide integers as the parts are."""
+    mixed: NDArray[Any] = before * (_PARTS - parts) + after * parts
+    return mixed
