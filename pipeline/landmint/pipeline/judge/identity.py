@@ -6,10 +6,12 @@ cores. The facts are read from measurements; whether a figure keeps its limit is
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from landmint.runtime.engines.engine import Operator
+from landmint.runtime.hygiene import spoiled_blocks
+from landmint.runtime.latency import Launch
 from landmint.runtime.measurement import Measurement
 
 NOT_TOLD = "not told"
@@ -98,6 +100,35 @@ def instruction_sets(operators: Sequence[Operator]) -> tuple[str, ...]:
     """
     matches = (_INSTRUCTIONS.search(operator.kernel.lower()) for operator in operators)
     return tuple(sorted({match.group() for match in matches if match}))
+
+
+def machine_state(launches: Sequence[Launch]) -> tuple[str, ...]:
+    """How the machine fared during launches, in words: clock, heat, throttling, other work.
+
+    Only what the machine told; nothing for launches of an older landmint.
+    """
+    return tuple(_states(launches))
+
+
+def _states(launches: Sequence[Launch]) -> Iterator[str]:
+    blocks = [block for launch in launches for block in launch.blocks]
+    ends = [c for launch in launches for c in (launch.before, launch.after) if c is not None]
+    if any(block.preempted is not None for block in blocks):
+        spoiled = sum(spoiled_blocks(launches).values())
+        yield f"{spoiled} of {len(blocks)} blocks spoiled"
+    if all(block.others_ms is not None for block in blocks):
+        wall_ms = sum(sum(block.samples_ms) for block in blocks)
+        yield f"other work used {sum(b.others_ms or 0.0 for b in blocks) / wall_ms:.1f} cores"
+    if clocks := [block.frequency_mhz for block in blocks if block.frequency_mhz is not None]:
+        yield f"clock {min(clocks):.0f} to {max(clocks):.0f} MHz"
+    if heats := [state.temperature_c for state in ends if state.temperature_c is not None]:
+        yield f"{min(heats):.0f} to {max(heats):.0f} \N{DEGREE SIGN}C"
+    if pressures := [s.pressure_percent for s in ends if s.pressure_percent is not None]:
+        yield f"pressure on the processor up to {max(pressures):.0f} %"
+    if held := sorted({name for state in ends for name in state.throttled}):
+        yield f"held back by the firmware: {', '.join(held)}"
+    if governors := sorted({state.governor for state in ends if state.governor}):
+        yield f"governor {', '.join(governors)}"
 
 
 def _counted(values: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from landmint.pipeline.report import sections, words
 from landmint.pipeline.report.blocks import Page, Section
+from landmint.pipeline.report.execution import execution
 from landmint.pipeline.report.gather import gather
 from landmint.pipeline.report.losses import losses
 from landmint.pipeline.report.record import RunRecord
@@ -20,6 +21,7 @@ _SECTIONS: tuple[Callable[[RunRecord], Section | None], ...] = (
     sections.training,
     sections.built,
     sections.calibration,
+    execution,
     sections.machine,
     sections.reading,
 )
