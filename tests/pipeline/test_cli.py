@@ -66,6 +66,9 @@ def test_without_a_verb_help_is_shown() -> None:
     [
         (["run", "nowhere.toml"], "cannot read the recipe nowhere.toml"),
         (["train", "nowhere.toml", "--out", "x"], "cannot read the recipe nowhere.toml"),
+        (["train", "demo", "--budget", "banana", "--out", "x"], "'banana' is no length of time"),
+        (["train", "demo", "--budget", "0", "--out", "x"], "write it as 9m, 1h30m or 90s"),
+        (["distill", "demo", "--teacher", "t", "--budget", "9", "--out", "x"], "no length of time"),
         (["export", "no.safetensors", "--out", "x"], "no.safetensors"),
         (["quantize", "nowhere", "--out", "x"], "nowhere is no bundle"),
         (["measure", "nowhere", "--out", "x"], "nowhere is no bundle"),

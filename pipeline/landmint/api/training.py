@@ -10,6 +10,7 @@ from landmint.runtime.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from landmint.pipeline.recipe import Recipe
+    from landmint.train.budget import Budget
     from landmint.train.config import NetworkRecipe
 
 
@@ -20,6 +21,7 @@ def train(
     *,
     role: str = "teacher",
     faces: str | Path | None = None,
+    budget: str | None = None,
     progress: Progress = SILENT,
 ) -> Path:
     """Train one network of a recipe on its faces alone, or go on where an earlier call stopped.
@@ -27,15 +29,19 @@ def train(
     Args:
         recipe: a recipe, its file, or the name of a shipped one.
         out: folder for weights, checkpoints and logs.
-        role: which network of the recipe: teacher or student.
+        role: which network of the recipe: teacher or student, or both: then the student learns
+            from the teacher, in the folders teacher/ and student/ of `out`.
         faces: the data set's folder, instead of the recipe's.
+        budget: the time that the training may take, such as "9m"; the number of epochs is then
+            chosen by the measured pace.
         progress: told of every step.
 
     Returns:
-        the path of the weights.
+        the path of the weights; of both networks, the student's.
 
     Raises:
-        LandmintError: recipe, faces and network do not fit, or the training diverged.
+        LandmintError: recipe, faces and network do not fit, the budget is too short, or the
+            training diverged.
         MissingLibraryError: landmint[train] is not installed.
 
     Example:
@@ -46,15 +52,19 @@ def train(
     """
     from landmint.pipeline.given import recipe_on
 
+    time_given = _begun(budget)
     settings = recipe_on(recipe, faces)
     networks = {"teacher": settings.teacher, "student": settings.student}
+    if role == "both" and settings.teacher:
+        return _train_both(settings, Path(out), time_given, progress)
     network = networks.get(role)
     if network is None:
+        both = ["both"] if settings.teacher else []
         raise LandmintError(
             f"the recipe {settings.name} has no network '{role}'",
-            choices=[name for name, known in networks.items() if known],
+            choices=[*(name for name, known in networks.items() if known), *both],
         )
-    return _train(settings, network, Path(out), (), progress)
+    return _train(settings, network, Path(out), (), time_given, progress)
 
 
 @naming_extras
@@ -64,6 +74,7 @@ def distill(
     out: str | Path,
     *,
     faces: str | Path | None = None,
+    budget: str | None = None,
     progress: Progress = SILENT,
 ) -> Path:
     """Train a recipe's student with a trained teacher beside it, or with several.
@@ -74,13 +85,15 @@ def distill(
             teach their mean.
         out: folder for weights, checkpoints and logs.
         faces: the data set's folder, instead of the recipe's.
+        budget: the time that the training may take, as `train` takes it.
         progress: told of every step.
 
     Returns:
         the path of the student's weights.
 
     Raises:
-        LandmintError: there is no such teacher, or recipe, faces and networks do not fit.
+        LandmintError: there is no such teacher, recipe, faces and networks do not fit, or the
+            budget is too short.
         MissingLibraryError: landmint[train] is not installed.
 
     Example:
@@ -91,8 +104,10 @@ def distill(
     """
     from landmint.pipeline.given import recipe_on
 
+    time_given = _begun(budget)
     settings = recipe_on(recipe, faces)
-    return _train(settings, settings.student, Path(out), _weights_of(teacher), progress)
+    weights = _weights_of(teacher)
+    return _train(settings, settings.student, Path(out), weights, time_given, progress)
 
 
 def _weights_of(teacher: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
@@ -107,11 +122,19 @@ def _weights_of(teacher: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
     return tuple(find_model(str(each)) for each in teachers)
 
 
+def _begun(budget: str | None) -> "Budget | None":
+    """A budget whose time begins to run, if there is one."""
+    from landmint.train.budget import Budget, budget_seconds
+
+    return None if budget is None else Budget(budget_seconds(budget))
+
+
 def _train(
     recipe: "Recipe",
     network: "NetworkRecipe",
     out: Path,
     teachers: tuple[Path, ...],
+    budget: "Budget | None",
     progress: Progress,
 ) -> Path:
     from landmint.pipeline.given import learning_faces
@@ -121,8 +144,23 @@ def _train(
 
     sets = learning_faces(recipe, progress)
     with hold(out, progress.step):
-        plan = TrainingPlan(network, sets["train"], sets["val"], teachers, recipe.distill)
+        plan = TrainingPlan(network, sets["train"], sets["val"], teachers, recipe.distill, budget)
         return train_network(plan, out, progress)
+
+
+def _train_both(recipe: "Recipe", out: Path, budget: "Budget | None", progress: Progress) -> Path:
+    from landmint.pipeline.given import learning_faces
+    from landmint.pipeline.lock import hold
+    from landmint.train.config import TrainingPlan
+    from landmint.train.sharing import train_pair
+
+    sets = learning_faces(recipe, progress)
+    faces = sets["train"], sets["val"]
+    assert recipe.teacher is not None
+    with hold(out, progress.step):
+        teacher = TrainingPlan(recipe.teacher, *faces)
+        student = TrainingPlan(recipe.student, *faces, distill=recipe.distill)
+        return train_pair(teacher, student, out, budget, progress)
 
 
 @naming_extras

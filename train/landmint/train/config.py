@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from landmint.train.budget import Budget
 from landmint.train.faces.augment import AugmentConfig
 from landmint.train.faces.face import FaceSet
 from landmint.train.faces.readers import FacesConfig
@@ -96,6 +97,8 @@ class TrainingPlan:
     """Weights of trained networks to learn from as well; none for the labels alone."""
     distill: DistillConfig = DistillConfig()
     """How to learn from the teachers."""
+    budget: Budget | None = None
+    """The time that the training may take; None for the recipe's epochs."""
 
 
 class SelfTrainingConfig(BaseModel):

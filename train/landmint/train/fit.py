@@ -13,11 +13,13 @@ from lightning.fabric import Fabric
 
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.progress import SILENT, Progress
+from landmint.train.budget import Budget
 from landmint.train.faces.augment import AugmentConfig
 from landmint.train.faces.face import FaceSet
 from landmint.train.fit_config import INDIFFERENT, FitConfig
+from landmint.train.fit_job import FitJob
 from landmint.train.launch import fabric_for, launch
-from landmint.train.loop import MODEL_FILE, FitJob, Loop
+from landmint.train.loop import MODEL_FILE, Loop
 from landmint.train.models.base import LandmarkModel
 from landmint.train.tasks import Task
 from landmint.train.torch_state import own_random_numbers, torch_threads
@@ -35,6 +37,7 @@ def fit(
     run_dir: Path,
     progress: Progress = SILENT,
     identity: Mapping[str, Any] | None = None,
+    budget: Budget | None = None,
 ) -> Path:
     """Train a network, or go on where an earlier call with the same arguments was stopped.
 
@@ -54,20 +57,23 @@ def fit(
         progress: called after every step, and once before the first.
         identity: plain values that name what this function cannot see, such as the settings of
             the loss; a checkpoint of another identity is refused.
+        budget: the time that the training may take. It then chooses the epochs by the measured
+            pace, and writes the plan into `run_dir` as budget.json.
 
     Returns:
         the path of model.safetensors.
 
     Raises:
         LandmintError: the loss is not finite; the faces do not fit; the checkpoint is broken or
-            of another run; the machine lacks what the config asks for.
+            of another run; the machine lacks what the config asks for; the budget is too short.
         KeyboardInterrupt: SIGINT or SIGTERM came; the state was written first.
     """
     for name, faces in (("training", train), ("validation", val)):
         if not faces.faces:
             raise LandmintError(f"there are no {name} faces", reason=f"{faces.source} is empty")
     seen = _identity_of(model, task, train, val, augmentation, config) | dict(identity or {})
-    job = FitJob(model, task, train, val, augmentation, config, run_dir, seen)
+    seen |= {"budget_s": budget.seconds} if budget else {}
+    job = FitJob(model, task, train, val, augmentation, config, run_dir, seen, budget)
     fabric = fabric_for(config)
     launch(fabric, config, partial(_work, job), progress)
     return run_dir / MODEL_FILE

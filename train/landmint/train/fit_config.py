@@ -16,6 +16,7 @@ INDIFFERENT = {
     "select",
     "workers",
     "cache_mib",
+    "most_epochs",
     "log_every_steps",
     "checkpoint_every_s",
     "checkpoint_every_steps",
@@ -27,6 +28,9 @@ class FitConfig(ProcessConfig):
 
     epochs: int = Field(default=60, ge=1)
     """Passes over the training faces."""
+    most_epochs: int | None = Field(default=None, ge=1)
+    """The most passes that a time budget (`--budget`) may choose, where there is time for more than
+    `epochs`. Left out: a budget only shortens the training."""
     batch_size: int = Field(default=16, ge=2)
     """Faces in a batch, in each process."""
     optimizer: Literal["adamw", "adam"] = "adamw"

@@ -3,8 +3,10 @@
 Not a way to survive SIGKILL or a power cut: checkpoints by time are for those.
 """
 
+import contextlib
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -41,3 +43,17 @@ class StopSignal:
         if self.received and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = signal.Signals(number).name
+
+
+@contextlib.contextmanager
+def workers_end_too(stop: StopSignal) -> Iterator[None]:
+    """A signal to the whole group ends loader processes that just start; torch tells that first.
+
+    It does so in the midst of a step: the last checkpoint stands, but none can be written.
+    """
+    try:
+        yield
+    except (RuntimeError, OSError, EOFError) as error:  # whichever end of a pipe breaks first
+        if not stop.received:
+            raise
+        raise KeyboardInterrupt(f"training stopped by {stop.received}") from error

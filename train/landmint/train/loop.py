@@ -8,9 +8,6 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,14 +15,14 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.files import write_json
 from landmint.runtime.progress import Progress
+from landmint.train.budget import BUDGET_FILE, Pace, planned
 from landmint.train.checkpoint import load_checkpoint, save_checkpoint
 from landmint.train.evaluate import FaceCrops, crop_faces, evaluate
-from landmint.train.faces.augment import AugmentConfig
 from landmint.train.faces.dataset import EpochBatches, FaceDataset, finish_batch, load_batches
-from landmint.train.faces.face import FaceSet
-from landmint.train.fit_config import FitConfig
-from landmint.train.interruption import StopSignal
+from landmint.train.fit_job import FitJob, State
+from landmint.train.interruption import StopSignal, workers_end_too
 from landmint.train.launch import workers_of
 from landmint.train.logs import Events, Means, write_history
 from landmint.train.models import save_model
@@ -37,46 +34,6 @@ MODEL_FILE = "model.safetensors"
 CHECKPOINT_FILE = "last.pt"
 HISTORY_FILE = "metrics.csv"
 EVENTS_FOLDER = "tensorboard"
-
-
-@dataclass(frozen=True)
-class FitJob:
-    """What every process of a run needs to know."""
-
-    model: LandmarkModel
-    """The network to train."""
-    task: Task
-    """Its loss."""
-    train: FaceSet
-    """Faces to learn from."""
-    val: FaceSet
-    """Faces to choose the weights on."""
-    augmentation: AugmentConfig | None
-    """How crops vary."""
-    config: FitConfig
-    """The loop's settings."""
-    run_dir: Path
-    """Where everything is written."""
-    identity: Mapping[str, Any]
-    """What a checkpoint must agree on to be resumed."""
-
-
-@dataclass
-class State:
-    """What a checkpoint holds beside network and optimiser."""
-
-    step: int = 0
-    """Steps that are done."""
-    seconds: float = 0.0
-    """Time spent on them, validation included."""
-    sums: dict[str, float] = field(default_factory=dict)
-    """Of each part of the loss, over the epoch under way."""
-    counted: int = 0
-    """Steps in those sums."""
-    history: list[dict[str, float]] = field(default_factory=list)
-    """One row per finished epoch."""
-    best: dict[str, Any] = field(default_factory=dict)
-    """nme, epoch and weights of the best average so far."""
 
 
 class TrainingModule(nn.Module):
@@ -116,21 +73,40 @@ class Loop:
         self.average = Average(self.training_module.model, self.config.ema_decay)
         self.state = State()
         self._resume()
+        if self.state.epochs:
+            self.config = planned(job.config, self.state.epochs)
         self.batches = EpochBatches(
             len(job.train.faces),
             self.config.batch_size,
-            self.config.epochs,
+            None if job.budget else self.config.epochs,
             self.config.seed,
             start=self.state.step,
             rank=fabric.global_rank,
             world=fabric.world_size,
         )
-        self.total = self.batches.total_steps
-        self.norms_frozen_from = self.total * (1 - self.config.frozen_norms)
+        self.now = job.budget.clock if job.budget else time.monotonic
+        self.pace: Pace | None = None
+        if job.budget:
+            val_batches = math.ceil(len(job.val.faces) / self._val_batch_size)
+            per_epoch, resumed = self.batches.steps_per_epoch, self.state.epochs > 0
+            self.pace = Pace(job.budget, job.config, per_epoch, val_batches, resumed)
         self.means = Means()
         self.newest: dict[str, float] = {}  # of each figure, its last value
         self.val_crops: FaceCrops | None = None
         self.events: Events | None = None
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole run; a budget may change it."""
+        return self.batches.steps_per_epoch * self.config.epochs
+
+    @property
+    def _faces_per_step(self) -> int:
+        return self.config.batch_size * self.fabric.world_size
+
+    @property
+    def _val_batch_size(self) -> int:
+        return max(32, self.config.batch_size)
 
     def go(self) -> None:
         """All steps that are left, then the model.
@@ -161,21 +137,23 @@ class Loop:
             loaded = load_batches(dataset, self.batches, workers, on_gpu)
             stop = stack.enter_context(StopSignal())
             self._show()
-            self.clock = self.saved = self.epoch_began = time.monotonic()
+            self.saved = self.epoch_began = self.now()
+            self.clock = job.budget.began if job.budget else self.saved
             self.epoch_first, self.waited_s = self.state.step, 0.0
-            stack.enter_context(_workers_end_too(stop))
+            stack.enter_context(workers_end_too(stop))
             stack.enter_context(contextlib.closing(loaded))
-            while (batch := self._wait_for(loaded)) is not None:
+            while self.state.step < self.total:
+                batch = self._wait_for(loaded)
                 self._step(finish_batch(batch, contract, self.fabric.device))
                 self._log()
                 self._show()
                 self._keep(stop)
 
-    def _wait_for(self, loaded: Iterator[dict[str, Tensor]]) -> dict[str, Tensor] | None:
-        """The next batch; None after the last."""
-        began = time.monotonic()
-        batch = next(loaded, None)
-        self.waited_s += time.monotonic() - began
+    def _wait_for(self, loaded: Iterator[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """The next batch."""
+        began = self.now()
+        batch = next(loaded)
+        self.waited_s += self.now() - began
         return batch
 
     def _step(self, batch: dict[str, Tensor]) -> None:
@@ -189,7 +167,7 @@ class Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         for norm in self.norms:
-            norm.train(step < self.norms_frozen_from)
+            norm.train(step < self.total * (1 - config.frozen_norms))
         parts = self.module(batch)
         self.fabric.backward(parts["loss"])
         if config.clip_norm:
@@ -202,19 +180,23 @@ class Loop:
         self.means.add(parts)
         self.newest["learning_rate"] = rate
         self.state.step += 1
+        if self.pace:
+            self.pace.step_taken()
 
     def _log(self) -> None:
         """Log every so often; at the end of an epoch evaluate and save."""
         step, per_epoch = self.state.step, self.batches.steps_per_epoch
         if step % per_epoch == 0:
             self._end_epoch(step // per_epoch)
+        elif self.pace and not self.pace.measured:
+            self._look(self.pace)
         elif step % self.config.log_every_steps == 0:
             self._flush()
 
     def _keep(self, stop: StopSignal) -> None:
         """Write a checkpoint if it is time, and stop if a signal came."""
         step, every = self.state.step, self.config.checkpoint_every_steps
-        due = time.monotonic() - self.saved > self.config.checkpoint_every_s
+        due = self.now() - self.saved > self.config.checkpoint_every_s
         stopped, due = self._agree(bool(stop.received), due)
         if stopped or due or (every and step % every == 0):
             self._save()
@@ -253,9 +235,12 @@ class Loop:
     def _end_epoch(self, epoch: int) -> None:
         """Validate, note the epoch's row, save."""
         self._flush()
+        if self.pace:
+            self.pace.epoch_trained()
+            self._plan(self.pace)
         state, config = self.state, self.config
-        faces = (state.step - self.epoch_first) * config.batch_size * self.fabric.world_size
-        spent_s = max(time.monotonic() - self.epoch_began, 1e-9)
+        faces = (state.step - self.epoch_first) * self._faces_per_step
+        spent_s = max(self.now() - self.epoch_began, 1e-9)
         row: dict[str, float] = {
             "epoch": epoch,
             "step": state.step,
@@ -275,14 +260,41 @@ class Loop:
             self.events.add(state.step, {f"epoch/{k}": v for k, v in row.items()})
             write_history(self.job.run_dir / HISTORY_FILE, state.history)
         self._save()
-        self.epoch_began, self.epoch_first, self.waited_s = time.monotonic(), state.step, 0.0
+        if self.pace:
+            self.pace.epoch_ended()
+            plan = self.pace.plan(config.epochs, self._faces_per_step, state.seconds)
+            write_json(self.job.run_dir / BUDGET_FILE, plan)
+        self.epoch_began, self.epoch_first, self.waited_s = self.now(), state.step, 0.0
+
+    def _look(self, pace: Pace) -> None:
+        """Measure the first steps, and plan when they are measured."""
+        wanted, _ = self._agree(pace.due(), False)
+        if wanted:
+            self._flush()  # waits for the device
+            pace.look()
+            if pace.measured:
+                self._plan(pace)
+
+    def _plan(self, pace: Pace) -> None:
+        """Take as many epochs as the budget allows at the pace that was measured."""
+        self._count_time()
+        state, before = self.state, self.state.epochs
+        epochs = pace.epochs(state.step, state.seconds, before or None)
+        epochs = self.fabric.broadcast(epochs)
+        if not epochs:
+            raise pace.too_short(state.seconds)
+        state.epochs = epochs
+        self.config = planned(self.job.config, epochs)
+        if epochs != before and self.fabric.is_global_zero:
+            self.progress.step(pace.plan(epochs, self._faces_per_step, state.seconds)["summary"])
 
     def _validate(self, epoch: int) -> dict[str, float]:
         """NME of the averaged weights; the best so far are kept."""
         figures = {"val_nme": 0.0, "val_failure_rate": 0.0}
         if self.val_crops is not None:
-            faces, batch_size = self.job.val, max(32, self.config.batch_size)
-            result = evaluate(self.average.model, faces, batch_size, self.val_crops)
+            result = evaluate(
+                self.average.model, self.job.val, self._val_batch_size, self.val_crops
+            )
             figures = {"val_nme": result.nme, "val_failure_rate": result.failure_rate}
         figures = self.fabric.broadcast(figures)
         best = self.state.best
@@ -295,7 +307,7 @@ class Loop:
         """Write the checkpoint; never one with a loss that is not finite."""
         self._flush()
         self._count_time()
-        self.saved = time.monotonic()
+        self.saved = self.now()
         if self.fabric.is_global_zero:
             state = {
                 "weights": self.training_module.state_dict(),
@@ -307,7 +319,7 @@ class Loop:
             save_checkpoint(self.job.run_dir / CHECKPOINT_FILE, self.job.identity, state)
 
     def _count_time(self) -> None:
-        now = time.monotonic()
+        now = self.now()
         self.state.seconds += now - self.clock
         self.clock = now
 
@@ -343,17 +355,3 @@ class Loop:
         note += f"  loss {newest['loss']:.3g}" if "loss" in newest else ""
         note += f"  NME {100 * newest['val_nme']:.2f} %" if "val_nme" in newest else ""
         self.progress.at(step, self.total, note)
-
-
-@contextlib.contextmanager
-def _workers_end_too(stop: StopSignal) -> Iterator[None]:
-    """A signal to the whole group ends loader processes that just start; torch tells that first.
-
-    It does so in the midst of a step: the last checkpoint stands, but none can be written.
-    """
-    try:
-        yield
-    except (RuntimeError, OSError, EOFError) as error:  # whichever end of a pipe breaks first
-        if not stop.received:
-            raise
-        raise KeyboardInterrupt(f"training stopped by {stop.received}") from error

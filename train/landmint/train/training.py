@@ -49,7 +49,8 @@ def train_network(
         the path of the weights.
 
     Raises:
-        LandmintError: faces, networks and settings do not fit, or the training diverged.
+        LandmintError: faces, networks and settings do not fit, the budget is too short, or the
+            training diverged.
     """
     with own_random_numbers():
         return _train(plan, place, progress, lessons, curriculum)
@@ -77,7 +78,16 @@ def _train(
         identity["teacher"] = ", ".join(map(sha256_file, plan.teachers))
         identity["distill"] = plan.distill.model_dump(mode="json")
     weights = fit(
-        model, task, train, plan.val, network.augment, network.fit, place, progress, identity
+        model,
+        task,
+        train,
+        plan.val,
+        network.augment,
+        network.fit,
+        place,
+        progress,
+        identity,
+        plan.budget,
     )
     shutil.rmtree(place / LESSONS, ignore_errors=True)
     return weights

@@ -54,6 +54,15 @@ ModelArgument = Annotated[
     ),
 ]
 OutFolder = Annotated[Path, typer.Option(help="Folder for weights, checkpoints and logs.")]
+BudgetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        metavar="TIME",
+        help="Be done within this time, such as 9m, 1h30m or 90s: the number of epochs is chosen "
+        "by the speed that is measured.",
+    ),
+]
 PlansOption = Annotated[
     bool, typer.Option("--plans", help="Run TensorRT plans too: code of whoever made them.")
 ]

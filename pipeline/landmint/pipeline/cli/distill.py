@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from landmint.pipeline.cli.command import FacesOption, OutFolder, RecipeFile
+from landmint.pipeline.cli.command import BudgetOption, FacesOption, OutFolder, RecipeFile
 from landmint.pipeline.cli.train import show_training
 
 
@@ -19,6 +19,7 @@ def distill(
     ],
     out: OutFolder,
     faces: FacesOption = None,
+    budget: BudgetOption = None,
 ) -> None:
     """Train a recipe's student with one trained teacher or more beside it.
 
@@ -31,5 +32,5 @@ def distill(
 
     screen = Screen()
     with screen.bar("training the student") as bar:
-        weights = api.distill(recipe, teacher, out, faces=faces, progress=bar)
+        weights = api.distill(recipe, teacher, out, faces=faces, budget=budget, progress=bar)
     show_training(out, weights, screen)

@@ -7,7 +7,8 @@ from typing import Any
 
 from landmint.pipeline.places import HISTORY_FILE, WEIGHTS
 from landmint.pipeline.run import Run
-from landmint.runtime.files import sha256_file
+from landmint.runtime.files import read_json, sha256_file
+from landmint.train.budget import BUDGET_FILE
 from landmint.train.config import NetworkRecipe, TrainingPlan
 from landmint.train.fit_config import INDIFFERENT
 from landmint.train.starting import starting_weights
@@ -88,3 +89,9 @@ def training_summary(place: Path) -> str:
     if "best_nme" not in figures:
         return ""
     return f"val NME {100 * figures['best_nme']:.2f} %, {figures['epoch']:.0f} epochs"
+
+
+def budget_summary(place: Path) -> str:
+    """What a time budget chose and why; empty where there was none."""
+    path = place / BUDGET_FILE
+    return str(read_json(path)["summary"]) if path.is_file() else ""

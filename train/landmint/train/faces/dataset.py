@@ -4,6 +4,7 @@ So batches are the same whatever the number of workers, and a run that was inter
 the batch that it would have seen. Not an evaluation: that crops as the device does, see evaluate.
 """
 
+import itertools
 import os
 import signal
 from collections.abc import Generator, Iterator
@@ -217,7 +218,7 @@ class EpochBatches(Sampler[list[EpochIndex]]):
         self,
         faces: int,
         batch_size: int,
-        epochs: int,
+        epochs: int | None,
         seed: int,
         *,
         start: int = 0,
@@ -229,7 +230,7 @@ class EpochBatches(Sampler[list[EpochIndex]]):
         Args:
             faces: number of faces in the data set.
             batch_size: faces per process and step.
-            epochs: passes over the faces.
+            epochs: passes over the faces; None for batches without end.
             seed: of the order.
             start: steps that are already done.
             rank: which process this is.
@@ -245,17 +246,14 @@ class EpochBatches(Sampler[list[EpochIndex]]):
                 reason=f"batch_size {batch_size} on {world} process(es)",
                 remedy="lower batch_size or add faces",
             )
-        self.total_steps = self.steps_per_epoch * epochs
+        self._end = None if epochs is None else self.steps_per_epoch * epochs
         self._faces, self._batch_size, self._seed = faces, batch_size, seed
         self._start, self._rank, self._world = start, rank, world
 
-    def __len__(self) -> int:
-        """Steps that are left."""
-        return max(0, self.total_steps - self._start)
-
     def __iter__(self) -> Iterator[list[EpochIndex]]:
         """Batches of (epoch, index) in the order of the steps."""
-        for step in range(self._start, self.total_steps):
+        steps = itertools.count(self._start) if self._end is None else range(self._start, self._end)
+        for step in steps:
             epoch, place = divmod(step, self.steps_per_epoch)
             if place == 0 or step == self._start:
                 rng = np.random.default_rng((self._seed, _ORDER_STREAM, epoch))

@@ -1,0 +1,114 @@
+"""One time budget for a teacher and its student, shared by what their schedules cost.
+
+Rule: the teacher gets the share that its whole schedule would take of the time of both, by the
+speed measured here; the student gets what the teacher leaves. So where there is too little time,
+both schedules are shortened by about the same factor.
+"""
+
+import csv
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from landmint.runtime.files import read_json, write_json
+from landmint.runtime.progress import SILENT, Progress
+from landmint.train.budget import BUDGET_FILE, Budget
+from landmint.train.config import TrainingPlan
+from landmint.train.faces.face import FaceSet, face_set
+from landmint.train.models import save_model
+from landmint.train.starting import untrained_model
+from landmint.train.training import train_network
+
+_BATCHES = 6
+"""Batches of each of the two epochs that are measured; the first of them warms up."""
+_VALIDATED = 4
+"""Faces that are validated meanwhile: a training needs some."""
+
+
+def teacher_share(teacher: TrainingPlan, student: TrainingPlan) -> float:
+    """The share of the time for both trainings that the teacher's schedule takes.
+
+    Args:
+        teacher: how the teacher is trained.
+        student: how the student is trained; its teacher need not be trained yet, since an untrained
+            network of the same kind answers as fast.
+
+    Raises:
+        LandmintError: faces, networks and settings do not fit.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        stand_in = Path(folder) / "teacher.safetensors"
+        save_model(untrained_model(teacher.network), stand_in)
+        costs = [schedule_s(plan) for plan in (teacher, replace(student, teachers=(stand_in,)))]
+    return costs[0] / sum(costs)
+
+
+def train_pair(
+    teacher: TrainingPlan,
+    student: TrainingPlan,
+    out: Path,
+    budget: Budget | None = None,
+    progress: Progress = SILENT,
+) -> Path:
+    """Train a teacher, then its student, or go on where an earlier call was stopped.
+
+    Args:
+        teacher: how the teacher is trained.
+        student: how the student is; the teacher's weights are put into it.
+        out: gets a folder for each: teacher/ and student/.
+        budget: the time for both.
+        progress: told of every step.
+
+    Returns:
+        the path of the student's weights.
+
+    Raises:
+        LandmintError: as `train_network`.
+    """
+    if budget is not None:
+        share = _kept_share(teacher, student, out, budget, progress)
+        teacher = replace(teacher, budget=replace(budget, seconds=share * budget.seconds))
+    weights = train_network(teacher, out / "teacher", progress)
+    student = replace(student, teachers=(weights,))
+    if budget is not None:
+        left_s = budget.seconds - read_json(out / "teacher" / BUDGET_FILE)["spent_s"]
+        student = replace(student, budget=Budget(left_s, budget.clock))
+    return train_network(student, out / "student", progress)
+
+
+def _kept_share(
+    teacher: TrainingPlan, student: TrainingPlan, out: Path, budget: Budget, progress: Progress
+) -> float:
+    """The teacher's share; measured once, so that a run that was stopped keeps to it."""
+    path = out / BUDGET_FILE
+    if path.is_file():
+        kept = read_json(path)
+        if kept["budget_s"] == budget.seconds:
+            return float(kept["teacher_share"])
+    progress.step("measuring teacher and student, to share the budget")
+    share = teacher_share(teacher, student)
+    write_json(path, {"schema": 1, "budget_s": budget.seconds, "teacher_share": share})
+    progress.step(f"{100 * share:.0f} % of the budget go to the teacher, the rest to the student")
+    return share
+
+
+def schedule_s(plan: TrainingPlan) -> float:
+    """Seconds that a plan's epochs would take, without validation, by a short training."""
+    fit = plan.network.fit
+    few = {"epochs": 2, "validate_every_epochs": 2, "log_every_steps": 100}
+    # Without fixed views, the teacher is asked at every step, as it is where views are new.
+    unfixed = plan.network.augment.model_copy(update={"views": 0})
+    short = plan.network.model_copy(
+        update={"fit": fit.model_copy(update=few), "augment": unfixed, "start": None}
+    )
+    faces = _first(plan.train, _BATCHES * fit.batch_size * fit.devices * fit.nodes)
+    with tempfile.TemporaryDirectory() as folder:
+        val = _first(plan.val, _VALIDATED)
+        train_network(replace(plan, network=short, train=faces, val=val), Path(folder))
+        with (Path(folder) / "metrics.csv").open(newline="", encoding="utf-8") as lines:
+            *_, last = csv.DictReader(lines)
+    return fit.epochs * len(plan.train.faces) / float(last["faces_per_s"])
+
+
+def _first(faces: FaceSet, count: int) -> FaceSet:
+    return face_set(faces.markup, list(faces.faces[:count]), faces.source)
