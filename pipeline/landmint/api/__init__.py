@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from landmint.api.bundles import export, lint, quantize
+from landmint.api.history import gate_by_history
 from landmint.api.listings import (
     engines,
     load_recipe,
@@ -74,6 +75,7 @@ __all__ = [
     "distill",
     "engines",
     "export",
+    "gate_by_history",
     "judge",
     "lint",
     "load",

@@ -85,6 +85,11 @@ class Machine:
     """Numbers of the cores that this process may use, such as "0-3"."""
 
     @property
+    def name(self) -> str:
+        """The board's name, or the processor's where the board has none."""
+        return self.board or self.cpu
+
+    @property
     def int8_saturates(self) -> bool:
         """Whether INT8 kernels add pairs of products in 16 bits here, which may overflow.
 

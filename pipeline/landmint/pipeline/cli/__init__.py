@@ -13,6 +13,7 @@ from landmint.pipeline.cli import (
     doctor,
     export,
     gate,
+    history,
     label,
     measure,
     models,
@@ -25,6 +26,7 @@ from landmint.pipeline.cli import (
     train,
 )
 from landmint.pipeline.cli.command import app, data, register
+from landmint.pipeline.cli.command import history as history_group
 
 __all__ = ["app", "main"]
 
@@ -49,6 +51,12 @@ VERBS = (
 for _verb in VERBS:
     register(_verb, app)
 register(data_check.check, data)
+register(history.add, history_group)
+register(history.list_, history_group, "list")
+register(history.show, history_group)
+register(history.changes, history_group)
+register(history.page, history_group)
+register(history.gate, history_group)
 
 
 def main() -> None:

@@ -26,6 +26,11 @@ app = typer.Typer(
 
 data = typer.Typer(help="Look at a data set before training on it.", no_args_is_help=True)
 app.add_typer(data, name="data")
+history = typer.Typer(
+    help="Measurements of many sessions in one file: list, export, find changes, draw trends.",
+    no_args_is_help=True,
+)
+app.add_typer(history, name="history")
 
 RecipeFile = Annotated[
     Path,
@@ -73,12 +78,15 @@ SplitOption = Annotated[
 _debug = False
 
 
-def register(function: Callable[..., int | None], group: typer.Typer) -> None:
+def register(
+    function: Callable[..., int | None], group: typer.Typer, name: str | None = None
+) -> None:
     """Add a verb that returns its exit code; whatever it raises becomes one message.
 
     Args:
         function: its options are the arguments, its help the docstring.
         group: the command, or a part of it.
+        name: of the verb, where the function cannot be called so.
     """
 
     @functools.wraps(function)
@@ -92,7 +100,9 @@ def register(function: Callable[..., int | None], group: typer.Typer) -> None:
     text, _, examples = inspect.cleandoc(function.__doc__ or "").partition("Examples:")
     lines = [f"[cyan]{line.strip()}[/cyan]" for line in examples.splitlines() if line.strip()]
     paragraphs = "\n\n".join(part.replace("\n", " ") for part in text.strip().split("\n\n"))
-    group.command(help=paragraphs, epilog="\n\n".join(["[bold]Examples[/bold]", *lines]))(guarded)
+    group.command(name, help=paragraphs, epilog="\n\n".join(["[bold]Examples[/bold]", *lines]))(
+        guarded
+    )
 
 
 def _tell(error: BaseException) -> int:

@@ -107,6 +107,13 @@ LATENCY_RATIO = Figure(
     f"latency over that of the same format's float32 variant, {_PAIRED}",
     digits=3,
 )
+LATENCY_HISTORY = Figure(
+    "latency over its history",
+    "×",
+    "latency over that of this device's earlier sessions, not paired. Its interval is for a single "
+    "session, and comes from how much the earlier ones differ",
+    digits=3,
+)
 SPEEDUP = Figure(
     "times as fast as float32",
     "×",
@@ -139,3 +146,6 @@ LIMITED: Mapping[str, Figure] = MappingProxyType(
     }
 )
 """The figures that have limits, by the field of `Limits` and the key of a recipe's `[gate]`."""
+
+JUDGED: Mapping[str, Figure] = MappingProxyType({**LIMITED, "latency_history": LATENCY_HISTORY})
+"""All figures that a check may be about, by the check's name."""

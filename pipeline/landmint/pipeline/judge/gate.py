@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from landmint.pipeline.judge.comparison import paired_ratio
-from landmint.pipeline.judge.figures import LIMITED, Figure
+from landmint.pipeline.judge.figures import JUDGED, Figure
 from landmint.runtime.accuracy import Difference, Floats, Truth, difference, summarise
 from landmint.runtime.bundle import REFERENCE
 from landmint.runtime.closed_eyes import closed_eye_error
@@ -107,7 +107,7 @@ class Check:
     """One figure compared with one limit."""
 
     name: str
-    """The figure, by its field in `Limits`."""
+    """The figure, by its key in `landmint.pipeline.judge.figures.JUDGED`."""
     status: VerdictStatus
     """Whether it keeps the limit."""
     limit: float
@@ -126,7 +126,7 @@ class Check:
     @property
     def figure(self) -> Figure:
         """What the figure is called, and how it is written."""
-        return LIMITED[self.name]
+        return JUDGED[self.name]
 
 
 @dataclass(frozen=True)
