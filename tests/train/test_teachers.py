@@ -26,11 +26,13 @@ TEACHERS: dict[str, dict[str, Any]] = {
     "pip": {"name": "pipnet", "backbone": "mobilenetv3_small_050", "stride": 16},
     "coordinates": {"name": "pfld", "width": 0.25},
     "heatmap": {"name": "hrnet", "backbone": "hrnet_w18_small"},
+    "simcc": {"name": "simcc", "backbone": "mobilenetv3_small_050", "stride": 16},
 }
 STUDENTS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "pip": (TEACHERS["pip"], {"cls", "offsets", "neighbours"}),
     "coordinates": (TEACHERS["coordinates"], {"points"}),
     "heatmap": ({"name": "mobilefan"}, {"heatmaps"}),
+    "simcc": (TEACHERS["simcc"], {"simcc_x", "simcc_y"}),
 }
 
 
@@ -72,6 +74,7 @@ Taught = Callable[..., tuple[LandmarkModel, DistillTask]]
         ("coordinates", ["pip"]),
         ("pip", ["coordinates"]),
         ("heatmap", ["heatmap", "coordinates"]),
+        ("simcc", ["pip", "simcc"]),
     ],
 )
 def test_a_few_steps_teach_the_student_and_leave_the_teachers(

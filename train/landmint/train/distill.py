@@ -8,10 +8,11 @@ Maps, of teachers that draw heatmaps, by the student's head:
 
 - heatmaps: the teacher's heatmaps; its features (FA) and their affinities (PS), as in MobileFAN;
 - PIP: the teacher's decoded points, by confidence, its heatmap mass as scores, its features;
+- SimCC: Gaussians at the teacher's decoded points, by confidence, its features;
 - coordinates: the teacher's decoded points, by confidence.
 
-Points, of teachers with any head: the decoded points, by confidence, at which heatmaps and scores
-are drawn as they are at true landmarks. Several teachers say their mean.
+Points, of teachers with any head: the decoded points, by confidence, at which heatmaps, scores
+and bins are drawn as they are at true landmarks. Several teachers say their mean.
 """
 
 import copy
