@@ -24,6 +24,7 @@ class ScriptedTarget:
     def __init__(self, times: Mapping[str, Times], version: str = "scripted 1") -> None:
         self.times = times
         self.version = version
+        self.is_crowded: Callable[[], bool] = lambda: False
         self.requests: list[tuple[str, str]] = []
         self.open = 0
         self.started = 0
@@ -80,7 +81,11 @@ class _ScriptedLink:
         if self._variant not in self._target.times:
             raise NotMeasuredError(f"{self._variant} died")
         samples = self._target.times[self._variant]()
-        return {"samples_ms": samples, "cpu_ms": sum(samples)}
+        preempted = [i for i in range(len(samples)) if self._target.is_crowded()]
+        return {"samples_ms": samples, "cpu_ms": sum(samples), "preempted": preempted}
+
+    def _conditions(self, request: Request) -> Answer:
+        return {"governor": "performance"}
 
     def _memory(self, request: Request) -> Answer:
         return {"peak_memory_mib": 10.0, "baseline_memory_mib": 5.0}

@@ -9,9 +9,10 @@ import pytest
 
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.hygiene import BACK_OFF_S
 from landmint.runtime.latency import Block, Launch, WarmUp
 from landmint.runtime.paired import PairedLaunch, paired_launches
-from landmint.targets import load_target
+from landmint.targets import load_target, paired
 from landmint.targets.paired import PAIRS, Side, paired_visit
 from tests.targets.scripted import ScriptedTarget
 
@@ -51,6 +52,56 @@ def test_two_builds_take_turns(bundle: Bundle, write_crops: Crops) -> None:
     assert (baseline.variant, candidate.variant) == (ONE, OTHER)
     assert baseline.points is not None and baseline.points.shape == (3, 68, 2)
     assert paired_launches(baseline, candidate) == visit.launches
+
+
+def test_spoiled_pairs_are_left_out_of_both_sides() -> None:
+    calm, crowded = (), (0, 1)
+    times = ((2.0, 2.1, 2.0, 9.0), (2.2, 9.9, 2.2, 2.2))
+    states = ((calm, calm, calm, crowded), (calm, crowded, calm, calm))
+    sides = []
+    for quickest, preempted in zip(times, states, strict=True):
+        pairs = zip(quickest, preempted, strict=True)
+        blocks = tuple(Block((ms, ms + 1), 4.0, preempted=state) for ms, state in pairs)
+        sides.append(Launch(1.0, WarmUp(1.0, 30, True), blocks))
+    launch = PairedLaunch(*sides)
+    assert len(launch.sound_pairs) == 2 and launch.fault == ""
+    assert launch.log_ratio == pytest.approx(math.log(1.1))
+    worse = dataclasses.replace(sides[0].blocks[0], preempted=crowded)
+    spoiled = dataclasses.replace(sides[0], blocks=(worse, *sides[0].blocks[1:]))
+    assert PairedLaunch(spoiled, sides[1]).fault == (
+        "3 of 4 pairs were spoiled by other work or a low clock"
+    )
+
+
+def test_a_spoiled_launch_is_tried_again(
+    bundle: Bundle, write_crops: Crops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(paired, "sleep", waits.append)
+    target = ScriptedTarget({ONE: lambda: [2.0, 3.0]})
+    target.is_crowded = lambda: len(waits) < 1
+    side = Side(bundle, ONE, target)
+    with paired_visit(side, side, write_crops(3)) as visit:
+        assert len(visit.measure(2)) == 2
+        assert len(visit.spoiled) == 1 and visit.failure == ""
+    assert waits == [BACK_OFF_S[0]]
+    assert target.open == 0 and target.started == 2 * 3
+
+
+def test_a_machine_that_stays_crowded_measures_nothing(
+    bundle: Bundle, write_crops: Crops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(paired, "sleep", waits.append)
+    target = ScriptedTarget({ONE: lambda: [2.0, 3.0]})
+    target.is_crowded = lambda: True
+    side = Side(bundle, ONE, target)
+    with paired_visit(side, side, write_crops(3)) as visit:
+        assert visit.measure(12) == ()
+        assert "3 launches in a row were spoiled: 15 of 15 blocks" in visit.failure
+        statuses = {measurement.status for measurement in visit.measurements()}
+    assert waits == list(BACK_OFF_S)
+    assert statuses == {"not measured"} and target.started == 2 * 3
 
 
 def test_a_side_that_fails_ends_the_comparison(bundle: Bundle, write_crops: Crops) -> None:

@@ -9,10 +9,9 @@ from collections.abc import Iterator, Sequence
 
 from landmint.runtime.latency import Block, Launch
 
-RETRIES = 2
-"""How often a spoiled launch is tried again before its variant is not measured."""
 BACK_OFF_S = (5.0, 20.0)
-"""Wait before each retry: what heats or loads a machine takes seconds to go away."""
+"""Wait before each retry of a spoiled launch: what heats or loads a machine takes seconds to go
+away. After so many retries its variant is not measured."""
 _FULL_SPEED = 0.9
 _MOST_DRIFT_C = 10.0
 _MOST_SPOILED = 0.5

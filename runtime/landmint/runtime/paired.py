@@ -10,6 +10,7 @@ from math import log
 from statistics import median
 
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.hygiene import block_fault, full_speed_mhz, launch_fault
 from landmint.runtime.latency import Block, Launch
 from landmint.runtime.measurement import Measurement
 
@@ -39,14 +40,39 @@ class PairedLaunch:
         return tuple(zip(self.baseline.blocks, self.candidate.blocks, strict=True))
 
     @property
+    def sound_pairs(self) -> tuple[tuple[Block, Block], ...]:
+        """The pairs of which the machine spoiled neither block, by one rule for both builds."""
+        full_mhz = self._full_mhz
+        return tuple(
+            pair for pair in self.pairs if not any(block_fault(block, full_mhz) for block in pair)
+        )
+
+    @property
+    def fault(self) -> str:
+        """What the machine did that spoiled the launch, in words; empty when it is sound."""
+        for launch in (self.baseline, self.candidate):
+            if fault := launch_fault(launch, self._full_mhz):
+                return fault
+        spoiled, pairs = len(self.pairs) - len(self.sound_pairs), len(self.pairs)
+        if spoiled > pairs / 2:
+            return f"{spoiled} of {pairs} pairs were spoiled by other work or a low clock"
+        return ""
+
+    @property
     def log_ratio(self) -> float:
-        """Median over pairs of ln(candidate's quickest run / baseline's quickest run).
+        """Median over sound pairs of ln(candidate's quickest run / baseline's quickest run).
 
         Above 0 the candidate is slower. Other work on the machine lengthens some runs of a block,
-        seldom all of them; a pair is so short that it meets both blocks alike.
+        seldom all of them; a pair is so short that it meets both blocks alike. Where no pair is
+        sound, all of them count: such a launch has a `fault`.
         """
-        quickest = [(min(a.samples_ms), min(b.samples_ms)) for a, b in self.pairs]
+        pairs = self.sound_pairs or self.pairs
+        quickest = [(min(a.samples_ms), min(b.samples_ms)) for a, b in pairs]
         return median(log(b) - log(a) for a, b in quickest)
+
+    @property
+    def _full_mhz(self) -> float | None:
+        return full_speed_mhz([*self.baseline.blocks, *self.candidate.blocks])
 
 
 def paired_launches(baseline: Measurement, candidate: Measurement) -> tuple[PairedLaunch, ...]:

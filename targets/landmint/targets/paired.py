@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from time import sleep
 
 from landmint.runtime.bundle import Bundle
+from landmint.runtime.hygiene import BACK_OFF_S
 from landmint.runtime.latency import LatencyConfig
 from landmint.runtime.measurement import Measurement
 from landmint.runtime.paired import PairedLaunch
@@ -90,6 +92,8 @@ class PairedVisit:
         self._visit = visit
         self._scratch = scratch
         self._session = datetime.now(UTC).isoformat(timespec="seconds")
+        self.spoiled: list[str] = []
+        """Why launches were tried again, one entry for each that does not count."""
 
     @property
     def failure(self) -> str:
@@ -129,6 +133,22 @@ class PairedVisit:
         return min(len(subject.launches) for subject in self._visit.subjects)
 
     def _launch(self) -> None:
+        """One launch of both builds; one that the machine spoiled is tried again after a wait."""
+        for pause_s in (*BACK_OFF_S, None):
+            self._try_launch()
+            fault = "" if self.failure else self.launches[-1].fault
+            if not fault:
+                return
+            self.spoiled.append(fault)
+            for subject in self._visit.subjects:
+                subject.launches.pop()
+            if pause_s is not None:
+                self._visit.step(f"launch {self._completed + 1} waits {pause_s:g} s: {fault}")
+                sleep(pause_s)
+        for subject in self._visit.subjects:
+            subject.failure = f"{len(BACK_OFF_S) + 1} launches in a row were spoiled: {fault}"
+
+    def _try_launch(self) -> None:
         turns = self._visit.start_all()
         self._visit.together(self._visit.warm, turns)
         for _ in range(PAIRS):

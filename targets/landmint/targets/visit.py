@@ -18,14 +18,17 @@ import numpy as np
 
 from landmint.runtime.agent import Answer, Request
 from landmint.runtime.bundle import Bundle, Variant
+from landmint.runtime.conditions import Conditions
 from landmint.runtime.engines.engine import Operator
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.latency import Block, LatencyConfig, Launch, WarmUp
 from landmint.runtime.machine import Machine
 from landmint.runtime.measurement import Measurement
+from landmint.runtime.typed_json import read_as
 from landmint.targets.target import Link, Target
 
 _Item = TypeVar("_Item")
+_Fields = TypeVar("_Fields")
 
 _TIMED_FACES = 4
 _FACE_S = 2.0  # a face that takes longer on average counts as a hang
@@ -116,6 +119,8 @@ class Turn:
     """From the file to a model that is ready to run."""
     warm_up: WarmUp | None = None
     """Before the blocks; None until it is over."""
+    before: Conditions | None = None
+    """The machine after the warm-up."""
     blocks: list[Block] = field(default_factory=list)
     """Timed so far."""
 
@@ -207,8 +212,8 @@ class Visit:
                 load["slowdown"] = turn.subject.slowdown
             turn.load_ms = self._ask(turn.link, load)["load_ms"]
             request = {"do": "warm", "crops": self._faces.timed, "config": self._settings()}
-            answer = self._ask(turn.link, request)
-            turn.warm_up = WarmUp(answer["first_ms"], answer["runs"], answer["settled"])
+            turn.warm_up = _read(WarmUp, self._ask(turn.link, request))
+            turn.before = self._conditions(turn)
 
     def together(
         self, work: Callable[[_Item], None], items: Sequence[_Item], workers: int = 0
@@ -236,8 +241,7 @@ class Visit:
         request = {"do": "block", "config": self._settings()}
         for turn in turns:
             with failing(turn.subject):
-                answer = self._ask(turn.link, request)
-                turn.blocks.append(Block(tuple(answer["samples_ms"]), answer["cpu_ms"]))
+                turn.blocks.append(_read(Block, self._ask(turn.link, request)))
 
     def finish(self, turn: Turn) -> None:
         """Note memory and times of a launch with its subject, unless that has failed."""
@@ -245,7 +249,9 @@ class Visit:
             return
         with failing(turn.subject):
             turn.subject.memory = self._ask(turn.link, {"do": "memory"})
-            turn.subject.launches.append(Launch(turn.load_ms, turn.warm_up, tuple(turn.blocks)))
+            after, blocks = self._conditions(turn), tuple(turn.blocks)
+            launch = Launch(turn.load_ms, turn.warm_up, blocks, turn.before, after)
+            turn.subject.launches.append(launch)
 
     def close(self) -> None:
         """End every agent that still runs."""
@@ -298,11 +304,27 @@ class Visit:
         subject.hello = link.hello
         return link
 
+    def _conditions(self, turn: Turn) -> Conditions:
+        return _read(Conditions, self._ask(turn.link, {"do": "conditions"}))
+
     def _ask(self, link: Link, request: Request) -> Answer:
         return link.ask(request, self._config.timeout_s)
 
     def _settings(self) -> dict[str, Any]:
         return dataclasses.asdict(self._config)
+
+
+def _read(kind: type[_Fields], answer: Answer) -> _Fields:
+    """An agent's answer as the dataclass that it holds the fields of.
+
+    Raises:
+        LandmintError: it holds something else.
+    """
+    try:
+        fields = {key: value for key, value in answer.items() if key != "ok"}
+        return read_as(kind, fields, "an answer")
+    except ValueError as error:
+        raise LandmintError("the agent gave another answer", reason=str(error)) from None
 
 
 @contextmanager
