@@ -2,10 +2,10 @@
 
 For each seed the three ways take the same crops in the same order for the same number of steps,
 from the same first weights; seeds differ in first weights and order, and share the crops. The
-recipe's teacher is that of its run. What it says of a crop is kept on disk for each way, so that
-it is asked once for all seeds; delete that folder when all is done. NME of the student in PyTorch
-on the test faces; differences are paired by face, means over the seeds, with 95 % intervals over
-persons.
+recipe's own teacher is that of its run. What teachers say of a crop is kept on disk for each way,
+so that they are asked once for all seeds; delete that folder when all is done. NME of the student
+in PyTorch on the test faces; differences are paired by face, means over the seeds, with 95 %
+intervals over persons.
 A training that was interrupted goes on; one that is done is not repeated.
 
     python benchmarks/ways.py recipes/pipnet-mbv3s-ytf68.toml --seeds 0 1 2
@@ -23,6 +23,7 @@ from landmint.pipeline.places import WEIGHTS
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import Recipe, load_recipe
 from landmint.pipeline.run import Run
+from landmint.pipeline.steps.weights import teacher_weights
 from landmint.pipeline.text import markdown_table, number, percent, percent_interval
 from landmint.runtime.accuracy import failure_rate
 from landmint.runtime.errors import LandmintError
@@ -48,16 +49,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("recipe", type=Path, help="with a [teacher]")
+    parser.add_argument("recipe", type=Path, help="with a [teacher], or with teachers")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     asked = parser.parse_args()
     recipe = load_recipe(asked.recipe)
-    if recipe.teacher is None:
-        raise LandmintError(f"{asked.recipe} has no [teacher]", remedy="name one to learn from")
+    if not (recipe.teacher or recipe.teachers):
+        raise LandmintError(f"{asked.recipe} has no teacher", remedy="name one to learn from")
     screen = Screen()
     run = Run(recipe, asked.runs / recipe.name, " ".join(sys.argv))
-    bring_up_to_date(run, screen, until="teacher")
+    bring_up_to_date(run, screen, until="teacher" if recipe.teacher else "faces")
     lessons = run.folder / "ways" / "lessons"
     found = [_trained(run, seed, lessons, screen) for seed in asked.seeds]
     schedule = recipe.student.fit
@@ -93,7 +94,7 @@ def _train(run: Run, way: str, seed: int, place: Path, lessons: Path, screen: Sc
             network,
             run.faces("train"),
             run.faces("val"),
-            (run.place("teacher") / WEIGHTS,) if taught else (),
+            teacher_weights(run) if taught else (),
             recipe.distill.model_copy(update=changes),
         )
         train_network(plan, place, bar, lessons)

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from landmint.pipeline import cli
+from landmint.runtime.errors import LandmintError
 
 VERBS = (
     *("run", "train", "distill", "label", "export", "quantize", "measure", "gate", "report"),
@@ -109,3 +110,17 @@ def test_one_process_makes_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     result = _ask("run", str(tmp_path / "a.toml"))
     assert result.exit_code == 2
     assert "the work of one process" in result.stderr
+
+
+def test_distill_takes_several_teachers(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[object, object]] = []
+
+    def noted(
+        recipe: object, teacher: object, out: object, *, lessons: object, **_: object
+    ) -> None:
+        calls.append((teacher, lessons))
+        raise LandmintError("enough")
+
+    monkeypatch.setattr("landmint.api.distill", noted)
+    _ask(*"distill demo --teacher a --teacher b --out o --lessons l".split())
+    assert calls == [(["a", "b"], Path("l"))]

@@ -5,16 +5,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from landmint.pipeline.judge.gate import Limits
 from landmint.pipeline.measure_config import GateConfig, MeasureConfig
-from landmint.pipeline.networks import check_networks
+from landmint.pipeline.networks import check_named_teachers, check_networks
 from landmint.pipeline.recipe import load_recipe
 from landmint.runtime.contract import CropRule
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.formats import FORMATS
 from landmint.runtime.latency import LatencyConfig
+from landmint.train.models import ModelConfig, create_model, save_model
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 
@@ -296,6 +298,27 @@ def test_self_training_that_does_not_fit_the_student(tmp_path: Path) -> None:
 def test_a_teacher_may_have_any_head(tmp_path: Path) -> None:
     text = SOUND.replace('name = "hrnet"\nbackbone = "hrnet_w18_small"', 'name = "pfld"')
     check_networks(load_recipe(_write(tmp_path, text)))
+
+
+def test_trained_teachers_are_named_by_file_or_as_shipped(tmp_path: Path) -> None:
+    line = 'teachers = ["pipnet-mbv3", "a/model.safetensors"]\n'
+    recipe = load_recipe(_write(tmp_path, line + SOUND))
+    assert recipe.teachers == ("pipnet-mbv3", str(tmp_path / "a/model.safetensors"))
+    assert load_recipe(_write(tmp_path, SOUND)).teachers == ()
+
+
+def test_a_trained_teacher_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    recipe = load_recipe(_write(tmp_path, 'teachers = ["a.safetensors"]\n' + SOUND))
+    with pytest.raises(LandmintError, match=r"a\.safetensors is no file"):
+        check_named_teachers(recipe)
+    shape = np.random.default_rng(0).uniform(size=(68, 2))
+    for scale, fits in ((recipe.student.model.crop_scale, True), (2.0, False)):
+        config = ModelConfig(name="pfld", width=0.25, input_size=64, crop_scale=scale)
+        save_model(create_model(config, shape), tmp_path / "a.safetensors")
+        if fits:
+            check_named_teachers(recipe)
+    with pytest.raises(LandmintError, match="set the same crop_scale"):
+        check_named_teachers(recipe)
 
 
 def test_reading_a_recipe_imports_no_trainer_and_no_converter() -> None:

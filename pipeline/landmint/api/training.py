@@ -73,6 +73,7 @@ def distill(
     teacher: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
+    lessons: str | Path | None = None,
     faces: str | Path | None = None,
     budget: str | None = None,
     progress: Progress = SILENT,
@@ -84,6 +85,7 @@ def distill(
         teacher: the weights of a network with any head, or the name of a shipped one; several
             teach their mean.
         out: folder for weights, checkpoints and logs.
+        lessons: folder that keeps the teachers' answers, for students that see the same crops.
         faces: the data set's folder, instead of the recipe's.
         budget: the time that the training may take, as `train` takes it.
         progress: told of every step.
@@ -107,7 +109,7 @@ def distill(
     time_given = _begun(budget)
     settings = recipe_on(recipe, faces)
     weights = _weights_of(teacher)
-    return _train(settings, settings.student, Path(out), weights, time_given, progress)
+    return _train(settings, settings.student, Path(out), weights, time_given, progress, lessons)
 
 
 def _weights_of(teacher: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
@@ -136,6 +138,7 @@ def _train(
     teachers: tuple[Path, ...],
     budget: "Budget | None",
     progress: Progress,
+    lessons: str | Path | None = None,
 ) -> Path:
     from landmint.pipeline.given import learning_faces
     from landmint.pipeline.lock import hold
@@ -145,7 +148,7 @@ def _train(
     sets = learning_faces(recipe, progress)
     with hold(out, progress.step):
         plan = TrainingPlan(network, sets["train"], sets["val"], teachers, recipe.distill, budget)
-        return train_network(plan, out, progress)
+        return train_network(plan, out, progress, Path(lessons) if lessons else None)
 
 
 def _train_both(recipe: "Recipe", out: Path, budget: "Budget | None", progress: Progress) -> Path:

@@ -79,9 +79,9 @@ def check_run(run: Run, stages: Collection[str]) -> None:
 
     Raises:
         LandmintError: the faces are not there, too few or not apart, networks do not fit each
-            other, or the weights that one begins from are not there.
+            other, or the weights that one begins from or learns from are not there.
     """
-    from landmint.pipeline.networks import check_networks
+    from landmint.pipeline.networks import check_named_teachers, check_networks
     from landmint.pipeline.recipe_faces import check_recipe_faces
     from landmint.train.starting import check_beginning
 
@@ -103,6 +103,8 @@ def check_run(run: Run, stages: Collection[str]) -> None:
     for network in (recipe.teacher, recipe.student):
         if network:
             check_beginning(network)
+    if recipe.teachers and "student" in stages:
+        check_named_teachers(recipe)
 
 
 def run_stages(

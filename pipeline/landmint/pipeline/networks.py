@@ -16,11 +16,13 @@ from landmint.runtime.crop import box_of
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
 from landmint.train.config import NetworkRecipe
-from landmint.train.distill import DistillTask
+from landmint.train.distill import check_teachers
 from landmint.train.faces.face import Face, FaceSet
+from landmint.train.models import load_model
 from landmint.train.models.base import LandmarkModel
 from landmint.train.starting import stand_in_shape, untrained_model
 from landmint.train.tasks import Task, no_curriculum, task_for
+from landmint.train.zoo import find_model
 
 
 def check_networks(recipe: Recipe) -> None:
@@ -32,6 +34,18 @@ def check_networks(recipe: Recipe) -> None:
     problems = list(_problems(recipe))
     if problems:
         raise problems_error(recipe.file, recipe.file.read_text(encoding="utf-8"), problems)
+
+
+def check_named_teachers(recipe: Recipe) -> None:
+    """Read the trained teachers that a recipe names.
+
+    Raises:
+        LandmintError: one is not there, or does not fit the student or the recipe's own teacher.
+    """
+    own = [recipe.teacher] if recipe.teacher else []
+    named = [load_model(find_model(given)) for given in recipe.teachers]
+    teachers = [*map(untrained_model, own), *named]
+    check_teachers(untrained_model(recipe.student), teachers, recipe.distill)
 
 
 def _problems(recipe: Recipe) -> Iterator[Problem]:
@@ -54,10 +68,10 @@ def _problems(recipe: Recipe) -> Iterator[Problem]:
             fusable_decoder(built["student"][0].contract)
         except LandmintError as error:
             yield Problem(("export", "fuse_decode"), _one_line(error))
-    if recipe.teacher is not None and len(built) == 2:
-        (teacher, _), (student, task) = built["teacher"], built["student"]
+    if len(built) == 2 and not recipe.teachers:  # else what they say depends on weights
+        (teacher, _), (student, _) = built["teacher"], built["student"]
         try:
-            DistillTask(task, student, [teacher], recipe.distill)
+            check_teachers(student, [teacher], recipe.distill)
         except LandmintError as error:
             yield Problem(("student", "model"), _one_line(error))
 

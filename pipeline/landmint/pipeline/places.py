@@ -11,6 +11,8 @@ RUNS = Path("runs")
 TEACHERS = "teachers"
 """Folder beside the runs: each teacher under the digest of what it was trained on and how, so that
 recipes which agree on the teacher share it."""
+LESSONS = "lessons"
+"""Folder beside the runs: what teachers said, where they say points; students share it."""
 RECORDS = "stages"
 """Folder of the stages' records, beside what the stages made."""
 RUN_FILE = "run.json"

@@ -38,6 +38,10 @@ class Recipe(BaseModel):
     """Name of the model and of the run's folder."""
     about: str = ""
     """A sentence for people: what this recipe is for."""
+    teachers: tuple[str, ...] = ()
+    """Trained networks that teach the student, beside the one of [teacher] if there is one: names
+    of shipped models, or files such as another run's student/model.safetensors. Their heads may
+    be of any kind; several teach their mean."""
     faces: FacesConfig
     """The data set."""
     teacher: NetworkRecipe | None = None
@@ -114,19 +118,26 @@ def load_recipe(path: Path) -> Recipe:
         ) from None
     if problems := [*_registry_problems(raw), *_cross_problems(recipe)]:
         raise problems_error(path, text, problems)
-    recipe = recipe.model_copy(update=_starts(recipe, path.parent) | _ranges(recipe, path.parent))
+    folder = path.parent
+    teachers = {"teachers": tuple(_weights_at(folder, each) for each in recipe.teachers)}
+    recipe = recipe.model_copy(update=_starts(recipe, folder) | _ranges(recipe, folder) | teachers)
     recipe._file = path
     return recipe
 
 
 def _starts(recipe: Recipe, folder: Path) -> dict[str, NetworkRecipe]:
-    """Networks that begin from a file, with the whole path of it; a bare word is a shipped name."""
+    """Networks that begin from weights, with the whole path of those."""
     networks = {"teacher": recipe.teacher, "student": recipe.student}
     return {
-        role: network.model_copy(update={"start": str((folder / network.start).absolute())})
+        role: network.model_copy(update={"start": _weights_at(folder, network.start)})
         for role, network in networks.items()
-        if network and network.start and Path(network.start).suffix
+        if network and network.start
     }
+
+
+def _weights_at(folder: Path, given: str) -> str:
+    """The whole path of weights that a recipe in a folder names; a bare word is a shipped name."""
+    return str((folder / given).absolute()) if Path(given).suffix else given
 
 
 def _ranges(recipe: Recipe, folder: Path) -> dict[str, QuantizeConfig]:

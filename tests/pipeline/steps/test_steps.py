@@ -1,5 +1,6 @@
 """Every stage of the registry: its name, its file, what it needs, and when a recipe asks for it."""
 
+import hashlib
 import json
 import re
 import subprocess
@@ -12,6 +13,7 @@ from landmint.pipeline import steps
 from landmint.pipeline.recipe import load_recipe
 from landmint.pipeline.run import Run
 from landmint.pipeline.steps import STAGES, stages_of
+from landmint.pipeline.steps.weights import student_settings, teacher_weights
 
 PLAIN = """\
 [faces]
@@ -62,6 +64,21 @@ def test_settings_are_json_and_do_not_change_by_themselves(tmp_path: Path) -> No
     for stage in stages_of(run):
         settings = json.dumps(stage.settings(run), sort_keys=True)
         assert json.dumps(stage.settings(run), sort_keys=True) == settings, stage.name
+
+
+def test_teachers_that_a_recipe_names_decide_the_student_by_their_content(tmp_path: Path) -> None:
+    run = _run(tmp_path, 'teachers = ["a.safetensors"]\n' + PLAIN)
+    weights = tmp_path / "a.safetensors"
+    digests = []
+    for content in (b"one", b"two"):
+        weights.write_bytes(content)
+        settings = student_settings(run)["distill"]
+        digests += settings["teachers"]
+        assert digests[-1] == hashlib.sha256(content).hexdigest()
+    assert str(tmp_path) not in json.dumps(settings)
+    assert teacher_weights(run) == (weights,)
+    assert student_settings(_run(tmp_path, PLAIN))["distill"] is None
+    assert "teachers" not in student_settings(_run(tmp_path, PLAIN + TEACHER))["distill"]
 
 
 def test_no_stage_loads_what_only_its_work_needs(tmp_path: Path) -> None:

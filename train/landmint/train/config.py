@@ -100,6 +100,13 @@ class TrainingPlan:
     budget: Budget | None = None
     """The time that the training may take; None for the recipe's epochs."""
 
+    @property
+    def crops(self) -> int:
+        """How many different crops the training may see: each has a row of its own."""
+        fit = self.network.fit
+        epochs = max(fit.epochs, fit.most_epochs or 0)
+        return len(self.train.faces) * (self.network.augment.views or epochs)
+
 
 class SelfTrainingConfig(BaseModel):
     """How a student learns from faces without labels, after those with them.

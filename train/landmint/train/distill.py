@@ -62,9 +62,8 @@ class DistillTask(Task):
             LandmintError: teachers and student do not fit each other.
         """
         super().__init__()
+        check_teachers(student, teachers, config)
         maps = says_maps(teachers, config)
-        for teacher in teachers:
-            _check_pair(student, teacher, maps)
         self.task = task
         self.config = config
         self.teachers = tuple(Teacher(teacher, student, config) for teacher in teachers)
@@ -274,7 +273,22 @@ def _heard(batch: Batch, source: Callable[[Tensor], Lesson], book: LessonBook | 
     return book.look_up(batch["row"], images.device, lambda places: source(images[places]))
 
 
-def _check_pair(student: LandmarkModel, teacher: LandmarkModel, maps: bool) -> None:
+def check_teachers(
+    student: LandmarkModel, teachers: Sequence[LandmarkModel], config: DistillConfig
+) -> None:
+    """Refuse teachers that know another markup, see another crop or draw other peaks.
+
+    Raises:
+        LandmintError: a teacher and the student do not fit each other.
+    """
+    maps = says_maps(teachers, config)
+    for teacher in teachers:
+        _check_pair(student, teacher)
+        if maps and student.contract.head.kind == "heatmap":
+            _check_sigma(student, teacher)
+
+
+def _check_pair(student: LandmarkModel, teacher: LandmarkModel) -> None:
     ours, theirs = student.contract, teacher.contract
     if ours.markup != theirs.markup:
         raise LandmintError(
@@ -287,8 +301,6 @@ def _check_pair(student: LandmarkModel, teacher: LandmarkModel, maps: bool) -> N
             reason="both must see the same crop",
             remedy="set the same crop_scale, crop_square and crop_shift for both",
         )
-    if maps and ours.head.kind == "heatmap":
-        _check_sigma(student, teacher)
 
 
 def _check_sigma(student: LandmarkModel, teacher: LandmarkModel) -> None:

@@ -4,6 +4,9 @@ A crop is a pure function of its row (see `faces.dataset`), so a lesson can be l
 teacher is several times as slow as its student; students that learn from the same crops, or one
 that sees a face in a few fixed views over and over, then pay for the student alone (Wu et al.,
 "TinyViT", ECCV 2022, section 3.1, keeps a teacher's answers for the same reason).
+
+A book of maps is filled while its student trains, by what that student reads. A book of points is
+filled before, see `points_book`, and serves every student.
 """
 
 import math
@@ -31,17 +34,20 @@ class LessonBook:
     """Lessons by row, in one folder that may be deleted at any time.
 
     What a student hears is what the book holds, also the first time: a run that was interrupted
-    goes on bit for bit. Each process of a distributed training keeps pages of its own.
+    goes on bit for bit. Each process of a distributed training keeps pages of its own, unless the
+    book is filled before the training begins.
     """
 
-    def __init__(self, folder: Path, rows: int) -> None:
+    def __init__(self, folder: Path, rows: int, filled_before: bool = False) -> None:
         """Open nothing yet.
 
         Args:
             folder: for these lessons alone: of one teacher, one set of faces, one way to crop.
             rows: how many different crops there are.
+            filled_before: whether all processes of a training read the same pages, which one
+                process has written before.
         """
-        self._folder, self._rows = folder, rows
+        self.folder, self._rows, self._filled_before = folder, rows, filled_before
         self._pages: dict[str, NDArray[Any]] = {}
 
     def __getstate__(self) -> Mapping[str, Any]:
@@ -59,28 +65,47 @@ class LessonBook:
         Raises:
             LandmintError: the disk has no room for the book.
         """
-        wanted, pages = rows.cpu().numpy(), self._pages
-        if not pages and self._known_file.is_file():
-            pages |= self._opened()
-        unknown = np.flatnonzero(~pages[_KNOWN][wanted]) if pages else np.arange(len(wanted))
+        wanted = rows.cpu().numpy()
+        unknown = np.flatnonzero(~self._are_known(wanted))
         if len(unknown):
-            lesson = ask(torch.from_numpy(unknown).to(device))
-            if not pages:
-                self._make(lesson)
-                pages |= self._opened()
-            self._write(wanted[unknown], lesson)
-        return {name: _sent(page[wanted], device) for name, page in pages.items() if name != _KNOWN}
+            self.write(rows.cpu()[unknown], ask(torch.from_numpy(unknown).to(device)))
+        return {
+            name: _sent(page[wanted], device)
+            for name, page in self._pages.items()
+            if name != _KNOWN
+        }
 
-    def _write(self, rows: NDArray[Any], lesson: Lesson) -> None:
+    def unknown(self) -> Tensor:
+        """Rows (K,) that are not in the book, ascending."""
+        return torch.from_numpy(np.flatnonzero(~self._are_known(np.arange(self._rows))))
+
+    def write(self, rows: Tensor, lesson: Lesson) -> None:
+        """Keep the lessons of rows (B,).
+
+        Raises:
+            LandmintError: the disk has no room for the book.
+        """
+        if not self._pages:
+            self._make(lesson)
+            self._pages |= self._opened()
+        places = rows.numpy()
         for name, values in lesson.items():
             page = self._pages[name]
             limit = np.finfo(page.dtype).max
-            page[rows] = values.detach().float().clamp(-limit, limit).cpu().numpy()
-        self._pages[_KNOWN][rows] = True  # last, so that a row that counts as known is whole
+            page[places] = values.detach().float().clamp(-limit, limit).cpu().numpy()
+        self._pages[_KNOWN][places] = True  # last, so that a row that counts as known is whole
+
+    def _are_known(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of rows (K,) are in the book."""
+        if not self._pages and self._known_file.is_file():
+            self._pages |= self._opened()
+        known = self._pages.get(_KNOWN)
+        return np.zeros(len(rows), dtype=np.bool_) if known is None else known[rows]
 
     @property
     def _known_file(self) -> Path:
-        return self._folder / f"rank-{_rank()}" / f"{_KNOWN}.npy"
+        pages = "all" if self._filled_before else f"rank-{_rank()}"
+        return self.folder / pages / f"{_KNOWN}.npy"
 
     def _opened(self) -> dict[str, NDArray[Any]]:
         """Every file, mapped into memory."""
@@ -104,7 +129,7 @@ class LessonBook:
             np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
 
     def _check_room(self, needed: int) -> None:
-        place = self._folder
+        place = self.folder
         while not place.exists():
             place = place.parent
         free = shutil.disk_usage(place).free

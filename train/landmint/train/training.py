@@ -4,7 +4,6 @@ The network and the task are built here; the training loop is `fit`.
 """
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,20 @@ import torch
 from landmint.runtime.files import digest, sha256_file
 from landmint.runtime.progress import SILENT, Progress
 from landmint.train.config import Curriculum, NetworkRecipe, TrainingPlan
-from landmint.train.distill import DistillTask, says_maps
+from landmint.train.distill import DistillTask, check_teachers, says_maps
 from landmint.train.faces.dataset import mean_shape
 from landmint.train.faces.face import FaceSet
 from landmint.train.fit import fit
 from landmint.train.lessons import LessonBook
 from landmint.train.models import create_model, load_model
 from landmint.train.models.base import LandmarkModel
+from landmint.train.points_book import points_book
 from landmint.train.starting import starting_model, starting_weights
 from landmint.train.tasks import Task, task_for
 from landmint.train.torch_state import own_random_numbers
 
 LESSONS = "lessons"
-"""Folder, within a training's, that keeps the teacher's answers."""
+"""Folder, within a training's, that keeps the teachers' answers."""
 
 
 def train_network(
@@ -41,7 +41,7 @@ def train_network(
         plan: the network, its faces and its teachers.
         place: folder for weights, checkpoint and logs.
         progress: called at every step.
-        lessons: folder that keeps the teacher's answers, for trainings that share crops. Absent,
+        lessons: folder that keeps the teachers' answers, for trainings that share crops. Absent,
             they are kept in `place` if the crops come again, and deleted in the end.
         curriculum: what pseudo-labelled faces teach.
 
@@ -74,7 +74,8 @@ def _train(
     if network.start is not None:
         identity["start"] = sha256_file(starting_weights(network.start))
     if plan.teachers:
-        task = _taught(task, model, plan, place, lessons)
+        folder = lessons or (place / LESSONS if network.augment.views else None)
+        task = _taught(task, model, plan, folder, progress)
         identity["teacher"] = ", ".join(map(sha256_file, plan.teachers))
         identity["distill"] = plan.distill.model_dump(mode="json")
     weights = fit(
@@ -94,17 +95,29 @@ def _train(
 
 
 def _taught(
-    task: Task, model: LandmarkModel, plan: TrainingPlan, place: Path, lessons: Path | None
+    task: Task,
+    student: LandmarkModel,
+    plan: TrainingPlan,
+    folder: Path | None,
+    progress: Progress,
 ) -> Task:
-    """The student's task with its teachers beside it."""
-    teachers = [load_model(weights) for weights in plan.teachers]
+    """The student's task with its teachers beside it.
+
+    Args:
+        task: on the true landmarks.
+        student: the network to train.
+        plan: its teachers, and what they are asked about.
+        folder: of books; None where no crop is seen twice.
+        progress: called while a teacher is asked about all crops.
+    """
+    teachers, config = [load_model(weights) for weights in plan.teachers], plan.distill
+    check_teachers(student, teachers, config)  # before hours of asking
     books: list[LessonBook] = []
-    if lessons or plan.network.augment.views:  # else no crop is seen twice
-        groups = [plan.teachers]
-        if not says_maps(teachers, plan.distill):
-            groups = [(weights,) for weights in plan.teachers]
-        books = [_book_for(plan, group, lessons or place / LESSONS) for group in groups]
-    return DistillTask(task, model, teachers, plan.distill, books)
+    if folder and says_maps(teachers, config):
+        books = [_maps_book(plan, folder)]
+    elif folder:
+        books = [points_book(plan, weights, folder, progress) for weights in plan.teachers]
+    return DistillTask(task, student, teachers, config, books)
 
 
 def _initial(network: NetworkRecipe, train: FaceSet) -> LandmarkModel:
@@ -114,24 +127,17 @@ def _initial(network: NetworkRecipe, train: FaceSet) -> LandmarkModel:
     return create_model(network.model, mean_shape(train, network.model.crop))
 
 
-def _book_for(plan: TrainingPlan, teachers: Sequence[Path], folder: Path) -> LessonBook:
-    """The store of teachers' answers: a subfolder named after all that they depend on.
-
-    Args:
-        plan: network, faces and distillation.
-        teachers: weights of those whose answers it keeps.
-        folder: where the subfolder is made.
-    """
+def _maps_book(plan: TrainingPlan, folder: Path) -> LessonBook:
+    """The store of the teachers' maps: a subfolder named after all that they depend on."""
     network, train = plan.network, plan.train
     augment = network.augment
-    rows = len(train.faces) * (augment.views or network.fit.epochs)
     lessons = {
-        "rows": rows,
+        "rows": plan.crops,
         "augment": augment.model_dump(mode="json"),
         "seed": network.fit.seed if augment.seed is None else augment.seed,
         "faces": train.fingerprint,
         "model": network.model.model_dump(mode="json"),
-        "teachers": [sha256_file(weights) for weights in teachers],
+        "teachers": [sha256_file(weights) for weights in plan.teachers],
         "distill": plan.distill.model_dump(mode="json", exclude={"alpha"}),
     }
-    return LessonBook(folder / digest(lessons)[:12], rows)
+    return LessonBook(folder / digest(lessons)[:12], plan.crops)

@@ -1,5 +1,6 @@
 """`landmint distill`: a recipe's student, with trained teachers beside it."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +19,13 @@ def distill(
         ),
     ],
     out: OutFolder,
+    lessons: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder that keeps the teachers' answers, for students that see the same crops.",
+        ),
+    ] = None,
     faces: FacesOption = None,
     budget: BudgetOption = None,
 ) -> None:
@@ -32,5 +40,13 @@ def distill(
 
     screen = Screen()
     with screen.bar("training the student") as bar:
-        weights = api.distill(recipe, teacher, out, faces=faces, budget=budget, progress=bar)
+        weights = api.distill(
+            recipe,
+            teacher,
+            out,
+            lessons=lessons,
+            faces=faces,
+            budget=budget,
+            progress=bar,
+        )
     show_training(out, weights, screen)

@@ -8,7 +8,7 @@ from landmint.pipeline.places import WEIGHTS
 from landmint.pipeline.run import Run
 from landmint.pipeline.stage import Stage
 from landmint.pipeline.steps.bundles import CONVERTERS, bundle_outcome, bundle_summary
-from landmint.pipeline.steps.weights import training_settings
+from landmint.pipeline.steps.weights import distill_settings, training_settings
 from landmint.runtime.files import sha256_file
 from landmint.runtime.machine import installed
 from landmint.runtime.progress import Progress
@@ -36,7 +36,7 @@ def _origin(run: Run) -> dict[str, Any]:
         **{
             role: {"settings": training_settings(network)} for role, network in run.networks.items()
         },
-        "distill": recipe.distill.model_dump(mode="json") if recipe.teacher else None,
+        "distill": distill_settings(run),
     }
     if recipe.self_training:
         settings = recipe.self_training.model_dump(mode="json", exclude={"faces"})

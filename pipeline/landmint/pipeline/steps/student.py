@@ -1,7 +1,8 @@
-"""The stage of the student: the network that is deployed, with its teacher if it has one."""
+"""The stage of the student: the network that is deployed, with its teachers if it has any."""
 
 from pathlib import Path
 
+from landmint.pipeline.places import LESSONS
 from landmint.pipeline.run import Run
 from landmint.pipeline.stage import Stage
 from landmint.pipeline.steps.weights import (
@@ -16,7 +17,8 @@ from landmint.runtime.progress import Progress
 def _work(run: Run, place: Path, bar: Progress) -> None:
     from landmint.train.training import train_network
 
-    train_network(student_plan(run), place, bar)
+    shared = run.folder.parent / LESSONS if run.recipe.distill.lesson == "points" else None
+    train_network(student_plan(run), place, bar, shared)
 
 
 STUDENT = Stage(

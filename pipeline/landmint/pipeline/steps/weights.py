@@ -12,6 +12,7 @@ from landmint.train.budget import BUDGET_FILE
 from landmint.train.config import NetworkRecipe, TrainingPlan
 from landmint.train.fit_config import INDIFFERENT
 from landmint.train.starting import starting_weights
+from landmint.train.zoo import find_model
 
 _LATER: Mapping[str, Mapping[str, Any]] = {
     "model": {
@@ -44,19 +45,33 @@ def training_settings(network: NetworkRecipe) -> dict[str, Any]:
 
 
 def student_settings(run: Run) -> dict[str, Any]:
-    """What decides the weights of the student: its own settings, and what the teacher teaches."""
+    """What decides the weights of the student: its own settings, and what the teachers teach."""
+    return {**training_settings(run.recipe.student), "distill": distill_settings(run)}
+
+
+def distill_settings(run: Run) -> dict[str, Any] | None:
+    """What decides what the student hears of its teachers; None where it learns alone.
+
+    Raises:
+        LandmintError: the weights of a teacher that the recipe names do not exist.
+    """
     recipe = run.recipe
-    distill = recipe.distill.model_dump(mode="json") if recipe.teacher else None
-    return {**training_settings(recipe.student), "distill": distill}
+    if not (recipe.teacher or recipe.teachers):
+        return None
+    settings = recipe.distill.model_dump(mode="json")
+    if recipe.teachers:
+        settings["teachers"] = [sha256_file(find_model(given)) for given in recipe.teachers]
+    return settings
 
 
 def teacher_weights(run: Run) -> tuple[Path, ...]:
-    """Weights of the teacher; none where the student learns alone."""
-    return (run.place("teacher") / WEIGHTS,) if run.recipe.teacher else ()
+    """Weights of the teachers, the run's own first; none where the student learns alone."""
+    own = (run.place("teacher") / WEIGHTS,) if run.recipe.teacher else ()
+    return own + tuple(find_model(given) for given in run.recipe.teachers)
 
 
 def student_plan(run: Run) -> TrainingPlan:
-    """How the student is trained: its settings, the run's faces, and the teacher."""
+    """How the student is trained: its settings, the run's faces, and the teachers."""
     recipe = run.recipe
     train, val = run.faces("train"), run.faces("val")
     return TrainingPlan(recipe.student, train, val, teacher_weights(run), recipe.distill)

@@ -7,7 +7,7 @@ the batch that it would have seen. Not an evaluation: that crops as the device d
 import itertools
 import os
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -263,7 +263,7 @@ class EpochBatches(Sampler[list[EpochIndex]]):
 
 
 def load_batches(
-    dataset: FaceDataset, batches: EpochBatches, workers: int, pin_memory: bool
+    dataset: FaceDataset, batches: Iterable[list[EpochIndex]], workers: int, pin_memory: bool
 ) -> Generator[dict[str, Tensor], None, None]:
     """Collated batches of a run, prepared by `workers` processes, or by this one for 0.
 
