@@ -65,6 +65,7 @@ class Loop:
         if self.config.channels_last:
             self.training_module.to(memory_format=torch.channels_last)
         self.norms = [m for m in self.training_module.modules() if isinstance(m, nn.BatchNorm2d)]
+        self.norms_frozen = False
         precision = fabric.strategy.precision
         self.fused = getattr(precision, "scaler", None) is None
         self.module, self.optimizer = fabric.setup(
@@ -166,8 +167,7 @@ class Loop:
         rate = learning_rate(config, step, self.batches.steps_per_epoch, self.total)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        for norm in self.norms:
-            norm.train(step < self.total * (1 - config.frozen_norms))
+        self._freeze_norms(step >= self.total * (1 - config.frozen_norms))
         parts = self.module(batch)
         self.fabric.backward(parts["loss"])
         if config.clip_norm:
@@ -182,6 +182,13 @@ class Loop:
         self.state.step += 1
         if self.pace:
             self.pace.step_taken()
+
+    def _freeze_norms(self, frozen: bool) -> None:
+        """Let batch norms keep their statistics, or gather them; done only where that changes."""
+        if frozen != self.norms_frozen:
+            self.norms_frozen = frozen
+            for norm in self.norms:
+                norm.train(not frozen)
 
     def _log(self) -> None:
         """Log every so often; at the end of an epoch evaluate and save."""

@@ -165,7 +165,7 @@ def pip_loss(
     """
     wide = _wide(outputs["cls"])
     if scores is None:
-        scores = F.one_hot(targets.cell, wide[0, 0].numel()).view(wide.shape)
+        scores = _one_hot(targets.cell, wide[0, 0].numel()).view(wide.shape)
     returned = pip_reading(outputs, targets.cell)
     own = (returned.offsets - targets.offsets).abs().sum(dim=2)
     others = (returned.neighbours - targets.neighbours).abs().mean(dim=2).sum(dim=2)
@@ -174,6 +174,11 @@ def pip_loss(
         "offsets": _weighted_mean(own, weight),
         "neighbours": _weighted_mean(others, weight),
     }
+
+
+def _one_hot(index: Tensor, count: int) -> Tensor:
+    """One-hot vectors (..., count) float32; torch's own looks at the values, and waits for them."""
+    return (index.unsqueeze(-1) == torch.arange(count, device=index.device)).float()
 
 
 def curriculum_loss(
@@ -197,7 +202,7 @@ def curriculum_loss(
     """
     batch, landmarks, rows, columns = coarse.shape
     cell = pip_targets(points, neighbours, (rows, columns)).cell
-    target = F.one_hot(cell, rows * columns).view(coarse.shape)
+    target = _one_hot(cell, rows * columns).view(coarse.shape)
     surprise = ((_wide(coarse) - target).square().sum(dim=(1, 2, 3)) * pseudo).sum()
     labelled = 1 - pseudo
     weight = labelled[:, None].expand(batch, landmarks)

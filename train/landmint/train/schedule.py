@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 
 from landmint.train.fit_config import FitConfig
@@ -65,17 +65,22 @@ class Average:
             zip(self.model.state_dict().values(), model.state_dict().values(), strict=True)
         )
         # Looked up once: to gather a thousand tensors at every step costs more than to mix them.
-        self._floats = [(own, new) for own, new in pairs if own.is_floating_point()]
-        self._integers = [(own, new) for own, new in pairs if not own.is_floating_point()]
+        self._floats = _lists([pair for pair in pairs if pair[0].is_floating_point()])
+        self._integers = _lists([pair for pair in pairs if not pair[0].is_floating_point()])
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after step `step`, 0-based."""
         share = 1 - min(self._decay, (1 + step) / (10 + step))
-        own, new = (list(tensors) for tensors in zip(*self._floats, strict=True))
+        own, new = self._floats
         if share < 1:
             torch._foreach_lerp_(own, new, share)
         else:
             torch._foreach_copy_(own, new)
-        for integer, current in self._integers:
-            integer.copy_(current)
+        if self._integers[0]:
+            torch._foreach_copy_(*self._integers)
+
+
+def _lists(pairs: list[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
+    """Pairs as two lists, for operators that take all tensors in one call."""
+    return [own for own, _ in pairs], [new for _, new in pairs]

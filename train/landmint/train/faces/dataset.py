@@ -4,6 +4,7 @@ So batches are the same whatever the number of workers, and a run that was inter
 the batch that it would have seen. Not an evaluation: that crops as the device does, see evaluate.
 """
 
+import functools
 import itertools
 import os
 import signal
@@ -198,13 +199,17 @@ def finish_batch(
         for name, tensor in batch.items()
     }
     crops = moved.pop("crop").float()
-    mean, std = (
-        torch.tensor(v).to(device, non_blocking=True) for v in (contract.mean, contract.std)
-    )
+    mean, std = _on_device(contract.mean, device), _on_device(contract.std, device)
     normalised = (crops - mean) / std
     ordered = normalised.flip(-1) if contract.color == "BGR" else normalised
     # Channels last in memory, as the crops already are: convolutions are faster so.
     return {"images": ordered.permute(0, 3, 1, 2), **moved}
+
+
+@functools.cache
+def _on_device(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Constants, sent once: a copy of memory that is not pinned lets a GPU wait at every step."""
+    return torch.tensor(values, device=device)
 
 
 class EpochBatches(Sampler[list[EpochIndex]]):
