@@ -1,6 +1,8 @@
 """`landmint history`, from a folder of measurements to a page, and its exit codes."""
 
 import json
+import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from landmint.pipeline import cli
+from landmint.pipeline.history.importing import revision_here
 from landmint.runtime.measurement import Measurement, write_measurement
 
 Session = Callable[..., Measurement]
@@ -93,6 +96,32 @@ def test_a_history_that_is_none(folders: list[Path], tmp_path: Path) -> None:
     for words in (("list",), ("show", "1"), ("changes",), ("page",), ("gate", folders[0])):
         result = _history(*words, "--history", tmp_path / "no.sqlite")
         assert (result.exit_code, "does not exist" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("verb", [("measure", "bundle", "--out", "m"), ("run", "demo")])
+def test_a_history_that_cannot_be_written_is_told_before_the_work(
+    verb: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("no database, but a text that is long enough" * 9)
+    result = CliRunner().invoke(cli.app, [*verb, "--history", "notes.txt"])
+    assert (result.exit_code, "notes.txt is no history" in result.stderr) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_the_revision_is_that_of_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert revision_here() == ""
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    (tmp_path / "file").write_text("1")
+    for words in (("init", "-q"), ("add", "file"), (*identity, "commit", "-qm", "first")):
+        subprocess.run(["git", *words], check=True)
+    assert re.fullmatch("[0-9a-f]{40}", revision_here())
+    (tmp_path / "file").write_text("2")
+    assert re.fullmatch("[0-9a-f]{40}-dirty", revision_here())
 
 
 def test_without_ruptures_changes_say_what_to_install(

@@ -75,6 +75,14 @@ SplitOption = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME", help="Folder or file of this split; may be given again."),
 ]
+HistoryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--history",
+        metavar="FILE",
+        help="Add the measurements to this history too, with the git revision of this folder.",
+    ),
+]
 _debug = False
 
 

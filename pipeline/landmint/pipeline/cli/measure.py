@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from landmint.pipeline.cli.command import FacesOption, PlansOption, RecipeOption
+from landmint.pipeline.cli.command import FacesOption, HistoryOption, PlansOption, RecipeOption
 
 
 def measure(
@@ -18,6 +18,7 @@ def measure(
         typer.Option(metavar="FORMAT/PRECISION", help="Only this one; may be given again."),
     ] = None,
     plans: PlansOption = False,
+    history: HistoryOption = None,
 ) -> None:
     """Measure landmarks, latency, memory and size of every variant; raw samples are kept.
 
@@ -26,11 +27,15 @@ def measure(
     Examples:
         landmint measure runs/demo/bundle --recipe demo --out measurements
         landmint measure bundle --faces /data/my-300w --variant tflite/int8 --out m
+        landmint measure runs/demo/bundle --recipe demo --out m --history demo.sqlite
     """
     from landmint import api
+    from landmint.pipeline.history.importing import add_folders, check_writable, revision_here
     from landmint.pipeline.progress import Screen
     from landmint.pipeline.tables import print_measurements
 
+    if history is not None:
+        check_writable(history)
     settings = None if recipe is None else api.load_recipe(recipe)
     with Screen().bar("measure") as bar:
         api.measure(
@@ -42,5 +47,7 @@ def measure(
             plans=plans,
             progress=bar,
         )
+    if history is not None:
+        add_folders(history, [out], revision_here())
     print_measurements(out)
     print("".join(f"{line}\n" for line in api.judge(out, recipe=settings).advice), end="")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from landmint.pipeline.cli.command import FacesOption, RecipeFile
+from landmint.pipeline.cli.command import FacesOption, HistoryOption, RecipeFile
 
 
 def run(
@@ -17,6 +17,7 @@ def run(
     ] = None,
     faces: FacesOption = None,
     until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after it.")] = None,
+    history: HistoryOption = None,
 ) -> int:
     """The whole way: faces, teacher, student, bundle, INT8, measurements, verdict, report.
 
@@ -29,13 +30,18 @@ def run(
         landmint run demo --until student
     """
     from landmint import api
+    from landmint.pipeline.history.importing import add_folders, check_writable, revision_here
     from landmint.pipeline.progress import Screen
 
     _refuse_launchers()
+    if history is not None:
+        check_writable(history)
     settings, screen = api.load_recipe(recipe), Screen()
     screen.line(f"{settings.name}  {settings.about}".rstrip(), style="bold")
     again = _again(recipe, out, faces, until)
     folder = api.run(settings, out, faces=faces, until=until, again=again, view=screen)
+    if history is not None and (folder / "measurements").is_dir():
+        add_folders(history, [folder / "measurements"], revision_here())
     return 0 if until not in (None, "verdict", "report") else _show(folder, until)
 
 

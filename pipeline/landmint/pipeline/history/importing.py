@@ -32,6 +32,16 @@ def add_folders(file: Path, folders: Sequence[Path], revision: str = "") -> int:
         return sum(history.add(each, truth, revision) for each, truth in contents)
 
 
+def check_writable(file: Path) -> None:
+    """Find out before long work whether its result can be stored; a new file is made.
+
+    Raises:
+        LandmintError: the history cannot be written.
+    """
+    with open_history(file, write=True) as history:
+        history.add(())
+
+
 def revision_here() -> str:
     """What git calls the state of the working directory, "-dirty" where files were changed.
 

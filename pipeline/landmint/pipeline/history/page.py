@@ -5,6 +5,7 @@ from pathlib import Path
 
 from landmint.pipeline.history.changes import MIN_SESSIONS, Change
 from landmint.pipeline.history.figure import trend
+from landmint.pipeline.history.series import Row as SessionRow
 from landmint.pipeline.history.series import Series
 from landmint.pipeline.judge.figures import LATENCY, NME
 from landmint.pipeline.report.blocks import (
@@ -28,7 +29,7 @@ from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import write_text
 
 _COLUMNS = (
-    Column("session"),
+    Column("session", "UTC"),
     Column(LATENCY.name, LATENCY.unit, LATENCY.meaning),
     Column(NME.name, NME.unit, NME.meaning),
     Column("size", "MiB"),
@@ -74,7 +75,7 @@ def page_of(series: Sequence[Series], title: str) -> Page:
         cards=[
             Card(str(len(sessions)), "", "sessions"),
             Card(str(len(series)), "", "variants"),
-            Card(str(len(machines)), "", "machines"),
+            Card(str(len(machines)), "", "machine" if len(machines) == 1 else "machines"),
         ],
         sections=sections,
         footer="Made by landmint from raw samples. One file, no network, no scripts.",
@@ -86,7 +87,7 @@ def change_sentence(series: Series, change: Change) -> str:
     percent = number(100 * (change.ratio - 1), 1)
     sign = "+" if change.ratio > 1 else ""
     others = "; ".join(series.what_else(change))
-    return f"{sign}{percent} % since {series.rows[change.index].session}" + (
+    return f"{sign}{percent} % since {_when(series.rows[change.index])} UTC" + (
         f" ({others})" if others else " (nothing else that is recorded was new)"
     )
 
@@ -135,4 +136,9 @@ def _row(series: Series, index: int) -> Row:
         Cell(row.file_sha256[:10] or NONE),
         Cell(row.revision[:10] or NONE),
     ]
-    return Row(row.session, cells, css_class(series.variant))
+    return Row(_when(row), cells, css_class(series.variant))
+
+
+def _when(row: SessionRow) -> str:
+    """The session's time to the minute, in UTC."""
+    return row.session[:16].replace("T", " ")
