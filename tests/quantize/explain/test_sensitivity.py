@@ -13,6 +13,8 @@ from landmint.quantize.explain.explanation import Layer
 from landmint.quantize.explain.sensitivity import (
     NO_NOISE_DB,
     Examination,
+    _macs,
+    _shapes,
     fidelities,
     layer_sensitivities,
 )
@@ -69,6 +71,15 @@ def test_every_weighted_layer_is_told_in_order(layers: dict[str, Layer]) -> None
     assert layers["deep"].kind == "Conv, 16 groups"
     assert layers["deep"].macs == 16 * 9 * 16 * 16
     assert layers["coordinates"].macs == 32 * 136
+
+
+def test_a_matrix_product_counts_for_each_row(
+    graph_of: Callable[[str], onnx.ModelProto],
+) -> None:
+    """SimCC's landmarks are rows of one product: 68 of them, from 64 cells to 64 bins."""
+    graph = graph_of("simcc")
+    product = next(node for node in graph.graph.node if node.name == "simcc_x_rows")
+    assert _macs(product, _shapes(graph)) == 68 * 64 * 64
 
 
 def test_the_spoilt_layer_costs_most_alone(layers: dict[str, Layer]) -> None:
