@@ -24,6 +24,7 @@ class ScriptedTarget:
     def __init__(self, times: Mapping[str, Times], version: str = "scripted 1") -> None:
         self.times = times
         self.version = version
+        self.operators: Mapping[str, list[dict[str, object]]] = {}
         self.is_crowded: Callable[[], bool] = lambda: False
         self.requests: list[tuple[str, str]] = []
         self.open = 0
@@ -72,7 +73,8 @@ class _ScriptedLink:
         return {"faces": faces}
 
     def _precision(self, request: Request) -> Answer:
-        return {"executed_precision": "f32", "operators": []}
+        operators = self._target.operators.get(self._variant, [])
+        return {"executed_precision": "f32", "operators": operators}
 
     def _warm(self, request: Request) -> Answer:
         return {"first_ms": 9.0, "runs": 30, "settled": True}

@@ -43,7 +43,7 @@ def test_another_engine_version_is_told_in_words() -> None:
     newer = dataclasses.replace(BASELINE, engine_version="ai-edge-litert 1.3")
     (only,) = mismatches(BASELINE, newer)
     assert only.sentence == (
-        "another engine version: ai-edge-litert 1.3, the baseline's is ai-edge-litert 1.2"
+        "another engine version: ai-edge-litert 1.3 against ai-edge-litert 1.2"
     )
     assert incomparable(BASELINE, newer) == (only,)
     assert mismatches(BASELINE, BASELINE) == ()

@@ -143,6 +143,8 @@ class Verdict:
     """A check for every limit that applies."""
     optional: bool = False
     """Whether it may be missing."""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    """What stands behind it, as plain data: `landmint.pipeline.judge.evidence`."""
 
     @property
     def failed(self) -> bool:

@@ -21,7 +21,7 @@ NOT_TOLD = "not told"
 _INSTRUCTIONS = re.compile(
     r"avx512_amx|amx|avx512_vnni|avx2_vnni|avx512|avx2|sse4\d|sve\d*|i8mm|asimd|neon|acl"
 )
-# A stored baseline with another one of these is not compared with.
+# What decides how fast a model is, besides the model.
 _DECISIVE = (
     *("engine version", "executed precision", "threads", "processor", "cores", "instruction sets"),
 )
@@ -40,8 +40,8 @@ class Mismatch:
 
     @property
     def sentence(self) -> str:
-        """For people, such as "another engine version: onnxruntime 1.3, the baseline's is 1.2"."""
-        return f"another {self.fact}: {self.candidate}, the baseline's is {self.baseline}"
+        """For people, such as "another engine version: onnxruntime 1.3 against onnxruntime 1.2"."""
+        return f"another {self.fact}: {self.candidate} against {self.baseline}"
 
 
 def what_ran(measurement: Measurement) -> dict[str, str]:
@@ -84,10 +84,11 @@ def mismatches(baseline: Measurement, candidate: Measurement) -> tuple[Mismatch,
 
 
 def incomparable(baseline: Measurement, candidate: Measurement) -> tuple[Mismatch, ...]:
-    """The differences for which a stored baseline must be refused.
+    """The differences that a reader of a verdict must know.
 
     Builds that take turns on one machine may differ in engine or precision: that is then what is
-    compared. A stored baseline may not, since machine and build would both have changed.
+    compared. A stored baseline that differs so is no baseline, since machine and build would both
+    have changed.
     """
     return tuple(each for each in mismatches(baseline, candidate) if each.fact in _DECISIVE)
 
@@ -116,7 +117,7 @@ def _states(launches: Sequence[Launch]) -> Iterator[str]:
     if any(block.preempted is not None for block in blocks):
         spoiled = sum(spoiled_blocks(launches).values())
         yield f"{spoiled} of {len(blocks)} blocks spoiled"
-    if all(block.others_ms is not None for block in blocks):
+    if blocks and all(block.others_ms is not None for block in blocks):
         wall_ms = sum(sum(block.samples_ms) for block in blocks)
         yield f"other work used {sum(b.others_ms or 0.0 for b in blocks) / wall_ms:.1f} cores"
     if clocks := [block.frequency_mhz for block in blocks if block.frequency_mhz is not None]:

@@ -5,6 +5,7 @@ GitHub Flavored Markdown, whose tables have one row a line; https://github.githu
 
 import re
 
+from landmint.pipeline.judge.evidence import evidence_lines
 from landmint.pipeline.judge.gate import Check, Verdict, badness, outcome
 from landmint.pipeline.judge.gate_text import OUTCOMES, interval_text
 from landmint.pipeline.judge.judgement import Judgement
@@ -26,6 +27,8 @@ def to_markdown(judgement: Judgement) -> str:
         *("", "*Detectable excess*: an excess over the limit that a measurement like this one"),
         "finds nine times in ten. A smaller one may be missed.",
     ]
+    if evidence := list(evidence_lines(judgement.verdicts, _inline)):
+        lines += ["", "## What stands behind it", "", *evidence]
     if judgement.advice:
         lines += ["", "## What to deploy", ""]
         lines += [f"- {_inline(sentence)}" for sentence in judgement.advice]
