@@ -20,8 +20,8 @@ MIN_SESSIONS = 8
 """Earlier sessions that a verdict needs. With eight, a slowdown must be 3.2 standard deviations of
 a session to be surely one; with four it would have to be 5.1."""
 MOST_SESSIONS = 20
-"""The latest sessions that are looked at. More would narrow the band by a tenth at most, and bring
-in what the device was long ago."""
+"""The latest sessions that are looked at. However many more would narrow the band by a tenth, and
+bring in what the device was long ago."""
 FALSE_ALARMS = 0.01
 """Chance that any variant is called slower, if none is slower by more than `WORTH_NAMING`."""
 WORTH_NAMING = 0.01
