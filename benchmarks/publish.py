@@ -1,7 +1,8 @@
 """Put a run's student among the models that come with landmint.
 
-Writes `NAME.safetensors`, kernels in half precision, and its card `NAME.md` into the zoo, and its
-errors in every form, on drawn faces and on the run's own, into tests/reference. A run that is not
+Writes `NAME.safetensors`, kernels in half precision, its card `NAME.md`, and its INT8 forms
+`NAME.tflite` and `NAME.onnx`, as far as the recipe asks for them, into the zoo; and its errors in
+every form, on drawn faces and on the run's own, into tests/reference. A run that is not
 up to date is refused. Takes minutes.
 
     python benchmarks/publish.py recipes/pipnet-mbv3-ytf68.toml pipnet-mbv3
@@ -35,6 +36,8 @@ from landmint.pipeline.report.gather import gather
 from landmint.pipeline.run import Run
 from landmint.pipeline.steps import stages_of
 from landmint.pipeline.text import number, percent
+from landmint.runtime.bundle import Bundle
+from landmint.runtime.embedded import read_contract
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path, sha256_file, write_text
 from landmint.runtime.progress import Progress
@@ -45,11 +48,13 @@ from landmint.train.faces.readers import Split
 from landmint.train.models import load_model, save_model
 from landmint.train.models.base import LandmarkModel
 from landmint.train.models.complexity import complexity
-from landmint.train.zoo import SUFFIX, Published, folder
+from landmint.train.zoo import FORMS, SUFFIX, Published, folder
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_BYTES = 25_000_000
 """All shipped models together: a repository is fetched whole."""
+OWN = "own"
+"""Folder of the bundle that is calibrated on the run's own faces, as the shipped forms are."""
 MOST_MOVED_POINTS = 0.01
 """What half precision may do to the NME."""
 
@@ -67,6 +72,10 @@ class Shelf:
         """Weights, card and reference."""
         weights = self.zoo / f"{name}{SUFFIX}"
         return weights, weights.with_suffix(".md"), self.references / f"{name}.toml"
+
+    def forms(self, name: str) -> Mapping[str, Path]:
+        """Where each INT8 form goes, by variant."""
+        return {variant: self.zoo / f"{name}{suffix}" for variant, suffix in FORMS.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,8 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def publish(run: Run, name: str, data: str, shelf: Shelf, bar: Progress) -> tuple[Path, Path, Path]:
-    """Write weights, card and reference of a run's student; returns their paths.
+def publish(run: Run, name: str, data: str, shelf: Shelf, bar: Progress) -> tuple[Path, ...]:
+    """Write weights, card, reference and INT8 forms of a run's student; returns their paths.
 
     Args:
         run: finished.
@@ -124,10 +133,12 @@ def publish(run: Run, name: str, data: str, shelf: Shelf, bar: Progress) -> tupl
         bar.step("rounding the weights")
         trained = load_model(run.place("student") / WEIGHTS)
         save_model(trained, work / weights.name, half=True)
-        _check_size(shelf.zoo, work / weights.name)
+        _check_size(shelf.zoo, name, (work / weights.name,))
         model = load_model(work / weights.name)
         loose = _loose(run, trained, model, bar)
         drawn, test = measure(run, model, work, bar)
+        forms = _forms(Bundle.open(work / OWN))
+        _check_size(shelf.zoo, name, (work / weights.name, *forms.values()))
         about = _published(run.recipe, model, test, loose["exact"])
         save_model(model, work / weights.name, half=True, notes=about.to_note())
         reference = Reference(run.recipe.name, sha256_file(work / weights.name), drawn, test)
@@ -135,9 +146,34 @@ def publish(run: Run, name: str, data: str, shelf: Shelf, bar: Progress) -> tupl
         text = model_card(name, gather(run.folder), reference, loose, data)
         with atomic_path(weights) as fresh:
             fresh.write_bytes((work / weights.name).read_bytes())
+        shipped = _ship_forms(forms, shelf.forms(name))
     write_text(card, text)
     write_reference(told, reference)
-    return weights, card, told
+    return weights, card, told, *shipped
+
+
+def _forms(bundle: Bundle) -> Mapping[str, Path]:
+    """The INT8 forms that a bundle has, by variant; each file carries its contract.
+
+    Raises:
+        LandmintError: a file carries none.
+    """
+    built = {v.name: bundle.entry(v) for v in bundle.manifest.variants if v.files}
+    forms = {variant: built[variant] for variant in FORMS if variant in built}
+    for path in forms.values():
+        read_contract(path)
+    return forms
+
+
+def _ship_forms(forms: Mapping[str, Path], places: Mapping[str, Path]) -> list[Path]:
+    """Copy the forms to their places; one of earlier weights, without a successor, is removed."""
+    for variant, place in places.items():
+        if variant not in forms:
+            place.unlink(missing_ok=True)
+            continue
+        with atomic_path(place) as fresh:
+            fresh.write_bytes(forms[variant].read_bytes())
+    return [places[variant] for variant in forms]
 
 
 def measure(run: Run, model: LandmarkModel, work: Path, bar: Progress) -> tuple[Measured, Measured]:
@@ -149,7 +185,7 @@ def measure(run: Run, model: LandmarkModel, work: Path, bar: Progress) -> tuple[
     bar.step("exporting")
     bundle = make_float_forms(model, recipe, drawn["val"], work / "float")
     figures = []
-    for kind, faces in (("drawn", drawn), ("own", own)):
+    for kind, faces in (("drawn", drawn), (OWN, own)):
         bar.step(f"quantising by {kind} faces")
         whole = add_int8(bundle, recipe, faces, work / kind)
         errors = measure_forms(model, whole, faces["test"], bar)
@@ -211,13 +247,15 @@ def _published(recipe: Recipe, model: LandmarkModel, test: Measured, nme: float)
     )
 
 
-def _check_size(zoo: Path, weights: Path) -> None:
-    others = [path for path in zoo.glob(f"*{SUFFIX}") if path.name != weights.name]
-    total = sum(path.stat().st_size for path in (*others, weights))
+def _check_size(zoo: Path, name: str, files: Sequence[Path]) -> None:
+    kinds = (SUFFIX, *FORMS.values())
+    others = [p for p in zoo.glob("*") if p.suffix in kinds and p.stem != name]
+    total = sum(path.stat().st_size for path in (*others, *files))
     if total > MOST_BYTES:
         raise LandmintError(
             f"the shipped models would take {total / 1e6:.1f} MB",
-            reason=f"{MOST_BYTES / 1e6:.0f} MB are the most, and {len(others)} are there already",
+            reason=f"{MOST_BYTES / 1e6:.0f} MB are the most, and {len(others)} files of others "
+            "are there already",
             remedy=f"remove one from {zoo}, or publish a smaller student",
         )
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from landmint.pipeline import cli
 from landmint.pipeline.reference import FormError, read_reference
 from landmint.pipeline.text import number
+from landmint.runtime.embedded import read_contract
 from landmint.runtime.files import sha256_file
 from landmint.train import zoo
 from landmint.train.faces.readers import SyntheticConfig
@@ -111,7 +112,10 @@ def test_weights_card_and_reference_agree(
     publish: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publish.script, "DRAWN", DRAWN)
+    stale = zoo.folder() / "tiny-pfld.tflite"
+    stale.write_bytes(b"of earlier weights")
     assert publish("tiny-pfld") == 0
+    assert not stale.exists()
     (model,) = zoo.shipped()
     assert (model.name, model.about.drawn, model.about.network) == (
         "tiny-pfld",
@@ -132,6 +136,10 @@ def test_weights_card_and_reference_agree(
     assert abs(floats[0].nme_percent - floats[1].nme_percent) < 0.01
     assert floats[1] == FormError(floats[1].nme_percent, 0.02)
     assert told.drawn.figures["onnx/int8"].nme_percent != floats[0].nme_percent
+
+    assert list(zoo.forms_beside(model.weights)) == ["onnx/int8"]
+    form = model.weights.with_suffix(".onnx")
+    assert read_contract(form) == load_model(model.weights).contract
 
     card = model.card.read_text(encoding="utf-8")
     for variant, figure in told.test.figures.items():

@@ -1,6 +1,10 @@
 """The verbs that take a shipped model by its name, and the one that lists them."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -41,6 +45,49 @@ def test_a_photograph_needs_no_bundle(ship: Ship, photograph: Path, tmp_path: Pa
     points = np.array(told["faces"][0]["points"])
     assert points.shape == (68, 2)
     assert np.isfinite(points).all()
+
+
+WITHOUT_TORCH = """
+import sys
+from pathlib import Path
+
+for name in ("torch", "torchvision", "timm", "lightning", "tensorflow", "onnx"):
+    sys.modules[name] = None  # an import of it fails
+from landmint.train import zoo
+
+folder = Path(sys.argv.pop(1))
+zoo.folder = lambda: folder
+from landmint.pipeline.__main__ import main
+
+sys.exit(main())
+"""
+
+
+@pytest.mark.slow
+def test_a_shipped_form_needs_no_torch(ship: Ship, photograph: Path, tmp_path: Path) -> None:
+    from landmint import api
+
+    weights = ship("better", 0.05)
+    bundle = api.export(weights, tmp_path / "bundle", config=ExportConfig(formats=("onnx",)))
+    shutil.copy(bundle.entry(bundle.variant("onnx/float32")), weights.with_suffix(".onnx"))
+    words = ["predict", str(photograph), "--model", "better", "--box", "20,10,40,40", "--out"]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, weights.parent, *words, tmp_path / "form"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    done_by_torch = _landmint(*words, tmp_path / "torch", "--variant", "torch/float32")
+    assert done_by_torch.exit_code == 0, done_by_torch.output
+    form, torch = (
+        json.loads((tmp_path / name / "me.json").read_text(encoding="utf-8"))
+        for name in ("form", "torch")
+    )
+    assert (form["variant"], form["engine"]) == ("onnx/int8", "onnxruntime")
+    assert (torch["variant"], torch["engine"]) == ("torch/float32", "torch")
+    points = (np.array(told["faces"][0]["points"]) for told in (form, torch))
+    assert next(points) == pytest.approx(next(points), abs=0.02)
 
 
 def test_another_model_is_named_or_lies_somewhere(

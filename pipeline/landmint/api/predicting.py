@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from landmint.pipeline.extras import naming_extras
-from landmint.pipeline.opening import Model, open_model
-from landmint.train.zoo import best, find_model
+from landmint.pipeline.opening import Model, open_forms, open_model
+from landmint.train.zoo import best, find_model, forms_beside
 
 
 @naming_extras
@@ -15,8 +15,9 @@ def load(
 
     Args:
         model: a shipped model, a bundle's folder, or weights; the best shipped model when absent.
-        variant: which form of a bundle, such as "tflite/int8", and so which engine; the first that
-            runs here when absent. Weights are run by PyTorch.
+        variant: which form of a bundle or of a shipped model, such as "tflite/int8", and so which
+            engine; the first that runs here when absent. Weights are run by PyTorch, those of a
+            shipped model only where none of its forms runs, or by the name "torch/float32".
         plans: whether a TensorRT plan of the bundle may run: code of whoever made it.
 
     Raises:
@@ -32,4 +33,6 @@ def load(
         ('onnxruntime', (68, 2))
     """
     weights = best().weights if model is None else find_model(str(model))
-    return open_model(weights, variant, plans)
+    return open_forms(weights, forms_beside(weights), variant) or open_model(
+        weights, variant, plans
+    )

@@ -1,7 +1,7 @@
-"""From the path of a model to something that predicts: a bundle's variant, or weights in PyTorch.
+"""From the path of a model to something that predicts: a bundle's variant, a shipped form, weights.
 
-Not a converter: weights are run as they are, so that the first picture takes seconds. Importing
-this loads numpy alone.
+Not a converter: weights are run by PyTorch as they are, so that the first picture takes seconds.
+Importing this loads numpy alone.
 """
 
 from collections.abc import Mapping
@@ -16,8 +16,10 @@ from landmint.pipeline.extras import naming_extras
 from landmint.runtime.bundle import REFERENCE, Bundle, Variant
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import Box, Image
+from landmint.runtime.embedded import read_contract
 from landmint.runtime.engines import ENGINES, Session, load_engine
 from landmint.runtime.errors import LandmintError, NotMeasuredError
+from landmint.runtime.formats import FORMATS
 from landmint.runtime.predict import Prediction, predict_image
 
 
@@ -124,6 +126,37 @@ def open_model(path: Path, variant: str | None, plans: bool = False) -> Model:
             choices=[REFERENCE],
         )
     return _open_weights(path)
+
+
+def open_forms(weights: Path, forms: Mapping[str, Path], name: str | None) -> Model | None:
+    """A form that lies beside weights, with its contract inside; None where none is to run.
+
+    Args:
+        weights: of the same model.
+        forms: variant to file, the fastest first.
+        name: which of them; the first that runs here when absent.
+
+    Raises:
+        LandmintError: the file is broken.
+        NotMeasuredError: the form that is named cannot run here.
+    """
+    for variant, path in forms.items():
+        if name not in (None, variant):
+            continue
+        try:
+            return _open_form(weights.stem, variant, path)
+        except NotMeasuredError:
+            if name is not None:
+                raise
+    return None
+
+
+def _open_form(name: str, variant: str, path: Path) -> Model:
+    engine = load_engine(FORMATS[variant.split("/")[0]].engine)
+    contract = read_contract(path)
+    session = engine.load(path, contract, threads=1)
+    about = _about("model", name, variant, engine.name, session, contract)
+    return Model(session, contract, f"{name}, {variant}", about)
 
 
 def _open_weights(path: Path) -> Model:

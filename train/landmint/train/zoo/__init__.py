@@ -1,7 +1,8 @@
 """The trained students that come with landmint: `NAME.safetensors`, and `NAME.md` that tells all.
 
-What stands in this folder is what is shipped; there is no other list. `benchmarks/publish.py` puts
-models here. Importing this loads no torch, nor does listing: only the files' heads are read.
+Beside them lie INT8 forms that are ready to deploy, `NAME.tflite` and `NAME.onnx`. What stands in
+this folder is what is shipped; there is no other list. `benchmarks/publish.py` puts models here.
+Importing this loads no torch, nor does listing: only the files' heads are read.
 """
 
 import difflib
@@ -10,11 +11,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 
 SUFFIX = ".safetensors"
+FORMS: Mapping[str, str] = MappingProxyType({"tflite/int8": ".tflite", "onnx/int8": ".onnx"})
+"""Suffixes of the forms that may lie beside the weights, by variant; the fastest first."""
 _NOTE = "published"
 
 
@@ -112,6 +116,14 @@ def find_model(given: str) -> Path:
         remedy=f"did you mean {near[0]}?" if near else "give weights, a bundle or a shipped model",
         choices=models,
     )
+
+
+def forms_beside(weights: Path) -> dict[str, Path]:
+    """The INT8 forms of a shipped model by variant, the fastest first; empty for other weights."""
+    if weights not in _files().values():
+        return {}
+    files = {variant: weights.with_suffix(suffix) for variant, suffix in FORMS.items()}
+    return {variant: file for variant, file in files.items() if file.exists()}
 
 
 def _files() -> dict[str, Path]:
