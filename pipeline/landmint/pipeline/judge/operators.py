@@ -61,8 +61,8 @@ def compare_operators(rounds: Sequence[tuple[Profile, Profile]]) -> tuple[Operat
     if not rounds or not all(_has_times(profile) for pair in rounds for profile in pair):
         return ()
     first, second = rounds[0]
-    for one, other in rounds:
-        if _shape(one) != _shape(first) or _shape(other) != _shape(second):
+    for before_run, after_run in rounds:
+        if _shape(before_run) != _shape(first) or _shape(after_run) != _shape(second):
             return ()
     matched = list(_matched(first, second))
     confidence = 1 - (1 - CONFIDENCE) / len(matched)
@@ -100,7 +100,7 @@ def _change(
     after: int | None,
     confidence: float,
 ) -> OperatorChange:
-    times = [(_ms(one, before), _ms(other, after)) for one, other in rounds]
+    times = [(_ms(a, before), _ms(b, after)) for a, b in rounds]
     added = [later - earlier for earlier, later in times]
     mean, reach = fmean(added), _reach(added, confidence)
     baseline, candidate = rounds[0]
