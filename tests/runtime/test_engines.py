@@ -25,7 +25,7 @@ from landmint.runtime.engines import ENGINES, load_engine
 from landmint.runtime.engines.engine import EngineSession, describe_precision, match_outputs
 from landmint.runtime.engines.litert_engine import _outside
 from landmint.runtime.engines.null_engine import encode, plain_face
-from landmint.runtime.engines.onnxruntime_engine import _read_trace
+from landmint.runtime.engines.onnxruntime_engine import _read_trace, node_name
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.markup import get_markup
 
@@ -304,6 +304,18 @@ def test_a_trace_that_is_cut_short_is_named(tmp_path: Path) -> None:
     with pytest.raises(LandmintError, match="trace is cut short") as caught:
         _read_trace(tmp_path / "trace.json")
     assert "TMPDIR" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("event", "name"),
+    [
+        ("relu_1_nchwc_kernel_time", "relu_1_nchwc"),
+        ("ReorderOutput_token_85_kernel_time", "ReorderOutput"),
+        ("ReorderOutput_kernel_time", "ReorderOutput"),
+    ],
+)
+def test_a_node_is_called_alike_in_every_launch(event: str, name: str) -> None:
+    assert node_name(event) == name
 
 
 def test_operators_between_two_partitions_are_outside() -> None:

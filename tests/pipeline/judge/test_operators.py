@@ -61,6 +61,13 @@ def test_renamed_operators_are_matched_by_kind_in_order() -> None:
     assert total == pytest.approx(4.2 - 2.5)
 
 
+def test_a_quantised_operator_is_matched_with_its_float_twin() -> None:
+    before = [conv("relu_nchwc", 2.0), conv("out", 1.0, "Gemm")]
+    after = [conv("c_quant", 3.0, "QLinearConv"), conv("g_quant", 0.5, "QGemm")]
+    changes = compare_operators([(before, after)])
+    assert {c.name: c.added_ms for c in changes} == pytest.approx({"c_quant": 1.0, "g_quant": -0.5})
+
+
 def test_operators_without_names_are_told_by_kind_and_place() -> None:
     changes = compare_operators([([conv("", 1), conv("", 2)], [conv("", 1), conv("", 5)])])
     assert [change.name for change in changes] == ["Conv 2", "Conv 1"]

@@ -5,6 +5,7 @@ none: profiles slow what they watch, and short operators most.
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from landmint.runtime.engines.engine import Operator
 from landmint.runtime.stats import CONFIDENCE, student_quantile
 
 Profile = Sequence[Operator]
+_VARIANT_OF = re.compile(r"^(?:Nhwc|Fused|QLinear|Q(?=Gemm))+|Integer$")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def compare_operators(rounds: Sequence[tuple[Profile, Profile]]) -> tuple[Operat
     """Every operator of two builds, those that added most time first.
 
     Operators are matched by name. Those whose name the other build lacks, as when an operator was
-    fused or converted, are matched by kind in their order of running; the rest stand alone.
+    fused or quantised, are matched by kind in their order of running; the rest stand alone.
 
     Args:
         rounds: profiles of baseline and candidate, a pair from each round in which both were
@@ -79,12 +81,18 @@ def _matched(baseline: Profile, candidate: Profile) -> Iterator[tuple[int | None
     lost = [place for place in range(len(baseline)) if baseline[place].name not in shared]
     fresh = [place for place in range(len(candidate)) if candidate[place].name not in shared]
     for place in lost:
-        twin = next((p for p in fresh if candidate[p].kind == baseline[place].kind), None)
+        kind = _family(baseline[place])
+        twin = next((p for p in fresh if _family(candidate[p]) == kind), None)
         if twin is not None:
             fresh.remove(twin)
         yield place, twin
     for place in fresh:
         yield None, place
+
+
+def _family(operator: Operator) -> str:
+    """Its kind without what ONNX Runtime adds for INT8, layout or fusion: QLinearConv is Conv."""
+    return _VARIANT_OF.sub("", operator.kind)
 
 
 def _by_name(profile: Profile) -> dict[str, int]:

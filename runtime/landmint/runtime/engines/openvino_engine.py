@@ -26,7 +26,7 @@ from landmint.runtime.engines.engine import (
 )
 from landmint.runtime.telemetry import without_telemetry
 
-_PROFILED_RUNS = 5
+_PROFILED_RUNS = 15
 _WEIGHTED = frozenset(
     {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "GroupConvolution"}
 )
