@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from landmint.runtime.signed_rank import least_count, least_p, shift_bounds, signed_rank_p
+from landmint.runtime.signed_rank import (
+    detectable_shift,
+    least_count,
+    least_p,
+    shift_bounds,
+    signed_rank_p,
+)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 12, 24, 48])
@@ -55,3 +61,19 @@ def test_the_bounds_invert_the_test(count: int, error: float) -> None:
 
 def test_too_few_values_bound_nothing() -> None:
     assert shift_bounds([0.1, 0.2, 0.3], 0.05) == pytest.approx((-math.inf, 0.2, math.inf))
+
+
+@pytest.mark.parametrize(("count", "level"), [(12, 0.0017), (24, 0.0017), (12, 0.05)])
+def test_the_detectable_shift_is_found_as_often_as_it_says(count: int, level: float) -> None:
+    shift = detectable_shift(count, level, 0.9)
+    values = np.random.default_rng(7).normal(shift, 1, (1500, count))
+    ranks = scipy_stats.rankdata(np.abs(values), axis=1)
+    sums = np.where(values > 0, ranks, 0).sum(axis=1)
+    p_values = {total: signed_rank_p(row) for total, row in zip(sums, values, strict=True)}
+    found = np.mean([p_values[total] <= level for total in sums])
+    assert found == pytest.approx(0.9, abs=0.03)
+
+
+def test_nothing_is_detectable_with_too_few_values() -> None:
+    assert detectable_shift(6, 0.01, 0.9) == math.inf
+    assert detectable_shift(7, 0.01, 0.9) < 16

@@ -16,7 +16,7 @@ Times = Callable[[], list[float]]
 
 
 class ScriptedTarget:
-    """Times by variant; a variant without times dies when it is timed."""
+    """Times by variant, longer by the slowdown that is asked for; a variant without times dies."""
 
     name = "scripted"
     parallel = 2
@@ -48,8 +48,9 @@ class _ScriptedLink:
         self._target = target
         self._variant = variant
         self._closed = False
+        self._longer = 1.0
         machine = Machine("scripted", "x86_64", 2)
-        self.hello = {"engine": "null", "engine_version": target.version} | {
+        self.hello = {"engine": "scripted", "engine_version": target.version} | {
             "machine": machine.to_json()
         }
 
@@ -64,6 +65,7 @@ class _ScriptedLink:
             self._target.open -= 1
 
     def _load(self, request: Request) -> Answer:
+        self._longer = 1 + float(request.get("slowdown", 0))
         return {"load_ms": 1.0}
 
     def _predict(self, request: Request) -> Answer:
@@ -82,7 +84,7 @@ class _ScriptedLink:
     def _block(self, request: Request) -> Answer:
         if self._variant not in self._target.times:
             raise NotMeasuredError(f"{self._variant} died")
-        samples = self._target.times[self._variant]()
+        samples = [ms * self._longer for ms in self._target.times[self._variant]()]
         preempted = [i for i in range(len(samples)) if self._target.is_crowded()]
         return {"samples_ms": samples, "cpu_ms": sum(samples), "preempted": preempted}
 

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from landmint.api.bundles import export, lint, quantize
+from landmint.api.gating import gate, self_test
 from landmint.api.history import gate_by_history
 from landmint.api.listings import (
     engines,
@@ -43,9 +44,11 @@ if TYPE_CHECKING:
     from landmint.export.config import ExportConfig
     from landmint.pipeline.judge.gate import Limits, Verdict
     from landmint.pipeline.judge.judgement import Judgement
+    from landmint.pipeline.judge.paired import PairedRules
     from landmint.pipeline.measure_config import MeasureConfig
     from landmint.pipeline.quantizing import Quantized
     from landmint.pipeline.recipe import Recipe
+    from landmint.pipeline.self_test import SelfTest
     from landmint.quantize.config import QuantizeConfig
 
 __all__ = [
@@ -62,12 +65,14 @@ __all__ = [
     "MissingLibraryError",
     "Model",
     "NotMeasuredError",
+    "PairedRules",
     "Prediction",
     "Progress",
     "Quantized",
     "QuantizeConfig",
     "Recipe",
     "Relay",
+    "SelfTest",
     "Shipped",
     "Verdict",
     "View",
@@ -75,6 +80,7 @@ __all__ = [
     "distill",
     "engines",
     "export",
+    "gate",
     "gate_by_history",
     "judge",
     "lint",
@@ -87,6 +93,7 @@ __all__ = [
     "recipes",
     "report",
     "run",
+    "self_test",
     "students",
     "targets",
     "train",
@@ -97,9 +104,11 @@ _LATER = {
     "Judgement": "landmint.pipeline.judge.judgement",
     "Limits": "landmint.pipeline.judge.gate",
     "MeasureConfig": "landmint.pipeline.measure_config",
+    "PairedRules": "landmint.pipeline.judge.paired",
     "Quantized": "landmint.pipeline.quantizing",
     "QuantizeConfig": "landmint.quantize.config",
     "Recipe": "landmint.pipeline.recipe",
+    "SelfTest": "landmint.pipeline.self_test",
     "Verdict": "landmint.pipeline.judge.gate",
 }
 """Classes whose modules need more than numpy: imported when somebody names one."""

@@ -1,7 +1,5 @@
 """Make bundles: a network's float forms, and INT8 forms beside them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,6 @@ if TYPE_CHECKING:
     from landmint.pipeline.quantizing import Quantized
     from landmint.pipeline.recipe import Recipe
     from landmint.quantize.config import QuantizeConfig
-    from landmint.train.faces.face import FaceSet
     from landmint.train.faces.readers import Split
 
 
@@ -54,7 +51,7 @@ def export(
     """
     from landmint.export.bundle_export import export_bundle
     from landmint.export.config import ExportConfig
-    from landmint.pipeline.given import recipe_on
+    from landmint.pipeline.given import given_or_drawn_faces, recipe_on
     from landmint.pipeline.lock import hold
     from landmint.runtime.files import sha256_file
     from landmint.train.models import load_model
@@ -66,30 +63,14 @@ def export(
     network = load_model(checkpoint)
     provenance = {"checkpoint_sha256": sha256_file(checkpoint)}
     provenance |= {"recipe": settings.name} if settings else {}
+    count = ExportConfig().parity_faces
     with (
         hold(place, progress.step),
-        _parity_faces(settings, faces, network.contract.markup, progress) as crops,
+        given_or_drawn_faces(
+            *(settings, faces, network.contract.markup), "val", count, progress
+        ) as parity_faces,
     ):
-        return export_bundle(network, crops, config, place, provenance, progress)
-
-
-@contextmanager
-def _parity_faces(
-    recipe: "Recipe | None", root: str | Path | None, markup: str, progress: Progress
-) -> Iterator["FaceSet"]:
-    """Faces to compare the forms on: drawn ones where none are given."""
-    from landmint.export.config import ExportConfig
-    from landmint.pipeline.given import given_faces
-    from landmint.pipeline.reference import draw_faces
-    from landmint.runtime.scratch import scratch_folder
-    from landmint.train.faces.readers import SyntheticConfig
-
-    if recipe is not None or root is not None:
-        yield given_faces(recipe, root, markup, ("val",), progress)["val"]
-        return
-    drawn = SyntheticConfig(train=0, val=ExportConfig().parity_faces, test=0)
-    with scratch_folder() as scratch:
-        yield draw_faces(scratch, markup, drawn)["val"]
+        return export_bundle(network, parity_faces, config, place, provenance, progress)
 
 
 @naming_extras

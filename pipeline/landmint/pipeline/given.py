@@ -3,7 +3,8 @@
 Synthetic faces of a recipe are drawn where `landmint run` would have them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from landmint.pipeline.driver import draw_faces
@@ -13,9 +14,10 @@ from landmint.pipeline.run import Run
 from landmint.pipeline.view import Relay
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.progress import Progress
+from landmint.runtime.scratch import scratch_folder
 from landmint.train.faces.apart import read_apart
 from landmint.train.faces.face import FaceSet
-from landmint.train.faces.readers import FacesConfig, Split, load_faces
+from landmint.train.faces.readers import FacesConfig, Split, SyntheticConfig, load_faces
 
 
 def recipe_on(given: Recipe | str | Path, root: str | Path | None = None) -> Recipe:
@@ -79,3 +81,27 @@ def given_faces(
         )
     config = FacesConfig(kind="300w", root=Path(root).absolute(), markup=markup)
     return {split: load_faces(config, split, Path()) for split in splits}
+
+
+@contextmanager
+def given_or_drawn_faces(
+    recipe: Recipe | None,
+    root: str | Path | None,
+    markup: str,
+    split: Split,
+    count: int,
+    progress: Progress,
+) -> Iterator[FaceSet]:
+    """Faces of a recipe or a folder; where neither is given, so many that are drawn.
+
+    Raises:
+        LandmintError: the faces cannot be read.
+    """
+    from landmint.pipeline.reference import draw_faces as draw_into
+
+    if recipe is not None or root is not None:
+        yield given_faces(recipe, root, markup, (split,), progress)[split]
+        return
+    counts = {"train": 0, "val": 0, "test": 0, split: count}
+    with scratch_folder() as scratch:
+        yield draw_into(scratch, markup, SyntheticConfig(**counts))[split]

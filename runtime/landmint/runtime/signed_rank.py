@@ -14,6 +14,8 @@ import numpy as np
 
 from landmint.runtime.stats import Floats
 
+_DRAWS, _HALVINGS, _MOST_DEVIATIONS = 2000, 12, 16.0
+
 
 def signed_rank_p(values: Sequence[float] | Floats) -> float:
     """One-sided p-value of "the centre is above 0", exact.
@@ -68,6 +70,37 @@ def shift_bounds(values: Sequence[float] | Floats, error: float) -> tuple[float,
     if depth == 0:
         return -math.inf, estimate, math.inf
     return float(walsh[depth - 1]), estimate, float(walsh[-depth])
+
+
+@lru_cache(maxsize=256)
+def detectable_shift(count: int, level: float, power: float) -> float:
+    """The least centre that the test finds, in standard deviations of normal noise.
+
+    The test is coarse for few values and small levels, so Student's t would promise too much. The
+    power is counted over seeded draws instead.
+
+    Args:
+        count: of the values.
+        level: of the test.
+        power: how often it shall be found.
+
+    Returns:
+        infinite where so few values can never reject.
+    """
+    if count < max(1, least_count(level)):
+        return math.inf
+    noise = np.random.default_rng(0).standard_normal((_DRAWS, count))
+    tail = np.cumsum(_chances(tuple(range(2, 2 * count + 1, 2)))[::-2])
+    most = count * (count + 1) // 2
+    critical = most + 1 - int(np.searchsorted(tail, level, side="right"))
+    low, high = 0.0, _MOST_DEVIATIONS
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        values = noise + middle
+        ranks = np.abs(values).argsort(axis=1).argsort(axis=1) + 1
+        enough = np.mean((ranks * (values > 0)).sum(axis=1) >= critical) >= power
+        low, high = (low, middle) if enough else (middle, high)
+    return high
 
 
 def _doubled_ranks(sizes: Floats) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -121,6 +121,19 @@ SPEEDUP = Figure(
     digits=2,
     better="higher",
 )
+BASELINE_RATIO = Figure(
+    "latency over baseline",
+    "×",
+    f"latency over the baseline's, {_PAIRED}. Its bounds hold at every look of the gate",
+    digits=3,
+)
+BASELINE_TAIL = Figure(
+    "slow runs over baseline",
+    "points",
+    "share of the candidate's runs that are slow, less that of the baseline's. Slow is what lies "
+    "beyond p99 of both, where the candidate's runs count shorter by what its p99 may grow",
+    digits=2,
+)
 SIZE = Figure("size", "MiB", "all files of the variant on disk", digits=2)
 PEAK_MEMORY = Figure(
     "peak memory", "MiB", "most memory of the whole process, the engine included", digits=0
@@ -147,5 +160,12 @@ LIMITED: Mapping[str, Figure] = MappingProxyType(
 )
 """The figures that have limits, by the field of `Limits` and the key of a recipe's `[gate]`."""
 
-JUDGED: Mapping[str, Figure] = MappingProxyType({**LIMITED, "latency_history": LATENCY_HISTORY})
+JUDGED: Mapping[str, Figure] = MappingProxyType(
+    {
+        **LIMITED,
+        "latency_history": LATENCY_HISTORY,
+        "latency_baseline": BASELINE_RATIO,
+        "slow_runs_baseline": BASELINE_TAIL,
+    }
+)
 """All figures that a check may be about, by the check's name."""
