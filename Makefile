@@ -10,6 +10,7 @@
 #   make coverage the suite, with the share of the code that it runs
 #   make newest   the suite with the newest versions of everything
 #   make oldest   the suite with the oldest
+#   make gate     the shipped models, gated against the last landed state of the code
 #   make extras   what the command says where one extra alone is installed
 PYTHON ?= python3
 BIN := .venv/bin
@@ -22,7 +23,7 @@ COMPILE := .venv-lock/bin/uv pip compile pyproject.toml --all-extras --quiet \
 SUITE := --numprocesses logical --maxprocesses 4 --dist worksteal
 test coverage newest oldest: export OMP_NUM_THREADS = 1
 
-.PHONY: install demo test coverage check figures reference architecture lock newest oldest extras
+.PHONY: install demo test coverage check figures reference architecture lock newest oldest extras gate
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -88,6 +89,10 @@ newest:
 oldest:
 	$(call install,.venv-oldest,--constraint constraints-oldest.txt)
 	.venv-oldest/bin/pytest $(SUITE) --pythonwarnings default
+
+# The shipped models against what the last landed state makes of them; about two minutes.
+gate: $(INSTALLED)
+	$(BIN)/python benchmarks/gate_landed.py
 
 extras: $(INSTALLED)
 	$(BIN)/python benchmarks/extras.py

@@ -39,6 +39,8 @@ NOT_RUN = {
 ONLY_PARSED = {
     "python benchmarks/": "takes hours, and runs that took hours",
     "landmint quantize bundle --recipe pipnet-mbv3-ytf68 --out mixed": "measures for minutes",
+    "landmint gate --baseline main": "needs a repository; test_gating.py makes one",
+    "landmint gate --candidate models/face:onnx/int8 --self-test": "takes hours",
     "landmint data check cofw ": "COFW is not ours to hand out",
     "landmint data check ../shared/": "needs the real faces",
     "landmint run pipnet-mbv3-plain-taught-ytf68": "takes hours",

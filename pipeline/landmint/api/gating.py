@@ -103,6 +103,7 @@ def self_test(
     build: str | Path,
     repeats: int,
     *,
+    slowdowns: Sequence[float] = (0.0, 0.03, 0.05, 0.10),
     variants: Sequence[str] = (),
     rules: "PairedRules | None" = None,
     config: "MeasureConfig | None" = None,
@@ -116,6 +117,7 @@ def self_test(
     Args:
         build: a bundle's folder, perhaps with :VARIANT.
         repeats: gates of each variant for each slowdown.
+        slowdowns: work added to the candidate, as shares of a run; 0 for false alarms.
         variants: patterns of names; all when empty.
         rules: of the gate.
         config: target and threads; as the recipe says when absent, else the defaults.
@@ -151,7 +153,7 @@ def self_test(
     markup = opened.bundle.manifest.contract.markup
     with given_or_drawn_faces(settings, faces, markup, "test", DRAWN_FACES, progress) as crops:
         rules = rules or PairedRules()
-        tests = run_self_tests(opened, pairs, repeats, crops, config, rules, progress)
+        tests = run_self_tests(opened, pairs, repeats, crops, config, rules, progress, slowdowns)
     if out is not None:
         with hold(Path(out), progress.step):
             write_self_tests(tests, Path(out))

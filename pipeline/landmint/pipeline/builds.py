@@ -30,7 +30,7 @@ class Build:
     """The only variant that is meant; all of them when empty."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pair:
     """A variant of the candidate, and the baseline's that it is compared with."""
 

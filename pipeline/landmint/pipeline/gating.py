@@ -140,8 +140,8 @@ def gate_pairs(
             visit.predict()
         checks = compare(opened, rules)
         results = [
-            _gated(pair, visit, found)
-            for pair, visit, found in zip(compared, opened, checks, strict=True)
+            _gated(pair, visit, answers)
+            for pair, visit, answers in zip(compared, opened, checks, strict=True)
         ]
     by_pair = dict(zip(compared, results, strict=True))
     return tuple(by_pair.get(pair) or Gated(reasons[pair]) for pair in pairs)
@@ -182,7 +182,7 @@ def _why_not_compared(pair: Pair) -> Verdict | None:
 
 def _gated(pair: Pair, visit: PairedVisit, checks: tuple[Check, ...]) -> Gated:
     baseline, candidate = visit.measurements()
-    if "null" in (candidate.target, candidate.engine):
+    if not visit.failure and "null" in (candidate.target, candidate.engine):
         reason = "a rehearsal: the null engine ran instead of the model"
         return Gated(Verdict(pair.name, "not measured", reason), baseline, candidate)
     reason = visit.failure or "; ".join(_remarks(baseline, candidate, checks))

@@ -83,7 +83,7 @@ class SelfTest:
     machine: Machine
     """Which machine."""
     trials: tuple[Trials, ...]
-    """One for each of `SLOWDOWNS`."""
+    """One for each slowdown."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionaries and lists."""
@@ -98,6 +98,7 @@ def run_self_tests(
     config: MeasureConfig,
     rules: PairedRules,
     progress: Progress,
+    slowdowns: Sequence[float] = SLOWDOWNS,
 ) -> tuple[SelfTest, ...]:
     """Gate variants of a build against themselves.
 
@@ -109,6 +110,7 @@ def run_self_tests(
         config: target, threads, and the seed of the first gate.
         rules: of the gate.
         progress: told of every gate.
+        slowdowns: work added to the candidate, as shares of a run.
 
     Raises:
         LandmintError: no repeat is asked for, or there are no faces.
@@ -122,7 +124,7 @@ def run_self_tests(
         crops = write_crops(scratch / "crops.npz", faces, build)
         for pair in pairs:
             trials = []
-            for slowdown in SLOWDOWNS:
+            for slowdown in slowdowns:
                 sides = sides_of(pair, (build, build), places, slowdown)
                 gates = []
                 for number in range(repeats):

@@ -98,10 +98,8 @@ def gate(
         if baseline is None:
             tests = api.self_test(candidate, self_test or 0, progress=bar, **options)
         else:
-            pythons = {"baseline_python": baseline_python, "candidate_python": candidate_python}
-            judgement = api.gate(
-                baseline, candidate, plans=plans, progress=bar, **pythons, **options
-            )
+            options |= {"baseline_python": baseline_python, "candidate_python": candidate_python}
+            judgement = api.gate(baseline, candidate, plans=plans, progress=bar, **options)
     if baseline is None:
         from landmint.pipeline.self_test import self_test_table
 
@@ -125,9 +123,12 @@ def _by_limits(measurements: Path, recipe: Path | None, out: Path | None) -> int
 def _config(settings: "Recipe | None", target: str | None) -> "MeasureConfig":
     """How to measure: as the recipe says, or on another target."""
     from landmint.pipeline.measure_config import MeasureConfig
+    from landmint.runtime.errors import LandmintError
     from landmint.targets import TARGETS
 
     config = settings.measure if settings else MeasureConfig()
     if target is None:
         return config
-    return config.model_copy(update={"target": TARGETS.check(target)})
+    if target not in TARGETS:
+        raise LandmintError(f"unknown target '{target}'", choices=TARGETS)
+    return config.model_copy(update={"target": target})
