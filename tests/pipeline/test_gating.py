@@ -1,6 +1,7 @@
 """Two builds on a scripted target, from their names to the verdict; and every bad input."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from landmint import api
 from landmint.pipeline import gating
 from landmint.pipeline.builds import Build, open_baseline, open_candidate, pair_variants
 from landmint.pipeline.gating import Places, gate_pairs
-from landmint.pipeline.judge.gate import exit_code
+from landmint.pipeline.judge.evidence import DRIFT
+from landmint.pipeline.judge.gate import Verdict, exit_code
+from landmint.pipeline.judge.judgement import Judgement
 from landmint.pipeline.judge.paired import PairedRules
 from landmint.pipeline.measure_config import MeasureConfig
 from landmint.pipeline.reference import draw_faces
@@ -60,8 +63,8 @@ def make(tmp_path: Path) -> Make:
 
 @pytest.fixture
 def faces(make_once: MakeOnce) -> FaceSet:
-    drawn = SyntheticConfig(train=0, val=0, test=3, size_px=64)
-    place = make_once("gate-faces", lambda folder: draw_faces(folder, "68", drawn))
+    drawn = SyntheticConfig(train=0, val=0, test=12, size_px=64)
+    place = make_once("gate-faces-12", lambda folder: draw_faces(folder, "68", drawn))
     from landmint.train.faces.readers import FacesConfig, load_faces
 
     return load_faces(FacesConfig(root=place, markup="68", synthetic=drawn), "test", Path())
@@ -109,6 +112,49 @@ def test_faster_but_with_another_engine_is_said(make: Make, faces: FaceSet) -> N
     [found] = gate((build, build), places({"onnx/int8": 2.0}, {"onnx/int8": 1.0}), faces)
     assert found.verdict.status == "pass"
     assert found.verdict.reason.startswith("faster, but another engine version: scripted 2")
+
+
+def test_faster_but_wrong_is_a_drift(make: Make, faces: FaceSet) -> None:
+    build = Build("b", make("b", "onnx/int8"))
+    where = places({"onnx/int8": 2.0}, {"onnx/int8": 1.0})
+    assert isinstance(where.candidate, ScriptedTarget)
+    where.candidate.shift_px = 40.0
+    [found] = gate((build, build), where, faces)
+    statuses = {check.name: check.status for check in found.verdict.checks}
+    assert statuses["latency_baseline"] == "pass" and statuses[DRIFT] == "accuracy drift"
+    assert exit_code([found.verdict]) == 5
+    drift = found.verdict.evidence["drift"]
+    assert drift["rise"]["low"] > RULES.drift and len(drift["by_landmark"]) == 68
+    read = Verdict.from_json(json.loads(json.dumps(found.verdict.to_json())))
+    assert read.evidence == found.verdict.evidence
+
+
+def test_a_regression_names_its_operator(make: Make, faces: FaceSet) -> None:
+    build = Build("b", make("b", "onnx/int8"))
+    where = places({"onnx/int8": 2.0}, {"onnx/int8": 2.5})
+    for target, ms in ((where.baseline, 1.0), (where.candidate, 1.5)):
+        assert isinstance(target, ScriptedTarget)
+        kinds = {"a": ms, "b": 1.0}
+        target.operators = {
+            "onnx/int8": [
+                {"kind": "Conv", "precision": "i8", "name": name, "ms": duration}
+                for name, duration in kinds.items()
+            ]
+        }
+    [found] = gate((build, build), where, faces)
+    guilty = found.verdict.evidence["operators"]
+    assert guilty[0]["name"] == "a" and guilty[0]["added_ms"] == pytest.approx(0.5)
+    text = Judgement("gate", (found.verdict,)).text
+    assert "operator a takes 0.500 ms longer (Conv i8)" in text
+    assert "baseline: 0 of 360 blocks spoiled, governor performance" in text
+
+
+def test_nobody_asks_for_operators_without_a_regression(make: Make, faces: FaceSet) -> None:
+    build = Build("b", make("b", "onnx/int8"))
+    where = places({"onnx/int8": 2.0}, {"onnx/int8": 2.0})
+    [found] = gate((build, build), where, faces)
+    assert found.verdict.evidence["operators"] is None
+    assert found.verdict.checks[-1].reason == "12 faces of 3 persons, the budget needs 12 of 3"
 
 
 def test_what_stands_in_one_build_alone(make: Make, faces: FaceSet) -> None:

@@ -15,17 +15,23 @@ import numpy as np
 
 from landmint.pipeline.builds import Build, Pair
 from landmint.pipeline.judge.comparing import compare
+from landmint.pipeline.judge.evidence import drift_check, drift_of, evidence_of
 from landmint.pipeline.judge.gate import Check, Verdict, worst
+from landmint.pipeline.judge.identity import incomparable
+from landmint.pipeline.judge.operators import OperatorChange, compare_operators
 from landmint.pipeline.judge.paired import TIME, PairedRules
 from landmint.pipeline.measure_config import MeasureConfig
+from landmint.runtime.accuracy import Truth
 from landmint.runtime.errors import LandmintError, NotMeasuredError
+from landmint.runtime.latency import LatencyConfig
 from landmint.runtime.measurement import Measurement, write_measurement
 from landmint.runtime.progress import Progress
 from landmint.runtime.scratch import scratch_folder
 from landmint.targets import Target, load_target
 from landmint.targets.host import HostTarget
 from landmint.targets.paired import PAIRED_LATENCY, PairedVisit, Side, paired_visit
-from landmint.train.evaluate import crop_faces
+from landmint.targets.profiling import profile_in_turns
+from landmint.train.evaluate import crop_faces, truth_of
 from landmint.train.faces.face import FaceSet
 
 
@@ -139,10 +145,12 @@ def gate_pairs(
         for visit in opened:
             visit.predict()
         checks = compare(opened, rules)
-        results = [
-            _gated(pair, visit, answers)
-            for pair, visit, answers in zip(compared, opened, checks, strict=True)
+        operators = [
+            _slow_operators(sides_of(pair, builds, places), answers, latency, progress)
+            for pair, answers in zip(compared, checks, strict=True)
         ]
+        explained = zip(compared, opened, checks, operators, strict=True)
+        results = [_gated(*each, truth_of(faces), rules) for each in explained]
     by_pair = dict(zip(compared, results, strict=True))
     return tuple(by_pair.get(pair) or Gated(reasons[pair]) for pair in pairs)
 
@@ -180,14 +188,38 @@ def _why_not_compared(pair: Pair) -> Verdict | None:
     return Verdict(pair.name, "not judged", f"the baseline was not built: {theirs.reason}")
 
 
-def _gated(pair: Pair, visit: PairedVisit, checks: tuple[Check, ...]) -> Gated:
+def _gated(
+    pair: Pair,
+    visit: PairedVisit,
+    checks: tuple[Check, ...],
+    operators: tuple[OperatorChange, ...] | None,
+    truth: Truth,
+    rules: PairedRules,
+) -> Gated:
     baseline, candidate = visit.measurements()
     if not visit.failure and "null" in (candidate.target, candidate.engine):
         reason = "a rehearsal: the null engine ran instead of the model"
         return Gated(Verdict(pair.name, "not measured", reason), baseline, candidate)
+    drift = drift_of(baseline, candidate, truth, rules.drift)
+    if not visit.failure:
+        checks += (drift_check(drift, rules.drift),)
     reason = visit.failure or "; ".join(_remarks(baseline, candidate, checks))
+    evidence = evidence_of(baseline, candidate, drift, operators, visit.spoiled)
     status = worst([check.status for check in checks])
-    return Gated(Verdict(pair.name, status, reason, checks), baseline, candidate)
+    verdict = Verdict(pair.name, status, reason, checks, evidence=evidence)
+    return Gated(verdict, baseline, candidate)
+
+
+def _slow_operators(
+    sides: tuple[Side, Side], checks: Sequence[Check], config: LatencyConfig, progress: Progress
+) -> tuple[OperatorChange, ...] | None:
+    """The operators of a variant that became slower; None for one that did not."""
+    if not any(check.name == TIME and check.status == "regression" for check in checks):
+        return None
+    try:
+        return compare_operators(profile_in_turns(*sides, config, progress=progress))
+    except LandmintError:  # the verdict stands without an explanation
+        return ()
 
 
 def _remarks(
@@ -195,8 +227,5 @@ def _remarks(
 ) -> Iterator[str]:
     """What else differs between the builds, which a reader must know."""
     faster = any(c.name == TIME and c.high is not None and c.high < 1 for c in checks)
-    for what in ("engine_version", "executed_precision"):
-        before, now = getattr(baseline, what), getattr(candidate, what)
-        if before != now:
-            name = what.replace("_", " ")
-            yield f"{'faster, but ' if faster else ''}another {name}: {now} against {before}"
+    for mismatch in incomparable(baseline, candidate):
+        yield f"{'faster, but ' if faster else ''}{mismatch.sentence}"

@@ -139,8 +139,10 @@ def test_a_landmark_that_is_not_finite() -> None:
 
 def test_too_few_persons_tell_nothing() -> None:
     truth = labelled(("a", "b", "b"))
-    drift = judge_drift(truth.points, truth.points, truth, budget=1.0)
+    drift = judge_drift(truth.points, truth.points + 0.01, truth, budget=1.0)
     assert (drift.status, drift.persons_needed) == ("inconclusive", None)
+    same = judge_drift(truth.points, truth.points, truth, budget=1.0)
+    assert same.status == "pass", "every landmark of every face is the same"
 
 
 def test_an_equal_build_passes_any_budget_and_nothing_passes_none() -> None:

@@ -42,6 +42,9 @@ def gate(
     margin: Annotated[
         float, typer.Option(metavar="PERCENT", help="Surely less than this slower passes.")
     ] = 5.0,
+    drift: Annotated[
+        float, typer.Option(metavar="POINTS", help="Surely less NME than this more passes.")
+    ] = 0.3,
     baseline_python: Annotated[
         str,
         typer.Option(metavar="PATH", help="Python of another environment, for the baseline."),
@@ -88,7 +91,7 @@ def gate(
     settings = None if recipe is None else api.load_recipe(recipe)
     options: dict[str, Any] = {
         "variants": variants or (),
-        "rules": api.PairedRules(margin=margin / 100),
+        "rules": api.PairedRules(margin=margin / 100, drift=drift),
         "config": _config(settings, target),
         "recipe": settings,
         "faces": faces,

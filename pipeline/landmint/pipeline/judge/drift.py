@@ -87,6 +87,8 @@ def judge_drift(baseline: Floats, candidate: Floats, truth: Truth, budget: float
     landmarks = {str(place): [place] for place in range(markup.points)}
     per_face = nme_per_image(rises, sizes)
     rise = person_interval(per_face, truth.persons)
+    if np.array_equal(baseline, candidate):  # no persons can tell two equal builds apart
+        rise = Interval(0.0, 0.0, 0.0, 0.0)
     status, reason = _judge(rise, budget, baseline_is_finite=bool(np.isfinite(errors[1]).all()))
     return Drift(
         status=status,

@@ -137,7 +137,8 @@ def _where(drift: Drift) -> Iterator[str]:
 
 def _needed(drift: Drift) -> str:
     """How many faces the budget needs, with how many there are."""
-    present = f"{drift.faces} faces of {drift.persons} persons"
+    persons = "one person" if drift.persons == 1 else f"{drift.persons} persons"
+    present = f"{drift.faces} faces of {persons}"
     if drift.persons_needed is None:
         return f"{present} do not tell how many the budget needs"
     return f"{present}, the budget needs {drift.faces_needed} of {drift.persons_needed}"

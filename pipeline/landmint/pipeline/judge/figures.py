@@ -134,6 +134,12 @@ BASELINE_TAIL = Figure(
     "beyond p99 of both, where the candidate's runs count shorter by what its p99 may grow",
     digits=2,
 )
+BASELINE_DRIFT = Figure(
+    "NME rise over baseline",
+    "points",
+    "the candidate's NME minus the baseline's, paired by face. Its interval is over persons",
+    digits=3,
+)
 SIZE = Figure("size", "MiB", "all files of the variant on disk", digits=2)
 PEAK_MEMORY = Figure(
     "peak memory", "MiB", "most memory of the whole process, the engine included", digits=0
@@ -166,6 +172,7 @@ JUDGED: Mapping[str, Figure] = MappingProxyType(
         "latency_history": LATENCY_HISTORY,
         "latency_baseline": BASELINE_RATIO,
         "slow_runs_baseline": BASELINE_TAIL,
+        "drift_baseline": BASELINE_DRIFT,
     }
 )
 """All figures that a check may be about, by the check's name."""

@@ -47,6 +47,8 @@ class PairedRules:
     """A p99 that is longer by up to this share is none."""
     tail_margin: float = 0.01
     """The tail passes when surely less than this share more of the runs are slow."""
+    drift: float = 0.3
+    """A variant passes when its NME surely rises by less than so many points of percent."""
     false_alarm: float = 0.01
     """Chance that any comparison of a gate raises a false alarm, before alarms are confirmed."""
     false_pass: float = 0.05
@@ -68,6 +70,8 @@ class PairedRules:
             )
         if not (self.tail_tolerance >= 0 and self.tail_margin > 0):
             raise LandmintError("the tolerance and the margin of the tail must be positive")
+        if not self.drift >= 0:
+            raise LandmintError(f"a drift of {self.drift:g} points", reason="it cannot be negative")
         if not all(0 < chance < 0.5 for chance in (self.false_alarm, self.false_pass)):
             raise LandmintError("the chance of a wrong verdict must lie between 0 and 0.5")
         if not self.looks or any(a >= b for a, b in pairwise((1, *self.looks))):
