@@ -162,7 +162,8 @@ def _train_both(recipe: "Recipe", out: Path, budget: "Budget | None", progress: 
     assert recipe.teacher is not None
     with hold(out, progress.step):
         teacher = TrainingPlan(recipe.teacher, *faces)
-        student = TrainingPlan(recipe.student, *faces, distill=recipe.distill)
+        trained = _weights_of(recipe.teachers)
+        student = TrainingPlan(recipe.student, *faces, trained, recipe.distill)
         return train_pair(teacher, student, out, budget, progress)
 
 

@@ -39,7 +39,10 @@ def teacher_share(teacher: TrainingPlan, student: TrainingPlan) -> float:
     with tempfile.TemporaryDirectory() as folder:
         stand_in = Path(folder) / "teacher.safetensors"
         save_model(untrained_model(teacher.network), stand_in)
-        costs = [schedule_s(plan) for plan in (teacher, replace(student, teachers=(stand_in,)))]
+        costs = [
+            schedule_s(plan)
+            for plan in (teacher, replace(student, teachers=(stand_in, *student.teachers)))
+        ]
     return costs[0] / sum(costs)
 
 
@@ -54,7 +57,7 @@ def train_pair(
 
     Args:
         teacher: how the teacher is trained.
-        student: how the student is; the teacher's weights are put into it.
+        student: how the student is; the teacher's weights come before those that it names.
         out: gets a folder for each: teacher/ and student/.
         budget: the time for both.
         progress: told of every step.
@@ -69,7 +72,7 @@ def train_pair(
         share = _kept_share(teacher, student, out, budget, progress)
         teacher = replace(teacher, budget=replace(budget, seconds=share * budget.seconds))
     weights = train_network(teacher, out / "teacher", progress)
-    student = replace(student, teachers=(weights,))
+    student = replace(student, teachers=(weights, *student.teachers))
     if budget is not None:
         left_s = budget.seconds - read_json(out / "teacher" / BUDGET_FILE)["spent_s"]
         student = replace(student, budget=Budget(left_s, budget.clock))
