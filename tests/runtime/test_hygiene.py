@@ -57,10 +57,8 @@ def test_what_held_back_before_the_first_block_is_no_news() -> None:
     assert launch_fault(launch(QUIET, before=None)) == ""
 
 
-def test_a_launch_of_mostly_spoiled_blocks_is_spoiled() -> None:
-    assert launch_fault(launch(QUIET, CROWDED)) == ""
-    fault = launch_fault(launch(CROWDED, SLOW, QUIET), 1800)
-    assert fault == "2 of 3 blocks were spoiled by other work or a low clock"
+def test_other_work_spoils_blocks_but_no_launch() -> None:
+    assert launch_fault(launch(CROWDED, CROWDED)) == ""
 
 
 def test_spoiled_blocks_are_counted_by_cause() -> None:

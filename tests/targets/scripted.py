@@ -28,6 +28,9 @@ class ScriptedTarget:
         self.shift_px = 0.0
         """How far landmarks lie up and left of the origin, where they are otherwise."""
         self.is_crowded: Callable[[], bool] = lambda: False
+        """Whether the next run is preempted; asked for each."""
+        self.is_throttled: Callable[[], bool] = lambda: False
+        """Whether the firmware holds the processor back."""
         self.requests: list[tuple[str, str]] = []
         self.open = 0
         self.started = 0
@@ -91,7 +94,8 @@ class _ScriptedLink:
         return {"samples_ms": samples, "cpu_ms": sum(samples), "preempted": preempted}
 
     def _conditions(self, request: Request) -> Answer:
-        return {"governor": "performance"}
+        throttled = ["throttled"] if self._target.is_throttled() else []
+        return {"governor": "performance", "throttled": throttled}
 
     def _memory(self, request: Request) -> Answer:
         return {"peak_memory_mib": 10.0, "baseline_memory_mib": 5.0}

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -54,23 +54,59 @@ def test_two_builds_take_turns(bundle: Bundle, write_crops: Crops) -> None:
     assert paired_launches(baseline, candidate) == visit.launches
 
 
-def test_spoiled_pairs_are_left_out_of_both_sides() -> None:
-    calm, crowded = (), (0, 1)
-    times = ((2.0, 2.1, 2.0, 9.0), (2.2, 9.9, 2.2, 2.2))
-    states = ((calm, calm, calm, crowded), (calm, crowded, calm, calm))
-    sides = []
-    for quickest, preempted in zip(times, states, strict=True):
-        pairs = zip(quickest, preempted, strict=True)
-        blocks = tuple(Block((ms, ms + 1), 4.0, preempted=state) for ms, state in pairs)
-        sides.append(Launch(1.0, WarmUp(1.0, 30, True), blocks))
-    launch = PairedLaunch(*sides)
-    assert len(launch.sound_pairs) == 2 and launch.fault == ""
-    assert launch.log_ratio == pytest.approx(math.log(1.1))
-    worse = dataclasses.replace(sides[0].blocks[0], preempted=crowded)
-    spoiled = dataclasses.replace(sides[0], blocks=(worse, *sides[0].blocks[1:]))
-    assert PairedLaunch(spoiled, sides[1]).fault == (
-        "3 of 4 pairs were spoiled by other work or a low clock"
+CALM, CROWDED = (), (0, 1)
+
+
+def side_of(
+    times_ms: Sequence[float],
+    preempted: Sequence[tuple[int, ...]],
+    clocks_mhz: Sequence[float] = (),
+) -> Launch:
+    """A launch of one build: the quickest run of each block, and what the machine did."""
+    clocks = clocks_mhz or (1800.0,) * len(times_ms)
+    blocks = tuple(
+        Block((ms, ms + 1), 4.0, preempted=state, frequency_mhz=clock)
+        for ms, state, clock in zip(times_ms, preempted, clocks, strict=True)
     )
+    return Launch(1.0, WarmUp(1.0, 30, True), blocks)
+
+
+def test_pairs_with_a_preempted_block_are_left_out_of_both_sides() -> None:
+    launch = PairedLaunch(
+        side_of((2.0, 2.1, 2.0, 9.0), (CALM, CALM, CALM, CROWDED)),
+        side_of((2.2, 9.9, 2.2, 2.2), (CALM, CROWDED, CALM, CALM)),
+    )
+    assert len(launch.counted_pairs) == 2 and not launch.is_busy and launch.fault == ""
+    assert launch.log_ratio == pytest.approx(math.log(1.1))
+
+
+def test_all_pairs_of_a_busy_launch_count() -> None:
+    times = (2.0, 2.0, 2.0, 2.0)
+    baseline = side_of(times, (CALM, CROWDED, CROWDED, CROWDED))
+    launch = PairedLaunch(baseline, side_of((2.2, 2.2, 2.2, 9.0), (CALM,) * 4))
+    assert launch.is_busy and len(launch.counted_pairs) == 4 and launch.fault == ""
+    assert launch.log_ratio == pytest.approx(math.log(1.1))
+
+
+def test_a_low_clock_spoils_pairs_and_when_it_spoils_most_the_launch() -> None:
+    times, calm = (2.0,) * 4, (CALM,) * 4
+    baseline = side_of(times, calm)
+    one = PairedLaunch(baseline, side_of((3.0, 2.2, 2.2, 2.2), calm, (900, 1800, 1800, 1800)))
+    assert len(one.counted_pairs) == 3 and one.fault == "" and not one.is_busy
+    assert one.log_ratio == pytest.approx(math.log(1.1))
+    most = PairedLaunch(baseline, side_of(times, calm, (900, 900, 900, 1800)))
+    assert most.fault == "the clock was low in 3 of 4 pairs"
+
+
+def test_a_machine_that_stays_busy_is_measured_at_once(bundle: Bundle, write_crops: Crops) -> None:
+    target = ScriptedTarget({ONE: lambda: [2.0, 3.0]})
+    target.is_crowded = lambda: True
+    side = Side(bundle, ONE, target)
+    with paired_visit(side, side, write_crops(3)) as visit:
+        launches = visit.measure(12)
+        assert len(launches) == 12 and all(launch.is_busy for launch in launches)
+        assert visit.spoiled == [] and visit.failure == ""
+    assert target.started == 2 * 12
 
 
 def test_a_spoiled_launch_is_tried_again(
@@ -79,7 +115,7 @@ def test_a_spoiled_launch_is_tried_again(
     waits: list[float] = []
     monkeypatch.setattr(paired, "sleep", waits.append)
     target = ScriptedTarget({ONE: lambda: [2.0, 3.0]})
-    target.is_crowded = lambda: len(waits) < 1
+    target.is_throttled = lambda: len(waits) < 1
     side = Side(bundle, ONE, target)
     with paired_visit(side, side, write_crops(3)) as visit:
         assert len(visit.measure(2)) == 2
@@ -88,17 +124,17 @@ def test_a_spoiled_launch_is_tried_again(
     assert target.open == 0 and target.started == 2 * 3
 
 
-def test_a_machine_that_stays_crowded_measures_nothing(
+def test_a_machine_that_stays_throttled_measures_nothing(
     bundle: Bundle, write_crops: Crops, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
     monkeypatch.setattr(paired, "sleep", waits.append)
     target = ScriptedTarget({ONE: lambda: [2.0, 3.0]})
-    target.is_crowded = lambda: True
+    target.is_throttled = lambda: True
     side = Side(bundle, ONE, target)
     with paired_visit(side, side, write_crops(3)) as visit:
         assert visit.measure(12) == ()
-        assert "3 launches in a row were spoiled: 15 of 15 blocks" in visit.failure
+        assert "3 launches in a row were spoiled: the firmware held" in visit.failure
         statuses = {measurement.status for measurement in visit.measurements()}
     assert waits == list(BACK_OFF_S)
     assert statuses == {"not measured"} and target.started == 2 * 3

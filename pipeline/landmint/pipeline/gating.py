@@ -204,7 +204,7 @@ def _gated(
     if not visit.failure:
         checks += (drift_check(drift, rules.drift),)
     reason = visit.failure or "; ".join(_remarks(baseline, candidate, checks))
-    evidence = evidence_of(baseline, candidate, drift, operators, visit.spoiled)
+    evidence = evidence_of(baseline, candidate, drift, operators, visit.spoiled, visit.launches)
     status = worst([check.status for check in checks])
     verdict = Verdict(pair.name, status, reason, checks, evidence=evidence)
     return Gated(verdict, baseline, candidate)

@@ -2,7 +2,8 @@
 
 The raw samples stay in the measurement; what is spoiled is left out by whoever compares, and
 counted. Thresholds follow the practice on boards: a processor that is held back times something
-else than one that is not.
+else than one that is not. Other work spoils blocks, but no launch: on a machine that is always busy
+no launch would ever be without it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,6 @@ BACK_OFF_S = (5.0, 20.0)
 away. After so many retries its variant is not measured."""
 _FULL_SPEED = 0.9
 _MOST_DRIFT_C = 10.0
-_MOST_SPOILED = 0.5
 
 
 def full_speed_mhz(blocks: Sequence[Block]) -> float | None:
@@ -29,27 +29,34 @@ def full_speed_mhz(blocks: Sequence[Block]) -> float | None:
 def block_fault(block: Block, full_mhz: float | None) -> str:
     """What spoiled a block, in words; empty when nothing did.
 
-    A block counts by its quickest run. It is spoiled when the kernel took a core away in every
-    run, so that none tells the model's own time; or when the clock was under 90 % of full speed.
-
     Args:
         block: with at least one run.
         full_mhz: of `full_speed_mhz`; None where clocks are not known.
     """
-    if block.preempted is not None and len(block.preempted) == len(block.samples_ms):
+    if is_preempted(block):
         return "other work took the core away in every run"
-    clock = block.frequency_mhz
-    if clock is not None and full_mhz is not None and clock < _FULL_SPEED * full_mhz:
-        return f"the clock of its core was low: {clock:.0f} of {full_mhz:.0f} MHz"
+    if is_slow(block, full_mhz):
+        return f"the clock of its core was low: {block.frequency_mhz:.0f} of {full_mhz:.0f} MHz"
     return ""
 
 
-def launch_fault(launch: Launch, full_mhz: float | None = None) -> str:
+def is_preempted(block: Block) -> bool:
+    """Whether the kernel took a core away in every run: then none tells the model's own time."""
+    return block.preempted is not None and len(block.preempted) == len(block.samples_ms)
+
+
+def is_slow(block: Block, full_mhz: float | None) -> bool:
+    """Whether the clock was under 90 % of full speed; False where clocks are not known."""
+    clock = block.frequency_mhz
+    return clock is not None and full_mhz is not None and clock < _FULL_SPEED * full_mhz
+
+
+def launch_fault(launch: Launch) -> str:
     """What spoiled a whole launch, in words; empty when nothing did.
 
-    Throttling, another governor, more than 10 degrees of drift, or most blocks spoiled.
+    Throttling, another governor, or more than 10 degrees of drift.
     """
-    return next(_launch_faults(launch, full_mhz), "")
+    return next(_launch_faults(launch), "")
 
 
 def spoiled_blocks(launches: Sequence[Launch]) -> dict[str, int]:
@@ -63,7 +70,7 @@ def spoiled_blocks(launches: Sequence[Launch]) -> dict[str, int]:
     return counts
 
 
-def _launch_faults(launch: Launch, full_mhz: float | None) -> Iterator[str]:
+def _launch_faults(launch: Launch) -> Iterator[str]:
     before, after = launch.before, launch.after
     if before is not None and after is not None:
         if held := after.throttled or before.throttled:
@@ -77,6 +84,3 @@ def _launch_faults(launch: Launch, full_mhz: float | None) -> Iterator[str]:
             drift = after.temperature_c - before.temperature_c
             if abs(drift) > _MOST_DRIFT_C:
                 yield f"the temperature moved by {drift:+.0f} degrees"
-    spoiled = sum(bool(block_fault(block, full_mhz)) for block in launch.blocks)
-    if spoiled > _MOST_SPOILED * len(launch.blocks):
-        yield f"{spoiled} of {len(launch.blocks)} blocks were spoiled by other work or a low clock"

@@ -10,9 +10,12 @@ from math import log
 from statistics import median
 
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.hygiene import block_fault, full_speed_mhz, launch_fault
+from landmint.runtime.hygiene import full_speed_mhz, is_preempted, is_slow, launch_fault
 from landmint.runtime.latency import Block, Launch
 from landmint.runtime.measurement import Measurement
+
+_LEAST_CALM = 1 / 3
+Pairs = tuple[tuple[Block, Block], ...]
 
 
 @dataclass(frozen=True)
@@ -35,40 +38,55 @@ class PairedLaunch:
             raise LandmintError(f"a launch with {counts[0]} and {counts[1]} blocks has no pairs")
 
     @property
-    def pairs(self) -> tuple[tuple[Block, Block], ...]:
+    def pairs(self) -> Pairs:
         """Blocks of baseline and candidate that were timed next to each other."""
         return tuple(zip(self.baseline.blocks, self.candidate.blocks, strict=True))
 
     @property
-    def sound_pairs(self) -> tuple[tuple[Block, Block], ...]:
-        """The pairs of which the machine spoiled neither block, by one rule for both builds."""
-        full_mhz = self._full_mhz
-        return tuple(
-            pair for pair in self.pairs if not any(block_fault(block, full_mhz) for block in pair)
-        )
+    def counted_pairs(self) -> Pairs:
+        """The pairs that tell the ratio, chosen by one rule for both builds.
+
+        Those at full clock in which other work left both blocks a run of their own. If these are
+        fewer than a third of all, the launch is busy, and every pair at full clock counts.
+        """
+        return self._steady_pairs if self.is_busy else self._calm_pairs
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether other work took the core away in nearly all pairs. Such a launch still counts."""
+        return len(self._calm_pairs) < _LEAST_CALM * len(self.pairs)
 
     @property
     def fault(self) -> str:
         """What the machine did that spoiled the launch, in words; empty when it is sound."""
         for launch in (self.baseline, self.candidate):
-            if fault := launch_fault(launch, self._full_mhz):
+            if fault := launch_fault(launch):
                 return fault
-        spoiled, pairs = len(self.pairs) - len(self.sound_pairs), len(self.pairs)
-        if spoiled > pairs / 2:
-            return f"{spoiled} of {pairs} pairs were spoiled by other work or a low clock"
-        return ""
+        slow, pairs = len(self.pairs) - len(self._steady_pairs), len(self.pairs)
+        return f"the clock was low in {slow} of {pairs} pairs" if slow > pairs / 2 else ""
 
     @property
     def log_ratio(self) -> float:
-        """Median over sound pairs of ln(candidate's quickest run / baseline's quickest run).
+        """Median over counted pairs of ln(candidate's quickest run / baseline's quickest run).
 
         Above 0 the candidate is slower. Other work on the machine lengthens some runs of a block,
-        seldom all of them; a pair is so short that it meets both blocks alike. Where no pair is
-        sound, all of them count: such a launch has a `fault`.
+        seldom all of them; a pair is so short that it meets both blocks alike. Where the clock was
+        low in every pair, all of them count: such a launch has a `fault`.
         """
-        pairs = self.sound_pairs or self.pairs
+        pairs = self.counted_pairs or self.pairs
         quickest = [(min(a.samples_ms), min(b.samples_ms)) for a, b in pairs]
         return median(log(b) - log(a) for a, b in quickest)
+
+    @property
+    def _steady_pairs(self) -> Pairs:
+        """At full clock."""
+        full_mhz = self._full_mhz
+        return tuple(p for p in self.pairs if not any(is_slow(block, full_mhz) for block in p))
+
+    @property
+    def _calm_pairs(self) -> Pairs:
+        """Those of them in which neither block was preempted in every run."""
+        return tuple(p for p in self._steady_pairs if not any(map(is_preempted, p)))
 
     @property
     def _full_mhz(self) -> float | None:

@@ -16,7 +16,9 @@ from landmint.pipeline.judge.evidence import (
 from landmint.pipeline.judge.gate import Verdict
 from landmint.pipeline.judge.operators import OperatorChange
 from landmint.runtime.accuracy import Truth
+from landmint.runtime.latency import Block, Launch, WarmUp
 from landmint.runtime.measurement import Measurement
+from landmint.runtime.paired import PairedLaunch
 
 FACES = 12
 POINTS = np.random.default_rng(0).uniform(20, 180, (FACES, 68, 2))
@@ -85,6 +87,18 @@ def test_the_evidence_is_plain_json() -> None:
 def line(operators: tuple[OperatorChange, ...] | None) -> str:
     evidence = evidence_of(BASELINE, BASELINE, None, operators, ("heat",))
     return "\n".join(evidence_lines([Verdict("onnx/int8", "regression", evidence=evidence)]))
+
+
+def test_launches_on_a_busy_machine_are_counted() -> None:
+    def launch(*preempted: int) -> PairedLaunch:
+        side = Launch(1.0, WarmUp(1.0, 30, True), (Block((2.0, 2.1), 4.1, preempted),))
+        return PairedLaunch(side, side)
+
+    launches = (launch(0, 1), launch(0), launch())
+    evidence = evidence_of(BASELINE, BASELINE, None, launches=launches)
+    assert (evidence["launches"], evidence["busy_launches"]) == (3, 1)
+    [text] = evidence_lines([Verdict("onnx/int8", "pass", evidence=evidence)])
+    assert "in 1 of 3 launches other work took the core away in most pairs" in text
 
 
 def test_guilty_operators_are_named_and_the_rest_counted() -> None:

@@ -15,6 +15,7 @@ from landmint.pipeline.judge.identity import machine_state, mismatches
 from landmint.pipeline.judge.operators import OperatorChange
 from landmint.runtime.accuracy import Truth
 from landmint.runtime.measurement import Measurement
+from landmint.runtime.paired import PairedLaunch
 
 DRIFT = "drift_baseline"
 """What the check of drift is called."""
@@ -60,6 +61,7 @@ def evidence_of(
     drift: Drift | None,
     operators: Sequence[OperatorChange] | None = None,
     repeated: Sequence[str] = (),
+    launches: Sequence[PairedLaunch] = (),
 ) -> dict[str, Any]:
     """Everything behind a verdict as plain data; numbers that are not finite become None.
 
@@ -69,12 +71,15 @@ def evidence_of(
         drift: of `drift_of`.
         operators: of `compare_operators`, after a regression; None where nobody asked.
         repeated: why launches were tried again, one entry for each.
+        launches: of both builds, those that count.
     """
     sides = {"baseline": baseline, "candidate": candidate}
     evidence = {
         "differences": [each.sentence for each in mismatches(baseline, candidate)],
         "machine": {name: list(machine_state(side.launches)) for name, side in sides.items()},
         "repeated_launches": list(repeated),
+        "launches": len(launches),
+        "busy_launches": sum(launch.is_busy for launch in launches),
         "drift": None if drift is None else dataclasses.asdict(drift),
         "operators": None
         if operators is None
@@ -104,6 +109,9 @@ def _sentences(evidence: Mapping[str, Any]) -> Iterator[str]:
     for side, states in evidence.get("machine", {}).items():
         if states:
             yield f"{side}: {', '.join(states)}"
+    if busy := evidence.get("busy_launches"):
+        share = f"in {busy} of {evidence['launches']} launches"
+        yield f"{share} other work took the core away in most pairs, and all pairs count"
     if repeated := evidence.get("repeated_launches"):
         yield f"{len(repeated)} launches were tried again, the last since {repeated[-1]}"
     yield from _guilty(evidence.get("operators"))
