@@ -43,18 +43,14 @@ class PairedLaunch:
         return tuple(zip(self.baseline.blocks, self.candidate.blocks, strict=True))
 
     @property
-    def counted_pairs(self) -> Pairs:
-        """The pairs that tell the ratio, chosen by one rule for both builds.
-
-        Those at full clock in which other work left both blocks a run of their own. If these are
-        fewer than a third of all, the launch is busy, and every pair at full clock counts.
-        """
-        return self._steady_pairs if self.is_busy else self._calm_pairs
+    def calm_pairs(self) -> Pairs:
+        """The pairs at full clock in which other work left each block a run of its own."""
+        return tuple(p for p in self._steady_pairs if not any(map(is_preempted, p)))
 
     @property
     def is_busy(self) -> bool:
-        """Whether other work took the core away in nearly all pairs. Such a launch still counts."""
-        return len(self._calm_pairs) < _LEAST_CALM * len(self.pairs)
+        """Whether fewer than a third of the pairs are calm. Such a launch counts all the same."""
+        return len(self.calm_pairs) < _LEAST_CALM * len(self.pairs)
 
     @property
     def fault(self) -> str:
@@ -67,15 +63,19 @@ class PairedLaunch:
 
     @property
     def log_ratio(self) -> float:
-        """Median over counted pairs of ln(candidate's quickest run / baseline's quickest run).
+        """How much slower the candidate is, as a logarithm; above 0 it is slower.
 
-        Above 0 the candidate is slower. Other work on the machine lengthens some runs of a block,
-        seldom all of them; a pair is so short that it meets both blocks alike. Where the clock was
-        low in every pair, all of them count: such a launch has a `fault`.
+        Of a calm launch: the median over calm pairs of ln(candidate's quickest run / baseline's
+        quickest run). Other work lengthens some runs of a block, seldom all of them.
+
+        Of a busy launch: the same of the processor time of a run, over all pairs at full clock. A
+        run that takes 6 ms alone may take 40 ms among others, and 5 % more work is then less than
+        1 % of its time by the clock: a slow build would pass.
         """
-        pairs = self.counted_pairs or self.pairs
-        quickest = [(min(a.samples_ms), min(b.samples_ms)) for a, b in pairs]
-        return median(log(b) - log(a) for a, b in quickest)
+        if self.is_busy:
+            pairs = self._steady_pairs or self.pairs
+            return median(log(_processor_ms(b)) - log(_processor_ms(a)) for a, b in pairs)
+        return median(log(min(b.samples_ms)) - log(min(a.samples_ms)) for a, b in self.calm_pairs)
 
     @property
     def _steady_pairs(self) -> Pairs:
@@ -84,13 +84,13 @@ class PairedLaunch:
         return tuple(p for p in self.pairs if not any(is_slow(block, full_mhz) for block in p))
 
     @property
-    def _calm_pairs(self) -> Pairs:
-        """Those of them in which neither block was preempted in every run."""
-        return tuple(p for p in self._steady_pairs if not any(map(is_preempted, p)))
-
-    @property
     def _full_mhz(self) -> float | None:
         return full_speed_mhz([*self.baseline.blocks, *self.candidate.blocks])
+
+
+def _processor_ms(block: Block) -> float:
+    """Of one run, all threads; its time by the clock where the process used no processor."""
+    return (block.cpu_ms or sum(block.samples_ms)) / len(block.samples_ms)
 
 
 def paired_launches(baseline: Measurement, candidate: Measurement) -> tuple[PairedLaunch, ...]:

@@ -111,7 +111,7 @@ def _sentences(evidence: Mapping[str, Any]) -> Iterator[str]:
             yield f"{side}: {', '.join(states)}"
     if busy := evidence.get("busy_launches"):
         share = f"in {busy} of {evidence['launches']} launches"
-        yield f"{share} other work took the core away in most pairs, and all pairs count"
+        yield f"{share} other work took the core away in most pairs: processor time is compared"
     if repeated := evidence.get("repeated_launches"):
         yield f"{len(repeated)} launches were tried again, the last since {repeated[-1]}"
     yield from _guilty(evidence.get("operators"))
