@@ -13,19 +13,34 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from landmint.runtime.crop import box_of
 from landmint.train import loop
-from landmint.train.config import LossConfig
+from landmint.train.config import DistillConfig, LossConfig, NetworkRecipe, TrainingPlan
+from landmint.train.distill import Teacher
 from landmint.train.faces.augment import AugmentConfig
 from landmint.train.faces.dataset import finish_batch
 from landmint.train.faces.face import Face, FaceSet, face_set
 from landmint.train.fit import fit
 from landmint.train.fit_config import FitConfig
+from landmint.train.models import ModelConfig, save_model
 from landmint.train.models.base import LandmarkModel
 from landmint.train.tasks import task_for
+from landmint.train.training import train_network
 
 MakeModel = Callable[..., LandmarkModel]
 
 # Operators whose answer a program waits for: a number, or a tensor whose size depends on values.
 _WAIT = {"aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::equal"}
+
+
+PIPNET: dict[str, Any] = {"input_size": 64, "backbone": "mobilenetv3_small_050"}
+FIT = FitConfig(
+    epochs=2,
+    batch_size=4,
+    accelerator="cpu",
+    precision="32",
+    threads=1,
+    workers=0,
+    frozen_norms=0.5,
+)
 
 
 class NoWaiting(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -42,10 +57,6 @@ class NoWaiting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
-def _refuse(*_: object) -> None:
-    raise AssertionError("a step copies from its device")
-
-
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
     """Eight faces of noise."""
@@ -58,11 +69,38 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
     return face_set("68", made, "train")
 
 
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many operators each step ran; a step that waits fails."""
+    seen: list[int] = []
+    real = loop.Loop._step
+
+    def step(self: loop.Loop, batch: dict[str, Tensor]) -> None:
+        with pytest.MonkeyPatch.context() as patch, NoWaiting() as mode:
+            for method in ("item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__"):
+                patch.setattr(Tensor, method, _only_of(batch["row"], getattr(Tensor, method)))
+            real(self, batch)
+        seen.append(mode.seen)
+
+    monkeypatch.setattr(loop.Loop, "_step", step)
+    return seen
+
+
+def _only_of(row: Tensor, method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that copies from the device, for the tensor alone that stays on the CPU."""
+
+    def copy(self: Tensor, *arguments: Any, **options: Any) -> Any:
+        assert self is row, f"a step copies from its device: {method.__name__}"
+        return method(self, *arguments, **options)
+
+    return copy
+
+
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
         ("pfld", {"input_size": 64, "width": 0.25}),
-        ("pipnet", {"input_size": 64, "backbone": "mobilenetv3_small_050"}),
+        ("pipnet", PIPNET),
         ("fan", {"input_size": 64, "backbone": "fan_1"}),
     ],
 )
@@ -70,34 +108,54 @@ def test_a_step_waits_for_nothing(
     faces: FaceSet,
     make_model: MakeModel,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    watched: list[int],
     name: str,
     settings: dict[str, Any],
 ) -> None:
-    watched: list[int] = []
-    real = loop.Loop._step
-
-    def step(self: loop.Loop, batch: dict[str, Tensor]) -> None:
-        with pytest.MonkeyPatch.context() as patch, NoWaiting() as mode:
-            for method in ("item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__"):
-                patch.setattr(Tensor, method, _refuse)
-            real(self, batch)
-        watched.append(mode.seen)
-
-    monkeypatch.setattr(loop.Loop, "_step", step)
     model = make_model(name, **settings)
-    config = FitConfig(
-        epochs=2,
-        batch_size=4,
-        accelerator="cpu",
-        precision="32",
-        threads=1,
-        workers=0,
-        frozen_norms=0.5,
-    )
     task = task_for(model, LossConfig(), faces)
-    fit(model, task, faces, faces, AugmentConfig(), config, tmp_path)
+    fit(model, task, faces, faces, AugmentConfig(), FIT, tmp_path)
     assert len(watched) == 4 and min(watched) > 50
+
+
+@pytest.mark.parametrize(
+    ("lesson", "views"),
+    [("points", 0), ("points", 2), ("maps", 0)],  # a book of maps is filled in the first steps
+)
+def test_a_taught_step_waits_for_nothing(
+    faces: FaceSet,
+    make_model: MakeModel,
+    tmp_path: Path,
+    watched: list[int],
+    lesson: str,
+    views: int,
+) -> None:
+    teacher = tmp_path / "teacher.safetensors"
+    save_model(make_model("fan", input_size=128, backbone="fan_1", color="BGR"), teacher)
+    student = ModelConfig.model_validate({"name": "pipnet", **PIPNET})
+    network = NetworkRecipe(model=student, augment=AugmentConfig(views=views), fit=FIT)
+    distill = DistillConfig.model_validate({"lesson": lesson})
+    train_network(TrainingPlan(network, faces, faces, (teacher,), distill), tmp_path / "run")
+    assert len(watched) == 4 and min(watched) > 50
+
+
+def test_a_teacher_is_sent_to_the_device_once(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = make_model("fan", input_size=64, backbone="fan_1")
+    student = make_model("pipnet", **PIPNET)
+    asked = Teacher(teacher, student, DistillConfig(lesson="points"))
+    images = torch.zeros(1, 3, 64, 64)
+    asked.points(images)
+    real = Tensor.to
+
+    def to(self: Tensor, *arguments: Any, **options: Any) -> Tensor:
+        sends = "device" in options or any(isinstance(a, torch.device | Tensor) for a in arguments)
+        assert not sends, "sent again"
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(Tensor, "to", to)
+    asked.points(images)
 
 
 def test_crops_travel_as_bytes_and_constants_once(

@@ -124,6 +124,7 @@ class Teacher:
         ]
         # Of red, green and blue; as the teacher takes them.
         self._affine = torch.tensor(per_channel[:: -1 if new.color == "BGR" else 1])
+        self._device: torch.device | None = None
 
     @torch.no_grad()
     def explain(self, images: Tensor) -> tuple[Tensor, Parts]:
@@ -132,7 +133,7 @@ class Teacher:
         Returns:
             the map (B, C, H, W) that feeds its head, and the outputs of its head.
         """
-        self.model.to(images.device)
+        self._move(images.device)
         device = images.device.type
         crops = self._as_own(images.float())
         with torch.autocast(device, dtype=self.dtype, enabled=self.dtype is not None):
@@ -145,7 +146,7 @@ class Teacher:
     def decode(self, *outputs: Tensor) -> Parts:
         """The landmarks of its head's outputs: points (B, L, 2), confidence (B, L) in [0, 1]."""
         device = outputs[0].device
-        self.decoder.to(device)
+        self._move(device)
         with torch.autocast(device.type, enabled=False):
             points, confidence = self.decoder(*outputs)
         return {"points": points, "confidence": confidence.clamp(0, 1)}
@@ -159,9 +160,16 @@ class Teacher:
         _, outputs = self.explain(images)
         return self.decode(*outputs.values())
 
+    def _move(self, device: torch.device) -> None:
+        """Send everything to a device, once: a GPU would wait for it at every step."""
+        if device != self._device:
+            self.model.to(device)
+            self.decoder.to(device)
+            self._affine, self._device = self._affine.to(device), device
+
     def _as_own(self, images: Tensor) -> Tensor:
         """The same crops in the teacher's normalisation, colour order and size."""
-        scale, shift = self._affine.to(images, non_blocking=True).T[..., None, None]
+        scale, shift = self._affine.T[..., None, None]
         size = self.contract.input_size
         if images.shape[2] != size:
             images = nn.functional.interpolate(
