@@ -4,7 +4,7 @@ Builds the wheel, installs it with one extra into an empty environment, in the l
 runs the command there. Each verb must work or say in one line what to install. The exit code is 1
 where one does neither. Downloads what pip has not in its cache: gigabytes for train and export.
 
-    python benchmarks/extras.py                # each extra
+    python benchmarks/extras.py                # each extra but dev
     python benchmarks/extras.py none pipeline  # these; none is landmint without an extra
 """
 
@@ -13,12 +13,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import tomllib
 import venv
 from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = ("none", "pipeline", "train", "export")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = ("none", *(name for name in PROJECT["optional-dependencies"] if name != "dev"))
 COMMANDS = (
     ("--help",),
     ("recipes",),
