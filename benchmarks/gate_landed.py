@@ -33,7 +33,7 @@ from landmint import api
 for name in sys.argv[2:]:
     api.export(name, f"{sys.argv[1]}/{name}", config=api.ExportConfig(formats=("onnx",)))
 """
-FACES = 4
+FACES = 24  # of six persons: an interval of drift needs three at least
 
 
 def last_landed() -> str:

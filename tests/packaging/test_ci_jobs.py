@@ -227,7 +227,7 @@ def burden(bundle: Path) -> None:
     image, result = graph.input[0].name, graph.output[0].name
     for node in graph.node:
         node.output[:] = [f"{name}_plain" if name == result else name for name in node.output]
-    for name, shape in (("burden_a", (64, 3, 3, 3)), ("burden_b", (64, 64, 3, 3))):
+    for name, shape in (("burden_a", (32, 3, 3, 3)), ("burden_b", (32, 32, 3, 3))):
         weight = np.full(shape, 1e-3, dtype=np.float32)
         graph.initializer.append(numpy_helper.from_array(weight, name))
     graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float32), "burden_none"))

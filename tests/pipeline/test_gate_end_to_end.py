@@ -24,7 +24,9 @@ def test_a_gate_ends_with_a_verdict(ship: Ship, tmp_path: Path) -> None:
     assert [check["name"] for check in judged["checks"]] == [
         "latency_baseline",
         "slow_runs_baseline",
+        "drift_baseline",
     ]
+    assert judged["checks"][-1]["status"] == "pass", "equal builds have equal landmarks"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from landmint.runtime import slowed
 from landmint.runtime.engines.engine import Operator, Tensor
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.slowed import SlowedSession
+from landmint.runtime.slowed import LEARNING_RUNS, SlowedSession
 
 
 class Model:
@@ -36,18 +36,20 @@ class Model:
 def test_the_added_work_is_a_share_of_the_quickest_run(
     share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = Model(3000, 1000, 50_000)
+    model = Model(3000, 1000, *[2000] * LEARNING_RUNS, 1500, 50_000)
     monkeypatch.setattr(time, "process_time_ns", model.read)
     monkeypatch.setattr(slowed, "_loop", model.loop)
     session = SlowedSession(model, share)
     took = []
-    for _ in range(3):
+    for _ in range(LEARNING_RUNS + 4):
         begin = model.now
         outputs = session.run(np.ones(3, np.float32))
         took.append(model.now - begin)
     np.testing.assert_array_equal(outputs["coordinates"], np.full(3, 2, np.float32))
-    expected = [3000 * (1 + share), 1000 * (1 + share), 50_000 + 1000 * share]
-    assert took == pytest.approx(expected, abs=2)
+    added = 1000 * share
+    assert took[2:] == pytest.approx(
+        [*[2000 + added] * LEARNING_RUNS, 1500 + added, 50_000 + added], abs=2
+    )
 
 
 def test_it_tells_what_the_model_tells() -> None:

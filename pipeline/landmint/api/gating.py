@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from landmint.pipeline.recipe import Recipe
     from landmint.pipeline.self_test import SelfTest
 
-DRAWN_FACES = 16
-"""Faces that are drawn where none are given."""
+DRAWN_FACES = 48
+"""Faces that are drawn where none are given: of twelve persons, four each."""
 
 
 @naming_extras

@@ -8,15 +8,18 @@ import time
 from landmint.runtime.engines.engine import EngineSession, Operator, Tensor
 from landmint.runtime.errors import LandmintError
 
-_CALIBRATION_ROUNDS, _CALIBRATION_LOOPS = 20, 10_000
+LEARNING_RUNS = 40
+"""Runs in which the added work is fitted; a warm-up has more."""
+_FIRST_ROUNDS = 10_000
 
 
 class SlowedSession:
-    """A session whose every run is longer by a share of the model's quickest run so far.
+    """A session whose every run is longer by a share of the model's quickest run.
 
-    The added work is real: a loop of so many rounds as fill that time on an idle processor. On a
-    busy machine it takes longer, as the model itself does. The model's own time is that of the
-    processor: by the clock, every run may be several times as long there.
+    The added work is real: a loop of so many rounds as fill that time. How long a run and a round
+    take is learned in the first runs, in processor time: on a busy machine a run may be several
+    times as long by the clock, and the loop is then interrupted as the model is. After a model has
+    run, a loop is slower than a loop alone; so it is timed where it is used.
     """
 
     def __init__(self, session: EngineSession, share: float) -> None:
@@ -32,8 +35,10 @@ class SlowedSession:
         if not share > 0:
             raise LandmintError(f"a slowdown of {share} is not positive")
         self._session = session
-        self._loops_per_ns = share / min(_timed_loops() for _ in range(_CALIBRATION_ROUNDS))
-        self._quickest_ns: float = float("inf")
+        self._share = share
+        self._runs = 0
+        self._run_ns = self._round_ns = float("inf")
+        self._rounds = _FIRST_ROUNDS
 
     @property
     def executed_precision(self) -> str:
@@ -47,20 +52,25 @@ class SlowedSession:
 
     def run(self, tensor: Tensor) -> dict[str, Tensor]:
         """Run one face, then work on for the share."""
+        if self._runs == LEARNING_RUNS:  # no clock is read any more: that takes time, too
+            outputs = self._session.run(tensor)
+            _loop(self._rounds)
+            return outputs
         begin = time.process_time_ns()
         outputs = self._session.run(tensor)
-        self._quickest_ns = min(self._quickest_ns, time.process_time_ns() - begin)
-        _loop(round(self._loops_per_ns * self._quickest_ns))
+        end = time.process_time_ns()
+        _loop(self._rounds)
+        self._learn(end - begin, (time.process_time_ns() - end) / self._rounds)
         return outputs
+
+    def _learn(self, run_ns: float, round_ns: float) -> None:
+        """Fit the number of rounds to the quickest run and the quickest round."""
+        self._runs += 1
+        self._run_ns = min(self._run_ns, run_ns)
+        self._round_ns = min(self._round_ns, max(round_ns, 1.0))  # a coarse clock may tell 0
+        self._rounds = max(1, round(self._share * self._run_ns / self._round_ns))
 
 
 def _loop(rounds: int) -> None:
     for _ in range(rounds):
         pass
-
-
-def _timed_loops() -> float:
-    """Nanoseconds that one round takes."""
-    begin = time.process_time_ns()
-    _loop(_CALIBRATION_LOOPS)
-    return (time.process_time_ns() - begin) / _CALIBRATION_LOOPS
