@@ -178,8 +178,7 @@ def test_a_budget_too_short_for_one_epoch(
     with pytest.raises(LandmintError, match=r"6 s is too short for one epoch") as error:
         train(6.0)
     assert "--budget 1m" in str(error.value) and "1 s a step" in str(error.value)
-    assert not (tmp_path / "run" / "model.safetensors").exists()
-    assert not (tmp_path / "run" / "last.pt").exists()
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -256,12 +255,67 @@ def test_teacher_and_student_share_a_budget(
     sharing.train_pair(teacher, student, tmp_path, Budget(100, clock))  # measures no second time
 
 
+@pytest.mark.parametrize(
+    ("short", "teacher_epochs", "budget"),
+    [
+        ("teacher", 60, "--budget 8m or more"),  # 360 s are 3/4 of 480 s
+        ("teacher", 120, "--budget 16m or more"),  # and the student gets half an epoch of them
+        ("student", 60, "--budget 24m or more and another --out"),  # 360 s are 1/4 of 1440 s
+    ],
+)
+def test_a_budget_too_short_for_a_pair(
+    sets: Sets,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    short: str,
+    teacher_epochs: int,
+    budget: str,
+) -> None:
+    def trained(plan: TrainingPlan, place: Path, progress: object) -> Path:
+        if place.name == short:
+            error = budgets.ShortBudgetError("too short", reason="its pace")
+            error.needed_s = 360
+            raise error
+        place.mkdir(parents=True)
+        (place / "budget.json").write_text('{"spent_s": 150.0}')
+        return place / "model.safetensors"
+
+    monkeypatch.setattr(sharing, "teacher_share", lambda teacher, student: 0.75)
+    monkeypatch.setattr(sharing, "train_network", trained)
+    student = TrainingPlan(NetworkRecipe(model=ModelConfig(name="pfld"), fit=FIT), *sets)
+    student = _with_epochs(student, 60)
+    out = tmp_path / "pair"
+    with pytest.raises(LandmintError, match=r"of 3\.33 min is too short for teacher and") as error:
+        teacher = _with_epochs(student, teacher_epochs)
+        sharing.train_pair(teacher, student, out, Budget(200, Clock()))
+    part = {"teacher": "2.5 min", "student": "50 s"}[short]
+    assert budget in str(error.value) and f"the {short} gets {part} of it" in str(error.value)
+    assert out.exists() == (short == "student")
+
+
+def _with_epochs(plan: TrainingPlan, epochs: int) -> TrainingPlan:
+    fit = plan.network.fit.model_copy(update={"epochs": epochs})
+    return replace(plan, network=plan.network.model_copy(update={"fit": fit}))
+
+
+def test_fixed_views_are_asked_about_once(sets: Sets, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "face_s", lambda plan, views: 0.1 if views else 0.5)
+    network = NetworkRecipe(model=ModelConfig(name="pfld"), fit=FIT)
+    plan = TrainingPlan(network, *sets, (Path("teacher.safetensors"),))
+    assert sharing.schedule_s(plan) == pytest.approx(10 * 12 * 0.5)
+    fixed = network.model_copy(update={"augment": AugmentConfig(views=3)})
+    plan = replace(plan, network=fixed)
+    assert sharing.schedule_s(plan) == pytest.approx(10 * 12 * 0.1 + 3 * 12 * 0.4)
+
+
 @pytest.mark.slow
-def test_the_cost_of_a_schedule_is_measured_by_a_short_training(sets: Sets, tmp_path: Path) -> None:
+@pytest.mark.parametrize("views", [0, 2])
+def test_the_cost_of_a_schedule_is_measured_by_short_trainings(sets: Sets, views: int) -> None:
     fan = ModelConfig(name="fan", backbone="fan_1", input_size=64)
     teacher = TrainingPlan(NetworkRecipe(model=fan, fit=FIT), *sets)
     pfld = ModelConfig(name="pfld", input_size=64, width=0.25)
-    student = replace(teacher, network=NetworkRecipe(model=pfld, fit=FIT))
+    network = NetworkRecipe(model=pfld, fit=FIT, augment=AugmentConfig(views=views))
+    student = replace(teacher, network=network)
     assert 0 < sharing.teacher_share(teacher, student) < 1
 
 

@@ -41,6 +41,12 @@ def atomic_path(final: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder that nothing is in; another one stays, and none is no error."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
 def remove_unfinished(final: Path) -> None:
     """Remove what killed processes left of `final` beside it, and of the files within it.
 

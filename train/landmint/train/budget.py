@@ -34,6 +34,13 @@ _LONGEST_WARM_UP = 0.2
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
+class ShortBudgetError(LandmintError):
+    """A budget has no time for one epoch."""
+
+    needed_s: float = 0.0
+    """The least budget that has, by the pace that was measured."""
+
+
 @dataclass(frozen=True)
 class Budget:
     """The time that a training may take."""
@@ -164,15 +171,17 @@ class Pace:
         }
         return {"schema": 1, **figures, "summary": _words(figures, self._config.most_epochs)}
 
-    def too_short(self, spent_s: float) -> LandmintError:
+    def too_short(self, spent_s: float) -> ShortBudgetError:
         """What to say where the first epoch does not fit; `spent_s` of the budget is spent."""
-        needed_m = math.ceil((spent_s + self._epoch_s() + self._end()) / (1 - _RESERVE) / 60)
-        return LandmintError(
+        needed_s = (spent_s + self._epoch_s() + self._end()) / (1 - _RESERVE)
+        error = ShortBudgetError(
             f"a budget of {duration(self._budget.seconds)} is too short for one epoch",
             reason=f"at the pace measured here, {self._step_s:.3g} s a step, one epoch and its "
             f"validation take {duration(self._epoch_s())}",
-            remedy=f"give --budget {needed_m}m or more, fewer faces, or a smaller network",
+            remedy=f"give {budget_option(needed_s)} or more, fewer faces, or a smaller network",
         )
+        error.needed_s = needed_s
+        return error
 
     def _measure(self) -> None:
         self._step_s = max(self._budget.clock() - self._mark_s, 1e-9) / max(self._steps, 1)
@@ -186,6 +195,11 @@ class Pace:
 
     def _epoch_s(self) -> float:
         return self._per_epoch * self._step_s + self._end()
+
+
+def budget_option(seconds: float) -> str:
+    """The command's option for a budget of at least so many seconds."""
+    return f"--budget {math.ceil(seconds / 60)}m"
 
 
 def duration(seconds: float) -> str:

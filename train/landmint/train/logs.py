@@ -21,7 +21,7 @@ from tensorboard.summary.writer.record_writer import (  # type: ignore[import-un
 )
 from torch import Tensor
 
-from landmint.runtime.files import write_text
+from landmint.runtime.files import remove_if_empty, write_text
 
 Metrics = Mapping[str, float]
 
@@ -70,7 +70,8 @@ class Events:
         """Open a new file; what older files say of `first_step` and later steps is void."""
         folder.mkdir(parents=True, exist_ok=True)
         name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
-        self._records: Any = RecordWriter((folder / name).open("wb"))
+        self._path = folder / name
+        self._records: Any = RecordWriter(self._path.open("wb"))
         self._write(Event(file_version="brain.Event:2"))
         start = SessionLog(status=SessionLog.START)
         self._write(Event(step=first_step, session_log=start))
@@ -84,6 +85,12 @@ class Events:
     def close(self) -> None:
         """Close the file."""
         self._records.close()
+
+    def discard(self) -> None:
+        """Close and delete the file, and its folder if nothing else is in it."""
+        self.close()
+        self._path.unlink()
+        remove_if_empty(self._path.parent)
 
     def _write(self, event: Event) -> None:
         event.wall_time = time.time()

@@ -15,7 +15,7 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.files import write_json
+from landmint.runtime.files import remove_if_empty, write_json
 from landmint.runtime.progress import Progress
 from landmint.train.budget import BUDGET_FILE, Pace, planned
 from landmint.train.checkpoint import load_checkpoint, save_checkpoint
@@ -289,11 +289,19 @@ class Loop:
         epochs = pace.epochs(state.step, state.seconds, before or None)
         epochs = self.fabric.broadcast(epochs)
         if not epochs:
+            self._leave_nothing()
             raise pace.too_short(state.seconds)
         state.epochs = epochs
         self.config = planned(self.job.config, epochs)
         if epochs != before and self.fabric.is_global_zero:
             self.progress.step(pace.plan(epochs, self._faces_per_step, state.seconds)["summary"])
+
+    def _leave_nothing(self) -> None:
+        """Remove what was written before the budget was refused."""
+        if self.events:
+            self.events.discard()
+            (self.job.run_dir / CHECKPOINT_FILE).unlink(missing_ok=True)
+            remove_if_empty(self.job.run_dir)
 
     def _validate(self, epoch: int) -> dict[str, float]:
         """NME of the averaged weights; the best so far are kept."""

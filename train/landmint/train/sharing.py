@@ -10,9 +10,10 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from landmint.runtime.files import read_json, write_json
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.files import read_json, remove_if_empty, write_json
 from landmint.runtime.progress import SILENT, Progress
-from landmint.train.budget import BUDGET_FILE, Budget
+from landmint.train.budget import BUDGET_FILE, Budget, ShortBudgetError, budget_option, duration
 from landmint.train.config import TrainingPlan
 from landmint.train.faces.face import FaceSet, face_set
 from landmint.train.models import save_model
@@ -69,14 +70,51 @@ def train_pair(
         LandmintError: as `train_network`.
     """
     if budget is not None:
-        share = _kept_share(teacher, student, out, budget, progress)
-        teacher = replace(teacher, budget=replace(budget, seconds=share * budget.seconds))
+        return _train_within(budget, teacher, student, out, progress)
     weights = train_network(teacher, out / "teacher", progress)
     student = replace(student, teachers=(weights, *student.teachers))
-    if budget is not None:
-        left_s = budget.seconds - read_json(out / "teacher" / BUDGET_FILE)["spent_s"]
-        student = replace(student, budget=Budget(left_s, budget.clock))
     return train_network(student, out / "student", progress)
+
+
+def _train_within(
+    budget: Budget, teacher: TrainingPlan, student: TrainingPlan, out: Path, progress: Progress
+) -> Path:
+    """The same, inside a budget."""
+    share = _kept_share(teacher, student, out, budget, progress)
+    part = replace(budget, seconds=share * budget.seconds)
+    try:
+        weights = train_network(replace(teacher, budget=part), out / "teacher", progress)
+    except ShortBudgetError as error:
+        (out / BUDGET_FILE).unlink()
+        remove_if_empty(out)
+        # In the least time for the teacher's epoch, the student has time for this many of its own.
+        student_epochs = student.network.fit.epochs / teacher.network.fit.epochs
+        needed_s = error.needed_s / share / min(1, student_epochs)
+        remedy = f"give {budget_option(needed_s)} or more, fewer faces, or smaller networks"
+        raise _too_short(budget, "teacher", part, error, remedy) from None
+    rest = Budget(
+        budget.seconds - read_json(out / "teacher" / BUDGET_FILE)["spent_s"], budget.clock
+    )
+    student = replace(student, teachers=(weights, *student.teachers), budget=rest)
+    try:
+        return train_network(student, out / "student", progress)
+    except ShortBudgetError as error:
+        option = budget_option(error.needed_s / (1 - share))
+        remedy = (
+            f"give {option} or more and another --out, since the teacher is trained for this one"
+        )
+        raise _too_short(budget, "student", rest, error, remedy) from None
+
+
+def _too_short(
+    budget: Budget, role: str, part: Budget, error: ShortBudgetError, remedy: str
+) -> LandmintError:
+    """What to say where a network's part of the budget is too short for an epoch."""
+    return LandmintError(
+        f"a budget of {duration(budget.seconds)} is too short for teacher and student",
+        reason=f"the {role} gets {duration(part.seconds)} of it; {error.reason}",
+        remedy=remedy,
+    )
 
 
 def _kept_share(
@@ -96,13 +134,30 @@ def _kept_share(
 
 
 def schedule_s(plan: TrainingPlan) -> float:
-    """Seconds that a plan's epochs would take, without validation, by a short training."""
+    """Seconds that a plan's epochs would take, without validation, by short trainings.
+
+    A teacher is asked at every step, or once about each crop where the views are fixed.
+    """
+    faces, epochs = len(plan.train.faces), plan.network.fit.epochs
+    asking_s = face_s(plan, views=0)
+    if not plan.teachers or not plan.network.augment.views:
+        return epochs * faces * asking_s
+    knowing_s = min(face_s(plan, views=1), asking_s)
+    return epochs * faces * knowing_s + plan.crops * (asking_s - knowing_s)
+
+
+def face_s(plan: TrainingPlan, views: int) -> float:
+    """Seconds that a face takes in the second epoch of a short training.
+
+    Args:
+        plan: the training.
+        views: 0 for new crops, about which a teacher is asked; 1 for those of the first epoch.
+    """
     fit = plan.network.fit
     few = {"epochs": 2, "validate_every_epochs": 2, "log_every_steps": 100}
-    # Without fixed views, the teacher is asked at every step, as it is where views are new.
-    unfixed = plan.network.augment.model_copy(update={"views": 0})
+    augment = plan.network.augment.model_copy(update={"views": views})
     short = plan.network.model_copy(
-        update={"fit": fit.model_copy(update=few), "augment": unfixed, "start": None}
+        update={"fit": fit.model_copy(update=few), "augment": augment, "start": None}
     )
     faces = _first(plan.train, _BATCHES * fit.batch_size * fit.devices * fit.nodes)
     with tempfile.TemporaryDirectory() as folder:
@@ -110,7 +165,7 @@ def schedule_s(plan: TrainingPlan) -> float:
         train_network(replace(plan, network=short, train=faces, val=val), Path(folder))
         with (Path(folder) / "metrics.csv").open(newline="", encoding="utf-8") as lines:
             *_, last = csv.DictReader(lines)
-    return fit.epochs * len(plan.train.faces) / float(last["faces_per_s"])
+    return 1 / float(last["faces_per_s"])
 
 
 def _first(faces: FaceSet, count: int) -> FaceSet:
