@@ -43,7 +43,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
 
 def remove_if_empty(folder: Path) -> None:
     """Remove a folder that nothing is in; another one stays, and none is no error."""
-    if folder.is_dir() and not any(folder.iterdir()):
+    with contextlib.suppress(OSError):
         folder.rmdir()
 
 

@@ -85,23 +85,23 @@ def _train_within(
     try:
         weights = train_network(replace(teacher, budget=part), out / "teacher", progress)
     except ShortBudgetError as error:
-        (out / BUDGET_FILE).unlink()
+        (out / BUDGET_FILE).unlink(missing_ok=True)  # several processes come here
         remove_if_empty(out)
         # In the least time for the teacher's epoch, the student has time for this many of its own.
         student_epochs = student.network.fit.epochs / teacher.network.fit.epochs
         needed_s = error.needed_s / share / min(1, student_epochs)
         remedy = f"give {budget_option(needed_s)} or more, fewer faces, or smaller networks"
         raise _too_short(budget, "teacher", part, error, remedy) from None
-    rest = Budget(
-        budget.seconds - read_json(out / "teacher" / BUDGET_FILE)["spent_s"], budget.clock
-    )
+    spent_s = read_json(out / "teacher" / BUDGET_FILE)["spent_s"]
+    rest = Budget(budget.seconds - spent_s, budget.clock)
     student = replace(student, teachers=(weights, *student.teachers), budget=rest)
     try:
         return train_network(student, out / "student", progress)
     except ShortBudgetError as error:
         option = budget_option(error.needed_s / (1 - share))
         remedy = (
-            f"give {option} or more and another --out, since the teacher is trained for this one"
+            f"give {option} or more and another --out, "
+            f"or let the trained teacher teach: landmint distill --teacher {weights}"
         )
         raise _too_short(budget, "student", rest, error, remedy) from None
 
