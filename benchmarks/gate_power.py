@@ -8,6 +8,7 @@ it where nothing else runs: the load is what is compared.
 """
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -38,18 +39,23 @@ def busy_processes(count: int) -> Iterator[None]:
             process.wait()
 
 
-def fill(out: Path, bundle: Path, repeats: int, slowdowns: Sequence[float]) -> None:
+def fill(
+    out: Path,
+    bundle: Path,
+    repeats: int,
+    slowdowns: Sequence[float],
+    variants: Sequence[str] = VARIANTS,
+    loads: Sequence[int] = LOADS,
+) -> None:
     """Make every cell that is not there yet."""
-    for variant in VARIANTS:
-        for load in LOADS:
-            for slowdown in slowdowns:
-                cell = out / f"{variant.replace('/', '-')}-load{load}-{slowdown:g}.json"
-                if cell.exists():
-                    continue
-                print(f"{variant}, {load} busy, +{slowdown:.0%}: {repeats} gates", file=sys.stderr)
-                with busy_processes(load):
-                    [test] = api.self_test(f"{bundle}:{variant}", repeats, slowdowns=(slowdown,))
-                write_json(cell, {"load": load, **test.to_json()})
+    for variant, load, slowdown in itertools.product(variants, loads, slowdowns):
+        cell = out / f"{variant.replace('/', '-')}-load{load}-{slowdown:g}.json"
+        if cell.exists():
+            continue
+        print(f"{variant}, {load} busy, +{slowdown:.0%}: {repeats} gates", file=sys.stderr)
+        with busy_processes(load):
+            [test] = api.self_test(f"{bundle}:{variant}", repeats, slowdowns=(slowdown,))
+        write_json(cell, {"load": load, **test.to_json()})
 
 
 def table(out: Path, slowdowns: Sequence[float]) -> str:
@@ -90,12 +96,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the cells")
     parser.add_argument("--model", default="pfld", help="a shipped model")
     parser.add_argument("--slowdowns", type=float, nargs="+", default=list(SLOWDOWNS))
+    parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
+    parser.add_argument("--loads", type=int, nargs="+", default=LOADS, help="busy processes")
     options = parser.parse_args()
     bundle = options.out / "bundle"
     if not bundle.exists():
         formats = tuple(variant.split("/")[0] for variant in VARIANTS)
         api.export(options.model, bundle, config=api.ExportConfig(formats=formats))
-    fill(options.out, bundle, options.repeats, options.slowdowns)
+    fill(
+        *(options.out, bundle, options.repeats, options.slowdowns),
+        *(options.variants, options.loads),
+    )
     text = table(options.out, options.slowdowns)
     write_text(options.out / "table.md", text)
     print(text, end="")
