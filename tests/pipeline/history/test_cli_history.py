@@ -83,6 +83,9 @@ def test_a_candidate_against_its_history(
     assert words in result.stdout
     assert (tmp_path / "verdict" / "junit.xml").is_file()
     assert "9 measurements" in _history("list", "--history", file).stdout
+    the_same = ["gate", "--candidate", str(candidate), "--history", str(file)]
+    again = CliRunner().invoke(cli.app, the_same)
+    assert (again.exit_code, again.stdout) == (code, result.stdout)
 
 
 def test_a_folder_that_cannot_be_read_adds_nothing(folders: list[Path], tmp_path: Path) -> None:

@@ -30,7 +30,10 @@ def gate(
     ] = None,
     candidate: Annotated[
         str | None,
-        typer.Option(metavar="BUNDLE", help="The bundle that is judged; may end in :VARIANT."),
+        typer.Option(
+            metavar="BUNDLE",
+            help="The bundle that is judged; may end in :VARIANT. With --history its measurements.",
+        ),
     ] = None,
     variants: Annotated[
         list[str] | None,
@@ -56,6 +59,13 @@ def gate(
         int | None,
         typer.Option(metavar="N", help="Gate the candidate N times against itself."),
     ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Judge by this device's own history, where it cannot hold two builds at once.",
+        ),
+    ] = None,
     faces: FacesOption = None,
     plans: PlansOption = False,
     out: Annotated[
@@ -74,18 +84,25 @@ def gate(
         landmint gate --baseline old --candidate new --variants "*/int8"
         landmint gate --baseline b:tflite/float32 --candidate b:tflite/int8
         landmint gate --candidate b:onnx/int8 --self-test 20
+        landmint gate --candidate measurements --history pi5.sqlite
     """
     from landmint.runtime.errors import LandmintError
 
     if measurements is not None and baseline is None and candidate is None:
         return _by_limits(measurements, recipe, out)
-    if measurements is not None or candidate is None or (baseline is None) == (self_test is None):
+    sources = (baseline, self_test, history)
+    if measurements is not None or candidate is None or sources.count(None) != 2:
         raise LandmintError(
             "it is not clear what to judge",
-            remedy="give MEASUREMENTS with --recipe, or --candidate with --baseline, "
-            "or --candidate with --self-test",
+            remedy="give MEASUREMENTS with --recipe, or --candidate with one of --baseline, "
+            "--history and --self-test",
         )
     from landmint import api
+
+    if history is not None:
+        judgement = api.gate_by_history(candidate, history, out=out)
+        print(judgement.text, end="")
+        return judgement.exit_code
     from landmint.pipeline.progress import Screen
 
     settings = None if recipe is None else api.load_recipe(recipe)
