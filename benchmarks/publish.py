@@ -52,7 +52,7 @@ from landmint.train.zoo import FORMS, SUFFIX, Published, folder
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_BYTES = 25_000_000
-"""All shipped models together: a repository is fetched whole."""
+"""All shipped weights together, and all their INT8 forms: a repository is fetched whole."""
 OWN = "own"
 """Folder of the bundle that is calibrated on the run's own faces, as the shipped forms are."""
 MOST_MOVED_POINTS = 0.01
@@ -248,16 +248,17 @@ def _published(recipe: Recipe, model: LandmarkModel, test: Measured, nme: float)
 
 
 def _check_size(zoo: Path, name: str, files: Sequence[Path]) -> None:
-    kinds = (SUFFIX, *FORMS.values())
-    others = [p for p in zoo.glob("*") if p.suffix in kinds and p.stem != name]
-    total = sum(path.stat().st_size for path in (*others, *files))
-    if total > MOST_BYTES:
-        raise LandmintError(
-            f"the shipped models would take {total / 1e6:.1f} MB",
-            reason=f"{MOST_BYTES / 1e6:.0f} MB are the most, and {len(others)} files of others "
-            "are there already",
-            remedy=f"remove one from {zoo}, or publish a smaller student",
-        )
+    for what, suffixes in (("weights", (SUFFIX,)), ("INT8 forms", tuple(FORMS.values()))):
+        others = [p for p in zoo.glob("*") if p.suffix in suffixes and p.stem != name]
+        own = [p for p in files if p.suffix in suffixes]
+        total = sum(path.stat().st_size for path in (*others, *own))
+        if total > MOST_BYTES:
+            raise LandmintError(
+                f"the {what} of the shipped models would take {total / 1e6:.1f} MB",
+                reason=f"{MOST_BYTES / 1e6:.0f} MB are the most, and {len(others)} files of "
+                "others are there already",
+                remedy=f"remove one from {zoo}, or publish a smaller student",
+            )
 
 
 def _data_name(recipe: Recipe) -> str:

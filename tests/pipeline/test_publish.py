@@ -188,5 +188,5 @@ def test_more_than_the_repository_shall_hold_is_refused(
 ) -> None:
     monkeypatch.setattr(publish.script, "MOST_BYTES", 1000)
     assert publish("tiny") == 2
-    assert "the shipped models would take" in capsys.readouterr().err
+    assert "of the shipped models would take" in capsys.readouterr().err
     assert zoo.shipped() == ()
