@@ -18,6 +18,7 @@ from landmint.train.evaluate import (
     crop_faces,
     evaluate,
     mirror_lean,
+    own_lean,
     truth_of,
 )
 from landmint.train.faces.dataset import mean_shape
@@ -168,3 +169,13 @@ def test_labels_that_lean_to_one_side_are_found_whatever_the_network_says(
     lean_px = mirror_lean(_with_answer(answer), labelled)
     widths = np.array([face.box.w for face in labelled.faces])
     assert (lean_px / widths).mean() == pytest.approx(leaning, abs=1e-4)
+
+
+def test_a_network_that_puts_every_landmark_to_the_right_leans_by_that_much(
+    faces: FaceSet,
+) -> None:
+    answer = 0.6 + 0.2 * torch.rand(68, 2, generator=torch.Generator().manual_seed(2))
+    model = _with_answer(answer)
+    off_middle = float(answer[:, 0].mean()) - 0.5  # a share of the crop
+    expected = off_middle * model.contract.crop.scale[0]
+    assert own_lean(model, faces).mean() == pytest.approx(expected, abs=1e-2)

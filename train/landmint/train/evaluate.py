@@ -214,15 +214,43 @@ def mirror_lean(model: LandmarkModel, faces: FaceSet) -> Floats:
     Raises:
         LandmintError: the markups differ, there are no faces, or an image cannot be read.
     """
+    plain, middle = _both_ways(model, faces)
+    right: Floats = (plain.truth.points - middle)[..., 0].mean(axis=1)
+    return right
+
+
+def own_lean(model: LandmarkModel, faces: FaceSet) -> Floats:
+    """How far a network's landmarks lie right of where it sees them both ways round.
+
+    A network without lean puts the landmarks of a mirrored picture at the mirrored places. Like
+    `mirror_lean` it is blind to a lean up or down.
+
+    Args:
+        model: any trained network.
+        faces: of the model's markup; their labels do not count.
+
+    Returns:
+        (N,) mean over the landmarks of each face, as a share of the longer side of its box.
+
+    Raises:
+        LandmintError: the markups differ, there are no faces, or an image cannot be read.
+    """
+    plain, middle = _both_ways(model, faces)
+    sides = np.array([max(face.box.w, face.box.h) for face in faces.faces])
+    share: Floats = (plain.points - middle)[..., 0].mean(axis=1) / sides
+    return share
+
+
+def _both_ways(model: LandmarkModel, faces: FaceSet) -> tuple[Evaluation, Floats]:
+    """A network on faces, and the middle (N, L, 2) of that and what it sees in their mirror."""
     contract = model.contract
     seen = crop_faces(faces.faces, contract)
     turn = np.array([[-1.0, 0.0, contract.input_size - 1.0], [0.0, 1.0, 0.0]])
     turned = np.array([compose(matrix, turn) for matrix in seen.matrices])
     mirrored = FaceCrops(seen.crops[:, :, ::-1], turned)
     plain, other = (evaluate(model, faces, crops=crops) for crops in (seen, mirrored))
-    middle = (plain.points + other.points[:, list(contract.landmarks.flip)]) / 2
-    right: Floats = (plain.truth.points - middle)[..., 0].mean(axis=1)
-    return right
+    middle: Floats = (plain.points + other.points[:, list(contract.landmarks.flip)]) / 2
+    return plain, middle
 
 
 def predict_batch(
