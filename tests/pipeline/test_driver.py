@@ -276,3 +276,11 @@ def test_a_signature_sees_another_size_name_or_time(tmp_path: Path) -> None:
     assert after != before
     (tmp_path / "b").write_text("", encoding="utf-8")
     assert tree_signature(tmp_path) != after
+
+
+def test_a_training_that_another_command_made_is_taken_over(tmp_path: Path) -> None:
+    training, place = Training(tmp_path), tmp_path / "train"
+    place.mkdir()
+    (place / "last").write_text("2", encoding="utf-8")
+    training.run()
+    assert training.steps == [3], "what stands there without a record is not thrown away"

@@ -240,8 +240,10 @@ def _work(stage: Stage, run: Run, place: Path, inputs: Mapping[str, Any], bar: P
             stage.work(run, fresh, bar)
         return
     begun = read_record(place)
-    if begun is None or begun.digest != digest(inputs):
+    if begun is not None and begun.digest != digest(inputs):
         shutil.rmtree(place, ignore_errors=True)
+    # Without a record, another command may have filled the folder, such as `landmint train --out`:
+    # the stage goes on from its checkpoint, or refuses one of another training. Nothing is deleted.
     _write_record(stage, place, Record(digest(inputs), "", inputs))
     stage.work(run, place, bar)
 
