@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         faces = load_faces(load_recipe(options.recipe).faces, "test", Path())
         rows = []
         for name in options.models:
-            Screen().step(f"{name} on {len(faces.faces)} faces")
-            lean = own_lean(load_model(find_model(name)), faces)
+            with Screen().bar(f"{name} on {len(faces.faces)} faces"):
+                lean = own_lean(load_model(find_model(name)), faces)
             interval = person_interval(lean, [face.person or face.name for face in faces.faces])
             bounds = f"{percent(interval.low, 3)} to {percent(interval.high, 3)}"
             rows.append([name, percent(interval.estimate, 3), bounds])

@@ -46,6 +46,7 @@ ONLY_PARSED = {
     "landmint run pipnet-mbv3-plain-taught-ytf68": "takes hours",
     "landmint run pfld-taught-ytf68": "takes hours",
     "landmint run mobilefan-shuffle-taught-ytf68": "takes hours",
+    "landmint run pipnet-lite0": "takes hours",
 }
 """Beginnings of commands whose arguments alone are checked, and why."""
 
