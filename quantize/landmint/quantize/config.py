@@ -33,7 +33,7 @@ class QuantizeConfig(BaseModel):
     """How the range of an activation is chosen: "min_max", from the least to the greatest value on
     all faces; "percentile", the same over a share of the faces; "entropy", least divergence of the
     rounded from the exact values; "mse", least square error. The graph's input and outputs always
-    have "min_max"."""
+    have "min_max", a PIP head's offsets over those alone that its decode reads."""
     coverage: float = Field(default=0.9, gt=0.5, le=1)
     """percentile: share of the faces whose least and greatest values lie inside the range. Values
     beyond it are clipped."""

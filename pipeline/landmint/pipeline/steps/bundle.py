@@ -41,7 +41,7 @@ def _work(run: Run, place: Path, bar: Progress) -> None:
 
 BUNDLE = Stage(
     name="bundle",
-    revision=6,
+    revision=7,
     needs=lambda run: ("faces", "float-bundle", *run.adapted),
     settings=_settings,
     work=_work,

@@ -27,6 +27,7 @@ from landmint.quantize.decide.ranges import (
     weight_scales,
     zero_point,
 )
+from landmint.quantize.decide.read_values import read_extremes
 from landmint.quantize.integer_friendly import bounded
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import read_json, write_json
@@ -103,7 +104,7 @@ def decide(
     factors = equalising(model) if config.equalise else {}
     model = equalised(model, factors)
     weights = weight_tops(model.graph)
-    extremes = observe(model, tensors, faces)
+    extremes = observe(model, tensors, faces) | read_extremes(model, tensors)
     counts = histograms(model, tensors, extremes) if config.calibrator in COUNTING else {}
     rules: dict[str, Calibrator] = dict.fromkeys(extremes, config.calibrator)
     rules |= dict.fromkeys(_unclipped(model.graph), "min_max")
@@ -129,7 +130,7 @@ def decide(
 
 
 def _unclipped(graph: onnx.GraphProto) -> set[str]:
-    """Tensors that are never clipped: the graph's input and outputs, also in front of a reshape.
+    """Tensors that no calibrator clips: the graph's input and outputs, also before a reshape.
 
     They have the range "min_max" whatever the calibrator. What is clipped at the input is lost to
     all layers, and landmarks are read from the greatest values of the outputs.
