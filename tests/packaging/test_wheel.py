@@ -118,7 +118,7 @@ def test_one_line_says_what_to_install(
     ("lacks", "call", "extra"),
     [
         ("torch", "api.train('demo', 'out')", "train"),
-        ("torch", "api.load('pfld')", "train"),
+        ("torch", "api.load('pfld', 'torch/float32')", "train"),
         ("torch", "api.export('pfld', 'out')", "train"),
         ("safetensors", "api.models()", "pipeline"),
         ("pydantic", "api.ExportConfig()", "pipeline"),
@@ -180,7 +180,7 @@ from landmint import api
 
 assert Path(api.__file__).is_relative_to(sys.argv[1]), "not from the wheel"
 image, box = np.zeros((200, 200, 3), dtype=np.uint8), (50, 50, 90, 90)
-[face] = api.load("pfld").predict(image, box)
+[face] = api.load("pfld", "torch/float32").predict(image, box)
 assert face.points.shape == (68, 2)
 
 config = api.ExportConfig(formats=("onnx",))

@@ -272,7 +272,7 @@ def test_the_gate_tests_itself(
     monkeypatch.setattr(Places, "of", lambda *_: Places(target, target))
     tests = run_self_tests(build, pair_variants(build, build), 2, faces, CONFIG, RULES, SILENT)
     [tested] = tests
-    assert [trials.slowdown for trials in tested.trials] == [0, 0.03, 0.05, 0.1]
+    assert [trials.slowdown for trials in tested.trials] == pytest.approx([0, 0.03, 0.05, 0.1])
     assert [trials.regressions for trials in tested.trials] == [0, 2, 2, 2]
     assert tested.trials[3].ratio == pytest.approx(1.1, abs=0.01)
     assert tested.trials[0].rate[2] == pytest.approx(1 - 0.025**0.5)
