@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from landmint import api
@@ -24,6 +25,7 @@ from landmint.pipeline.progress import Screen
 from landmint.pipeline.revision import folder_of_revision
 from landmint.runtime.scratch import scratch_folder
 from landmint.targets.host import HostTarget
+from landmint.train.zoo import SUFFIX
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("train", "export", "quantize", "runtime", "targets", "pipeline")
@@ -74,9 +76,11 @@ def export_both(places: Mapping[Path, Path], names: list[str]) -> None:
 def main() -> int:
     """Export, gate, print; returns the exit code."""
     revision = sys.argv[1] if len(sys.argv) > 1 else last_landed()
-    names = [model.name for model in api.models()]
     with scratch_folder() as scratch, Screen().bar("gate") as bar:
         before = folder_of_revision(ROOT, revision, scratch / "landed")
+        zoo = before / "train" / "landmint" / "train" / "zoo"
+        # A model that was not shipped then has no baseline.
+        names = [m.name for m in api.models() if (zoo / f"{m.name}{SUFFIX}").is_file()]
         outs = {before: scratch / "before", ROOT: scratch / "now"}
         bar.step(f"export {', '.join(names)} as {revision[:10]} and as now")
         export_both(outs, names)
@@ -90,7 +94,9 @@ def main() -> int:
                     *(builds, pair_variants(*builds), places, faces),
                     *(MeasureConfig(), PairedRules(), bar),
                 )
-            verdicts += [each.verdict for each in gated]
+            verdicts += [
+                replace(each.verdict, variant=f"{name} {each.verdict.variant}") for each in gated
+            ]
     judgement = Judgement(f"shipped models against {revision[:10]}", tuple(verdicts), ())
     print(judgement.text, end="")
     return judgement.exit_code
