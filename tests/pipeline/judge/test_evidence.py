@@ -50,7 +50,8 @@ def change(name: str, low: float, added: float) -> OperatorChange:
 
 def test_a_drift_says_where_and_how_many_faces_it_needs() -> None:
     check = drift_check(drift_of(BASELINE, candidate(3.0), TRUTH, 0.3), 0.3)
-    assert (check.status, check.limit) == ("accuracy drift", pytest.approx(0.3))
+    assert check.status == "accuracy drift"
+    assert check.limit == pytest.approx(0.3)
     assert check.value == pytest.approx(3.0 * 20 / 68, rel=0.05)
     assert "it surely rose in mouth; at landmarks" in check.reason and "and 15 more" in check.reason
     assert check.reason.endswith("12 faces of 12 persons, the budget needs 3 of 3")
