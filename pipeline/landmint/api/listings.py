@@ -56,7 +56,7 @@ def models() -> tuple[Shipped, ...]:
     Example:
         >>> from landmint import api
         >>> sorted(model.name for model in api.models())
-        ['mobilefan', 'pfld', 'pipnet-mbv3']
+        ['mobilefan', 'pfld', 'pipnet-lite0', 'pipnet-mbv3']
     """
     return shipped()
 
