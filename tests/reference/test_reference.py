@@ -27,7 +27,7 @@ from landmint.runtime.crop import Floats
 from landmint.runtime.files import sha256_file
 from landmint.train.evaluate import evaluate
 from landmint.train.faces.face import FaceSet
-from landmint.train.faces.readers import FacesConfig, LabelOffset, Split, load_faces
+from landmint.train.faces.readers import FacesConfig, Split, load_faces
 from landmint.train.models import load_model
 from landmint.train.models.base import LandmarkModel
 from landmint.train.zoo import SUFFIX, Shipped, folder, shipped
@@ -133,10 +133,7 @@ def test_int8_is_as_accurate_on_its_own_faces(
     real_faces(recipe.file.parent / recipe.faces.root)
     network = request.getfixturevalue("network")
     float_forms = request.getfixturevalue("float_forms")
-    # The shipped networks lean as the labels do: they were trained and measured before their
-    # recipes took the lean off. Networks that are published anew are measured without it.
-    leaning = recipe.faces.model_copy(update={"label_offset": LabelOffset()})
-    run = Run(recipe.model_copy(update={"faces": leaning}), tmp_path)
+    run = Run(recipe, tmp_path)
     own: dict[Split, FaceSet] = {split: run.faces(split) for split in ("train", "test")}
     assert own["test"].fingerprint == told.fingerprint, "other faces than were published with"
     bundle = add_int8(float_forms, recipe, own, tmp_path / "bundle")
