@@ -129,7 +129,7 @@ def _guilty(operators: Sequence[Mapping[str, Any]] | None) -> Iterator[str]:
     if len(slower) > _NAMED:
         yield f"and {len(slower) - _NAMED} operators more"
     if not slower:
-        words = "no single operator is surely slower", "the engine tells no times of operators"
+        words = "no single operator is surely slower", "no times of single operators could be had"
         yield words[not operators]
 
 
