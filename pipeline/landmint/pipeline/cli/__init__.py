@@ -56,7 +56,6 @@ register(history.list_, history_group, "list")
 register(history.show, history_group)
 register(history.changes, history_group)
 register(history.page, history_group)
-register(history.gate, history_group)
 
 
 def main() -> None:

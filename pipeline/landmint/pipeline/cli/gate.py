@@ -1,6 +1,8 @@
 """`landmint gate`: measurements against limits, a build against a baseline, or the gate itself."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -8,11 +10,24 @@ import typer
 from landmint.pipeline.cli.command import FacesOption, PlansOption
 
 if TYPE_CHECKING:
+    from landmint.pipeline.judge.judgement import Judgement
     from landmint.pipeline.measure_config import MeasureConfig
     from landmint.pipeline.recipe import Recipe
 
+_PAIRED = ("candidate", "recipe", "variants", "target", "margin", "drift", "faces", "out")
+_TAKES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "measurements": ("recipe", "out"),
+        "baseline": (*_PAIRED, "baseline_python", "candidate_python", "plans"),
+        "self_test": _PAIRED,
+        "history": ("candidate", "out"),
+    }
+)
+"""What can be judged by, each by its parameter, and the other parameters that count then."""
+
 
 def gate(
+    context: typer.Context,
     measurements: Annotated[
         Path | None, typer.Argument(metavar="[MEASUREMENTS]", help="A folder of measurements.")
     ] = None,
@@ -86,25 +101,15 @@ def gate(
         landmint gate --candidate b:onnx/int8 --self-test 20
         landmint gate --candidate measurements --history pi5.sqlite
     """
-    from landmint.runtime.errors import LandmintError
-
-    if measurements is not None and baseline is None and candidate is None:
-        return _by_limits(measurements, recipe, out)
-    sources = (baseline, self_test, history)
-    if measurements is not None or candidate is None or sources.count(None) != 2:
-        raise LandmintError(
-            "it is not clear what to judge",
-            remedy="give MEASUREMENTS with --recipe, or --candidate with one of --baseline, "
-            "--history and --self-test",
-        )
     from landmint import api
-
-    if history is not None:
-        judgement = api.gate_by_history(candidate, history, out=out)
-        print(judgement.text, end="")
-        return judgement.exit_code
     from landmint.pipeline.progress import Screen
 
+    _check_given(context)
+    if measurements is not None:
+        return _by_limits(measurements, recipe, out)
+    assert candidate is not None  # else it was refused
+    if history is not None:
+        return _show(api.gate_by_history(candidate, history, out=out))
     settings = None if recipe is None else api.load_recipe(recipe)
     options: dict[str, Any] = {
         "variants": variants or (),
@@ -115,16 +120,53 @@ def gate(
         "out": out,
     }
     with Screen().bar("gate") as bar:
-        if baseline is None:
-            tests = api.self_test(candidate, self_test or 0, progress=bar, **options)
+        options["progress"] = bar
+        if self_test is not None:
+            tests = api.self_test(candidate, self_test, **options)
         else:
             options |= {"baseline_python": baseline_python, "candidate_python": candidate_python}
-            judgement = api.gate(baseline, candidate, plans=plans, progress=bar, **options)
-    if baseline is None:
-        from landmint.pipeline.self_test import self_test_table
+            judgement = api.gate(baseline or "", candidate, plans=plans, **options)
+    if self_test is None:
+        return _show(judgement)
+    from landmint.pipeline.self_test import self_test_table
 
-        print(self_test_table(tests), end="")
-        return 0
+    print(self_test_table(tests), end="")
+    return 0
+
+
+def _check_given(context: typer.Context) -> None:
+    """Refuse a call of which it is not clear what it judges, or of which a part would not count.
+
+    Raises:
+        LandmintError: it is such a call.
+    """
+    from landmint.runtime.errors import LandmintError
+
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+    ways = [name for name in given if name in _TAKES]
+    if len(ways) != 1 or (ways != ["measurements"] and "candidate" not in given):
+        raise LandmintError(
+            "it is not clear what to judge",
+            remedy="give MEASUREMENTS with --recipe, or --candidate with one of --baseline, "
+            "--history and --self-test",
+        )
+    (way,) = ways
+    for name in given:
+        if name not in (way, *_TAKES[way]):
+            raise LandmintError(
+                f"{_written(name)} does not count with {_written(way)}",
+                remedy="leave it away",
+                choices=[_written(other) for other in _TAKES[way]],
+            )
+
+
+def _written(parameter: str) -> str:
+    """A parameter as it is written on the command line."""
+    return parameter.upper() if parameter == "measurements" else f"--{parameter.replace('_', '-')}"
+
+
+def _show(judgement: "Judgement") -> int:
     print(judgement.text, end="")
     return judgement.exit_code
 
@@ -135,9 +177,7 @@ def _by_limits(measurements: Path, recipe: Path | None, out: Path | None) -> int
 
     if recipe is None:
         raise LandmintError("no limits are given", remedy="add --recipe RECIPE")
-    judgement = api.judge(measurements, recipe=recipe, out=out)
-    print(judgement.text, end="")
-    return judgement.exit_code
+    return _show(api.judge(measurements, recipe=recipe, out=out))
 
 
 def _config(settings: "Recipe | None", target: str | None) -> "MeasureConfig":

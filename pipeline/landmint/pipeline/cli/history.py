@@ -140,27 +140,3 @@ def page(
     with open_history(file) as history:
         series = series_of(rows_of(history, Selection(model, variant, machine)))
     print(write_page(series, file.stem, out))
-
-
-def gate(
-    measurements: Annotated[
-        Path, typer.Argument(metavar="MEASUREMENTS", help="A folder of the candidate's.")
-    ],
-    file: FileOption = _FILE,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for the verdict and what CI reads of it; see docs/ci.md."),
-    ] = None,
-) -> int:
-    """Judge a candidate's latency by this device's own history; the exit code is the verdict.
-
-    For devices that cannot hold two builds at once. The history is not changed.
-
-    Examples:
-        landmint history gate candidate --history pi5.sqlite --out verdict
-    """
-    from landmint import api
-
-    judgement = api.gate_by_history(measurements, file, out=out)
-    print(judgement.text, end="")
-    return judgement.exit_code
