@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.progress import SILENT
 from landmint.train.config import NetworkRecipe
 from landmint.train.models import ModelConfig, create_model, save_model
-from landmint.train.starting import check_beginning, starting_model
+from landmint.train.starting import check_beginning, starting_model, untrained_model
 
 PIPNET = ModelConfig(name="pipnet", backbone="mobilenetv3_small_050", input_size=64, stride=16)
 
@@ -26,7 +27,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _begin(weights: Path, **changes: Any) -> Any:
     network = NetworkRecipe(model=PIPNET.model_copy(update=changes))
-    return starting_model(network, str(weights))
+    return starting_model(untrained_model(network), str(weights), SILENT)
 
 
 @pytest.mark.parametrize(
@@ -52,11 +53,53 @@ def test_weights_that_find_their_place_are_taken(weights: Path, changes: dict[st
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"neighbours": 4},
+        {"markup": "98"},
+        {"name": "simcc"},
+        {"name": "pfld"},
+    ],
+)
+def test_the_trunk_serves_a_network_with_another_head(
+    weights: Path, changes: dict[str, Any]
+) -> None:
+    """The head stays as a training makes it from its own faces."""
+    network = NetworkRecipe(model=PIPNET.model_copy(update=changes))
+    fresh = untrained_model(network)
+    head = {
+        name: tensor.clone()
+        for name, tensor in fresh.state_dict().items()
+        if not name.startswith("trunk.")
+    }
+    notes = Notes()
+    model = starting_model(fresh, str(weights), notes)
+    known = _begin(weights).state_dict()
+    trunk = {name for name in model.state_dict() if name.startswith("trunk.")}
+    assert trunk and all(torch.equal(model.state_dict()[name], known[name]) for name in trunk)
+    assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in head.items())
+    assert model.contract == untrained_model(network).contract
+    assert notes.steps and "the head is new, for there" in notes.steps[0]
+
+
+class Notes:
+    """Keeps what work says of its steps."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+
+    def at(self, done: int, total: int, note: str = "") -> None:
+        pass
+
+    def step(self, note: str) -> None:
+        self.steps.append(note)
+
+
+@pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"neighbours": 4}, "there neighbours is 10: "),
         ({"backbone": "mobilenetv3_small_100"}, "there backbone is 'mobilenetv3_small_050': "),
-        ({"name": "pfld"}, "there name is 'pipnet': "),
+        ({"name": "fan", "backbone": None, "stride": None}, "there name is 'pipnet', backbone is "),
     ],
 )
 def test_weights_that_do_not_are_refused(weights: Path, changes: dict[str, Any], told: str) -> None:

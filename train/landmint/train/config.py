@@ -51,7 +51,8 @@ class NetworkRecipe(BaseModel):
     start: str | None = None
     """Weights to begin from: the name of a shipped model, or a file such as another run's
     student/model.safetensors. They may be of a network with another activation, input size or
-    stride, or with gates that this one leaves out. Without them the network begins anew."""
+    stride, or with gates that this one leaves out. Of a network with another head, or another
+    markup, the trunk alone is taken. Without start the network begins anew."""
     loss: LossConfig = LossConfig()
     """The loss on the true landmarks."""
     augment: AugmentConfig = AugmentConfig()

@@ -12,6 +12,7 @@ import numpy as np
 from landmint.runtime.crop import Floats
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
+from landmint.runtime.progress import SILENT, Progress
 from landmint.train.config import NetworkRecipe
 from landmint.train.models import ModelConfig, create_model, load_model, model_class
 from landmint.train.zoo import find_model
@@ -35,40 +36,49 @@ def starting_weights(start: str) -> Path:
     return find_model(start)
 
 
-def starting_model(network: NetworkRecipe, start: str) -> "LandmarkModel":
+def starting_model(fresh: "LandmarkModel", start: str, progress: Progress) -> "LandmarkModel":
     """The network with the weights that it begins from.
 
     The weights may be of a network with another activation, with gates that this one leaves out,
-    or of another input size: every tensor of this network needs one of its name and shape.
+    or of another input size. Where the head is another, the trunk alone is taken, and is told.
+
+    Args:
+        fresh: the network before its first step; it is changed.
+        start: what `NetworkRecipe.start` says.
+        progress: told which part was taken, unless it is all.
 
     Raises:
-        LandmintError: there are no such weights, or this network needs others.
+        LandmintError: there are no such weights, or they do not even fit the trunk.
     """
     source = load_model(starting_weights(start))
-    differences = _differences(network.model, source.config)
+    differences = ", ".join(_differences(fresh.config, source.config))
     if not differences:
         return source
-    model = untrained_model(network)
-    given, needed = source.state_dict(), model.state_dict()
+    given, needed = source.state_dict(), fresh.state_dict()
     lacking = [
         name
         for name, tensor in needed.items()
         if name not in given or given[name].shape != tensor.shape
     ]
-    if lacking:
+    trunk = {name for name in needed if name.startswith("trunk.")}
+    if lacking and (not trunk or not trunk.isdisjoint(lacking)):
         raise LandmintError(
             f"{start} holds another network than the recipe",
-            reason=f"there {', '.join(differences)}: {len(lacking)} of {len(needed)} tensors are "
-            f"not there or of another shape, such as {lacking[0]}",
+            reason=f"there {differences}: {len(lacking)} of {len(needed)} tensors are not there or "
+            f"of another shape, such as {lacking[0]}",
             remedy="write the same under [student.model] or [teacher.model], or drop start",
         )
-    model.load_state_dict({name: given[name] for name in needed})
+    if lacking:
+        progress.step(f"taking the trunk of {start}; the head is new, for there {differences}")
+        fresh.load_state_dict(needed | {name: given[name] for name in trunk})
+        return fresh.eval()
+    fresh.load_state_dict({name: given[name] for name in needed})
     # Whom a landmark votes for was learned from the faces that those weights were trained on.
     neighbours = source.contract.head.neighbours
-    model.contract = replace(
-        model.contract, head=replace(model.contract.head, neighbours=neighbours)
+    fresh.contract = replace(
+        fresh.contract, head=replace(fresh.contract.head, neighbours=neighbours)
     )
-    return model.eval()
+    return fresh.eval()
 
 
 def check_beginning(network: NetworkRecipe) -> None:
@@ -82,7 +92,7 @@ def check_beginning(network: NetworkRecipe) -> None:
 
     backbone = model_class(network.model.name).backbone_of(network.model)
     if network.start:
-        starting_model(network, network.start)
+        starting_model(untrained_model(network), network.start, SILENT)
     elif network.model.pretrained and backbone in PACKAGED:
         packaged_weights(backbone)
 

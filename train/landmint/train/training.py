@@ -67,7 +67,7 @@ def _train(
     network, train = plan.network, plan.train
     progress.step("building the network")
     torch.manual_seed(network.fit.seed)  # of the first weights; the loop seeds every step
-    model = _initial(network, train)
+    model = _initial(network, train, progress)
     task: Task = task_for(model, network.loss, train, curriculum)
     identity: dict[str, Any] = {"loss": network.loss.model_dump(mode="json")}
     identity |= {"curriculum": curriculum} if curriculum != "std" else {}
@@ -120,11 +120,13 @@ def _taught(
     return DistillTask(task, student, teachers, config, books)
 
 
-def _initial(network: NetworkRecipe, train: FaceSet) -> LandmarkModel:
+def _initial(network: NetworkRecipe, train: FaceSet, progress: Progress) -> LandmarkModel:
     """The network before its first step: new, or with the weights that it begins from."""
-    if network.start is not None:
-        return starting_model(network, network.start)
-    return create_model(network.model, mean_shape(train, network.model.crop))
+    shape = mean_shape(train, network.model.crop)
+    if network.start is None:
+        return create_model(network.model, shape)
+    fresh = create_model(network.model.model_copy(update={"pretrained": False}), shape)
+    return starting_model(fresh, network.start, progress)
 
 
 def _maps_book(plan: TrainingPlan, folder: Path) -> LessonBook:

@@ -14,7 +14,7 @@ from landmint.runtime.contract import Contract, Head, Output
 from landmint.runtime.markup import get_markup
 from landmint.train.models.base import LandmarkModel, Shape, conv_bn_relu, scaled
 from landmint.train.models.config import ModelConfig
-from landmint.train.models.trunks import MOBILENET_V3, OWN, timm_trunk
+from landmint.train.models.trunks import EFFICIENTNET_LITE, MOBILENET_V3, OWN, timm_trunk
 
 _WHOLE = 128  # channels of the third scale, which sees the face at once
 
@@ -25,18 +25,24 @@ class PFLD(LandmarkModel):
     Taps: an early map, which the pose net reads in training, and the pooled features.
     """
 
-    BACKBONES: ClassVar = (OWN, *MOBILENET_V3)
+    BACKBONES: ClassVar = (OWN, *MOBILENET_V3, *EFFICIENTNET_LITE)
 
     def __init__(self, config: ModelConfig, contract: Contract) -> None:
         """Build trunk and head."""
         super().__init__(config, contract)
         backbone, stride = self.backbone_of(config), self.stride_of(config)
-        self.trunk: OwnTrunk | MobileTrunk
+        self.trunk: nn.Module
+        self.narrow: nn.Module
         if backbone == OWN:
-            self.trunk = OwnTrunk(config.width)
+            self.trunk = own = OwnTrunk(config.width)
+            self.narrow = nn.Identity()
+            _, middle, coarse = own.channels
         else:
-            self.trunk = MobileTrunk(backbone, config, stride)
-        _, middle, coarse = self.trunk.channels
+            self.trunk, (_, middle, last) = timm_trunk(
+                backbone, config, output_stride=stride, out_indices=(2, 3, 4)
+            )
+            coarse = _WHOLE
+            self.narrow = conv_bn_relu(last, coarse, 1)
         whole = scaled(_WHOLE, config.width)
         self.whole = conv_bn_relu(coarse, whole, kernel=config.input_size // stride)
         self.pool = nn.AdaptiveAvgPool2d(1)
@@ -44,7 +50,8 @@ class PFLD(LandmarkModel):
 
     def features(self, images: Tensor) -> tuple[Tensor, ...]:
         """The early map, then the pooled features (B, C, 1, 1)."""
-        early, middle, coarse = self.trunk(images)
+        early, middle, last = self.trunk(images)
+        coarse = self.narrow(last)
         pooled = torch.cat([self.pool(middle), self.pool(coarse), self.whole(coarse)], dim=1)
         return early, pooled
 
@@ -67,7 +74,7 @@ class PFLD(LandmarkModel):
 
     @classmethod
     def strides_for(cls, config: ModelConfig) -> tuple[int, ...]:
-        """16 for the own trunk; MobileNetV3 may be dilated from 32 to 16."""
+        """16 for the own trunk; timm's may be dilated from 32 to 16."""
         return (16,) if cls.backbone_of(config) == OWN else (32, 16)
 
     @classmethod
@@ -102,24 +109,6 @@ class OwnTrunk(nn.Module):
         early = self.early(images)
         middle = self.middle(early)
         return early, middle, self.coarse(middle)
-
-
-class MobileTrunk(nn.Module):
-    """MobileNetV3 from timm: maps of strides 8, 16 and 32 (or 16, dilated), the last narrowed."""
-
-    def __init__(self, backbone: str, config: ModelConfig, stride: int) -> None:
-        """Build it."""
-        super().__init__()
-        self.trunk, (early, middle, last) = timm_trunk(
-            backbone, config, output_stride=stride, out_indices=(2, 3, 4)
-        )
-        self.narrow = conv_bn_relu(last, _WHOLE, 1)
-        self.channels = (early, middle, _WHOLE)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Early, middle and coarse map."""
-        early, middle, last = self.trunk(images)
-        return early, middle, self.narrow(last)
 
 
 class InvertedResidual(nn.Module):
