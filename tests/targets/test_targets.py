@@ -1,4 +1,4 @@
-"""The contract suite of the targets, run by every target that this machine can reach."""
+"""The contract suite of the targets, run by one target of every transport."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,15 +8,28 @@ import pytest
 
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError, NotMeasuredError
-from landmint.targets import TARGETS, Target, host, load_target
+from landmint.runtime.machine import usable_cores
+from landmint.targets import TRANSPORTS, Profile, Target, host, load_target, transport_of
+from landmint.targets.host import HostTarget
 
 Crops = Callable[[int], Path]
 LONG_S = 600  # nothing here waits for so long unless it hangs
 
 
-@pytest.fixture(params=TARGETS)
+PREPARED: Mapping[str, str] = {}
+"""The fixture with a profile for each transport that needs a device to be prepared."""
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=[pytest.mark.slow] * (name in PREPARED)) for name in TRANSPORTS.own
+    ]
+)
 def target(request: pytest.FixtureRequest) -> Target:
-    return load_target(request.param)
+    name = request.param
+    plain = Profile(name, "of the suite", name)
+    profile = request.getfixturevalue(PREPARED[name]) if name in PREPARED else plain
+    return transport_of(profile)(profile)
 
 
 def test_a_visit(target: Target, bundle: Bundle, write_crops: Crops, tmp_path: Path) -> None:
@@ -63,7 +76,22 @@ def test_what_cannot_start_says_why(target: Target, bundle: Bundle, tmp_path: Pa
         target.start(there, "null/float32", 0, LONG_S)
 
 
-def test_an_engine_gets_the_threads_that_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_keeps_to_the_cores_of_its_profile(bundle: Bundle) -> None:
+    allowed = usable_cores()
+    core = str(allowed[-1])
+    target = HostTarget(profile=Profile("pinned", "one core", "local", cores=core))
+    assert target.parallel == 1
+    link = target.start(str(bundle.path), "null/float32", 1, LONG_S)
+    link.close()
+    assert (link.hello["machine"]["cores"], link.hello["machine"]["affinity"]) == (1, core)
+    beyond = str(max(allowed) + 1000)
+    with pytest.raises(NotMeasuredError, match=f"there are no cores {beyond}"):
+        HostTarget(profile=Profile("beyond", "none", "local", cores=beyond))
+
+
+def test_an_engine_gets_the_threads_that_were_asked_for(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     given: list[Mapping[str, str]] = []
 
@@ -72,7 +100,7 @@ def test_an_engine_gets_the_threads_that_were_asked_for(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(host, "PipeLink", link)
     for threads in (1, 3):
-        load_target("host").start("bundle", "null/float32", threads, LONG_S)
+        load_target("host").start(str(bundle.path), "null/float32", threads, LONG_S)
     assert [environment["OMP_NUM_THREADS"] for environment in given] == ["1", "3"]
     assert [environment["OPENBLAS_NUM_THREADS"] for environment in given] == ["1", "1"]
 
@@ -83,5 +111,5 @@ def test_pull_of_a_missing_file(target: Target, tmp_path: Path) -> None:
 
 
 def test_unknown_target() -> None:
-    with pytest.raises(LandmintError, match="choices: host, null"):
+    with pytest.raises(LandmintError, match="choices: .*host, null"):
         load_target("moon")

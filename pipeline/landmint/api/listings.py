@@ -116,6 +116,6 @@ def targets() -> tuple[str, ...]:
         >>> "host" in api.targets()
         True
     """
-    from landmint.targets import TARGETS
+    from landmint.targets import known_targets
 
-    return tuple(TARGETS)
+    return known_targets()

@@ -74,7 +74,9 @@ class Places:
         Raises:
             LandmintError: there is no such interpreter, or the target takes none.
         """
-        return Places(_target(name, baseline_python), _target(name, candidate_python))
+        baseline = _target(name, baseline_python)
+        same = candidate_python == baseline_python
+        return Places(baseline, baseline if same else _target(name, candidate_python))
 
 
 def _target(name: str, python: str) -> Target:

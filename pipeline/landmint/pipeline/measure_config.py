@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from landmint.pipeline.judge.gate import Limits
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.latency import LatencyConfig
-from landmint.targets import TARGETS
+from landmint.targets import check_target
 
 ByVariant = dict[str, float]
 
@@ -22,8 +22,9 @@ class MeasureConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     target: str = "host"
-    """Where the variants run: host, null for a rehearsal without engines, or a target that an
-    installed package adds."""
+    """Where the variants run: a name that `landmint targets` lists, such as host, or null for a
+    rehearsal without engines; or the file of a profile, such as "my-pi.toml". The device's address
+    may follow after a colon: "rpi5:pi@raspberrypi.local"."""
     threads: int = Field(default=1, ge=1)
     """Threads that one inference may use."""
     launches: int = Field(default=3, ge=1)
@@ -38,7 +39,11 @@ class MeasureConfig(BaseModel):
     @field_validator("target")
     @classmethod
     def _known_target(cls, target: str) -> str:
-        return TARGETS.check(target)
+        try:
+            return check_target(target)
+        except LandmintError as error:
+            lines = (line.strip() for line in str(error).splitlines())
+            raise ValueError("; ".join(lines)) from None
 
     @property
     def latency(self) -> LatencyConfig:

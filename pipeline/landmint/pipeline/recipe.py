@@ -120,7 +120,8 @@ def load_recipe(path: Path) -> Recipe:
         raise problems_error(path, text, problems)
     folder = path.parent
     teachers = {"teachers": tuple(_weights_at(folder, each) for each in recipe.teachers)}
-    recipe = recipe.model_copy(update=_starts(recipe, folder) | _ranges(recipe, folder) | teachers)
+    whole = _starts(recipe, folder) | _ranges(recipe, folder) | teachers | _target(recipe, folder)
+    recipe = recipe.model_copy(update=whole)
     recipe._file = path
     return recipe
 
@@ -138,6 +139,13 @@ def _starts(recipe: Recipe, folder: Path) -> dict[str, NetworkRecipe]:
 def _weights_at(folder: Path, given: str) -> str:
     """The whole path of weights that a recipe in a folder names; a bare word is a shipped name."""
     return str((folder / given).absolute()) if Path(given).suffix else given
+
+
+def _target(recipe: Recipe, folder: Path) -> dict[str, MeasureConfig]:
+    """Where to measure, with the whole path of the profile's file if it is one."""
+    name, colon, address = recipe.measure.target.partition(":")
+    target = f"{_weights_at(folder, name)}{colon}{address}"
+    return {"measure": recipe.measure.model_copy(update={"target": target})}
 
 
 def _ranges(recipe: Recipe, folder: Path) -> dict[str, QuantizeConfig]:

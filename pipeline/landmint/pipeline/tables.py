@@ -18,8 +18,11 @@ from landmint.pipeline.shipped_recipes import about, folder, shipped_recipes
 from landmint.pipeline.text import NONE, mebibytes, number, percent
 from landmint.quantize.explain.explanation import Explanation
 from landmint.runtime.bundle import REFERENCE
+from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
 from landmint.runtime.measurement import read_measurements
+from landmint.targets import ADDED, TRANSPORTS
+from landmint.targets.profile import own_folder, profile_files, read_profile
 from landmint.train.zoo import Shipped
 
 _COLUMNS = (
@@ -73,6 +76,31 @@ def print_recipes() -> None:
         table.add_row(name, escape(about(path)))
     print_tables(table)
     print(f"They lie in {folder()}")  # in one line, to be copied
+
+
+def print_targets() -> None:
+    """Print where engines can run to the standard output, and which devices cannot be reached."""
+    table = Table()
+    table.add_column("target", no_wrap=True)
+    table.add_column("what it is")
+    table.add_column("reached by", no_wrap=True)
+    beyond = []
+    for name, file in profile_files().items():
+        try:
+            profile = read_profile(file)
+        except LandmintError as error:
+            table.add_row(name, escape(str(error)), "")
+            continue
+        if profile.transport in TRANSPORTS:
+            table.add_row(name, escape(profile.about), profile.transport)
+        else:
+            beyond.append(f"{name} ({profile.transport})")
+    for name in ADDED:
+        table.add_row(name, escape(ADDED[name]), "a package")
+    print_tables(table)
+    if beyond:
+        print(f"Not yet reached by this landmint: {', '.join(beyond)}")
+    print(f"Profiles of your own belong in {own_folder()}")
 
 
 def print_explanation(explanation: Explanation) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from landmint.runtime.agent import Agent, refusal, serve
 from landmint.runtime.engines import ENGINES, load_engine
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.machine import identify
+from landmint.runtime.machine import identify, usable_cores
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     agent.add_argument("bundle", type=Path, help="folder of the bundle")
     agent.add_argument("variant", help="such as tflite/int8")
     agent.add_argument("--threads", type=int, default=1, help="threads of one inference")
+    agent.add_argument("--cores", default="", help='that it may use, such as "2-3"; all by default')
     agent.add_argument("--engine", default="", help="another engine than the variant's own")
     verbs.add_parser("machine", help="print what this machine is, as JSON")
     verbs.add_parser("engines", help="print which engines this machine has, as JSON")
@@ -51,6 +52,8 @@ def _serve(options: argparse.Namespace) -> int:
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)
         try:
+            if options.cores:
+                os.sched_setaffinity(0, usable_cores(options.cores))
             agent = Agent(options.bundle, options.variant, options.threads, options.engine)
             serve(agent, sys.stdin, answers)
             return 0

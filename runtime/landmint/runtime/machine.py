@@ -14,6 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from landmint.runtime.errors import LandmintError, NotMeasuredError
+
 # What decides the speed of INT8 and half precision.
 _FLAGS = (
     *("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
@@ -117,7 +119,7 @@ def identify(root: Path = Path("/")) -> Machine:
     return Machine(
         cpu=_cpu(cpuinfo),
         architecture=platform.machine(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1,
+        cores=len(usable_cores()),
         board=_text(root / "proc/device-tree/model").strip("\0\n "),
         flags=tuple(flag for flag in _FLAGS if flag in flags.split()),
         memory_mib=int(memory) // 1024,
@@ -154,6 +156,31 @@ def reset_peak_memory() -> None:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
         return
+
+
+def usable_cores(wanted: str = "") -> tuple[int, ...]:
+    """Numbers of the cores that this process may use.
+
+    Args:
+        wanted: of these only, such as "2-3" or "0,2"; empty for all.
+
+    Raises:
+        LandmintError: it is no list of cores, or this process may use none of them.
+    """
+    allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
+    if not wanted:
+        return tuple(allowed)
+    try:
+        spans = [[int(end) for end in part.split("-")] for part in wanted.split(",")]
+    except ValueError:
+        raise LandmintError(f"{wanted[:80]!r} names no cores", remedy='write "2-3"') from None
+    cores = tuple(c for c in allowed if any(span[0] <= c <= span[-1] for span in spans))
+    if not cores:
+        raise NotMeasuredError(
+            f"there are no cores {wanted[:80]}",
+            reason=f"this process may use {', '.join(map(str, allowed))}",
+        )
+    return cores
 
 
 def _cpu(cpuinfo: str) -> str:

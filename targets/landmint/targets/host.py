@@ -1,14 +1,17 @@
-"""The target "host": this machine. Each agent is a process of Python."""
+"""The transport "local": targets that are this machine. Each agent is a process of Python."""
 
 import os
+import platform
 import shutil
 import sys
 from pathlib import Path
 
 import landmint.runtime.agent
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.machine import usable_cores
 from landmint.targets.pipe import PipeLink
-from landmint.targets.target import Link
+from landmint.targets.profile import Profile
+from landmint.targets.target import Link, agent_arguments, engine_of
 
 # .../runtime/landmint/runtime/agent.py -> .../runtime
 RUNTIME_ROOT = Path(landmint.runtime.agent.__file__).parents[2]
@@ -20,16 +23,24 @@ class HostTarget:
 
     name = "host"
 
-    def __init__(self, python: str = sys.executable, runtime: Path = RUNTIME_ROOT) -> None:
+    def __init__(
+        self,
+        python: str = sys.executable,
+        runtime: Path = RUNTIME_ROOT,
+        profile: Profile | None = None,
+    ) -> None:
         """Count the cores, on which agents may run side by side while nothing is timed.
 
         Args:
             python: the interpreter of the agents: another environment has other engines.
             runtime: the source root of the device layer that the agents run.
+            profile: what fits this machine; anything when absent.
         """
         self._python = python
         self._runtime = runtime
-        self.parallel = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        self._profile = profile or Profile(self.name, "This machine", "local")
+        self.name = self._profile.name
+        self.parallel = len(usable_cores(self._profile.cores))
 
     def push(self, local: Path) -> str:
         """Copy nothing: the file is already here."""
@@ -45,10 +56,17 @@ class HostTarget:
 
     def start(self, bundle: str, variant: str, threads: int, timeout_s: float) -> Link:
         """Start an agent, as `Target.start` says."""
+        self._profile.check_architecture(platform.machine())
+        self._profile.check_start(engine_of(Path(bundle), variant), threads)
         # -P: a file in the working directory must not stand in for a module.
-        command = [self._python, "-P", "-m", "landmint.runtime", "serve"]
-        command += [bundle, variant, "--threads", str(threads)]
+        command = [self._python, "-P", "-m", "landmint.runtime"]
+        command += agent_arguments(bundle, variant, threads, self._profile.cores)
         return PipeLink(command, _environment(self._runtime, threads), timeout_s)
+
+
+def host_target(profile: Profile) -> HostTarget:
+    """This machine, as the profile sees it."""
+    return HostTarget(profile=profile)
 
 
 def _environment(runtime: Path, threads: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The target "null", for dry runs and tests: an agent in this process, with the null engine.
+"""The transport "null", for dry runs and tests: an agent in this process, with the null engine.
 
 Its landmarks and times say nothing about any model.
 """
@@ -8,14 +8,18 @@ from pathlib import Path
 
 from landmint.runtime.agent import Agent, Answer, Request
 from landmint.runtime.errors import LandmintError
+from landmint.targets.profile import Profile
 from landmint.targets.target import Link, unwrap
 
 
 class NullTarget:
     """Answers as a target does, without engines and without processes."""
 
-    name = "null"
     parallel = 1
+
+    def __init__(self, profile: Profile) -> None:
+        """Take the profile's name; nothing else of it matters."""
+        self.name = profile.name
 
     def push(self, local: Path) -> str:
         """Copy nothing: the file is already here."""

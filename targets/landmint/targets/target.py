@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from landmint.runtime.agent import Answer, Request
+from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 
 
@@ -58,6 +59,28 @@ class Target(Protocol):
             NotMeasuredError: the variant cannot run there, or the agent did not come up.
         """
         ...
+
+
+def agent_arguments(bundle: str, variant: str, threads: int, cores: str) -> list[str]:
+    """What follows `python -m landmint.runtime` to start an agent.
+
+    Args:
+        bundle: the bundle's folder on the target.
+        variant: its name.
+        threads: of one inference.
+        cores: that the agent may use, such as "2-3"; empty for all.
+    """
+    arguments = ["serve", bundle, variant, "--threads", str(threads)]
+    return [*arguments, "--cores", cores] if cores else arguments
+
+
+def engine_of(bundle: Path, variant: str) -> str:
+    """Registry name of the engine that runs a variant of a bundle.
+
+    Raises:
+        LandmintError: it is no bundle, or has no such variant.
+    """
+    return Bundle.open(bundle, verify=False).variant(variant).engine
 
 
 def unwrap(answer: Answer) -> Answer:

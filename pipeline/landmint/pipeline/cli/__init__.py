@@ -23,10 +23,12 @@ from landmint.pipeline.cli import (
     recipes,
     report,
     run,
+    targets,
     train,
 )
-from landmint.pipeline.cli.command import app, data, register
+from landmint.pipeline.cli.command import app, data, register, register_callback
 from landmint.pipeline.cli.command import history as history_group
+from landmint.pipeline.cli.command import targets as targets_group
 
 __all__ = ["app", "main"]
 
@@ -51,6 +53,7 @@ VERBS = (
 for _verb in VERBS:
     register(_verb, app)
 register(data_check.check, data)
+register_callback(targets.targets, targets_group)
 register(history.add, history_group)
 register(history.list_, history_group, "list")
 register(history.show, history_group)

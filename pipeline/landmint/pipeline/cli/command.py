@@ -32,6 +32,9 @@ history = typer.Typer(
 )
 app.add_typer(history, name="history")
 
+targets = typer.Typer()
+app.add_typer(targets, name="targets")
+
 RecipeFile = Annotated[
     Path,
     typer.Argument(
@@ -96,7 +99,21 @@ def register(
         group: the command, or a part of it.
         name: of the verb, where the function cannot be called so.
     """
+    group.command(name, **_help(function))(_guarded(function))
 
+
+def register_callback(function: Callable[..., int | None], group: typer.Typer) -> None:
+    """Let a group do something of its own, without options, where no verb of it is named."""
+    guarded = _guarded(function)
+
+    def callback(context: typer.Context) -> None:
+        if context.invoked_subcommand is None:
+            guarded()
+
+    group.callback(invoke_without_command=True, **_help(function))(callback)
+
+
+def _guarded(function: Callable[..., int | None]) -> Callable[..., None]:
     @functools.wraps(function)
     def guarded(*arguments: Any, **options: Any) -> None:
         try:
@@ -105,12 +122,15 @@ def register(
             code = _tell(error)
         raise typer.Exit(code)
 
+    return guarded
+
+
+def _help(function: Callable[..., int | None]) -> dict[str, Any]:
+    """What typer shows of a verb, from its docstring."""
     text, _, examples = inspect.cleandoc(function.__doc__ or "").partition("Examples:")
     lines = [f"[cyan]{line.strip()}[/cyan]" for line in examples.splitlines() if line.strip()]
     paragraphs = "\n\n".join(part.replace("\n", " ") for part in text.strip().split("\n\n"))
-    group.command(name, help=paragraphs, epilog="\n\n".join(["[bold]Examples[/bold]", *lines]))(
-        guarded
-    )
+    return {"help": paragraphs, "epilog": "\n\n".join(["[bold]Examples[/bold]", *lines])}
 
 
 def _tell(error: BaseException) -> int:

@@ -183,12 +183,9 @@ def _by_limits(measurements: Path, recipe: Path | None, out: Path | None) -> int
 def _config(settings: "Recipe | None", target: str | None) -> "MeasureConfig":
     """How to measure: as the recipe says, or on another target."""
     from landmint.pipeline.measure_config import MeasureConfig
-    from landmint.runtime.errors import LandmintError
-    from landmint.targets import TARGETS
+    from landmint.targets import check_target
 
     config = settings.measure if settings else MeasureConfig()
     if target is None:
         return config
-    if target not in TARGETS:
-        raise LandmintError(f"unknown target '{target}'", choices=TARGETS)
-    return config.model_copy(update={"target": target})
+    return config.model_copy(update={"target": check_target(target)})
