@@ -11,6 +11,7 @@
 #   make newest   the suite with the newest versions of everything
 #   make oldest   the suite with the oldest
 #   make gate     the shipped models, gated against the last landed state of the code
+#   make fuzz     broken files of every kind, three hours long: each is read or refused in words
 #   make extras   what the command says where one extra alone is installed
 PYTHON ?= python3
 BIN := .venv/bin
@@ -23,7 +24,7 @@ COMPILE := .venv-lock/bin/uv pip compile pyproject.toml --all-extras --quiet \
 SUITE := --numprocesses logical --maxprocesses 4 --dist worksteal
 test coverage newest oldest: export OMP_NUM_THREADS = 1
 
-.PHONY: install demo test coverage check figures reference architecture lock newest oldest extras gate
+.PHONY: install demo test coverage check figures reference architecture lock newest oldest extras gate fuzz
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -96,6 +97,10 @@ gate: $(INSTALLED)
 
 extras: $(INSTALLED)
 	$(BIN)/python benchmarks/extras.py
+
+HOURS ?= 3
+fuzz: $(INSTALLED)
+	$(BIN)/python -m benchmarks.fuzz --hours $(HOURS) --seed $$(date +%s) --keep findings
 
 # The tables of README.md and docs/results.md from the runs that stand under runs/.
 figures: $(INSTALLED)

@@ -68,6 +68,9 @@ RECIPES: Mapping[str, TextCase] = {
         _recipe().replace("[student]", "[student]\nstart = [1]"), "student.start"
     ),
     "pattern is broken": TextCase(_recipe("person_pattern = '('"), "faces.person_pattern"),
+    "pattern of a set in a set": TextCase(
+        _recipe("person_pattern = '[[a]]'"), "faces.person_pattern"
+    ),
     "faces are a number": TextCase("faces = 3", "r.toml:1: faces"),
     "self-training is a list": TextCase("self_training = [[]]\n" + _recipe(), "self_training"),
 }

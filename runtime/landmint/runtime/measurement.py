@@ -163,7 +163,7 @@ def read_measurement(path: Path) -> Measurement:
     except (KeyError, TypeError, ValueError) as error:
         raise LandmintError(
             f"{path} is incomplete",
-            reason=f"{type(error).__name__}: {error}",
+            reason=f"it has no field {error}" if isinstance(error, KeyError) else str(error),
             remedy="measure again",
         ) from None
 

@@ -6,6 +6,7 @@ them. Not a downloader: data sets are folders that the user has.
 
 import os
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -147,8 +148,10 @@ class FacesConfig(BaseModel):
     @classmethod
     def _valid_pattern(cls, pattern: str) -> str:
         try:
-            re.compile(pattern)
-        except re.error as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # such as of a set that may mean another in future
+                re.compile(pattern)
+        except (re.error, Warning, OverflowError, RecursionError) as error:
             raise ValueError(f"not a regular expression: {error}") from None
         return pattern
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -83,7 +84,7 @@ def read_model(path: Path) -> LandmarkModel:
     except (SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise LandmintError(
             f"{path} is not a whole landmint model",
-            reason=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            reason=_reason(error),
             remedy="give the model.safetensors that landmint train or distill wrote",
         ) from None
     # The weights are all here: nothing may be fetched to build the layers.
@@ -99,3 +100,13 @@ def read_model(path: Path) -> LandmarkModel:
             remedy="train the model again with this version of landmint",
         ) from None
     return model.eval()
+
+
+def _reason(error: Exception) -> str:
+    """Why a file cannot be read, in a line."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"config.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    return next(iter(str(error).splitlines()), type(error).__name__)[:300]
