@@ -104,6 +104,17 @@ def _wflw(folder: Path) -> bytes:
     return (" ".join([*words, "9", "9", "59", "59", *"000000", "a.png"]) + "\n").encode()
 
 
+def _hrnet(folder: Path) -> bytes:
+    columns = [f"original_{i}_{axis}" for i in range(68) for axis in "xy"]
+    names = ",".join(["image_name", "scale", "center_w", "center_h", *columns])
+    values = ",".join(["a.png", "0.2", "32", "32", *(f"{v:.2f}" for v in np.ravel(_points(68)))])
+    return f"{names}\n{values}\n".encode()
+
+
+def _lapa(folder: Path) -> bytes:
+    return "\n".join(["106", *(f"{x:.2f} {y:.2f}" for x, y in _points(106))]).encode()
+
+
 def _read_faces(
     kind: str, markup: str, name: str, folder: Path, content: bytes, beside: bytes = b""
 ) -> object:
@@ -235,6 +246,8 @@ READINGS: Mapping[str, Reading] = {
     "pts": Reading("text", _pts, _faces_of("300w", "68", "a.pts")),
     "attributes": Reading("text", _attributes, _faces_of("300w", "68", "attributes.csv")),
     "wflw": Reading("text", _wflw, _faces_of("wflw", "98", "list.txt")),
+    "hrnet": Reading("text", _hrnet, _faces_of("hrnet", "68", "list.csv")),
+    "lapa": Reading("text", _lapa, _faces_of("lapa", "106", "a.txt")),
     "manifest": Reading("json", _manifest, _open_bundle),
     "measurement": Reading("json", _measurement, _read_measurement),
     "ranges": Reading("json", _ranges, _read_ranges),

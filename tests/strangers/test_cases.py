@@ -1,10 +1,14 @@
 """Files as people bring them, in ../shared/data/cases: each is read right, or refused in words."""
 
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pytest
+
 from landmint.runtime.errors import LandmintError
+from landmint.train.faces.readers import FacesConfig, load_faces
 from tests.strangers.readings import READINGS, ending
 
 RealFaces = Callable[[str | Path], Path]
@@ -57,3 +61,64 @@ def test_what_is_malformed_is_refused_by_its_reason(real_faces: RealFaces) -> No
     folder = real_faces("cases/malformed")
     for name, (kind, words) in REFUSED.items():
         assert words in _said(kind, (folder / name).read_bytes()), name
+
+
+def _laid_out(folder: Path, real_faces: RealFaces) -> Path:
+    """The label files beside copies of their pictures, as the tools that wrote them want it."""
+    cases = real_faces("cases")
+    shutil.copytree(cases / "label-files", folder)
+    for name in ("train", "dbl", "scut", "lapa"):
+        shutil.copytree(cases / "coco/images", folder / name, dirs_exist_ok=True)
+    return folder
+
+
+LABELS: Mapping[str, tuple[str, str, str, int]] = {
+    "wflw-bom/list.txt": ("wflw", "98", ".", 4),
+    "wflw-tabs/list.txt": ("wflw", "98", ".", 4),
+    "wflw-win/list.txt": ("wflw", "98", ".", 4),
+    "dbl": ("300w", "68", "", 6),
+    "lapa": ("lapa", "106", "", 6),
+    "hrnet/face_landmarks_300w_train.csv": ("hrnet", "68", "", 6),
+}
+"""Reader, markup, images, and number of faces of each label file."""
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_label_files_are_read(name: str, real_faces: RealFaces, tmp_path: Path) -> None:
+    kind, markup, images, count = LABELS[name]
+    root = _laid_out(tmp_path / "labels", real_faces)
+    config = FacesConfig(kind=kind, markup=markup, root=root, images=images, train=(name,))
+    assert len(load_faces(config, "train", Path()).faces) == count
+
+
+def test_binary_points_of_another_markup_are_refused(real_faces: RealFaces, tmp_path: Path) -> None:
+    root = _laid_out(tmp_path / "labels", real_faces)
+    with pytest.raises(LandmintError) as caught:
+        load_faces(FacesConfig(kind="300w", root=root, train=("scut",)), "train", Path())
+    assert caught.value.reason == "86 points where the markup has 68"
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("plain", 6), ("bom", 6), ("strids", 6), ("wholebody", 5), ("backslash1", 6), ("winabs", 6)],
+)
+def test_coco_is_read_as_other_tools_write_it(name: str, count: int, real_faces: RealFaces) -> None:
+    """One person of wholebody has no valid face."""
+    root = real_faces("cases/coco")
+    faces = [
+        load_faces(
+            FacesConfig(kind="coco", root=root, images="images", train=(f"{part}/train.json",)),
+            "train",
+            Path(),
+        ).faces
+        for part in (name, "plain")
+    ]
+    plain = {face.image: face.points for face in faces[1]}
+    assert len(faces[0]) == count
+    assert all(face.points == pytest.approx(plain[face.image], abs=0.01) for face in faces[0])
+
+
+def test_imglab_from_one_is_read(real_faces: RealFaces) -> None:
+    root = real_faces("cases/imglab-one-based")
+    config = FacesConfig(kind="imglab", root=root, train=("train.xml",))
+    assert len(load_faces(config, "train", Path()).faces) == 6

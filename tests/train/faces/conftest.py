@@ -135,7 +135,29 @@ def write_coco(root: Path) -> FacesConfig:
     )
 
 
+def write_hrnet(root: Path) -> FacesConfig:
+    columns = [f"original_{i}_{axis}" for i in range(68) for axis in "xy"]
+    lines = [",".join(["image_name", "scale", "center_w", "center_h", *columns])]
+    for i, name in enumerate(("b.jpg", "a.jpg", "deep/c.jpg", "a.jpg")):
+        write_image(root / "pictures" / name)
+        values = [0.16, 20, 22, *points_of(68, i).ravel()]
+        lines.append(",".join([name, *(f"{value:.4f}" for value in values)]))
+    (root / "faces.csv").write_text("\n".join(lines) + "\n")
+    return FacesConfig(kind="hrnet", root=root, images="pictures", train=("faces.csv",))
+
+
+def write_lapa(root: Path) -> FacesConfig:
+    (root / "train/landmarks").mkdir(parents=True)
+    for i, name in enumerate(("b_1", "a_2", "a_1", "c_1")):
+        write_image(root / f"train/images/{name}.jpg")
+        lines = ["106", *(f"{x:.4f} {y:.4f}" for x, y in points_of(106, i))]
+        (root / f"train/landmarks/{name}.txt").write_text("\n".join(lines) + "\n")
+    return FacesConfig(kind="lapa", root=root, markup="106", person_pattern=r"^(\w)_")
+
+
 WRITERS: Writers = {
+    "hrnet": write_hrnet,
+    "lapa": write_lapa,
     "synthetic": write_drawn,
     "300w": write_300w,
     "wflw": write_wflw,

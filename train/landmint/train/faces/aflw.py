@@ -74,7 +74,7 @@ def _face(
     left, right, top, bottom = box.astype(np.float64).tolist()
     return Face(
         name=f"{image.stem}#{index + 1}",
-        image=found_image(image, place),
+        image=found_image(images, file, place),
         points=sound_points(shape.reshape(2, 19).T, 19, place),
         box=sound_box(Box(left, top, right - left, bottom - top), place),
         person=person_of(config.person_pattern, image, images),

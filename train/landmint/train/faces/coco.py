@@ -1,5 +1,8 @@
 """Reader of COCO-style JSON, as mmpose has it for faces: images, and annotations with keypoints.
 
+COCO-WholeBody is read too: there the landmarks are `face_kpts`, the box is `face_box`, and a person
+without `face_valid` is passed over.
+
 Keypoints are x, y, v for each landmark, 0-based pixels; v is 0 for not labelled, 1 for hidden, 2
 for visible. A file that never says 2 knows no occlusion: there 1 is visible.
 """
@@ -8,10 +11,10 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from landmint.runtime.crop import Box, box_of
 from landmint.runtime.errors import LandmintError
@@ -25,15 +28,31 @@ from landmint.train.faces.row import (
     sound_box,
     sound_entry,
     sound_points,
+    stem_of,
     unreadable,
 )
+
+
+def _checked_id(value: object) -> object:
+    """An id as it stands in the file: a whole number, also as 1.0, or a text."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+    if not whole and not (isinstance(value, str) and len(value) <= _LONGEST_ID):
+        raise ValueError("should be a whole number or a short text")
+    return value
+
+
+_LONGEST_ID = 200
+_KEYS = (int, float, str)
+_Id = Annotated[Any, AfterValidator(_checked_id)]
 
 
 class _Boxed(BaseModel):
     """A face that may have no landmarks; other keys are left alone."""
 
-    id: int
-    image_id: int
+    id: _Id
+    image_id: _Id
     bbox: tuple[float, float, float, float] | None = None
 
 
@@ -52,8 +71,7 @@ def read_boxes(config: FacesConfig, split: Split, root: Path) -> Iterator[tuple[
     for name in config.names_of(split):
         content = _read(root / name)
         files = _files(content)
-        for number, entry in enumerate(content["annotations"]):
-            place = f"{root / name}: annotations[{number}]"
+        for place, entry in _entries(content, root / name):
             fields = sound_entry(_Boxed, entry, place)
             if fields.bbox is None:
                 raise malformed(place, "it has no bbox")
@@ -74,17 +92,28 @@ def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
 def _rows_of(config: FacesConfig, path: Path, images: Path) -> Iterator[Row]:
     content = _read(path)
     files = _files(content)
-    keypoints = (entry.get("keypoints") for entry in content["annotations"])
+    keypoints = (entry.get("keypoints") for _, entry in _entries(content, path))
     flags = (flag for values in keypoints if isinstance(values, list) for flag in values[2::3])
     least_visible = 2 if 2 in flags else 1
-    for number, entry in enumerate(content["annotations"]):
-        place = f"{path}: annotations[{number}]"
+    for place, entry in _entries(content, path):
         yield partial(_face, config, place, entry, files, images, least_visible)
+
+
+def _entries(
+    content: Mapping[str, list[dict[str, Any]]], path: Path
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each annotation with its place; of a whole body, the face."""
+    for number, entry in enumerate(content["annotations"]):
+        if "face_kpts" in entry:
+            if not entry.get("face_valid", True):
+                continue
+            entry = {**entry, "keypoints": entry["face_kpts"], "bbox": entry.get("face_box")}
+        yield f"{path}: annotations[{number}]", entry
 
 
 def _read(path: Path) -> dict[str, list[dict[str, Any]]]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         raise LandmintError(
             f"{path}:{error.lineno}: not valid JSON",
@@ -125,7 +154,7 @@ def _face(
     if not values[:, 2].all():
         raise malformed(place, f"landmark {int(values[:, 2].argmin())} is not labelled (v is 0)")
     return Face(
-        name=f"{Path(files[fields.image_id]).with_suffix('').as_posix()}#{fields.id}",
+        name=f"{stem_of(_file_name(fields, files))}#{fields.id}",
         image=image,
         points=points,
         box=sound_box(Box(*fields.bbox) if fields.bbox else box_of(points), place),
@@ -137,12 +166,20 @@ def _face(
 
 def _files(content: Mapping[str, list[dict[str, Any]]]) -> dict[Any, Any]:
     """File name by image id."""
-    images = [image for image in content["images"] if isinstance(image.get("id"), int | float)]
+    images = [image for image in content["images"] if isinstance(image.get("id"), _KEYS)]
     return {image["id"]: image.get("file_name") for image in images}
 
 
 def _image(fields: _Boxed, files: Mapping[Any, Any], images: Path, place: str) -> Path:
-    file_name = files.get(fields.image_id)
+    file_name = _file_name(fields, files)
     if not isinstance(file_name, str):
         raise malformed(place, f"image_id {fields.image_id} is not among the images")
-    return found_image(images / file_name, place)
+    return found_image(images, file_name, place)
+
+
+def _file_name(fields: _Boxed, files: Mapping[Any, Any]) -> Any:
+    """The image of an annotation, whose id may be a number here and its digits there."""
+    key = fields.image_id
+    if key in files:
+        return files[key]
+    return files.get(str(key), files.get(int(key)) if str(key).isdecimal() else None)

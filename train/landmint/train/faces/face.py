@@ -20,6 +20,12 @@ from landmint.runtime.files import sha256_file
 ATTRIBUTES = ("pose", "expression", "illumination", "make_up", "occlusion", "blur")
 """The flags of a difficult face, in the order of the WFLW lists."""
 
+IMAGE_TYPES = (
+    *(".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"),
+    *(".gif", ".avif", ".jp2", ".heic", ".heif"),
+)
+"""How the name of an image ends, in small letters."""
+
 
 @dataclass(frozen=True, eq=False)
 class Face:

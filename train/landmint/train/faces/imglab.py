@@ -1,6 +1,7 @@
 """Reader of dlib's imglab XML: images with boxes, each box with its landmarks as named parts.
 
-Parts are named by their landmark, "00" or "0" and on; coordinates are 0-based pixels. A box with
+Parts are named by their landmark, "00" or "0" and on, or all of a file's from "1" on; coordinates
+are 0-based pixels. A box with
 `ignore` is no face to learn from and is passed over, as dlib does.
 """
 
@@ -23,6 +24,7 @@ from landmint.train.faces.row import (
     malformed,
     sound_box,
     sound_points,
+    stem_of,
     unreadable,
 )
 
@@ -59,25 +61,41 @@ def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
             raise unreadable(path, "the imglab file", error.strerror or str(error)) from None
         if not images:
             raise unreadable(path, "the imglab file", "no <image> below <dataset><images>")
+        first = _first_name(images, get_markup(config.markup).points)
         for image in images:
             boxes = [box for box in image.findall("box") if box.get("ignore", "0") == "0"]
             for number, box in enumerate(boxes):
-                yield partial(_face, config, path, root, image.get("file", ""), number, box)
+                file = image.get("file", "")
+                yield partial(_face, config, path, root, file, number, box, first)
+
+
+def _first_name(images: list[ElementTree.Element], count: int) -> int:
+    """What the first landmark is called: 1 in a file that has the markup's count and no 0."""
+    names = {part.get("name", "") for image in images for part in image.iter("part")}
+    indices = {int(name) for name in names if _is_index(name)}
+    return int(count in indices and 0 not in indices)
 
 
 def _face(
-    config: FacesConfig, path: Path, root: Path, file: str, number: int, box: ElementTree.Element
+    config: FacesConfig,
+    path: Path,
+    root: Path,
+    file: str,
+    number: int,
+    box: ElementTree.Element,
+    first: int,
 ) -> Face:
     place = f"{path}: image '{file}', box {number}"
     count = get_markup(config.markup).points
     parts = [(part.get("name", ""), part) for part in box.findall("part")]
-    strange = [name for name, _ in parts if not (_is_index(name) and int(name) < count)]
+    last = first + count - 1
+    strange = [name for name, _ in parts if not (_is_index(name) and first <= int(name) <= last)]
     if strange:
-        raise malformed(place, f"parts {_some(strange)} are not of 0 to {count - 1}")
-    by_index = {int(name): part for name, part in parts}
-    missing = [str(index) for index in range(count) if index not in by_index]
-    if missing:
-        raise malformed(place, f"no parts {_some(missing)}; the markup has 0 to {count - 1}")
+        raise malformed(place, f"parts {_some(strange)} are not of {first} to {last}")
+    by_index = {int(name) - first: part for name, part in parts}
+    absent = [str(first + index) for index in range(count) if index not in by_index]
+    if absent:
+        raise malformed(place, f"no parts {_some(absent)}; the markup has {first} to {last}")
     if len(by_index) < len(parts):
         raise malformed(place, "two parts have the same name")
     points = [
@@ -86,9 +104,9 @@ def _face(
     left, top, width, height = (
         _number(box, key, place) for key in ("left", "top", "width", "height")
     )
-    image = found_image(root / config.images / file, place)
+    image = found_image(root / config.images, file, place)
     return Face(
-        name=f"{Path(file).with_suffix('').as_posix()}#{number}",
+        name=f"{stem_of(file)}#{number}",
         image=image,
         points=sound_points(points, count, place),
         box=sound_box(Box(left, top, width, height), place),

@@ -14,12 +14,19 @@ import numpy as np
 from landmint.runtime.crop import LARGEST_PX, Floats, box_of
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
-from landmint.train.faces.face import ATTRIBUTES, Face
+from landmint.train.faces.face import ATTRIBUTES, IMAGE_TYPES, Face
 from landmint.train.faces.readers import FacesConfig, Split, missing_folder, person_of
-from landmint.train.faces.row import Row, all_visible, are_near, sound_box, unreadable
+from landmint.train.faces.row import (
+    Row,
+    all_visible,
+    are_near,
+    sound_box,
+    sound_points,
+    unreadable,
+)
 
-_IMAGE_TYPES = (".png", ".jpg", ".jpeg")
 ATTRIBUTES_FILE = "attributes.csv"
+_LEAST_BINARY = 12
 
 
 def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
@@ -37,7 +44,8 @@ def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
 
 def _read_folder(config: FacesConfig, root: Path, folder: Path) -> Iterator[Row]:
     files = sorted(path for path in folder.rglob("*") if not path.name.startswith("."))
-    images = {path.with_suffix(""): path for path in files if path.suffix.lower() in _IMAGE_TYPES}
+    pictures = {path: path for path in files if path.suffix.lower() in IMAGE_TYPES}
+    images = {path.with_suffix(""): path for path in pictures}
     annotations = [path for path in files if path.suffix.lower() == ".pts"]
     if not annotations:
         raise LandmintError(
@@ -47,7 +55,8 @@ def _read_folder(config: FacesConfig, root: Path, folder: Path) -> Iterator[Row]
     attributes = read_attributes(folder / ATTRIBUTES_FILE)
     for path in annotations:
         flags = attributes.get(path.relative_to(folder).with_suffix("").as_posix(), {})
-        yield partial(_face, config, root, path, images.get(path.with_suffix("")), flags)
+        beside = path.with_suffix("")  # NAME, or NAME.png of a NAME.png.pts
+        yield partial(_face, config, root, path, images.get(beside, pictures.get(beside)), flags)
 
 
 def _face(
@@ -56,7 +65,7 @@ def _face(
     if image is None:
         raise LandmintError(
             f"{path} has no image beside it",
-            reason=f"expected {path.stem} with one of {', '.join(_IMAGE_TYPES)}",
+            reason=f"expected {path.stem} with one of {', '.join(IMAGE_TYPES)}",
             remedy="add the image, or remove the .pts file",
         )
     count = get_markup(config.markup).points
@@ -80,7 +89,10 @@ def read_pts(path: Path, count: int) -> Floats:
             number; with the line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        content = path.read_bytes()
+        if (binary := _binary_points(content)) is not None:
+            return sound_points(binary, count, str(path))
+        lines = content.decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise unreadable(path, "the landmarks", str(error)) from None
     try:
@@ -94,6 +106,17 @@ def read_pts(path: Path, count: int) -> Floats:
     if points.shape != (count, 2) or not are_near(points).all():
         return _read_untidy(path, lines, count)
     return points - 1.0
+
+
+def _binary_points(content: bytes) -> Floats | None:
+    """The points (N, 2) of SCUT's binary `.pts`, 0-based; None where it is none.
+
+    A whole number of 4 bytes, then x and y of as many points in single precision.
+    """
+    count = int.from_bytes(content[:4], "little")
+    if len(content) < _LEAST_BINARY or len(content) != 4 + 8 * count:
+        return None
+    return np.frombuffer(content[4:], "<f4").reshape(-1, 2).astype(np.float64)
 
 
 def _read_untidy(path: Path, lines: list[str], count: int) -> Floats:
@@ -151,7 +174,7 @@ def read_attributes(path: Path) -> Mapping[str, Mapping[str, int]]:
 
 
 def _read_flags(path: Path) -> Mapping[str, Mapping[str, int]]:
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file)
         if tuple(rows.fieldnames or ()) != ("name", *ATTRIBUTES):
             raise LandmintError(

@@ -34,6 +34,8 @@ READERS = Registry(
         "aflw": "landmint.train.faces.aflw:read_rows",
         "imglab": "landmint.train.faces.imglab:read_rows",
         "coco": "landmint.train.faces.coco:read_rows",
+        "hrnet": "landmint.train.faces.hrnet:read_rows",
+        "lapa": "landmint.train.faces.lapa:read_rows",
     },
     kind="kind of faces",
     group="landmint.readers",
@@ -102,15 +104,15 @@ class FacesConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     kind: str = "synthetic"
-    """The reader: synthetic, 300w, wflw, cofw, cofw68, aflw, imglab, coco, or one that a package
-    adds."""
+    """The reader: synthetic, 300w, wflw, cofw, cofw68, aflw, imglab, coco, hrnet, lapa, or one that
+    a package adds."""
     root: Path = Path("faces")
     """Folder of the data set; a relative path starts at the recipe."""
     markup: str = "68"
     """Landmark scheme of the annotations: 68, 98, 29, 19 or 106."""
     train: Names = ("train",)
-    """What holds the training faces, under the root: folders (300w, cofw68), files (wflw lists,
-    cofw .mat, imglab XML, coco JSON), or parts of AFLW."""
+    """What holds the training faces, under the root: folders (300w, cofw68, lapa), files (wflw and
+    hrnet lists, cofw .mat, imglab XML, coco JSON), or parts of AFLW."""
     val: Names = ("val",)
     """What holds the validation faces: those that choose among checkpoints. It may name what
     `train` names, where a data set has none."""
@@ -118,9 +120,10 @@ class FacesConfig(BaseModel):
     """What holds the test faces: those that are reported on. None of their images and persons may
     be in the other splits."""
     images: str = ""
-    """Folder under the root to which the image paths of wflw, aflw, imglab and coco refer; for
-    cofw68 the .mat file with the pictures. Empty: WFLW_images for wflw, COFW_test_color.mat for
-    cofw68, else the root itself."""
+    """Folder under the root to which the image paths of wflw, aflw, imglab, coco and hrnet refer;
+    of a path on another machine the last parts are looked for in it. For cofw68 the .mat file with
+    the pictures. Empty: WFLW_images for wflw, COFW_test_color.mat for cofw68, else the root
+    itself."""
     person_pattern: str = ""
     """Regular expression that finds the person in an image's name without its suffix: the first
     group, or the whole match where there is no group. Empty: every image is a person of its own."""

@@ -4,7 +4,7 @@ A reader gives rows, not faces, so that whoever asks decides what a broken one m
 stops at the first, `check_data` reports them all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -99,22 +99,47 @@ def sound_box(box: Box, place: str) -> Box:
     return box
 
 
-def found_image(path: Path, place: str) -> Path:
-    """The path itself.
+def found_image(images: Path, name: str, place: str) -> Path:
+    """The file of an image that an annotation names, below the folder of images.
+
+    A name may be one of Windows, or the whole path on the machine where the labels were made: then
+    its last parts are looked for. A suffix counts in small letters and in large ones.
 
     Raises:
         LandmintError: there is no such file.
     """
+    for tail in _tails(images, name.strip()):
+        path = images / tail
+        suffixes = dict.fromkeys((path.suffix, path.suffix.lower(), path.suffix.upper()))
+        for suffix in suffixes if path.name else ():
+            if _is_file(same := path.with_suffix(suffix)):
+                return same
+    raise LandmintError(
+        f"{place}: image {_short(images / name)} does not exist",
+        remedy="give the folder of the images (faces.images, or --images), or remove the "
+        "annotation",
+    )
+
+
+def stem_of(name: str) -> str:
+    """The path of an image without its suffix, with slashes, for the name of its face."""
+    return Path(name.replace("\\", "/")).with_suffix("").as_posix()
+
+
+def _tails(images: Path, name: str) -> Iterator[str]:
+    """The name as it is, then as a path of another machine: less and less of it."""
+    yield name
+    parts = [part for part in name[:_LONGEST_PATH].replace("\\", "/").split("/") if part]
+    foreign = "\\" in name or name.startswith("/") or parts[:1] == [images.name]
+    for start in range(len(parts)) if foreign and ".." not in parts else ():
+        yield "/".join(parts[start:])
+
+
+def _is_file(path: Path) -> bool:
     try:
-        exists = path.is_file()
+        return path.is_file()
     except (OSError, ValueError):  # no name of a file: too long, or with a zero byte
-        exists = False
-    if not exists:
-        raise LandmintError(
-            f"{place}: image {_short(path)} does not exist",
-            remedy="correct the images folder in the recipe, or remove the annotation",
-        )
-    return path
+        return False
 
 
 def all_visible(count: int) -> NDArray[np.bool_]:

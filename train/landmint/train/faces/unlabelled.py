@@ -12,10 +12,8 @@ from landmint.runtime.crop import Box, Image
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import digest
 from landmint.train.faces.coco import read_boxes
+from landmint.train.faces.face import IMAGE_TYPES
 from landmint.train.faces.readers import FacesConfig, Split, find_rows, missing_folder, spread
-
-IMAGE_TYPES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-"""How the name of an image ends, in small letters."""
 
 
 class BoxSource(Protocol):

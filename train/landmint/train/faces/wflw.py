@@ -22,6 +22,7 @@ from landmint.train.faces.row import (
     malformed,
     require_markup,
     sound_box,
+    stem_of,
     unreadable,
 )
 
@@ -46,7 +47,7 @@ def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
 
 def _read_list(config: FacesConfig, path: Path, images: Path) -> Iterator[Row]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise unreadable(path, "the WFLW list", str(error)) from None
     numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
@@ -72,9 +73,10 @@ def _parse_face(config: FacesConfig, place: str, number: int, line: str, images:
     flags = values[200:206]
     if not np.isin(flags, (0, 1)).all():
         raise malformed(place, "columns 200-205 are flags, each 0 or 1")
-    image = found_image(images / words[-1], place)
+    file = words[-1].strip()
+    image = found_image(images, file, place)
     return Face(
-        name=f"{Path(words[-1]).with_suffix('').as_posix()}#{number}",
+        name=f"{stem_of(file)}#{number}",
         image=image,
         points=values[:196].reshape(_POINTS, 2),
         box=sound_box(Box(left, top, right - left, bottom - top), place),
