@@ -125,13 +125,12 @@ def test_what_cannot_be_done_is_said(
     assert not out.exists()
 
 
-def test_an_image_that_is_none_stops_before_any_work(
+def test_a_path_to_no_file_stops_before_any_work(
     bundle: Path, photograph: Path, tmp_path: Path
 ) -> None:
-    broken = tmp_path / "broken.jpg"
-    broken.write_bytes(b"no picture")
-    out = tmp_path / "out"
-    result = _predict(photograph, broken, "--bundle", bundle, "--box", "1,1,9,9", "--out", out)
+    """It is a slip of the hand; a file that is broken is left out, see `strangers`."""
+    none, out = tmp_path / "none.jpg", tmp_path / "out"
+    result = _predict(photograph, none, "--bundle", bundle, "--box", "1,1,9,9", "--out", out)
     assert result.exit_code == 2
     assert "cannot read the image" in result.stderr
     assert not out.exists()

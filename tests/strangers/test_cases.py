@@ -5,9 +5,12 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from landmint.pipeline.predict_video import frame_times
 from landmint.runtime.errors import LandmintError
+from landmint.train.faces.face import read_image
 from landmint.train.faces.readers import FacesConfig, load_faces
 from tests.strangers.readings import READINGS, ending
 
@@ -122,3 +125,36 @@ def test_imglab_from_one_is_read(real_faces: RealFaces) -> None:
     root = real_faces("cases/imglab-one-based")
     config = FacesConfig(kind="imglab", root=root, train=("train.xml",))
     assert len(load_faces(config, "train", Path()).faces) == 6
+
+
+def test_pictures_are_read_or_refused(real_faces: RealFaces) -> None:
+    refused = {"bomb.png": "too large", "fake.heic": "HEIC"}
+    for path in sorted(real_faces("cases/images").glob("*.*")):
+        if path.name not in refused:
+            assert read_image(path).size
+            continue
+        with pytest.raises(LandmintError, match="cannot read") as caught:
+            read_image(path)
+        assert refused[path.name] in caught.value.reason
+
+
+def test_twelve_bits_are_no_darkness(real_faces: RealFaces) -> None:
+    assert read_image(real_faces("cases/images") / "twelve_in_16.png").mean() > 50
+
+
+def test_a_phones_picture_stands_upright(real_faces: RealFaces) -> None:
+    folder = real_faces("cases/exif-phone")
+    turned, wanted = (
+        read_image(folder / name, upright=True) for name in ("phone6.jpg", "upright.jpg")
+    )
+    assert turned.shape == wanted.shape
+    assert np.abs(turned.astype(int) - wanted).mean() < 6
+
+
+@pytest.mark.parametrize("name", ["vfr.mp4", "rec.webm"])
+def test_videos_have_the_times_of_their_stamps(name: str, real_faces: RealFaces) -> None:
+    """Fifteen frames a thirtieth of a second apart, then fifteen a tenth apart."""
+    steps = np.diff(frame_times(real_faces("cases/videos") / name))
+    assert len(steps) == 29
+    assert steps[:14] == pytest.approx(np.full(14, 1 / 30), abs=1.5e-3)
+    assert steps[-14:] == pytest.approx(np.full(14, 0.1), abs=1.5e-3)

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.Image
+import PIL.ImageOps
 import pytest
-from typer.testing import Result
+from typer.testing import CliRunner, Result
 
+from landmint.pipeline import cli
 from landmint.runtime.errors import LandmintError
 from landmint.train.faces.check import check_data
 from landmint.train.faces.face import read_image
@@ -38,6 +41,7 @@ PICTURES: Mapping[str, bytes] = {
     "claims 60000 x 60000": _png(60_000, 60_000),
     "claims no width": _png(0, 5),
     "a header of HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64),
+    "a header of 12 bits": b"P5\n9 9\n4095\n",
     "a truncated JPEG": b"\xff\xd8\xff\xe0\0\x10JFIF\0",
 }
 picture_case = pytest.mark.parametrize("content", PICTURES.values(), ids=list(PICTURES))
@@ -75,3 +79,60 @@ def test_a_thin_picture_has_no_face(
     cv2.imwrite(str(tmp_path / "thin.png"), np.full((*size, 3), 99, dtype=np.uint8))
     said = "no face was found"
     ask_in_vain("predict", "../thin.png", said=said, code=3, leaves="predictions")
+
+
+def test_of_several_pictures_the_broken_one_is_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((64, 48, 3), 99, dtype=np.uint8))
+    (tmp_path / "b.png").write_bytes(PICTURES["claims 60000 x 60000"])
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli.app, ["predict", "b.png", "a.png"])
+    assert result.exit_code == 2
+    assert "cannot read the image b.png" in result.output and "a.png  0 faces" in result.output
+    assert sorted(path.name for path in (tmp_path / "predictions").iterdir()) == [
+        "a.json",
+        "a.png",
+    ]
+
+
+def test_heic_is_called_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "a.heic").write_bytes(PICTURES["a header of HEIC"])
+    with pytest.raises(LandmintError) as caught:
+        read_image(tmp_path / "a.heic")
+    assert "save it as JPEG or PNG" in caught.value.reason
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_deep_pixels_are_as_bright_as_they_are_meant(bits: int, tmp_path: Path) -> None:
+    """Once 12 bits in 16 were read as if white were 16 bits: almost black."""
+    grey = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    deep = np.rint(grey * ((2**bits - 1) / 255)).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / "a.png"), np.dstack([deep] * 3))
+    assert (read_image(tmp_path / "a.png") == grey[..., None]).all()
+
+
+QUARTERS = {1: 0, 3: 2, 6: 3, 8: 1}
+"""EXIF orientation, and by how many quarters to the left numpy turns what is stored."""
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("orientation", QUARTERS)
+def test_a_picture_is_turned_as_its_camera_noted(
+    orientation: int, suffix: str, tmp_path: Path
+) -> None:
+    """Pillow's own reading of EXIF is the second opinion."""
+    stored = np.zeros((32, 48, 3), dtype=np.uint8)
+    stored[:8, :8, 0] = 255  # red, top left
+    path = tmp_path / f"a.{suffix}"
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    PIL.Image.fromarray(stored).save(path, exif=exif, quality=95)
+    turned = np.asarray(PIL.ImageOps.exif_transpose(PIL.Image.open(path)).convert("RGB"))
+    for image, wanted in (
+        (read_image(path), stored),
+        (read_image(path, upright=True), np.rot90(stored, QUARTERS[orientation])),
+        (read_image(path, upright=True), turned),
+    ):
+        assert image.shape == wanted.shape
+        assert np.abs(image.astype(int) - wanted).mean() < 4

@@ -85,7 +85,7 @@ class Model:
 def _read(path: Path) -> Image:
     from landmint.train.faces.face import read_image
 
-    return read_image(path)
+    return read_image(path, upright=True)
 
 
 def check_inside(box: Box, image: Image, name: str) -> None:

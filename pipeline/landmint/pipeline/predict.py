@@ -20,6 +20,8 @@ from landmint.train.faces.face import read_image
 SCHEMA = 1
 NO_FACE = 3
 """Exit code when somewhere no face was found."""
+UNREADABLE = 2
+"""Exit code when one of several images could not be read: that of bad input."""
 
 
 def parse_box(text: str) -> Box:
@@ -41,17 +43,29 @@ def parse_box(text: str) -> Box:
     return Box(x, y, w, h)
 
 
-def read_pictures(paths: Sequence[Path], box: Box | None) -> list[tuple[Path, Image]]:
-    """Every image beside its path, so that a wrong path is known before the first is worked on.
+def read_pictures(
+    paths: Sequence[Path], box: Box | None
+) -> tuple[list[tuple[Path, Image]], list[LandmintError]]:
+    """Every image beside its path, upright, and what is said of those that cannot be read.
 
     Raises:
-        LandmintError: an image cannot be read, or the box lies outside it.
+        LandmintError: a path leads to no file, none of the images can be read, or the box lies
+            outside one.
     """
-    pictures = [(path, read_image(path)) for path in paths]
+    pictures, broken = [], []
+    for path in paths:
+        try:
+            pictures.append((path, read_image(path, upright=True)))
+        except LandmintError as error:
+            if not path.is_file():
+                raise
+            broken.append(error)
+    if broken and not pictures:
+        raise broken[0]
     if box is not None:
         for path, image in pictures:
             check_inside(box, image, str(path))
-    return pictures
+    return pictures, broken
 
 
 def predict_images(
@@ -63,7 +77,8 @@ def predict_images(
 ) -> int:
     """Write `NAME.png` and `NAME.json` for each image.
 
-    Coordinates in the JSON are pixels of the image as it is; the picture is enlarged where the
+    Coordinates in the JSON are pixels of the image as people see it, turned as its EXIF entry says
+    (`width` and `height` tell which way); the picture is enlarged where the
     landmarks of a small face would cover it.
 
     Args:
@@ -80,7 +95,9 @@ def predict_images(
     names = names_of([path for path, _ in pictures])
     for name, (path, image) in zip(names, pictures, strict=True):
         faces = model.predict(image, box)
-        about = {"schema": SCHEMA, "image": path.name, **model.about}
+        height, width = image.shape[:2]
+        size = {"width": width, "height": height}
+        about = {"schema": SCHEMA, "image": path.name, **size, **model.about}
         content = {**about, "faces": [_to_json(face, given=box is not None) for face in faces]}
         write_json(folder / f"{name}.json", content)
         write_image(folder / f"{name}.png", _overlay(image, faces, model.contract.landmarks))

@@ -31,7 +31,11 @@ from landmint.runtime.smooth import OneEuro, SmoothConfig
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 SCHEMA = 1
-_USUAL_FPS = 30.0  # of a video that does not say
+_USUAL_STEP_S = 1 / 30  # of a video that does not say
+_QUICK = 0.1  # share of the steps in time that may be quicker than the drawn video shows
+_MOST_FPS = 120.0
+_LEAST_STEP_S, _MOST_STEP_S = 1e-4, 60.0
+"""Steps in time that a stamp may have; another is none."""
 # A box that halves, doubles or jumps by more than its own size is no face that moved.
 _MOST_GROWTH, _MOST_JUMP = 2.0, 1.0
 
@@ -151,18 +155,39 @@ def _follow(
 ) -> tuple[list[Frame], float]:
     """What is found in each frame of a video, drawn into another; and its frames per second."""
     frames: list[Frame] = []
-    with _opened(path) as video:
-        fps = video.get(cv2.CAP_PROP_FPS) or _USUAL_FPS
-        total = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-        with atomic_path(target) as fresh, _Film(fresh, fps) as film:
-            for image in _images(video):
-                frame = follower(image, len(frames) / fps)
-                frames.append(frame)
-                film.add(_drawn(image, frame, markup))
-                bar.at(len(frames), max(total, len(frames)), "frames")
-            if not frames:
-                raise _unreadable(path, "it has no frame that can be decoded")
+    times_s = frame_times(path)
+    steps_s = np.diff(times_s) if len(times_s) > 1 else np.array([_USUAL_STEP_S])
+    fps = round(min(1 / float(np.quantile(steps_s, _QUICK)), _MOST_FPS), 3)
+    ends_s = np.array([*times_s, times_s[-1] + steps_s[-1]])
+    shown = np.rint((ends_s - times_s[0]) * fps).astype(int)
+    with _opened(path) as video, atomic_path(target) as fresh, _Film(fresh, fps) as film:
+        for image, time_s, copies in zip(_images(video), times_s, np.diff(shown), strict=False):
+            frame = follower(image, time_s)
+            frames.append(frame)
+            film.add(_drawn(image, frame, markup), int(copies))
+            bar.at(len(frames), len(times_s), "frames")
     return frames, fps
+
+
+def frame_times(path: Path) -> list[float]:
+    """When each frame of a video is shown, in seconds; each later than the one before.
+
+    The frames are counted and their stamps read by going through them once: what a file says of
+    its length and rate is wrong of recordings that were streamed, and a rate may change.
+
+    Raises:
+        LandmintError: the video cannot be read, or has no frame.
+    """
+    times_s: list[float] = []
+    with _opened(path) as video:
+        while video.grab():
+            time_s = video.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            if times_s and not times_s[-1] + _LEAST_STEP_S <= time_s <= times_s[-1] + _MOST_STEP_S:
+                time_s = times_s[-1] + _USUAL_STEP_S
+            times_s.append(time_s if times_s or 0 <= time_s < _MOST_STEP_S else 0.0)
+    if not times_s:
+        raise _unreadable(path, "it has no frame that can be decoded")
+    return times_s
 
 
 def _frame_json(frame: Frame) -> dict[str, Any]:
@@ -217,7 +242,8 @@ class _Film:
         if self._writer is not None:
             self._writer.release()
 
-    def add(self, image: Image) -> None:
+    def add(self, image: Image, copies: int) -> None:
+        """Show an image for so many frames."""
         if self._writer is None:
             height, width = image.shape[:2]
             kind = cv2.VideoWriter.fourcc(*"mp4v")
@@ -228,7 +254,8 @@ class _Film:
                     reason="this OpenCV has no MPEG-4 encoder",
                     remedy="pip install opencv-python-headless",
                 )
-        self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        for _ in range(copies):
+            self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 
 
 def _unreadable(path: Path, reason: str) -> LandmintError:

@@ -58,9 +58,9 @@ def _predict(
     out: Path,
     plans: bool,
 ) -> int:
-    """Returns 0, or 3 when in some of the images and videos no face was found."""
+    """Returns 0, 2 when an image could not be read, or 3 when in one no face was found."""
     from landmint import api
-    from landmint.pipeline.predict import parse_box, predict_images, read_pictures
+    from landmint.pipeline.predict import UNREADABLE, parse_box, predict_images, read_pictures
     from landmint.pipeline.predict_video import VIDEO_SUFFIXES, predict_videos
     from landmint.pipeline.progress import Screen
     from landmint.runtime.errors import LandmintError
@@ -76,6 +76,9 @@ def _predict(
             choices=VIDEO_SUFFIXES,
         )
     model, screen = api.load(given, variant, plans=plans), Screen()
-    pictures = read_pictures(images, where)
+    pictures, broken = read_pictures(images, where)
     code = predict_images(pictures, model, where, out, screen)
-    return max(code, predict_videos(videos, model, where, smooth, out, screen))
+    code = max(code, predict_videos(videos, model, where, smooth, out, screen))
+    for error in broken:
+        screen.line(str(error), style="yellow")
+    return UNREADABLE if broken else code

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,6 +26,10 @@ IMAGE_TYPES = (
     *(".gif", ".avif", ".jp2", ".heic", ".heif"),
 )
 """How the name of an image ends, in small letters."""
+
+_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
+_DEPTHS = (10, 12, 14, 16)
+"""Bits that sensors have, of those that are stored in 16."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,10 +98,13 @@ def _sha256_image(path: Path) -> str:
         raise _unreadable(path, error.strerror or str(error)) from None
 
 
-def read_image(path: Path) -> Image:
-    """The image as (H, W, 3) uint8 RGB, as its pixels lie in the file: no EXIF rotation.
+def read_image(path: Path, upright: bool = False) -> Image:
+    """The image as (H, W, 3) uint8 RGB; deeper pixels become 8 bits, of as many as they use.
 
-    Annotations refer to the stored pixels, so a rotation that a camera only noted is not applied.
+    Args:
+        path: the file.
+        upright: turn the picture as its EXIF entry says, as people see it. Annotations refer to
+            the pixels as they are stored, so a data set's pictures are not turned.
 
     Raises:
         LandmintError: the file is missing or is no readable image.
@@ -105,15 +113,42 @@ def read_image(path: Path) -> Image:
         content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from None
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+    flags |= 0 if upright else cv2.IMREAD_IGNORE_ORIENTATION
+    cv2.utils.logging.setLogLevel(
+        cv2.utils.logging.LOG_LEVEL_SILENT
+    )  # what OpenCV says of a broken file on its own is said here
     try:
         image = cv2.imdecode(content, flags) if content.size else None
     except cv2.error:  # OpenCV reads up to 2^30 pixels, and as many as the memory holds
         raise _unreadable(path, "it is too large, or its header claims a size it has not") from None
     if image is None:
-        raise _unreadable(path, "it is truncated, or of an unknown format")
-    rgb: Image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+        raise _unreadable(path, _why_not(content.tobytes()[:16]))
+    rgb: Image = cv2.cvtColor(_eight_bits(image), cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
     return rgb
+
+
+def _why_not(start: bytes) -> str:
+    """Why OpenCV could not read a file with these first bytes."""
+    if start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS:
+        return "it is HEIC, which is not read here; save it as JPEG or PNG"
+    return "it is truncated, or of an unknown format"
+
+
+def _eight_bits(image: NDArray[Any]) -> Image:
+    """Pixels of 16 bits, or of floats from 0 to 1, as bytes.
+
+    Cameras and scanners keep 10, 12 or 14 bits in 16: the fewest that hold the brightest pixel are
+    taken for white.
+    """
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype != np.uint16:
+        unit = np.nan_to_num(image.astype(np.float64), nan=0.0, posinf=1.0, neginf=0.0)
+        return np.asarray(np.rint(255 * unit.clip(0, 1)), dtype=np.uint8)
+    brightest = int(image.max(initial=0))
+    white = next(2**bits - 1 for bits in _DEPTHS if brightest < 2**bits)
+    return np.asarray(np.rint(image * (255 / white)), dtype=np.uint8)
 
 
 def image_digest(path: Path) -> str:
