@@ -158,3 +158,23 @@ def test_videos_have_the_times_of_their_stamps(name: str, real_faces: RealFaces)
     assert len(steps) == 29
     assert steps[:14] == pytest.approx(np.full(14, 1 / 30), abs=1.5e-3)
     assert steps[-14:] == pytest.approx(np.full(14, 0.1), abs=1.5e-3)
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind", "train", "whole", "without"),
+    [
+        ("pts", "300w", ".", 5, 1),
+        ("imglab", "imglab", "train.xml", 4, 2),
+        ("coco", "coco", "train.json", 4, 2),
+    ],
+)
+def test_faces_without_some_points_are_left_out(
+    folder: str, kind: str, train: str, whole: int, without: int, real_faces: RealFaces
+) -> None:
+    root = real_faces(f"cases/missing-points/{folder}")
+    images = "images" if kind == "coco" else ""
+    config = FacesConfig(kind=kind, root=root, train=(train,), images=images)
+    with pytest.raises(LandmintError, match="are missing"):
+        load_faces(config, "train", Path())
+    faces = load_faces(config.model_copy(update={"missing": "leave_out"}), "train", Path())
+    assert (len(faces.faces), faces.left_out) == (whole, without)

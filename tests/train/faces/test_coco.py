@@ -53,7 +53,7 @@ def test_one_is_hidden_only_where_two_occurs(tmp_path: Path) -> None:
         ({"keypoints": [1.0, 2.0, 1]}, "1 points where the markup has 19"),
         ({"keypoints": [1.0, 2.0]}, "no triples"),
         ({"keypoints": "none"}, "keypoints: Input should be a valid list"),
-        ({"keypoints": [1.0, 2.0, 1] * 18 + [0, 0, 0]}, "landmark 18 is not labelled"),
+        ({"keypoints": [1.0, 2.0, 1] * 18 + [0, 0, 0]}, "landmarks 18 are missing"),
         ({"keypoints": [1.0, float("nan"), 1] * 19}, "landmark 0 is not finite"),
         ({"bbox": [1, 2, 0, 40]}, "the box has 0 x 40 px"),
     ],

@@ -44,8 +44,8 @@ def test_parts_in_any_order_and_spelling(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ('<part name="04" x="8" y="12"/>', "", "no parts 4; the markup has 0 to 18"),
-        (PARTS, "", "no parts 0, 1, 2, 3, 4 and 14 more"),
+        ('<part name="04" x="8" y="12"/>', "", "landmarks 4 are missing"),
+        (PARTS, "", "landmarks 0, 1, 2, 3, 4 and 14 more are missing"),
         ('name="04"', 'name="nose"', "parts nose are not of 0 to 18"),
         ('name="04"', 'name="19"', "parts 19 are not of 0 to 18"),
         ("</box>", '<part name="4" x="1" y="1"/></box>', "two parts have the same name"),

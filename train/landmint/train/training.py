@@ -65,6 +65,9 @@ def _train(
 ) -> Path:
     """The same; it seeds torch's random numbers."""
     network, train = plan.network, plan.train
+    for part in (train, plan.val):
+        if part.left_out:
+            progress.step(f"{part.left_out} faces of {part.source} left out: landmarks are missing")
     progress.step("building the network")
     torch.manual_seed(network.fit.seed)  # of the first weights; the loop seeds every step
     model = _initial(network, train, progress)

@@ -18,6 +18,7 @@ from landmint.runtime.markup import Markup, get_markup
 from landmint.runtime.progress import SILENT, Progress
 from landmint.train.faces.face import Face, pixel_digest, read_image
 from landmint.train.faces.readers import FacesConfig, Split, find_rows, named_twice
+from landmint.train.faces.row import MissingPoints
 from landmint.train.faces.typical import FEWEST_FACES, strangeness, swapped_sides
 
 STRANGE = 3.0
@@ -50,6 +51,8 @@ class SplitFaces:
     """The faces that are whole, in the order of their names."""
     broken: tuple[LandmintError, ...]
     """What the other rows said."""
+    left_out: tuple[LandmintError, ...] = ()
+    """What those said that training leaves out, as the data set's settings ask for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,19 +116,22 @@ def read_split(config: FacesConfig, split: Split, base: Path) -> SplitFaces:
     """All rows of a split: the faces, and what the broken ones say. Raises nothing."""
     faces: dict[str, Face] = {}
     broken: list[LandmintError] = []
+    left_out: list[LandmintError] = []
     try:
         for row in find_rows(config, split, base):
             try:
                 face = row()
             except LandmintError as error:
-                broken.append(error)
+                leaves_out = isinstance(error, MissingPoints) and config.missing == "leave_out"
+                (left_out if leaves_out else broken).append(error)
                 continue
             if face.name in faces:
                 broken.append(named_twice(face))
             faces[face.name] = face
     except LandmintError as error:  # a folder or list is missing: no rows to go on with
         broken.append(error)
-    return SplitFaces(split, tuple(faces[name] for name in sorted(faces)), tuple(broken))
+    whole = tuple(faces[name] for name in sorted(faces))
+    return SplitFaces(split, whole, tuple(broken), tuple(left_out))
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +177,8 @@ def _broken_rows(read: Sequence[SplitFaces]) -> Iterator[Remark]:
     for part in read:
         for error in part.broken:
             yield Remark("broken rows", f"{part.split}: {error.fact}", error.reason, fault=True)
+        for error in part.left_out:
+            yield Remark("faces left out", f"{part.split}: {error.fact}", error.reason, fault=False)
 
 
 def _broken_images(pictures: dict[Path, _Picture | LandmintError]) -> Iterator[Remark]:

@@ -66,6 +66,8 @@ class FaceSet:
     """Kind and place, for people to read."""
     fingerprint: str
     """sha256 of annotations and image files; independent of where they lie."""
+    left_out: int = 0
+    """Faces that are not here, for some of their landmarks are missing."""
 
 
 def face_set(markup: str, faces: Sequence[Face], source: str) -> FaceSet:

@@ -20,8 +20,8 @@ from landmint.train.faces.row import (
     all_visible,
     found_image,
     malformed,
+    placed_points,
     sound_box,
-    sound_points,
     stem_of,
     unreadable,
 )
@@ -77,7 +77,7 @@ def _face(
     return Face(
         name=f"{stem_of(file)}#{number}",
         image=image,
-        points=sound_points(list(zip(values[::2], values[1::2], strict=True)), count, place),
+        points=placed_points(list(zip(values[::2], values[1::2], strict=True)), count, place),
         box=sound_box(Box(centre_x - side / 2, centre_y - side / 2, side, side), place),
         person=person_of(config.person_pattern, image, images),
         visible=all_visible(count),

@@ -22,6 +22,7 @@ from landmint.train.faces.row import (
     all_visible,
     found_image,
     malformed,
+    missing_points,
     sound_box,
     sound_points,
     stem_of,
@@ -93,9 +94,10 @@ def _face(
     if strange:
         raise malformed(place, f"parts {_some(strange)} are not of {first} to {last}")
     by_index = {int(name) - first: part for name, part in parts}
-    absent = [str(first + index) for index in range(count) if index not in by_index]
+    absent = [index for index in range(count) if index not in by_index]
     if absent:
-        raise malformed(place, f"no parts {_some(absent)}; the markup has {first} to {last}")
+        reason = f"the box has no parts of their names; the markup has {first} to {last}"
+        raise missing_points(place, absent, reason)
     if len(by_index) < len(parts):
         raise malformed(place, "two parts have the same name")
     points = [

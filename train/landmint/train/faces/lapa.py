@@ -20,8 +20,8 @@ from landmint.train.faces.row import (
     Row,
     all_visible,
     malformed,
+    placed_points,
     sound_box,
-    sound_points,
     unreadable,
 )
 
@@ -68,7 +68,7 @@ def _face(config: FacesConfig, root: Path, path: Path, image: Path | None) -> Fa
     if values[:1] != [[float(count)]] or any(len(pair) != 2 for pair in values[1:]):
         reason = f"not {count}, the markup's number of landmarks, and then x and y on each line"
         raise malformed(str(path), reason)
-    points = sound_points(np.array(values[1:]).reshape(-1, 2), count, str(path))
+    points = placed_points(np.array(values[1:]).reshape(-1, 2), count, str(path))
     return Face(
         name=path.relative_to(root).with_suffix("").as_posix(),
         image=image,

@@ -20,8 +20,8 @@ from landmint.train.faces.row import (
     Row,
     all_visible,
     are_near,
+    placed_points,
     sound_box,
-    sound_points,
     unreadable,
 )
 
@@ -91,7 +91,7 @@ def read_pts(path: Path, count: int) -> Floats:
     try:
         content = path.read_bytes()
         if (binary := _binary_points(content)) is not None:
-            return sound_points(binary, count, str(path))
+            return placed_points(binary, count, str(path))
         lines = content.decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise unreadable(path, "the landmarks", str(error)) from None
@@ -105,7 +105,7 @@ def read_pts(path: Path, count: int) -> Floats:
         return _read_untidy(path, lines, count)
     if points.shape != (count, 2) or not are_near(points).all():
         return _read_untidy(path, lines, count)
-    return points - 1.0
+    return placed_points(points, count, str(path)) - 1.0
 
 
 def _binary_points(content: bytes) -> Floats | None:
@@ -137,7 +137,7 @@ def _read_untidy(path: Path, lines: list[str], count: int) -> Floats:
     if len(points) < count:
         closing = start + bare[start:].index("}") + 1
         raise _malformed(path, closing, f"{len(points)} points where the markup has {count}")
-    return np.array(points) - 1.0
+    return placed_points(points, count, str(path)) - 1.0
 
 
 def _parse_point(path: Path, number: int, line: str) -> tuple[float, float]:

@@ -22,7 +22,7 @@ from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
 from landmint.runtime.registry import Registry
 from landmint.train.faces.face import Face, FaceSet, face_set
-from landmint.train.faces.row import Row
+from landmint.train.faces.row import MissingPoints, Row
 
 READERS = Registry(
     {
@@ -129,6 +129,9 @@ class FacesConfig(BaseModel):
     group, or the whole match where there is no group. Empty: every image is a person of its own."""
     limits: dict[Split, PositiveInt] = {}
     """At most so many faces of a split, such as { train = 500 }, spread evenly over their names."""
+    missing: Literal["refuse", "leave_out"] = Field("refuse", exclude_if=lambda v: v == "refuse")
+    """What is done about a face some of whose landmarks are missing: absent, v = 0, or at exactly
+    -1 -1 or 0 0. `refuse` stops at the first; `leave_out` goes on without such faces."""
     label_offset: LabelOffset = LabelOffset()
     """A known lean of the labels, which is taken off. `landmint data check --model` measures it."""
     synthetic: SyntheticConfig = SyntheticConfig()
@@ -219,8 +222,9 @@ def load_faces(config: FacesConfig, split: Split, base: Path) -> FaceSet:
         LandmintError: the data set is missing, malformed or names a face twice; with the file
             and line.
     """
-    faces = read_faces(config, split, base)
-    return face_set(config.markup, faces, f"{config.kind}:{config.root.as_posix()}/{split}")
+    faces, left_out = _read(config, split, base)
+    source = f"{config.kind}:{config.root.as_posix()}/{split}"
+    return replace(face_set(config.markup, faces, source), left_out=left_out)
 
 
 def read_faces(config: FacesConfig, split: Split, base: Path) -> Sequence[Face]:
@@ -229,11 +233,24 @@ def read_faces(config: FacesConfig, split: Split, base: Path) -> Sequence[Face]:
     Raises:
         LandmintError: as `load_faces`.
     """
-    faces = sorted((row() for row in find_rows(config, split, base)), key=lambda face: face.name)
+    return _read(config, split, base)[0]
+
+
+def _read(config: FacesConfig, split: Split, base: Path) -> tuple[Sequence[Face], int]:
+    """The faces of one split, and how many were left out."""
+    faces, left_out = [], 0
+    for row in find_rows(config, split, base):
+        try:
+            faces.append(row())
+        except MissingPoints:
+            if config.missing == "refuse":
+                raise
+            left_out += 1
+    faces.sort(key=lambda face: face.name)
     for face, other in pairwise(faces):
         if face.name == other.name:
             raise named_twice(face)
-    return spread(faces, config.limits.get(split))
+    return spread(faces, config.limits.get(split)), left_out
 
 
 def spread(items: Sequence[_Item], limit: int | None) -> Sequence[_Item]:

@@ -4,7 +4,7 @@ A reader gives rows, not faces, so that whoever asks decides what a broken one m
 stops at the first, `check_data` reports them all.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,6 +30,37 @@ def malformed(place: str, reason: str) -> LandmintError:
     return LandmintError(
         f"{place}: malformed face", reason=reason, remedy="correct or remove the annotation"
     )
+
+
+class MissingPoints(LandmintError):
+    """A face some of whose landmarks nobody placed; a data set may leave it out."""
+
+
+def missing_points(place: str, indices: Sequence[int], reason: str) -> MissingPoints:
+    """The error for a face without some landmarks, which are counted from 0."""
+    some = ", ".join(map(str, indices[:5])) + (
+        f" and {len(indices) - 5} more" if len(indices) > 5 else ""
+    )
+    return MissingPoints(
+        f"{place}: malformed face",
+        reason=f"landmarks {some} are missing: {reason}",
+        remedy='label them, remove the annotation, or set missing = "leave_out" under [faces]',
+    )
+
+
+def placed_points(values: ArrayLike, count: int, place: str) -> Floats:
+    """The same as `sound_points`, of a format that has no other word for a missing landmark.
+
+    Raises:
+        LandmintError: as `sound_points`.
+        MissingPoints: one stands at exactly -1 -1 or 0 0, which tools write for none.
+    """
+    points = sound_points(values, count, place)
+    none = (points == -1).all(axis=1) | (points == 0).all(axis=1)
+    if none.any():
+        indices = np.flatnonzero(none).tolist()
+        raise missing_points(place, indices, "they stand at -1 -1 or 0 0, which means none")
+    return points
 
 
 def unreadable(path: Path, what: str, reason: str) -> LandmintError:
