@@ -136,3 +136,15 @@ def test_a_picture_is_turned_as_its_camera_noted(
     ):
         assert image.shape == wanted.shape
         assert np.abs(image.astype(int) - wanted).mean() < 4
+
+
+def test_a_picture_that_shows_nothing_is_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    black = rng.integers(0, 3, (64, 64, 3), dtype=np.uint8)
+    pictures = {"black": black, "white": np.full_like(black, 255), "dark": 6 * black}
+    for name, pixels in pictures.items():
+        write_pts(tmp_path / f"{name}.pts", rng.uniform(5, 60, (68, 2)))
+        cv2.imwrite(str(tmp_path / f"{name}.png"), pixels)
+    check = check_data(FacesConfig(kind="300w", root=tmp_path, train=(".",)), ["train"], Path())
+    told = {Path(f.where).stem for f in check.findings if f.title == "blank pictures"}
+    assert told == {"black", "white"} and check.sound

@@ -17,6 +17,7 @@ from landmint.pipeline.progress import Screen
 from landmint.pipeline.text import percent
 from landmint.runtime.crop import Floats
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.markup import get_markup
 from landmint.runtime.stats import person_interval
 from landmint.train.faces.check import DataCheck, Remark, check_data
 from landmint.train.faces.face import Face, FaceSet
@@ -73,7 +74,9 @@ def check_faces(
             console.print(escape(_leaning(model, sample[:_LEANING], check.markup)))
     sample = sample[:_TILES]
     if sample:
-        rows = [contact_sheet(faces, _COLUMNS) for faces in (worst, sample) if faces]
+        markup = get_markup(check.markup)
+        groups = [faces for faces in (worst, sample) if faces]
+        rows = [contact_sheet(faces, _COLUMNS, markup=markup) for faces in groups]
         write_image(sheet, np.concatenate(rows))
         console.print(f"{sheet}: the {len(worst)} strangest, then {len(sample)} at random")
     print("sound" if check.sound else "broken")

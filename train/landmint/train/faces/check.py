@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from landmint.runtime.crop import box_of
@@ -23,6 +24,8 @@ from landmint.train.faces.typical import FEWEST_FACES, strangeness, swapped_side
 
 STRANGE = 3.0
 """A landmark so many times as far off as the worst of half of the faces is worth a look."""
+_BLANK = 3.0
+"""Standard deviation of the pixels, in grey levels, below which a picture shows nothing."""
 _REACH = 0.2
 """Landmarks may lie outside their box by this share of its sides."""
 
@@ -97,6 +100,7 @@ def check_data(
     findings = [
         *_broken_rows(read),
         *_broken_images(pictures),
+        *_blank_images(pictures),
         *_leaks(read, pictures),
         *_shapes(ordered),
         *_boxes(read),
@@ -152,6 +156,7 @@ class _Picture:
     digest: str
     width: int
     height: int
+    contrast: float
 
 
 def _examine(images: Iterable[Path], progress: Progress) -> dict[Path, _Picture | LandmintError]:
@@ -162,7 +167,8 @@ def _examine(images: Iterable[Path], progress: Progress) -> dict[Path, _Picture 
             image = read_image(path)
         except LandmintError as error:
             return error
-        return _Picture(pixel_digest(image), image.shape[1], image.shape[0])
+        contrast = float(cv2.meanStdDev(image)[1].max())
+        return _Picture(pixel_digest(image), image.shape[1], image.shape[0], contrast)
 
     ordered = sorted(images)
     pictures: dict[Path, _Picture | LandmintError] = {}
@@ -185,6 +191,13 @@ def _broken_images(pictures: dict[Path, _Picture | LandmintError]) -> Iterator[R
     for picture in pictures.values():
         if isinstance(picture, LandmintError):
             yield Remark("unreadable images", picture.fact, picture.reason, fault=True)
+
+
+def _blank_images(pictures: dict[Path, _Picture | LandmintError]) -> Iterator[Remark]:
+    for path, picture in pictures.items():
+        if isinstance(picture, _Picture) and picture.contrast < _BLANK:
+            detail = "nothing can be seen in it: one colour, or nearly black; leave it out"
+            yield Remark("blank pictures", str(path), detail, fault=False)
 
 
 def _leaks(

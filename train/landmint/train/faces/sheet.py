@@ -1,6 +1,6 @@
 """A sheet of faces with their landmarks: the picture by which a person checks a data set."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -8,16 +8,26 @@ from numpy.typing import NDArray
 
 from landmint.runtime.contract import CropRule
 from landmint.runtime.crop import Box, Floats, Image, apply_affine, crop_matrix, invert_affine, warp
+from landmint.runtime.markup import Markup
 from landmint.train.faces.face import Face, read_image
 
 _RULE = CropRule(scale=(1.6, 1.6), square=True)
-_INK = (60, 255, 90)
+Ink = tuple[int, int, int]
+"""Red, green, blue."""
+_INK: Ink = (60, 255, 90)
+_FIRST_INK: Ink = (80, 170, 255)
+_OTHER_INK: Ink = (255, 150, 40)
+_LETTER_PX = 7
 SHIFT = 4
 """OpenCV draws at 1/16 px: landmarks are not rounded to pixels."""
 
 
 def contact_sheet(
-    faces: Iterable[Face], columns: int, landmarks: bool = True, tile_px: int = 160
+    faces: Sequence[Face],
+    columns: int,
+    landmarks: bool = True,
+    tile_px: int = 160,
+    markup: Markup | None = None,
 ) -> Image:
     """The faces in rows, each cropped to 1.6 times its box.
 
@@ -26,6 +36,8 @@ def contact_sheet(
         columns: faces a row.
         landmarks: draw them too.
         tile_px: width and height of each face on the sheet.
+        markup: of the faces; landmarks of the two sides are then drawn in two colours, so that an
+            exchange is seen, and every tile carries the end of its face's name.
 
     Returns:
         (rows * tile_px, columns * tile_px, 3) uint8 RGB; black where the last row has no face.
@@ -33,22 +45,49 @@ def contact_sheet(
     Raises:
         LandmintError: an image is missing or unreadable.
     """
-    tiles = [
-        _tile(read_image(face.image), face.points, face.box, landmarks, tile_px) for face in faces
-    ]
+    inks = None if markup is None else _inks_of_sides(faces, markup)
+    tiles = []
+    for face in faces:
+        inked = inks or [_INK] * len(face.points)
+        tile = _tile(
+            read_image(face.image), face.points, face.box, inked if landmarks else [], tile_px
+        )
+        tiles.append(tile if markup is None else _named(tile, face.name))
     blank = np.zeros((tile_px, tile_px, 3), dtype=np.uint8)
     tiles += [blank] * (-len(tiles) % columns)
     rows = [np.concatenate(tiles[i : i + columns], axis=1) for i in range(0, len(tiles), columns)]
     return np.concatenate(rows)
 
 
-def _tile(image: Image, points: Floats, box: Box, landmarks: bool, size_px: int) -> Image:
+def _inks_of_sides(faces: Sequence[Face], markup: Markup) -> list[Ink]:
+    """The colour of each landmark: which of a pair lies nearer the first eye, in most faces."""
+    first, other = markup.eye_corners
+    along = []
+    for face in faces:
+        axis = face.points[other] - face.points[first]
+        along.append((face.points - face.points[list(markup.flip)]) @ axis)
+    beyond = np.median(along, axis=0)
+    return [_INK if x == 0 else _FIRST_INK if x < 0 else _OTHER_INK for x in beyond.tolist()]
+
+
+def _named(tile: Image, name: str) -> Image:
+    """The tile with the end of a name, which tells faces of one folder apart, on its lower edge."""
+    shown, size = name[-len(tile) // _LETTER_PX :], 0.35
+    shown = shown.encode("ascii", "replace").decode()
+    place = (2, len(tile) - 4)
+    for ink, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        cv2.putText(tile, shown, place, cv2.FONT_HERSHEY_SIMPLEX, size, ink, width, cv2.LINE_AA)
+    return tile
+
+
+def _tile(image: Image, points: Floats, box: Box, inks: Sequence[Ink], size_px: int) -> Image:
     matrix = crop_matrix(box, _RULE, size_px)
     tile = warp(image, matrix, size_px)
-    if landmarks:
+    if inks:
         radius = max(1, size_px // 200) << SHIFT
-        for x, y in fixed_point(apply_affine(invert_affine(matrix), points)).tolist():
-            cv2.circle(tile, (x, y), radius, _INK, -1, cv2.LINE_AA, SHIFT)
+        places = fixed_point(apply_affine(invert_affine(matrix), points)).tolist()
+        for (x, y), ink in zip(places, inks, strict=True):
+            cv2.circle(tile, (x, y), radius, ink, -1, cv2.LINE_AA, SHIFT)
     return tile
 
 
