@@ -39,7 +39,14 @@ FACES = 24  # of six persons: an interval of drift needs three at least
 
 
 def last_landed() -> str:
-    """The state to compare with: where this branch left main, or the commit before a landed one."""
+    """The state to compare with.
+
+    It is where this branch left main; on main itself, the state before the last commit that changed
+    what the shipped models are made of or run by.
+
+    Raises:
+        NotMeasuredError: there is none, as in a clone of one commit.
+    """
     head, dirty = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
     for name in ("origin/main", "main"):
         try:
@@ -48,7 +55,15 @@ def last_landed() -> str:
             continue
         if base != head or dirty:
             return base
-    return "HEAD~1"
+    changed = _git("rev-list", "-1", "HEAD", "--", *ROOMS)
+    try:
+        return _git("rev-parse", "--verify", "--quiet", f"{changed}~1")
+    except subprocess.CalledProcessError:
+        raise api.NotMeasuredError(
+            "there is no earlier state of the code to gate against",
+            reason="the repository here does not reach back to one",
+            remedy="clone it with its history, or name a revision",
+        ) from None
 
 
 def _git(*arguments: str) -> str:
