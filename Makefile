@@ -33,6 +33,9 @@ demo: $(INSTALLED)
 test: check
 	@command -v chromium >/dev/null || { $(APT) update -q && $(APT) install -q -y chromium; } \
 		|| echo "no chromium: the report's browser test will say so"
+	@PATH=$$PATH:/usr/sbin command -v sshd >/dev/null \
+		|| { $(APT) update -q && $(APT) install -q -y openssh-server openssh-client; } \
+		|| echo "no sshd: the tests of boards over ssh will say so"
 	$(BIN)/pytest $(SUITE)
 
 # Counting lines makes the suite about half as slow again.

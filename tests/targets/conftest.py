@@ -1,7 +1,7 @@
 """A bundle of one tiny model that every machine with ONNX Runtime can run, and faces for it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,8 @@ import pytest
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract, CropRule, Head, Output
 from landmint.runtime.embedded import ONNX_KEY
+from landmint.targets.profile import Profile
+from tests.targets.sshd import Device, device
 
 CONTRACT = Contract(
     markup="68",
@@ -54,6 +56,18 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         return Manifest(name="tiny", contract=CONTRACT, variants=VARIANTS)
 
     return write_bundle(tmp_path_factory.mktemp("bundle") / "tiny", fill)
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
+    """The loopback as a device that is reached by ssh."""
+    with device(tmp_path_factory.mktemp("sshd") / "board") as running:
+        yield running
+
+
+@pytest.fixture
+def ssh_profile(board: Device) -> Profile:
+    return board.profile()
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ It is not landmint's command line: that is `landmint`, which starts this on a ta
 import argparse
 import json
 import os
+import select
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,6 +53,7 @@ def _serve(options: argparse.Namespace) -> int:
     # Engines print what they like: keep the answers' channel to the agent alone.
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)
+        _end_with_reader(answers.fileno())
         try:
             if options.cores:
                 os.sched_setaffinity(0, usable_cores(options.cores))
@@ -64,6 +67,22 @@ def _serve(options: argparse.Namespace) -> int:
             failure = LandmintError(f"{options.variant} cannot be served", reason=reason)
         answers.write(json.dumps(refusal(failure)) + "\n")
         return failure.exit_code
+
+
+def _end_with_reader(descriptor: int) -> None:
+    """End this process once nobody can read its answers, even in the middle of work.
+
+    A connection that was cut must not leave a board at work for nobody.
+    """
+
+    def watch() -> None:
+        poll = select.poll()
+        poll.register(descriptor, 0)  # of errors and hang-ups alone
+        poll.poll()
+        os._exit(1)
+
+    if hasattr(select, "poll"):
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def _engines() -> dict[str, dict[str, str]]:

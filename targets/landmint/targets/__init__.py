@@ -30,6 +30,7 @@ TRANSPORTS = Registry(
     {
         "local": "landmint.targets.host:host_target",
         "null": "landmint.targets.null:NullTarget",
+        "ssh": "landmint.targets.ssh:SshTarget",
     },
     kind="transport",
     group="landmint.transports",

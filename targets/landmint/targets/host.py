@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import landmint.runtime.agent
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.machine import usable_cores
 from landmint.targets.pipe import PipeLink
+from landmint.targets.probing import engine_findings, machine_findings
 from landmint.targets.profile import Profile
-from landmint.targets.target import Link, agent_arguments, engine_of
+from landmint.targets.target import Finding, Link, agent_arguments, engine_of
 
 # .../runtime/landmint/runtime/agent.py -> .../runtime
 RUNTIME_ROOT = Path(landmint.runtime.agent.__file__).parents[2]
@@ -41,6 +43,22 @@ class HostTarget:
         self._profile = profile or Profile(self.name, "This machine", "local")
         self.name = self._profile.name
         self.parallel = len(usable_cores(self._profile.cores))
+
+    def probe(self) -> tuple[Finding, ...]:
+        """Ask the interpreter of the agents, as `Probed.probe` says."""
+        command = [self._python, "-P", "-m", "landmint.runtime"]
+        environment = _environment(self._runtime, 1)
+        printed = [
+            subprocess.run(
+                [*command, verb], env=environment, capture_output=True, text=True, check=False
+            ).stdout
+            for verb in ("machine", "engines")
+        ]
+        machine, engines = printed
+        return (
+            *machine_findings(self._profile, machine),
+            *engine_findings(self._profile, engines),
+        )
 
     def push(self, local: Path) -> str:
         """Copy nothing: the file is already here."""

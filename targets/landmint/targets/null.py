@@ -9,7 +9,7 @@ from pathlib import Path
 from landmint.runtime.agent import Agent, Answer, Request
 from landmint.runtime.errors import LandmintError
 from landmint.targets.profile import Profile
-from landmint.targets.target import Link, unwrap
+from landmint.targets.target import Finding, Link, unwrap
 
 
 class NullTarget:
@@ -20,6 +20,10 @@ class NullTarget:
     def __init__(self, profile: Profile) -> None:
         """Take the profile's name; nothing else of it matters."""
         self.name = profile.name
+
+    def probe(self) -> tuple[Finding, ...]:
+        """Say that there is nothing to look at."""
+        return (Finding("engines", "none: a rehearsal"),)
 
     def push(self, local: Path) -> str:
         """Copy nothing: the file is already here."""

@@ -16,6 +16,11 @@ from landmint.targets.target import unwrap
 
 _LAST_LINES = 6
 _GRACE_S = 2.0
+# A device may say anything: what is read of it is bounded.
+_LONGEST_ANSWER = 16 * 2**20
+_LONGEST_LINE = 4096
+_MOST_UNREAD = 16
+_DRAINS = 100
 
 
 class PipeLink:
@@ -50,11 +55,11 @@ class PipeLink:
             )
         except OSError as error:
             raise NotMeasuredError(f"{command[0]} cannot be started", reason=str(error)) from None
-        self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._answers: queue.Queue[str | None] = queue.Queue(_MOST_UNREAD)
         self._errors: collections.deque[str] = collections.deque(maxlen=_LAST_LINES)
         self._readers = [
-            _read_aside(self._process.stdout, self._collect_answers),
-            _read_aside(self._process.stderr, self._errors.extend),
+            _read_aside(self._process.stdout, _LONGEST_ANSWER, self._collect_answers),
+            _read_aside(self._process.stderr, _LONGEST_LINE, self._errors.extend),
         ]
         try:
             self.hello = self._answer(timeout_s)
@@ -81,8 +86,19 @@ class PipeLink:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        for reader in self._readers:
-            reader.join(_GRACE_S)
+        self._drain()
+        self._readers[1].join(_GRACE_S)
+
+    def _drain(self) -> None:
+        """Throw away what nobody will read: the reader may wait for room."""
+        for _ in range(_DRAINS):
+            self._readers[0].join(_GRACE_S / _DRAINS)
+            if not self._readers[0].is_alive():
+                break
+            with contextlib.suppress(queue.Empty):
+                self._answers.get_nowait()
+        with contextlib.suppress(queue.Full):
+            self._answers.put_nowait(None)
 
     def _answer(self, timeout_s: float) -> Answer:
         try:
@@ -93,7 +109,7 @@ class PipeLink:
         if line is None:
             self._answers.put(None)  # for whoever asks again
             self._process.wait()
-            raise self._lost(_ending(self._process.returncode))
+            raise self._lost(self._ending(self._process.returncode))
         try:
             answer: Answer = json.loads(line)
         except json.JSONDecodeError:
@@ -110,26 +126,31 @@ class PipeLink:
             self._answers.put(line)
         self._answers.put(None)
 
+    @staticmethod
+    def _ending(code: int) -> str:
+        """How the process ended, in words."""
+        if code >= 0:
+            return f"the agent ended with exit code {code}"
+        return f"the agent died of {signal_name(-code)}"
+
 
 def _read_aside(
-    stream: IO[str] | None, consume: Callable[[Iterable[str]], object]
+    stream: IO[str] | None, longest: int, consume: Callable[[Iterable[str]], object]
 ) -> threading.Thread:
-    """Read a stream to its end in a thread, so that the process never waits for a reader."""
+    """Read a stream to its end in a thread; a line that is longer is read as several."""
     assert stream is not None
 
     def read() -> None:
         with stream:
-            consume(line.rstrip("\n") for line in stream)
+            consume(line.rstrip("\n") for line in iter(lambda: stream.readline(longest), ""))
 
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
     return thread
 
 
-def _ending(code: int) -> str:
-    """How a process ended, in words."""
-    if code >= 0:
-        return f"the agent ended with exit code {code}"
+def signal_name(number: int) -> str:
+    """The name of a signal, such as SIGKILL; its number where it has none."""
     with contextlib.suppress(ValueError):
-        return f"the agent died of {signal.Signals(-code).name}"
-    return f"the agent died of signal {-code}"
+        return signal.Signals(number).name
+    return f"signal {number}"

@@ -3,8 +3,9 @@
 The agent (`landmint.runtime.agent`) is the only program that a target starts.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from landmint.runtime.agent import Answer, Request
 from landmint.runtime.bundle import Bundle
@@ -31,13 +32,45 @@ class Link(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Finding:
+    """One thing about a target."""
+
+    what: str
+    """What was looked at, such as "Python"."""
+    state: str
+    """What it is like."""
+    remedy: str = ""
+    """What mends it, a command where there is one; empty where nothing has to be mended."""
+    stops: bool = False
+    """Whether nothing can be measured before that."""
+
+
+@runtime_checkable
+class Probed(Protocol):
+    """A target that tells what it has and lacks."""
+
+    def probe(self) -> tuple[Finding, ...]:
+        """What is there, and what is missing; nothing is copied or changed.
+
+        Raises:
+            NotMeasuredError: the place is not reached.
+        """
+        ...
+
+
 class Target(Protocol):
     """A place where engines run."""
 
-    name: str
-    """Its name in the registry."""
-    parallel: int
-    """How many agents may work at once while nothing is timed."""
+    @property
+    def name(self) -> str:
+        """What it is called, in measurements too."""
+        ...
+
+    @property
+    def parallel(self) -> int:
+        """How many agents may work at once while nothing is timed."""
+        ...
 
     def push(self, local: Path) -> str:
         """Copy a file or folder to the target; returns its path there."""

@@ -54,6 +54,7 @@ for _verb in VERBS:
     register(_verb, app)
 register(data_check.check, data)
 register_callback(targets.targets, targets_group)
+register(targets.probe, targets_group)
 register(history.add, history_group)
 register(history.list_, history_group, "list")
 register(history.show, history_group)

@@ -1,5 +1,9 @@
 """`landmint targets`: where engines can run."""
 
+from typing import Annotated
+
+import typer
+
 
 def targets() -> None:
     """Where engines can run: this machine, boards, and profiles of your own.
@@ -9,7 +13,35 @@ def targets() -> None:
 
     Examples:
         landmint targets
+        landmint targets probe rpi5:pi@raspberrypi.local
     """
     from landmint.pipeline.tables import print_targets
 
     print_targets()
+
+
+def probe(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="As for --target.")],
+) -> int:
+    """What a target has, what it lacks, and what mends that; nothing is copied or changed.
+
+    The exit code is 3 where nothing could be measured there.
+
+    Examples:
+        landmint targets probe host
+        landmint targets probe rpi5:pi@raspberrypi.local
+    """
+    from landmint.runtime.errors import NotMeasuredError
+    from landmint.targets import load_target
+    from landmint.targets.target import Probed
+
+    place = load_target(target)
+    if not isinstance(place, Probed):
+        raise NotMeasuredError(f"{place.name} does not tell what it has", remedy="measure there")
+    findings = place.probe()
+    for finding in findings:
+        state = "MISSING" if finding.stops else "mend" if finding.remedy else "ok"
+        print(f"{state:8}{finding.what}: {finding.state}")
+        if finding.remedy:
+            print(f"{'':8}remedy: {finding.remedy}")
+    return 3 if any(finding.stops for finding in findings) else 0
