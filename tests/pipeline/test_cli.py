@@ -73,6 +73,7 @@ def test_without_a_verb_help_is_shown() -> None:
         (["export", "no.safetensors", "--out", "x"], "no.safetensors"),
         (["quantize", "nowhere", "--out", "x"], "nowhere is no bundle"),
         (["measure", "nowhere", "--out", "x"], "nowhere is no bundle"),
+        (["measure", "nowhere", "--out", "x", "--target", "moon"], "unknown target 'moon'"),
         (["gate", "nowhere", "--recipe", "nowhere.toml"], "cannot read the recipe"),
         (["report", "nowhere"], "nowhere/bundle is no bundle"),
         (["predict", "no.png", "--bundle", "nowhere"], "nowhere is no file, no folder"),

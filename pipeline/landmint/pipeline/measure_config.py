@@ -45,6 +45,18 @@ class MeasureConfig(BaseModel):
             lines = (line.strip() for line in str(error).splitlines())
             raise ValueError("; ".join(lines)) from None
 
+    @classmethod
+    def chosen(cls, config: Self | None, target: str | None) -> Self:
+        """What a call was given: settings, or the defaults; on another target if one is named.
+
+        Raises:
+            LandmintError: there is no such target, or it cannot be reached.
+        """
+        config = config or cls()
+        return (
+            config if target is None else config.model_copy(update={"target": check_target(target)})
+        )
+
     @property
     def latency(self) -> LatencyConfig:
         """The settings of the device layer."""

@@ -74,6 +74,14 @@ BudgetOption = Annotated[
 PlansOption = Annotated[
     bool, typer.Option("--plans", help="Run TensorRT plans too: code of whoever made them.")
 ]
+TargetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        metavar="TARGET",
+        help="Where engines run, see `landmint targets`; the recipe's, or host, by default.",
+    ),
+]
 SplitOption = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME", help="Folder or file of this split; may be given again."),

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from landmint.pipeline.cli.command import FacesOption, PlansOption
+from landmint.pipeline.cli.command import FacesOption, PlansOption, TargetOption
 
 if TYPE_CHECKING:
     from landmint.pipeline.judge.judgement import Judgement
-    from landmint.pipeline.measure_config import MeasureConfig
-    from landmint.pipeline.recipe import Recipe
 
 _PAIRED = ("candidate", "recipe", "variants", "target", "margin", "drift", "faces", "out")
 _TAKES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -54,9 +52,7 @@ def gate(
         list[str] | None,
         typer.Option(metavar="PATTERN", help='Only such as "*/int8"; may be given again.'),
     ] = None,
-    target: Annotated[
-        str | None, typer.Option(help="Where both run; the recipe's, or host, by default.")
-    ] = None,
+    target: TargetOption = None,
     margin: Annotated[
         float, typer.Option(metavar="PERCENT", help="Surely less than this slower passes.")
     ] = 5.0,
@@ -114,7 +110,7 @@ def gate(
     options: dict[str, Any] = {
         "variants": variants or (),
         "rules": api.PairedRules(margin=margin / 100, drift=drift),
-        "config": _config(settings, target),
+        "config": api.MeasureConfig.chosen(settings.measure if settings else None, target),
         "recipe": settings,
         "faces": faces,
         "out": out,
@@ -178,14 +174,3 @@ def _by_limits(measurements: Path, recipe: Path | None, out: Path | None) -> int
     if recipe is None:
         raise LandmintError("no limits are given", remedy="add --recipe RECIPE")
     return _show(api.judge(measurements, recipe=recipe, out=out))
-
-
-def _config(settings: "Recipe | None", target: str | None) -> "MeasureConfig":
-    """How to measure: as the recipe says, or on another target."""
-    from landmint.pipeline.measure_config import MeasureConfig
-    from landmint.targets import check_target
-
-    config = settings.measure if settings else MeasureConfig()
-    if target is None:
-        return config
-    return config.model_copy(update={"target": check_target(target)})

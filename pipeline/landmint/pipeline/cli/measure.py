@@ -5,7 +5,13 @@ from typing import Annotated
 
 import typer
 
-from landmint.pipeline.cli.command import FacesOption, HistoryOption, PlansOption, RecipeOption
+from landmint.pipeline.cli.command import (
+    FacesOption,
+    HistoryOption,
+    PlansOption,
+    RecipeOption,
+    TargetOption,
+)
 
 
 def measure(
@@ -17,17 +23,19 @@ def measure(
         list[str] | None,
         typer.Option(metavar="FORMAT/PRECISION", help="Only this one; may be given again."),
     ] = None,
+    target: TargetOption = None,
     plans: PlansOption = False,
     history: HistoryOption = None,
 ) -> None:
     """Measure landmarks, latency, memory and size of every variant; raw samples are kept.
 
-    A variant that cannot run here is "not measured", with the reason.
+    A variant that cannot run there is "not measured", with the reason.
 
     Examples:
         landmint measure runs/demo/bundle --recipe demo --out measurements
         landmint measure bundle --faces /data/my-300w --variant tflite/int8 --out m
         landmint measure runs/demo/bundle --recipe demo --out m --history demo.sqlite
+        landmint measure runs/demo/bundle --recipe demo --out m --target rpi5:pi@raspberrypi.local
     """
     from landmint import api
     from landmint.pipeline.history.importing import add_folders, check_writable, revision_here
@@ -37,10 +45,12 @@ def measure(
     if history is not None:
         check_writable(history)
     settings = None if recipe is None else api.load_recipe(recipe)
+    config = api.MeasureConfig.chosen(settings.measure if settings else None, target)
     with Screen().bar("measure") as bar:
         api.measure(
             bundle,
             out,
+            config=config,
             recipe=settings,
             faces=faces,
             variants=variant or (),
