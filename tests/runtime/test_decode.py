@@ -218,6 +218,59 @@ def test_pip_recovers_landmarks_that_all_voters_agree_on() -> None:
     assert np.allclose(confidence, 0.9)
 
 
+def votes_of(outputs: dict[str, Any], face: int, neighbours: Any) -> list[list[Floats]]:
+    """PIPNet's votes for each landmark, cell by cell in plain loops, in shares of the crop."""
+    votes: list[list[Floats]] = [[] for _ in neighbours]
+    for i, row in enumerate(neighbours):
+        scores = outputs["cls"][face, i]
+        y, x = np.unravel_index(scores.argmax(), scores.shape)
+        height, width = scores.shape
+        for k, landmark in [(None, i), *enumerate(row)]:
+            name, channel = ("", i) if k is None else ("nb_", i * len(row) + k)
+            right = x + float(outputs[f"{name}x"][face, channel, y, x])
+            down = y + float(outputs[f"{name}y"][face, channel, y, x])
+            votes[landmark].append(np.array([right / width, down / height]))
+    return votes
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_pip_is_the_mean_of_the_votes_that_plain_loops_collect(layout: Any) -> None:
+    """Of random maps that differ in height and width, with equal peaks; a ring votes evenly."""
+    rng, width = np.random.default_rng(11), 3
+    neighbours = ring(LANDMARKS, width)
+    outputs: dict[str, Any] = {
+        name: rng.integers(-128, 128, (2, LANDMARKS * maps, 4, 8)).astype(np.float32) / 50
+        for name, maps in (("cls", 1), ("x", 1), ("y", 1), ("nb_x", width), ("nb_y", width))
+    }
+    shapes = {name: tensor.shape[1:] for name, tensor in outputs.items()}
+    spec = contract("pip", shapes, Head("pip", neighbours=neighbours)).with_layout(layout)
+    last = {
+        name: np.ascontiguousarray(maps.transpose(0, 2, 3, 1)) for name, maps in outputs.items()
+    }
+    points, confidence = decode(spec, last if layout == "NHWC" else outputs)
+    for face in range(2):
+        means = [np.mean(votes, axis=0) for votes in votes_of(outputs, face, neighbours)]
+        np.testing.assert_allclose(points[face], np.array(means) * SIZE - 0.5, atol=1e-9)
+    np.testing.assert_allclose(confidence, outputs["cls"].max(axis=(2, 3)))
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("faces", [1, 3])
+def test_heatmaps_of_few_levels_keep_the_first_of_equal_peaks(layout: Any, faces: int) -> None:
+    """As INT8 outputs are, at borders too; against scipy's softmax over each map's window."""
+    levels = np.random.default_rng(12).integers(0, 6, (faces, LANDMARKS, 8, 16))
+    maps = (levels / 7).astype(np.float32)
+    head = Head("heatmap", "local_soft_argmax", 1.5)
+    spec = contract("heatmap", {"heatmaps": maps.shape[1:]}, head).with_layout(layout)
+    last = np.ascontiguousarray(maps.transpose(0, 2, 3, 1))
+    points, _ = decode(spec, {"heatmaps": last if layout == "NHWC" else maps})
+    cells = [
+        [soft_mean(m.astype(np.float64), head.tau, head.radius) for m in face] for face in maps
+    ]
+    expected = (np.array(cells) + 0.5) / [16, 8] * SIZE - 0.5
+    np.testing.assert_allclose(points, expected, atol=1e-9)
+
+
 def test_pip_matrix_weights_votes_as_cyclic_padding_does() -> None:
     # Landmark 0 is guessed by 1 and 2, landmark 1 by 0 alone, landmark 2 by nobody.
     matrix = pip_matrix(((1,), (0,), (0,)))

@@ -143,3 +143,20 @@ def test_every_block_of_a_picture(
             expected[row, column] += image[y, x]
     means = block_means(image, (0, 0), (columns, rows), side)[..., :3]
     assert np.array_equal(means, (expected + 2) // 4)
+
+
+@pytest.mark.parametrize("library", ["OpenCV", "numpy"])
+def test_a_table_normalises_as_arithmetic_does(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if library == "numpy":
+        without_opencv(monkeypatch)
+    else:
+        pytest.importorskip("cv2")
+    pictures = np.random.default_rng(13).integers(0, 256, (3, 9, 7, 3), np.uint8)
+    table = (np.arange(256)[:, None] - np.array([120.0, 110, 100])) / np.array([58.0, 57, 56])
+    found = sampling.look_up(pictures[:, ::-1], table.astype(np.float32))
+    expected = (pictures[:, ::-1] - np.array([120.0, 110, 100])) / np.array([58.0, 57, 56])
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert sampling.look_up(pictures[:0], table.astype(np.float32)).shape == (0, 9, 7, 3)

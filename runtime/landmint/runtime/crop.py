@@ -4,6 +4,7 @@ Coordinates are pixel-centre: (0, 0) is the centre of the top-left pixel. Matric
 map crop pixels to image pixels. Training uses this code, so that a device sees the same crops.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from landmint.runtime.contract import Contract, CropRule
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import Markup
-from landmint.runtime.sampling import block_means, interpolate
+from landmint.runtime.sampling import block_means, interpolate, look_up
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.uint8]
@@ -133,22 +134,22 @@ def _reach(terms: Sequence[float], size: int, side: int, length: int) -> tuple[i
     return max(0, math.floor(first - _ROUNDING)), min(most, math.floor(last + _ROUNDING) + 1)
 
 
+@functools.lru_cache(maxsize=8)
+def _levels(mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:
+    """What each byte of each channel is normalised to, (256, 3); read-only."""
+    levels = np.arange(256, dtype=np.float32)[:, None] - np.asarray(mean, dtype=np.float32)
+    levels /= np.asarray(std, dtype=np.float32)
+    levels.flags.writeable = False
+    return levels
+
+
 def normalise(crops: Image, contract: Contract) -> NDArray[np.float32]:
     """RGB crops (N, S, S, 3) as the model's input: (x - mean) / std, in its colours and layout.
 
     Mean and deviation are those of red, green and blue, whatever the order of the input's
     channels.
     """
-    count, height, width, _ = crops.shape
-    # A line at a time, not a pixel: numpy is six times as fast over a long last axis.
-    mean, std = (
-        np.tile(np.asarray(value, dtype=np.float32), width)
-        for value in (contract.mean, contract.std)
-    )
-    lines = crops.reshape(count, height, 3 * width).astype(np.float32)
-    lines -= mean
-    lines /= std
-    tensor: NDArray[np.float32] = lines.reshape(crops.shape)
+    tensor = look_up(crops, _levels(contract.mean, contract.std))
     if contract.color == "BGR":
         tensor = tensor[..., ::-1]
     if contract.layout == "NCHW":

@@ -3,10 +3,15 @@
 Heatmap cell i of stride s stands at crop pixel (i + 0.5) s - 0.5; a normalised coordinate p
 at p S - 0.5; bin i of n stands at p = (i + 0.5) / n. `landmint.train.torch_decode` is the same in
 torch, for batches on a GPU.
+
+Maps stay as the model returns them, in its type and axis order: only peaks are sought in all of
+them, and only the cells about a peak are copied.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +22,7 @@ from landmint.runtime.errors import LandmintError
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Tensors = Mapping[str, NDArray[np.float32]]
+Maps = NDArray[np.floating[Any]]
 
 DARK_REACH_CELLS = 1.5
 """Longest step of DARK along either axis: to the far edge of the neighbouring cell."""
@@ -45,8 +51,8 @@ def decode(contract: Contract, outputs: Tensors) -> tuple[Floats, Floats]:
     return normalised * contract.input_size - 0.5, confidence
 
 
-def _canonical(contract: Contract, outputs: Tensors, index: int) -> Floats:
-    """One output, channels first, checked against the contract."""
+def _canonical(contract: Contract, outputs: Tensors, index: int) -> Maps:
+    """One output, channels first, checked against the contract; a view."""
     output = contract.outputs[index]
     if output.name not in outputs:
         raise LandmintError(
@@ -55,7 +61,7 @@ def _canonical(contract: Contract, outputs: Tensors, index: int) -> Floats:
             remedy="export the model again",
             choices=sorted(outputs),
         )
-    tensor = np.asarray(outputs[output.name], dtype=np.float64)
+    tensor: Maps = np.asarray(outputs[output.name])
     if contract.layout == "NHWC" and tensor.ndim == 4:
         tensor = tensor.transpose(0, 3, 1, 2)
     if tensor.shape[1:] != output.shape:
@@ -67,46 +73,53 @@ def _canonical(contract: Contract, outputs: Tensors, index: int) -> Floats:
     return tensor
 
 
-def _decode_coordinates(contract: Contract, tensors: Mapping[str, Floats]) -> tuple[Floats, Floats]:
-    coordinates = tensors["coordinates"]
+def _decode_coordinates(contract: Contract, tensors: Mapping[str, Maps]) -> tuple[Floats, Floats]:
+    coordinates = tensors["coordinates"].astype(np.float64)
     points = coordinates.reshape(len(coordinates), -1, 2)
-    return points, tensors.get("confidence", np.ones(points.shape[:2]))
+    confidence = tensors.get("confidence", np.ones(points.shape[:2]))
+    return points, confidence.astype(np.float64)
 
 
-def _decode_heatmap(contract: Contract, tensors: Mapping[str, Floats]) -> tuple[Floats, Floats]:
+def _decode_heatmap(contract: Contract, tensors: Mapping[str, Maps]) -> tuple[Floats, Floats]:
     heatmaps = tensors["heatmaps"]
     cells, confidence = decode_heatmaps(heatmaps, contract.head)
     return (cells + 0.5) / np.array([heatmaps.shape[3], heatmaps.shape[2]]), confidence
 
 
-def _decode_pip(contract: Contract, tensors: Mapping[str, Floats]) -> tuple[Floats, Floats]:
+def _decode_pip(contract: Contract, tensors: Mapping[str, Maps]) -> tuple[Floats, Floats]:
     """PIPNet's decode (Jin et al., IJCV 2021, section 3.2), the neighbour mean as one matrix."""
     scores = tensors["cls"]
     count, landmarks, rows, columns = scores.shape
-    flat = scores.reshape(count, landmarks, -1)
-    peak = flat.argmax(axis=2)
-    confidence = np.take_along_axis(flat, peak[..., None], axis=2)[..., 0]
+    x, y, confidence = _peaks(scores.reshape(-1, rows, columns))
+    cell_x, cell_y = x.reshape(count, landmarks, 1), y.reshape(count, landmarks, 1)
+    face = np.arange(count)[:, None, None]
 
-    def at_peak(name: str) -> Floats:
+    def at_peak(name: str) -> Maps:
         """Values (N, L, K) of K maps a landmark at its peak cell."""
-        maps = tensors[name].reshape(count, landmarks, -1, rows * columns)
-        return np.take_along_axis(maps, peak[..., None, None], axis=3)[..., 0]
+        maps = np.arange(tensors[name].shape[1]).reshape(1, landmarks, -1)
+        values: Maps = tensors[name][face, maps, cell_y, cell_x]
+        return values
 
-    cell_x, cell_y = (peak % columns)[..., None], (peak // columns)[..., None]
-    x = np.concatenate([at_peak("x"), at_peak("nb_x")], axis=2) + cell_x
-    y = np.concatenate([at_peak("y"), at_peak("nb_y")], axis=2) + cell_y
-    votes = np.stack([x / columns, y / rows], axis=-1).reshape(count, -1, 2)
-    return pip_matrix(contract.head.neighbours) @ votes, confidence
+    votes = np.empty((count, landmarks, 1 + len(contract.head.neighbours[0]), 2))
+    for axis, (cell, cells) in enumerate(((cell_x, columns), (cell_y, rows))):
+        votes[..., :1, axis] = at_peak("xy"[axis])
+        votes[..., 1:, axis] = at_peak("nb_" + "xy"[axis])
+        votes[..., axis] += cell
+        votes[..., axis] /= cells
+    points: Floats = pip_matrix(contract.head.neighbours) @ votes.reshape(count, -1, 2)
+    return points, confidence.reshape(count, landmarks)
 
 
-def _decode_simcc(contract: Contract, tensors: Mapping[str, Floats]) -> tuple[Floats, Floats]:
+def _decode_simcc(contract: Contract, tensors: Mapping[str, Maps]) -> tuple[Floats, Floats]:
     """SimCC's decode, along x and along y; of the two confidences the lower."""
-    decoded = [decode_bins(tensors[name], contract.head) for name in SIMCC_OUTPUTS]
+    decoded = [
+        decode_bins(tensors[name].astype(np.float64), contract.head) for name in SIMCC_OUTPUTS
+    ]
     (x, sure_x), (y, sure_y) = decoded
     return np.stack([x, y], axis=-1), np.minimum(sure_x, sure_y)
 
 
-_HEADS: Mapping[str, Callable[[Contract, Mapping[str, Floats]], tuple[Floats, Floats]]] = (
+_HEADS: Mapping[str, Callable[[Contract, Mapping[str, Maps]], tuple[Floats, Floats]]] = (
     MappingProxyType(
         {
             "coordinates": _decode_coordinates,
@@ -158,15 +171,17 @@ def pip_votes(neighbours: tuple[tuple[int, ...], ...]) -> Ints:
     )
 
 
+@functools.lru_cache(maxsize=8)
 def pip_matrix(neighbours: tuple[tuple[int, ...], ...]) -> Floats:
-    """The constant matrix (L, L (1 + K)) that takes the mean of `pip_votes`."""
+    """The constant matrix (L, L (1 + K)) that takes the mean of `pip_votes`; read-only."""
     votes = pip_votes(neighbours)
     matrix = np.zeros((len(votes), len(votes) * (1 + len(neighbours[0]))))
     np.add.at(matrix, (np.arange(len(votes))[:, None], votes), 1 / votes.shape[1])
+    matrix.flags.writeable = False
     return matrix
 
 
-def decode_heatmaps(heatmaps: Floats, head: Head) -> tuple[Floats, Floats]:
+def decode_heatmaps(heatmaps: Maps, head: Head) -> tuple[Floats, Floats]:
     """Peaks of heatmaps (N, L, H, W) in cells, x then y: (N, L, 2), and their values (N, L).
 
     `head.decode` says how: "argmax"; "quarter", a quarter cell towards the higher neighbour;
@@ -181,36 +196,48 @@ def decode_heatmaps(heatmaps: Floats, head: Head) -> tuple[Floats, Floats]:
     """
     count, landmarks, height, width = heatmaps.shape
     maps = heatmaps.reshape(-1, height, width)
-    flat = maps.reshape(len(maps), -1)
-    peak = flat.argmax(axis=1)
-    value = np.take_along_axis(flat, peak[:, None], axis=1)[:, 0]
-    x, y = peak % width, peak // width
+    x, y, value = _peaks(maps)
     shift = _REFINEMENTS[head.decode](maps, x, y, head)
     points = np.stack([x, y], axis=-1) + shift
     return points.reshape(count, landmarks, 2), value.reshape(count, landmarks)
 
 
-def _patches(maps: Floats, x: Ints, y: Ints, radius: int, fill: float) -> Floats:
+def _peaks(maps: Maps) -> tuple[Ints, Ints, Floats]:
+    """Column, row and value of the highest cell of each map (M, H, W); the first of equals."""
+    every = np.arange(len(maps))
+    if maps.flags.c_contiguous:
+        y, x = np.divmod(maps.reshape(len(maps), -1).argmax(axis=1), maps.shape[2])
+    else:  # channels last: a line of maxima first, which is read as it lies in memory
+        y = maps.max(axis=2).argmax(axis=1)
+        x = maps[every, y].argmax(axis=1)
+    return x, y, maps[every, y, x].astype(np.float64)
+
+
+def _patches(maps: Maps, x: Ints, y: Ints, radius: int, fill: float) -> Floats:
     """Square patches (M, 2 radius + 1, 2 radius + 1) around (x, y); `fill` outside the map."""
-    padded = np.pad(maps, ((0, 0), (radius, radius), (radius, radius)), constant_values=fill)
-    steps = np.arange(2 * radius + 1)
+    height, width = maps.shape[1:]
+    steps = np.arange(-radius, radius + 1)
     rows, columns = y[:, None, None] + steps[:, None], x[:, None, None] + steps
-    patches: Floats = padded[np.arange(len(maps))[:, None, None], rows, columns]
+    every = np.arange(len(maps))[:, None, None]
+    cells = maps[every, np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)]
+    patches: Floats = cells.astype(np.float64)
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    patches[~inside] = fill
     return patches
 
 
-def _no_shift(maps: Floats, x: Ints, y: Ints, head: Head) -> Floats:
+def _no_shift(maps: Maps, x: Ints, y: Ints, head: Head) -> Floats:
     return np.zeros((len(maps), 2))
 
 
-def _quarter(maps: Floats, x: Ints, y: Ints, head: Head) -> Floats:
+def _quarter(maps: Maps, x: Ints, y: Ints, head: Head) -> Floats:
     patch = _patches(maps, x, y, 1, 0.0)
     slope = np.stack([patch[:, 1, 2] - patch[:, 1, 0], patch[:, 2, 1] - patch[:, 0, 1]], axis=-1)
     shift: Floats = 0.25 * np.sign(slope) * _inside(maps, x, y, 1)[:, None]
     return shift
 
 
-def _inside(maps: Floats, x: Ints, y: Ints, border: int) -> NDArray[np.bool_]:
+def _inside(maps: Maps, x: Ints, y: Ints, border: int) -> NDArray[np.bool_]:
     """True where at least `border` cells stand on every side of (x, y)."""
     height, width = maps.shape[1:]
     inner_x = (x >= border) & (x < width - border)
@@ -218,7 +245,7 @@ def _inside(maps: Floats, x: Ints, y: Ints, border: int) -> NDArray[np.bool_]:
     return inside
 
 
-def _dark(maps: Floats, x: Ints, y: Ints, head: Head) -> Floats:
+def _dark(maps: Maps, x: Ints, y: Ints, head: Head) -> Floats:
     """-H^-1 g of the log map, at most `DARK_REACH_CELLS` along either axis.
 
     Rescaling to the old maximum only adds a constant to the log: it is left out. A Taylor step
@@ -260,16 +287,19 @@ def dark_band(sigma: float) -> Floats:
     return np.stack([np.pad(kernel, (i, 4 - i)) for i in range(5)])
 
 
-def _local_soft_argmax(maps: Floats, x: Ints, y: Ints, head: Head) -> Floats:
+def _local_soft_argmax(maps: Maps, x: Ints, y: Ints, head: Head) -> Floats:
     radius = head.radius
     patch = _patches(maps, x, y, radius, -np.inf)
-    weights = np.exp(head.tau * (patch - patch.max(axis=(1, 2), keepdims=True)))
-    weights /= weights.sum(axis=(1, 2), keepdims=True)
-    steps = np.arange(-radius, radius + 1)
-    return np.stack([weights.sum(axis=1) @ steps, weights.sum(axis=2) @ steps], axis=-1)
+    # The middle is the highest: the peak itself.
+    weights = np.exp(head.tau * (patch - patch[:, radius : radius + 1, radius : radius + 1]))
+    rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    moments = np.stack([np.ones(rows.size), columns.ravel(), rows.ravel()], axis=-1)
+    sums = weights.reshape(len(maps), -1) @ moments
+    shift: Floats = sums[:, 1:] / sums[:, :1]
+    return shift
 
 
-_REFINEMENTS: Mapping[str, Callable[[Floats, Ints, Ints, Head], Floats]] = MappingProxyType(
+_REFINEMENTS: Mapping[str, Callable[[Maps, Ints, Ints, Head], Floats]] = MappingProxyType(
     {
         "argmax": _no_shift,
         "quarter": _quarter,

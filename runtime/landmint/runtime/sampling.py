@@ -98,6 +98,19 @@ def _words(
     return np.ndarray(shape, _WORD, longer, 0, strides).copy()
 
 
+def look_up(pictures: Image, table: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each byte of pictures (N, H, W, 3) replaced by what a table (256, 3) has for its channel."""
+    library = opencv()
+    if library is not None and pictures.size:
+        lines = np.ascontiguousarray(pictures).reshape(-1, pictures.shape[2], 3)
+        values: NDArray[np.float32] = library.LUT(lines, table[None])
+    else:
+        values = np.empty(pictures.shape, dtype=np.float32)
+        for channel in range(3):
+            values[..., channel] = table[:, channel].take(pictures[..., channel])
+    return values.reshape(pictures.shape)
+
+
 def interpolate(picture: Image, matrix: Floats, size: int) -> Image:
     """A size x size picture of three channels, bilinear, black outside.
 
