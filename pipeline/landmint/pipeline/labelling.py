@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from landmint.pipeline.data_check import settings
-from landmint.pipeline.detect import find_faces
+from landmint.pipeline.detect import advice, detector_name, find_faces
 from landmint.pipeline.lock import hold
 from landmint.pipeline.predict import NO_FACE
 from landmint.pipeline.progress import Screen
@@ -52,7 +52,7 @@ class FoundFaces:
 
     def identity(self) -> Any:
         """How they are found."""
-        return "found"
+        return f"found by {detector_name()}"
 
 
 def label_folder(
@@ -68,6 +68,8 @@ def label_folder(
             result of other settings.
     """
     screen = Screen()
+    if boxes.source == "found" and (hint := advice()):
+        screen.line(hint, style="yellow")
     markup = load_model(weights).contract.markup  # before the images, which take longer
     names, source = _faces_in(images, boxes, markup)
     with hold(out, screen.line), screen.bar("label") as bar:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from landmint.pipeline.detect import advice
 from landmint.pipeline.draw import draw_landmarks, enlarge, enlargement, write_image
 from landmint.pipeline.opening import Model, check_inside
 from landmint.pipeline.progress import Screen
@@ -92,6 +93,8 @@ def predict_images(
         0, or 3 if in some image no face was found.
     """
     code = 0
+    if box is None and (hint := advice()):
+        screen.line(hint, style="yellow")
     names = names_of([path for path, _ in pictures])
     for name, (path, image) in zip(names, pictures, strict=True):
         faces = model.predict(image, box)

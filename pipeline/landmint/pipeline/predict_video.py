@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from landmint.pipeline.detect import find_faces
+from landmint.pipeline.detect import advice, find_faces
 from landmint.pipeline.draw import draw_landmarks
 from landmint.pipeline.opening import Model
 from landmint.pipeline.predict import NO_FACE, names_of
@@ -134,6 +134,8 @@ def predict_videos(
         "smooth": None if filtered is None else dataclasses.asdict(filtered),
     }
     code = 0
+    if box is None and (hint := advice()):
+        screen.line(hint, style="yellow")
     for name, path in zip(names_of(videos), videos, strict=True):
         follower = FaceFollower(model.session, model.contract, box, filtered)
         with screen.bar(path.name) as bar:

