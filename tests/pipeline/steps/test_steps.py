@@ -14,6 +14,7 @@ from landmint.pipeline.recipe import load_recipe
 from landmint.pipeline.run import Run
 from landmint.pipeline.steps import STAGES, stages_of
 from landmint.pipeline.steps.weights import student_settings, teacher_weights
+from landmint.runtime.errors import LandmintError
 
 PLAIN = """\
 [faces]
@@ -155,3 +156,55 @@ def test_a_search_for_layers_to_keep_in_float_depends_on_how_candidates_are_meas
     assert "fallback_budget" not in plain["quantize"], "it came later, and is not set"
     assert set(searched) == {"quantize", "tools", "measure", "machine"}
     assert searched["quantize"]["fallback_budget"] == pytest.approx(0.1)
+
+
+def _measured_by(folder: Path, target: str) -> dict[str, object]:
+    """The settings of the measurements on a target."""
+    run = _run(folder, f'{PLAIN}[measure]\ntarget = "{target}"\n')
+    settings = {stage.name: stage.settings(run) for stage in stages_of(run)}["measurements"]
+    json.dumps(settings, allow_nan=False)
+    return dict(settings)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "threads = 2",
+        'address = "elsewhere"',
+        "limits.start_below_c = 70",
+        'hygiene.governor = "powersave"',
+        'settings.wheels.litert = ["tflite-runtime"]',
+        "settings.since = 2026-01-01",
+    ],
+)
+def test_what_a_profile_says_decides_the_measurements(change: str, tmp_path: Path) -> None:
+    profile = tmp_path / "mine.toml"
+    profile.write_text('base = "rpi5"\n')
+    before = _measured_by(tmp_path, "mine.toml")
+    profile.write_text('about = "said in other words"\nbase = "rpi5"\n')
+    assert _measured_by(tmp_path, "mine.toml") == before, "which device it is has not changed"
+    profile.write_text(f'base = "rpi5"\n{change}\n')
+    after = _measured_by(tmp_path, "mine.toml")
+    assert after.pop("profile") != before.pop("profile")
+    assert after == before
+
+
+def test_a_plain_profile_adds_nothing_to_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that what was measured before there were profiles stays up to date."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for plain in ("host", "null"):
+        assert set(_measured_by(tmp_path, plain)) == {"measure", "machine"}
+    own = tmp_path / "landmint/targets/host.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text('base = "host"\nabout = "The PC in the kitchen"\n')
+    assert "profile" not in _measured_by(tmp_path, "host")
+    own.write_text('base = "host"\ncores = "0"\n')
+    assert "profile" in _measured_by(tmp_path, "host")
+
+
+def test_a_wrong_profile_is_told_before_anything_is_measured(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('base = "rpi5"\nthreds = 2\n')
+    with pytest.raises(LandmintError, match="mine.toml is no profile"):
+        _measured_by(tmp_path, "mine.toml")

@@ -1,6 +1,8 @@
 """The stage of the measurements: every variant of the bundle, on the test faces."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,40 @@ from landmint.runtime.bundle import Bundle
 from landmint.runtime.machine import identify
 from landmint.runtime.measurement import read_measurements
 from landmint.runtime.progress import Progress
+from landmint.targets import ADDED, Profile, find_profile
+from landmint.targets.profile import SHIPPED, SUFFIX, read_profile
+
+_PLAIN = "host", "null"
+"""Profiles that say nothing but a transport; runs that are older than profiles stay up to date."""
 
 
 def measure_settings(run: Run) -> Mapping[str, Any]:
-    """What decides a measurement: how it is taken, and on which machine."""
+    """What decides a measurement: how it is taken, from which machine, and on which device.
+
+    Raises:
+        LandmintError: the device's profile cannot be read, or is wrong.
+    """
     machine = identify().to_json()
     this_machine = {key: machine[key] for key in ("cpu", "architecture", "cores", "packages")}
-    return {"measure": run.recipe.measure.model_dump(mode="json"), "machine": this_machine}
+    config = run.recipe.measure
+    profile = _profile_settings(config.target)
+    return {"measure": config.model_dump(mode="json"), "machine": this_machine, **profile}
+
+
+def _profile_settings(target: str) -> dict[str, str]:
+    """What a target's profile says, where it has one that is not plain."""
+    if target in ADDED:
+        return {}
+    deciding = _profile_text(find_profile(target))
+    plain = [_profile_text(read_profile(SHIPPED / f"{name}{SUFFIX}")) for name in _PLAIN]
+    return {} if deciding in plain else {"profile": deciding}
+
+
+def _profile_text(profile: Profile) -> str:
+    """What a profile says but its line for people, as text: TOML has values that JSON has not."""
+    fields = asdict(profile)
+    del fields["about"]
+    return json.dumps(fields, sort_keys=True, default=str)
 
 
 def _work(run: Run, place: Path, bar: Progress) -> None:
