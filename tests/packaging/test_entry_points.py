@@ -83,6 +83,7 @@ class TheirEngine:
 class TheirTarget(HostTarget):
     name = "their-board"
     parallel = 1
+    no_times = ""
 
     def start(self, bundle, variant, threads, timeout_s):
         return Link(Agent(Path(bundle), variant, threads, engine="their-engine"))

@@ -20,6 +20,7 @@ class ScriptedTarget:
 
     name = "scripted"
     parallel = 2
+    no_times = ""
 
     def __init__(self, times: Mapping[str, Times], version: str = "scripted 1") -> None:
         self.times = times

@@ -24,6 +24,7 @@ from landmint.runtime.engines import load_engine
 from landmint.runtime.engines.engine import EngineSession, Tensor
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path
+from landmint.runtime.instructions import count_instructions
 from landmint.runtime.latency import LatencyConfig, time_block, warm_up
 from landmint.runtime.machine import identify, memory_mib, reset_peak_memory
 from landmint.runtime.predict import predict_crops
@@ -34,6 +35,7 @@ Answer = dict[str, Any]
 
 # Faces that a timed model is fed in turn: real ones, since zeros may be faster than pixels.
 _TIMED_FACES = 4
+_COUNTED_FACES = 2  # counts hardly differ from face to face
 
 
 class Agent:
@@ -155,6 +157,14 @@ class Agent:
             "operators": [dataclasses.asdict(operator) for operator in session.operators],
         }
 
+    def count(self, request: Request) -> Answer:
+        """Count instructions, where an emulator does: {crops: npz} -> runs, one a face."""
+        crops, _ = _read_crops(Path(request["crops"]), _COUNTED_FACES)
+        session = self._loaded()
+        inputs = [normalise(crop[None], self._contract) for crop in crops]
+        runs = count_instructions(lambda number: session.run(inputs[number]), len(inputs))
+        return {"runs": [dataclasses.asdict(run) for run in runs]}
+
     def _loaded(self) -> EngineSession:
         if self._session is None:
             raise LandmintError("the model is not loaded", remedy='ask {"do": "load"} first')
@@ -170,6 +180,7 @@ _ACTIONS: Mapping[str, Callable[[Agent, Request], Answer]] = MappingProxyType(
         "conditions": Agent.conditions,
         "memory": Agent.memory,
         "precision": Agent.precision,
+        "count": Agent.count,
     }
 )
 

@@ -18,6 +18,7 @@ from landmint.runtime.engines.engine import Operator
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path, read_json, sha256_file, write_json
 from landmint.runtime.hygiene import spoiled_blocks
+from landmint.runtime.instructions import Instructions
 from landmint.runtime.latency import Latency, Launch, summarise_latency
 from landmint.runtime.machine import Machine
 from landmint.runtime.typed_json import read_as
@@ -25,7 +26,7 @@ from landmint.runtime.typed_json import read_as
 SCHEMA = 1
 Floats = NDArray[np.float64]
 Status = Literal["measured", "not measured"]
-_LATER_FIELDS = {"points", "operators", "notes", "bundle_sha256"}
+_LATER_FIELDS = {*("points", "operators", "notes", "bundle_sha256", "no_times", "instructions")}
 """Not in every measurement's JSON: kept apart, or added since."""
 
 
@@ -71,6 +72,10 @@ class Measurement:
     """Memory of the same process, engine imported, before it loaded the model."""
     launches: tuple[Launch, ...] = ()
     """Raw times; empty when latency was not measured."""
+    no_times: str = ""
+    """Why the target's times say nothing, so that none were taken; empty where they count."""
+    instructions: tuple[Instructions, ...] = ()
+    """Counted instructions of single inferences; empty where nothing counts them."""
     faces: tuple[str, ...] = ()
     """Names of the faces, in the order of `points`."""
     points: Floats | None = None
@@ -110,6 +115,7 @@ def measurement_to_json(measurement: Measurement) -> dict[str, Any]:
     content = {name: getattr(measurement, name) for name in fields}
     content["machine"] = measurement.machine.to_json() if measurement.machine else None
     content["launches"] = [dataclasses.asdict(launch) for launch in measurement.launches]
+    content["instructions"] = [dataclasses.asdict(run) for run in measurement.instructions]
     content["operators"] = [dataclasses.asdict(operator) for operator in measurement.operators]
     return content
 

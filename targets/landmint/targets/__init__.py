@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from landmint.runtime.errors import LandmintError, NotMeasuredError
+from landmint.runtime.progress import Progress
 from landmint.runtime.registry import Registry
 from landmint.targets.profile import SUFFIX, Profile, profile_files, read_profile
 from landmint.targets.target import Link, Target
 
 __all__ = [
     "ADDED",
+    "SET_UPS",
     "TRANSPORTS",
     "Link",
     "Profile",
@@ -23,6 +25,7 @@ __all__ = [
     "find_profile",
     "known_targets",
     "load_target",
+    "set_up_target",
     "transport_of",
 ]
 
@@ -31,11 +34,20 @@ TRANSPORTS = Registry(
         "local": "landmint.targets.host:host_target",
         "null": "landmint.targets.null:NullTarget",
         "ssh": "landmint.targets.ssh:SshTarget",
+        "emulated": "landmint.targets.emulated.target:EmulatedTarget",
     },
     kind="transport",
     group="landmint.transports",
 )
 """Functions or classes that take a `Profile` and return a `Target`."""
+
+SET_UPS = Registry(
+    {"emulated": "landmint.targets.emulated.target:set_up_profile"},
+    kind="transport to set up",
+    group="landmint.set_ups",
+)
+"""Functions that prepare this machine for a transport; others need nothing prepared. They take a
+`Profile` and a `Progress`, and return what there is then, in a line for people."""
 
 ADDED = Registry({}, kind="target", group="landmint.targets")
 """Targets of other packages, which need no profile: functions or classes without arguments."""
@@ -58,6 +70,20 @@ def load_target(given: str) -> Target:
         return target
     profile = find_profile(given)
     return transport_of(profile)(profile)
+
+
+def set_up_target(given: str, progress: Progress) -> str:
+    """Prepare this machine for the target that somebody names; returns a line for people.
+
+    Raises:
+        LandmintError: there is no such target, or its profile is wrong.
+        NotMeasuredError: something is missing here that landmint does not fetch.
+    """
+    profile = find_profile(given)
+    if profile.transport not in SET_UPS:
+        return f"{profile.name} needs nothing to be prepared here"
+    line: str = SET_UPS.load(profile.transport)(profile, progress)
+    return line
 
 
 def find_profile(given: str) -> Profile:

@@ -24,6 +24,7 @@ class HostTarget:
     """Runs variants here; nothing is copied."""
 
     name = "host"
+    no_times = ""
 
     def __init__(
         self,

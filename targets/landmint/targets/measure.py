@@ -2,7 +2,8 @@
 
 For latency each variant is started several times in a process of its own (a launch). Within a
 launch, blocks of runs of all variants alternate in random order, so that other work on the machine
-slows all of them alike. Raw samples are stored; nothing is judged.
+slows all of them alike. On a target whose times say nothing, instructions are counted instead. Raw
+samples are stored; nothing is judged.
 """
 
 from collections.abc import Sequence
@@ -54,11 +55,12 @@ def measure_bundle(
         faces = Faces.read(crops, scratch, target)
         place = target.push(bundle.path)
         subjects = [Subject(v.name, bundle, v, target, place) for v in chosen]
-        steps = _Steps(len(subjects) * (1 + 2 * config.launches), progress)
+        launches = 0 if target.no_times else config.launches
+        steps = _Steps(len(subjects) * (1 + 2 * launches), progress)
         visit = Visit(faces, config, subjects, steps.add)
         try:
             visit.predict_all(scratch)
-            for number in range(config.launches):
+            for number in range(launches):
                 _launch(visit, number, config)
         finally:
             visit.close()

@@ -16,6 +16,7 @@ class NullTarget:
     """Answers as a target does, without engines and without processes."""
 
     parallel = 1
+    no_times = ""
 
     def __init__(self, profile: Profile) -> None:
         """Take the profile's name; nothing else of it matters."""

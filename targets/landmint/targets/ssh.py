@@ -57,6 +57,8 @@ class SshSettings:
 class SshTarget:
     """A board that is reached by ssh; it is not reached before it is needed."""
 
+    no_times = ""
+
     def __init__(self, profile: Profile) -> None:
         """Read the settings.
 

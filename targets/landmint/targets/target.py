@@ -72,6 +72,11 @@ class Target(Protocol):
         """How many agents may work at once while nothing is timed."""
         ...
 
+    @property
+    def no_times(self) -> str:
+        """Why times there say nothing of any device; empty where they count."""
+        ...
+
     def push(self, local: Path) -> str:
         """Copy a file or folder to the target; returns its path there."""
         ...

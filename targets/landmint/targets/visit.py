@@ -21,6 +21,7 @@ from landmint.runtime.bundle import Bundle, Variant
 from landmint.runtime.conditions import Conditions
 from landmint.runtime.engines.engine import Operator
 from landmint.runtime.errors import LandmintError, NotMeasuredError
+from landmint.runtime.instructions import Instructions
 from landmint.runtime.latency import Block, LatencyConfig, Launch, WarmUp
 from landmint.runtime.machine import Machine
 from landmint.runtime.measurement import Measurement
@@ -101,6 +102,8 @@ class Subject:
     """Operators of one inference."""
     points: Any = None
     """(N, L, 2) landmarks in image pixels."""
+    instructions: tuple[Instructions, ...] = ()
+    """Counted, where the target counts them."""
     launches: list[Launch] = field(default_factory=list)
     """Times, one entry for each launch that came to its end."""
     memory: Answer = field(default_factory=dict)
@@ -176,6 +179,8 @@ class Visit:
                 request = {"do": "predict", "crops": self._faces.crops, "points": remote}
                 link.ask(request, self._config.timeout_s + _FACE_S * len(self._faces.names))
                 self._note_precision(subject, link)
+                if subject.target.no_times:
+                    self._count(subject, link)
             finally:
                 link.close()
             subject.target.pull(remote, here)
@@ -191,6 +196,12 @@ class Visit:
             raise
         except LandmintError as error:
             subject.precision = f"unknown: {error.reason or error.fact}"
+
+    def _count(self, subject: Subject, link: Link) -> None:
+        """Count instructions in place of times; times that engines told of operators go."""
+        answer = self._ask(link, {"do": "count", "crops": self._faces.timed})
+        subject.instructions = tuple(Instructions(**run) for run in answer["runs"])
+        subject.operators = tuple(dataclasses.replace(o, ms=None) for o in subject.operators)
 
     def start_all(self) -> list[Turn]:
         """Start a process for each subject that has not failed, side by side; nothing is timed."""
@@ -288,6 +299,8 @@ class Visit:
             peak_memory_mib=subject.memory.get("peak_memory_mib"),
             baseline_memory_mib=subject.memory.get("baseline_memory_mib"),
             launches=tuple(subject.launches),
+            no_times=subject.target.no_times,
+            instructions=subject.instructions,
             faces=self._faces.names,
             points=subject.points,
         )

@@ -55,6 +55,7 @@ for _verb in VERBS:
 register(data_check.check, data)
 register_callback(targets.targets, targets_group)
 register(targets.probe, targets_group)
+register(targets.setup, targets_group)
 register(history.add, history_group)
 register(history.list_, history_group, "list")
 register(history.show, history_group)

@@ -5,6 +5,7 @@ nowhere. The hint f32 keeps float layers in float32; INT8 layers stay INT8.
 """
 
 import functools
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ from landmint.runtime.engines.engine import (
 from landmint.runtime.telemetry import without_telemetry
 
 _PROFILED_RUNS = 15
+_PROFILED_S = 5.0  # slow devices run fewer
 _WEIGHTED = frozenset(
     {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "GroupConvolution"}
 )
@@ -113,7 +115,8 @@ class _OpenVinoSession:
         request = self._watched().create_infer_request()
         face = np.zeros(tuple(self._compiled.inputs[0].shape), dtype=np.float32)
         runs = []
-        for _ in range(_PROFILED_RUNS):
+        begin = time.monotonic()
+        while len(runs) < _PROFILED_RUNS and time.monotonic() - begin < _PROFILED_S:
             request.infer({0: face})
             runs.append(request.get_profiling_info())
         return tuple(
