@@ -1,7 +1,7 @@
 """A bundle of one tiny model that every machine with ONNX Runtime can run, and faces for it."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,11 @@ import pytest
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract, CropRule, Head, Output
 from landmint.runtime.embedded import ONNX_KEY
+from landmint.runtime.errors import NotMeasuredError
+from landmint.targets.emulated.cpus import CPUS
+from landmint.targets.emulated.kit import find_qemu, set_up
 from landmint.targets.profile import Profile
+from tests.conftest import MakeOnce
 from tests.targets.sshd import Device, device
 
 CONTRACT = Contract(
@@ -68,6 +72,49 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
 @pytest.fixture
 def ssh_profile(board: Device) -> Profile:
     return board.profile()
+
+
+@pytest.fixture(scope="session")
+def _caches(make_once: MakeOnce) -> Mapping[str, Path | str]:
+    """The cache with the kit of each processor, or why there is none; the suite makes it once."""
+    caches: dict[str, Path | str] = {}
+    for cpu in ("cortex-a76", "haswell"):
+
+        def fill(folder: Path, cpu: str = cpu) -> None:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("XDG_CACHE_HOME", str(folder))
+                set_up(CPUS[cpu])
+
+        try:
+            find_qemu(CPUS[cpu])
+            caches[cpu] = make_once(f"kit-{cpu}", fill)
+        except NotMeasuredError as error:
+            caches[cpu] = " ".join(str(error).split())
+    return caches
+
+
+def _kit(cpu: str, caches: Mapping[str, Path | str], monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = caches[cpu]
+    if isinstance(cache, str):
+        pytest.skip(cache)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+
+
+@pytest.fixture
+def emulated(_caches: Mapping[str, Path | str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Emulated Arm boards are set up; without QEMU, apt or pip the test is skipped."""
+    _kit("cortex-a76", _caches, monkeypatch)
+
+
+@pytest.fixture
+def emulated_x86(_caches: Mapping[str, Path | str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Likewise the emulated PC."""
+    _kit("haswell", _caches, monkeypatch)
+
+
+@pytest.fixture
+def emulated_profile(emulated: None) -> Profile:
+    return Profile("emulated", "of the suite", "emulated", settings={"cpu": "cortex-a76"})
 
 
 @pytest.fixture

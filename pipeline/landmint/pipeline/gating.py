@@ -18,6 +18,7 @@ from landmint.pipeline.judge.comparing import compare
 from landmint.pipeline.judge.evidence import drift_check, drift_of, evidence_of
 from landmint.pipeline.judge.gate import Check, Verdict, worst
 from landmint.pipeline.judge.identity import incomparable
+from landmint.pipeline.judge.instructions import instructions_check
 from landmint.pipeline.judge.operators import OperatorChange, compare_operators
 from landmint.pipeline.judge.paired import TIME, PairedRules
 from landmint.pipeline.measure_config import MeasureConfig
@@ -146,7 +147,8 @@ def gate_pairs(
         ]
         for visit in opened:
             visit.predict()
-        checks = compare(opened, rules)
+        untimed = places.candidate.no_times
+        checks = tuple(map(_counted, opened)) if untimed else compare(opened, rules)
         operators = [
             _slow_operators(sides_of(pair, builds, places), answers, latency, progress)
             for pair, answers in zip(compared, checks, strict=True)
@@ -207,9 +209,14 @@ def _gated(
         checks += (drift_check(drift, rules.drift),)
     reason = visit.failure or "; ".join(_remarks(baseline, candidate, checks))
     evidence = evidence_of(baseline, candidate, drift, operators, visit.spoiled, visit.launches)
-    status = worst([check.status for check in checks])
+    status = worst([check.status for check in checks]) if checks else "not measured"
     verdict = Verdict(pair.name, status, reason, checks, evidence=evidence)
     return Gated(verdict, baseline, candidate)
+
+
+def _counted(visit: PairedVisit) -> tuple[Check, ...]:
+    """What is judged in place of times where those say nothing."""
+    return () if visit.failure else (instructions_check(*visit.measurements()),)
 
 
 def _slow_operators(

@@ -1,6 +1,7 @@
 """Measurements, and where INT8 loses, as tables on the terminal. The report has more."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich import box
@@ -45,7 +46,19 @@ def print_measurements(folder: Path) -> None:
         for measurement in read_measurements(folder)
         if measurement.status != "measured"
     )
-    print_tables(measurement_table(folder), *map(escape, reasons))
+    print_tables(measurement_table(folder), *map(escape, (*reasons, *_untimed(folder))))
+
+
+def _untimed(folder: Path) -> Iterator[str]:
+    """Why there are no times, and what was counted instead."""
+    measured = read_measurements(folder)
+    for reason in dict.fromkeys(one.no_times for one in measured if one.no_times):
+        yield f"latency: not measured: {reason}"
+    for one in measured:
+        if one.instructions:
+            counts = dataclasses.asdict(one.instructions[-1]).items()
+            words = (f"{n / 1e6:.2f} M {name}" for name, n in counts if n is not None)
+            yield f"{one.variant}: instructions of one face: {', '.join(words)}"
 
 
 def print_shipped(models: Sequence[Shipped]) -> None:

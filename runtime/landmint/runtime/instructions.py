@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from landmint.runtime.errors import NotMeasuredError
 
@@ -79,9 +80,9 @@ def _read(path: Path) -> list[Instructions]:
 
 def _less(after: Instructions, before: Instructions) -> Instructions:
     """What was executed between two marks."""
-    earlier = dataclasses.asdict(before)
-    counts = dataclasses.asdict(after).items()
-    return Instructions(**{k: None if n is None else n - earlier[k] for k, n in counts})
+    earlier, now = dataclasses.asdict(before), dataclasses.asdict(after)
+    counts: dict[str, Any] = {k: None if n is None else n - earlier[k] for k, n in now.items()}
+    return Instructions(**counts)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 from time import sleep
 
 from landmint.runtime.bundle import Bundle
+from landmint.runtime.errors import NotMeasuredError
 from landmint.runtime.hygiene import BACK_OFF_S
 from landmint.runtime.latency import LatencyConfig
 from landmint.runtime.measurement import Measurement
@@ -106,7 +107,13 @@ class PairedVisit:
         self._visit.predict_all(self._scratch)
 
     def measure(self, launches: int) -> tuple[PairedLaunch, ...]:
-        """Launch both builds so often, or until one of them fails; returns these launches."""
+        """Launch both builds so often, or until one of them fails; returns these launches.
+
+        Raises:
+            NotMeasuredError: times on this target say nothing.
+        """
+        if reasons := [s.target.no_times for s in self._visit.subjects if s.target.no_times]:
+            raise NotMeasuredError("no launch is timed there", reason=reasons[0])
         before = self._completed
         for _ in range(launches):
             if self.failure:

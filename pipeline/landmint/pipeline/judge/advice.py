@@ -114,7 +114,7 @@ def _objection(
 ) -> str:
     """Why a variant should not be deployed; empty when it may be."""
     if summary.latency is None:
-        return "it was not timed"
+        return summary.measurement.no_times or "it was not timed"
     if verdict is not None and verdict.status not in ("pass", "not judged"):
         failed = [check_sentence(check) for _, check in not_passed([verdict])]
         more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
@@ -138,7 +138,8 @@ def _gain(int8: VariantSummary, twin: VariantSummary | None) -> str:
     """Sentences on what INT8 gains and what it costs on one engine."""
     engine = int8.engine_name
     if int8.latency is None:
-        return f"{engine}: INT8 was not timed here."
+        why = f": {int8.measurement.no_times}" if int8.measurement.no_times else ""
+        return f"{engine}: INT8 was not timed here{why}."
     int8_ms = LATENCY.write_with_unit(int8.latency.warm_ms)
     if twin is None or twin.latency is None:
         return f"{engine}: INT8 takes {int8_ms}; float32 was not timed beside it."

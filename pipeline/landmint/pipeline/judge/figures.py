@@ -140,6 +140,13 @@ BASELINE_DRIFT = Figure(
     "the candidate's NME minus the baseline's, paired by face. Its interval is over persons",
     digits=3,
 )
+INSTRUCTIONS = Figure(
+    "instructions over baseline",
+    "×",
+    "instructions of one face over the baseline's, where an emulator counts them. Of one network "
+    "on one engine; it is no time",
+    digits=4,
+)
 SIZE = Figure("size", "MiB", "all files of the variant on disk", digits=2)
 PEAK_MEMORY = Figure(
     "peak memory", "MiB", "most memory of the whole process, the engine included", digits=0
@@ -173,6 +180,7 @@ JUDGED: Mapping[str, Figure] = MappingProxyType(
         "latency_baseline": BASELINE_RATIO,
         "slow_runs_baseline": BASELINE_TAIL,
         "drift_baseline": BASELINE_DRIFT,
+        "instructions_baseline": INSTRUCTIONS,
     }
 )
 """All figures that a check may be about, by the check's name."""

@@ -21,7 +21,6 @@ from landmint.runtime.bundle import REFERENCE
 from landmint.runtime.closed_eyes import closed_eye_error
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.jitter import jitter
-from landmint.runtime.latency import Latency
 from landmint.runtime.measurement import Measurement
 from landmint.runtime.stats import MIN_PERSONS, Interval
 
@@ -347,7 +346,7 @@ def _cost_checks(
     variant = measurement.variant
     limit = limits.of("latency_ms", variant)
     if limit is not None:
-        yield _latency_check(measurement.latency, limit)
+        yield _latency_check(measurement, limit)
     limit = limits.of("latency_ratio", variant)
     twin = by_name.get(f"{variant.split('/')[0]}/float32")
     if limit is not None and twin is not measurement:
@@ -358,9 +357,11 @@ def _cost_checks(
         yield Check("size_mib", "pass" if size <= limit else "regression", limit, size)
 
 
-def _latency_check(latency: Latency | None, limit: float) -> Check:
+def _latency_check(measurement: Measurement, limit: float) -> Check:
+    latency = measurement.latency
     if latency is None:
-        return Check("latency_ms", "not measured", limit, reason="latency was not measured")
+        reason = measurement.no_times or "latency was not measured"
+        return Check("latency_ms", "not measured", limit, reason=reason)
     doubts = "; ".join(latency.notes)
     if latency.interval is None:
         return Check("latency_ms", "inconclusive", limit, latency.warm_ms, reason=doubts)
@@ -374,6 +375,7 @@ def _ratio_check(measurement: Measurement, twin: Measurement | None, limit: floa
     ratio = paired_ratio(measurement, twin)
     if ratio is None:
         reason = "its float32 twin was not timed with it in two or more launches"
+        reason = measurement.no_times or reason
         return Check("latency_ratio", "not measured", limit, reason=reason)
     return _check("latency_ratio", ratio, limit, "regression")
 

@@ -84,7 +84,7 @@ def _overview_row(summary: VariantSummary, record: RunRecord, is_fastest: bool) 
         reason = one_line(summary.measurement.reason)
         return _row(summary, [Cell(f"not measured: {reason}", css="words reason none", span=7)])
     accuracy, latency = summary.accuracy, summary.latency
-    warm = milliseconds(latency.warm_ms if latency else None)
+    warm = milliseconds(latency.warm_ms) if latency else _no_latency(summary.measurement)
     checks = {check.name: check for check in verdict.checks} if verdict else {}
     figures = {
         "nme_percent": Cell(percent(accuracy.main.nme) if accuracy else NONE),
@@ -95,6 +95,10 @@ def _overview_row(summary: VariantSummary, record: RunRecord, is_fastest: bool) 
     }
     cells = [_beside_limit(cell, checks.get(name)) for name, cell in figures.items()]
     return _row(summary, [*cells, status])
+
+
+def _no_latency(raw: Measurement) -> str:
+    return "not measured" if raw.no_times else NONE
 
 
 def _beside_limit(cell: Cell, check: Check | None) -> Cell:

@@ -56,7 +56,8 @@ def _student(record: RunRecord) -> str:
 def _fastest(record: RunRecord) -> str:
     fastest = fastest_of(record.timed)
     if fastest is None or fastest.latency is None:
-        return "No latency was measured."
+        reasons = dict.fromkeys(s.measurement.no_times for s in record.summaries)
+        return ": ".join(["No latency was measured", *filter(None, reasons)]) + "."
     threads = (
         "one thread"
         if fastest.measurement.threads == 1

@@ -114,7 +114,7 @@ class _OpenVinoSession:
         """From a second, profiled compilation; a primitive ends in the type that it computes in."""
         request = self._watched().create_infer_request()
         face = np.zeros(tuple(self._compiled.inputs[0].shape), dtype=np.float32)
-        runs = []
+        runs: list[Any] = []
         begin = time.monotonic()
         while len(runs) < _PROFILED_RUNS and time.monotonic() - begin < _PROFILED_S:
             request.infer({0: face})

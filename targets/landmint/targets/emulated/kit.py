@@ -106,7 +106,7 @@ def set_up(cpu: Cpu, progress: Progress = SILENT) -> Kit:
             with atomic_path(kit.folder) as fresh:
                 fresh.mkdir()
                 progress.step("compiling the plugin")
-                _compile_plugin(qemu, fresh / "counter.so")
+                compile_plugin(qemu, fresh / "counter.so")
                 if cpu.architecture in _DEBIAN_NAMES:
                     _fill(cpu.architecture, fresh, progress)
                 for kin in CPUS.values():
@@ -154,7 +154,7 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _compile_plugin(qemu: str, library: Path) -> None:
+def compile_plugin(qemu: str, library: Path) -> None:
     """Compile the plugin for the interface that this QEMU has."""
     version = re.search(
         r"version (\d+)\.(\d+)", run_program([qemu, "--version"], "QEMU does not start")
