@@ -52,13 +52,13 @@ def print_measurements(folder: Path) -> None:
 def _untimed(folder: Path) -> Iterator[str]:
     """Why there are no times, and what was counted instead."""
     measured = read_measurements(folder)
-    for reason in dict.fromkeys(one.no_times for one in measured if one.no_times):
+    for reason in dict.fromkeys(raw.no_times for raw in measured if raw.no_times):
         yield f"latency: not measured: {reason}"
-    for one in measured:
-        if one.instructions:
-            counts = dataclasses.asdict(one.instructions[-1]).items()
+    for raw in measured:
+        if raw.instructions:
+            counts = dataclasses.asdict(raw.instructions[-1]).items()
             words = (f"{n / 1e6:.2f} M {name}" for name, n in counts if n is not None)
-            yield f"{one.variant}: instructions of one face: {', '.join(words)}"
+            yield f"{raw.variant}: instructions of one face: {', '.join(words)}"
 
 
 def print_shipped(models: Sequence[Shipped]) -> None:
