@@ -125,3 +125,13 @@ def test_distill_takes_several_teachers(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("landmint.api.distill", noted)
     _ask(*"distill demo --teacher a --teacher b --out o --lessons l".split())
     assert calls == [(["a", "b"], Path("l"))]
+
+
+def test_a_reader_that_goes_away_is_no_failure() -> None:
+    """As `landmint targets | head -1` does; tables, which Rich writes, end by 1."""
+    command = [sys.executable, "-m", "landmint.pipeline", "targets"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() in (1, 141)

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -126,6 +127,8 @@ def _guarded(function: Callable[..., int | None]) -> Callable[..., None]:
     def guarded(*arguments: Any, **options: Any) -> None:
         try:
             code = function(*arguments, **options) or 0
+        except BrokenPipeError:
+            code = _end_as_a_cut_pipe()
         except (Exception, KeyboardInterrupt) as error:
             code = _tell(error)
         raise typer.Exit(code)
@@ -139,6 +142,17 @@ def _help(function: Callable[..., int | None]) -> dict[str, Any]:
     lines = [f"[cyan]{line.strip()}[/cyan]" for line in examples.splitlines() if line.strip()]
     paragraphs = "\n\n".join(part.replace("\n", " ") for part in text.strip().split("\n\n"))
     return {"help": paragraphs, "epilog": "\n\n".join(["[bold]Examples[/bold]", *lines])}
+
+
+def _end_as_a_cut_pipe() -> int:
+    """Be silent where the reader has gone, as in `landmint targets | head -3`.
+
+    Returns:
+        what a shell says of a program that ended by SIGPIPE; never a verdict's exit code.
+    """
+    # What is still buffered is written when Python ends: to nowhere, rather than into the pipe.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + 13
 
 
 def _tell(error: BaseException) -> int:
