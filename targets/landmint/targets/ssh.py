@@ -17,7 +17,7 @@ from pathlib import Path
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.files import atomic_path, digest, sha256_file
 from landmint.runtime.typed_json import MismatchError, read_as
-from landmint.targets import there
+from landmint.targets import bootstrap
 from landmint.targets.board import Board, findings, question, read_board, refuse
 from landmint.targets.host import RUNTIME_ROOT
 from landmint.targets.pipe import PipeLink, signal_name
@@ -26,7 +26,7 @@ from landmint.targets.ssh_connection import Connection, Held, program
 from landmint.targets.target import Finding, Link, agent_arguments, engine_of
 from landmint.targets.wheels import fetch_wheels, requirements_of
 
-_THERE = Path(there.__file__).parent
+_BOOTSTRAP = Path(bootstrap.__file__).parent
 _SYSTEM = "/sys"
 _KEEPER_S = 400
 _COPY_S = 1800
@@ -161,7 +161,7 @@ class _Visit:
             "governor": profile.hygiene.governor,
             "start_below_c": profile.limits.start_below_c,
         }
-        keeper = program(board.python, _THERE / "keeper.py", json.dumps(options))
+        keeper = program(board.python, _BOOTSTRAP / "keeper.py", json.dumps(options))
         self._held = Held(connection, keeper, _KEEPER_S)
         self._folder = str(self._held.greeting["folder"])
         self._pythons: dict[str, str] = {}
@@ -196,14 +196,14 @@ class _Visit:
             for path in files.values():
                 payload.write(path.read_bytes())
             payload.seek(0)
-            script = program(self.board.python, _THERE / "store.py", "receive", self._folder)
+            script = program(self.board.python, _BOOTSTRAP / "store.py", "receive", self._folder)
             self.connection.answer(script, payload, _COPY_S)
 
     def _store(self, verb: str, request: Mapping[str, object]) -> "_Stored":
         with tempfile.TemporaryFile() as given:
             given.write(json.dumps(request).encode() + b"\n")
             given.seek(0)
-            script = program(self.board.python, _THERE / "store.py", verb, self._folder)
+            script = program(self.board.python, _BOOTSTRAP / "store.py", verb, self._folder)
             answer = self.connection.answer(script, given)
         try:
             return read_as(_Stored, answer, "the answer")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from landmint.runtime.errors import LandmintError, NotMeasuredError
-from landmint.targets.there.keeper import MARK
+from landmint.targets.bootstrap.keeper import MARK
 
 _READY = "landmint-is-connected"
 _CONNECT_S = 20
@@ -145,7 +145,7 @@ class Connection:
     def answer(
         self, script: str, given: IO[bytes] | None = None, timeout_s: float = 60
     ) -> dict[str, Any]:
-        """The answer of a program of `landmint.targets.there`, as `run` gets it.
+        """The answer of a program of `landmint.targets.bootstrap`, as `run` gets it.
 
         Raises:
             NotMeasuredError: as in `run`, or the program says that it failed.
@@ -195,13 +195,13 @@ class Held:
 
 
 def program(python: str, source: Path, *arguments: str) -> str:
-    """A script of the POSIX shell that runs a program of `landmint.targets.there`."""
+    """A script of the POSIX shell that runs a program of `landmint.targets.bootstrap`."""
     words = [python, "-I", "-c", source.read_text(encoding="utf-8"), *arguments]
     return f"exec {shlex.join(words)}"
 
 
 def read_answer(name: str, printed: str) -> dict[str, Any]:
-    """The marked line of what a program of `landmint.targets.there` printed.
+    """The marked line of what a program of `landmint.targets.bootstrap` printed.
 
     A shell there may print a welcome before it.
 

@@ -148,7 +148,7 @@ def _end_as_a_cut_pipe() -> int:
     """Be silent where the reader has gone, as in `landmint targets | head -3`.
 
     Returns:
-        what a shell says of a program that ended by SIGPIPE; never a verdict's exit code.
+        128 + SIGPIPE, as a shell says of a program that it ended; never a verdict's exit code.
     """
     # What is still buffered is written when Python ends: to nowhere, rather than into the pipe.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
