@@ -234,10 +234,11 @@ def test_weights_that_cannot_begin_a_training_are_refused(copy: Path) -> None:
     done = _again(copy, "pipnet-mbv4")
     assert done.exit_code == 2
     assert "pipnet-mbv4 is no file, no folder and no shipped model" in done.stderr
-    done = _again(copy, "runs/tiny/student/model.safetensors", "stride = 16", "neighbours = 4")
+    weights = "runs/tiny/student/model.safetensors"
+    done = _again(copy, weights, '"mobilenetv3_small_050"', '"mobilenetv3_small_100"')
     assert done.exit_code == 2
     assert "holds another network than the recipe" in done.stderr
-    assert "there stride is 16, neighbours is 10: " in done.stderr
+    assert "there backbone is 'mobilenetv3_small_050': " in done.stderr
     assert "building the network" not in done.stderr, "it is told before any work"
 
 
