@@ -1,7 +1,9 @@
 """Write the tables of docs/results.md and README.md from the runs under runs/.
 
-No figure in the documents is typed by hand: each table stands between two markers and is replaced
-as a whole. Nothing is measured here; runs without measurements are named and left out.
+No figure in the documents is typed by hand: the tables stand between two markers. A recipe whose
+run is here gets its section of docs/results.md written anew; the section of a recipe that ran
+elsewhere is kept. README.md has the tables of docs/results.md in short. Nothing is measured here;
+runs without measurements are named and left out.
 
     python benchmarks/results.py [--runs runs]
 """
@@ -9,7 +11,7 @@ as a whole. Nothing is measured here; runs without measurements are named and le
 import argparse
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ from landmint.runtime.stats import Interval
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+_DRAWN = "drawn"
 _FIGURES = tuple(figure.heading for figure in (NME, NME_RISE, MOVED, LATENCY, SIZE))
 
 
@@ -78,12 +81,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         results = list(read_runs(options.runs))
-        replace_table(options.root / "docs" / "results.md", details(results))
-        replace_table(options.root / "README.md", overview(results))
+        page = options.root / "docs" / "results.md"
+        kept = read_sections(page)
+        sections = dict(sorted({**kept, **{run.name: section(run) for run in results}}.items()))
+        replace_table(page, "\n\n".join(sections.values()))
+        replace_table(options.root / "README.md", overview(sections))
     except LandmintError as error:
         print(f"results: {error}", file=sys.stderr)
         return error.exit_code
     print(f"{len(results)} runs: {', '.join(result.name for result in results)}")
+    elsewhere = kept.keys() - {result.name for result in results}
+    if elsewhere:
+        print(f"kept, for they did not run here: {', '.join(sorted(elsewhere))}")
     return 0
 
 
@@ -107,52 +116,94 @@ def read_runs(folder: Path) -> Iterator[RunResult]:
         raise LandmintError(f"{folder} holds no measured run", remedy="landmint run demo")
 
 
+def read_sections(path: Path) -> dict[str, str]:
+    """Recipe to its section of a document, as `section` wrote it.
+
+    Raises:
+        LandmintError: the document is missing or does not have its two markers.
+    """
+    _, written, _ = _parts(path)
+    sections = re.findall(r"^## .*?(?=\n+## |\Z)", written.strip(), re.DOTALL | re.MULTILINE)
+    return {text.splitlines()[0].removeprefix("## "): text for text in sections}
+
+
 def replace_table(path: Path, text: str) -> None:
     """Put `text` between the markers of a document.
 
     Raises:
         LandmintError: the document is missing or does not have its two markers.
     """
+    before, _, after = _parts(path)
+    write_text(path, f"{before}{BEGIN}\n{text}\n{END}{after}")
+
+
+def _parts(path: Path) -> tuple[str, str, str]:
+    """What stands before, between and after the markers of a document."""
     try:
         document = path.read_text(encoding="utf-8")
     except OSError as error:
         raise LandmintError(f"cannot read {path}", reason=error.strerror or str(error)) from None
-    pattern = re.compile(f"{re.escape(BEGIN)}\n.*?{re.escape(END)}", re.DOTALL)
-    if len(pattern.findall(document)) != 1:
+    parts = re.split(f"{re.escape(BEGIN)}\n(.*?){re.escape(END)}", document, flags=re.DOTALL)
+    if len(parts) != 3:
         raise LandmintError(
             f"{path} does not have the markers once",
             remedy=f"write a line {BEGIN} and a line {END} where the table belongs",
         )
-    write_text(path, pattern.sub(lambda _: f"{BEGIN}\n{text}\n{END}", document))
+    before, written, after = parts
+    return before, written, after
 
 
-def overview(results: Sequence[RunResult]) -> str:
-    """Student x variant on real faces, for the README."""
-    real = [result for result in results if result.on_real_faces]
+def overview(sections: Mapping[str, str]) -> str:
+    """Student x variant on real faces, for the README.
+
+    Args:
+        sections: recipe to its section, as `section` writes it.
+
+    Raises:
+        LandmintError: a section has another table.
+    """
+    real = {name: text for name, text in sections.items() if f"{_DRAWN} test faces" not in text}
     if not real:
         return "No run on real faces has been measured yet."
     rows = [
-        ["" if number_in_run else result.name, summary.name, *_figures(summary)]
-        for result in real
-        for number_in_run, summary in enumerate(_measured(result))
+        ["" if number_in_run else name, *cells]
+        for name, text in real.items()
+        for number_in_run, cells in enumerate(_main_columns(name, text))
     ]
-    parts = [markdown_table(("recipe", "variant", *_FIGURES), rows), *_footnotes(real)]
+    parts = [markdown_table(("recipe", "variant", *_FIGURES), rows), *_footnotes(real.values())]
     return "\n\n".join(parts)
 
 
-def _footnotes(results: Sequence[RunResult]) -> list[str]:
+def _main_columns(name: str, text: str) -> Iterator[list[str]]:
+    """Variant and figures of each row of the table that stands first in a recipe's section."""
+    columns = ["variant", *_FIGURES]
+    table = re.search(r"(?:^\|.*\n?)+", text, re.MULTILINE)
+    rows = [
+        [cell.strip() for cell in line.split("|")[1 : len(columns) + 1]]
+        for line in (table.group().splitlines() if table else ())
+    ]
+    if rows[:1] != [columns]:
+        raise LandmintError(
+            f"the section of {name} in docs/results.md does not begin with a table of all figures",
+            reason=f"its columns should be {'; '.join(columns)}",
+            remedy=f"landmint run {name}, or delete the section",
+        )
+    yield from rows[2:]
+
+
+def _footnotes(sections: Iterable[str]) -> list[str]:
     """What did not run, and where the rest did."""
-    missing = sorted(
-        {s.name for r in results for s in r.summaries if s.measurement.status == "not measured"}
-    )
-    notes = [f"Not measured here: {', '.join(missing)}."] if missing else []
-    machines = sorted({machine_of(result.summaries) for result in results} - {""})
-    return notes + [f"Measured on {machine}." for machine in machines]
+    text = "\n".join(sections)
+    lists = re.findall(r"^Not measured: (.+?)\. ", text, re.MULTILINE)
+    missing = sorted({name for names in lists for name in re.split(", | and ", names)})
+    notes = [f"Not measured: {listed(missing)}."] if missing else []
+    machines = sorted(set(re.findall(r"^- Machine: (.+)$", text, re.MULTILINE)))
+    return notes + ([f"Measured on {listed(machines)}."] if machines else [])
 
 
-def details(results: Sequence[RunResult]) -> str:
-    """Every run with all its variants, for docs/results.md."""
-    return "\n\n".join(part for result in results for part in _section(result))
+def section(result: RunResult) -> str:
+    """A run with all its variants, for docs/results.md."""
+    return "\n\n".join(_section(result))
 
 
 def _section(result: RunResult) -> Iterator[str]:
@@ -194,7 +245,8 @@ def _measured(result: RunResult) -> list[VariantSummary]:
 def _facts(result: RunResult) -> str:
     faces = len(result.truth.names)
     persons = len(set(result.truth.persons))
-    lines = [f"- Measured on {faces} test faces of {persons} persons, {_when(result)}"]
+    drawn = "" if result.on_real_faces else f"{_DRAWN} "
+    lines = [f"- Measured on {faces} {drawn}test faces of {persons} persons, {_when(result)}"]
     for role in ("teacher", "student"):
         about = result.about.get(role)
         if about:
