@@ -1,4 +1,4 @@
-"""What a prediction consists of: crop, normalise, engine and decode, for faces of five sizes.
+"""What a prediction consists of: crop, bytes to input, engine and decode, for faces of five sizes.
 
 Stages take turns within every round, so that other work on the machine falls on all of them alike.
 What counts is the processor time of each in its quickest round, with one thread: on a busy machine
@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from landmint.runtime.contract import Contract
-from landmint.runtime.crop import Box, Image, crop_matrix, normalise, warp
+from landmint.runtime.crop import Box, Image, crop_matrix, warp
 from landmint.runtime.decode import decode
 from landmint.runtime.embedded import read_contract
 from landmint.runtime.engines import load_engine
 from landmint.runtime.engines.engine import Session
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.formats import FORMATS
+from landmint.runtime.predict import input_of
 
 FACES_PX = (60, 150, 300, 1000, 2000)
 WARM_ROUNDS = 20
@@ -54,7 +55,9 @@ def _print_shares(path: Path, image: Image, rounds: int) -> None:
     session = engine.load(path, contract, threads=1)
     head = f"{contract.head.kind}, {contract.input_size} px, {engine.version}"
     print(f"\n{path.name}: {head}, {session.executed_precision}\n")
-    print("| face, px | crop | normalise | engine | decode | whole, µs | landmint over engine |")
+    print(
+        "| face, px | crop | bytes to input | engine | decode | whole, µs | landmint over engine |"
+    )
     print("|---:|---:|---:|---:|---:|---:|---:|")
     for face_px in FACES_PX:
         stages = measure(session, contract, image, face_px, rounds)
@@ -72,7 +75,7 @@ def measure(
     box = Box(corner, corner, face_px, face_px)
     stages: dict[str, Callable[[Any], Any]] = {
         "crop": lambda _: warp(image, crop_matrix(box, contract.crop, size), size),
-        "normalise": lambda crop: normalise(crop[None], contract),
+        "bytes to input": lambda crop: input_of(session, contract, crop),
         "engine": session.run,
         "decode": lambda outputs: decode(contract, outputs),
     }

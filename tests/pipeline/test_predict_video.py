@@ -174,7 +174,8 @@ class Shifting:
         self.plain = load_engine("null").load(Path("none"), CONTRACT, threads=1)
 
     def run(self, tensor: Tensor) -> dict[str, Tensor]:
-        return {name: value + self.shift for name, value in self.plain.run(tensor).items()}
+        outputs = self.plain.run(tensor).items()
+        return {name: np.asarray(value) + np.float32(self.shift) for name, value in outputs}
 
 
 def frame() -> Image:

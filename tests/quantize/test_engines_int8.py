@@ -147,7 +147,7 @@ def test_runs_in_integers_close_to_float(
     tensors = normalise(rng.integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8), contract)
     assert landmarks(session, contract, tensors).shape == (3, 68, 2)
     for output in contract.outputs:
-        found, expected = session.run(tensors[:1])[output.name], twin.run(tensors[:1])[output.name]
+        found, expected = (np.asarray(one.run(tensors[:1])[output.name]) for one in (session, twin))
         assert found.shape == expected.shape
         assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.9
 
@@ -337,7 +337,9 @@ def outputs_of(
     found = [session.run(face[None]) for face in faces]
     axis = -1 if contract.layout == "NHWC" else 1
     return {
-        output.name: np.concatenate([np.moveaxis(one[output.name], axis, 1) for one in found])
+        output.name: np.concatenate(
+            [np.moveaxis(np.asarray(one[output.name]), axis, 1) for one in found]
+        )
         for output in contract.outputs
     }
 
@@ -378,7 +380,7 @@ def test_int8_with_its_decode_in_the_graph(made: Bundle, name: str, precision: s
     layers = engine.load(made.entry(variant), plain, threads=1)
     for tensor in tensors[:, None]:
         found, outputs = session.run(tensor), layers.run(tensor)
-        assert all(values.dtype == np.float32 for values in found.values())
+        assert all(np.asarray(values).dtype == np.float32 for values in found.values())
         points, confidence = decode(plain, outputs)
         np.testing.assert_allclose(decode(fused, found)[0], points, atol=1e-4)
         np.testing.assert_allclose(found["confidence"], confidence, rtol=1e-5, atol=1e-6)

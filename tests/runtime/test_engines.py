@@ -20,14 +20,21 @@ import pytest
 from numpy.typing import NDArray
 
 from landmint.runtime.contract import Contract, CropRule, Head, Layout, Output
+from landmint.runtime.crop import normalise
 from landmint.runtime.decode import decode
 from landmint.runtime.engines import ENGINES, load_engine
-from landmint.runtime.engines.engine import EngineSession, describe_precision, match_outputs
+from landmint.runtime.engines.engine import (
+    EngineSession,
+    describe_precision,
+    entrance_of,
+    match_outputs,
+)
 from landmint.runtime.engines.litert_engine import _outside
 from landmint.runtime.engines.null_engine import encode, plain_face
 from landmint.runtime.engines.onnxruntime_engine import _read_trace, node_name
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.markup import get_markup
+from landmint.runtime.predict import input_of
 
 SIZE, CELLS, POINTS = 32, 4, 68
 Floats32 = NDArray[np.float32]
@@ -237,7 +244,8 @@ class Loaded:
         """The output, channels first, of a channels-first input."""
         if self.case.layout == "NHWC":
             tensor = np.ascontiguousarray(tensor.transpose(0, 2, 3, 1))
-        (output,) = self.session.run(tensor).values()
+        (values,) = self.session.run(tensor).values()
+        output = np.asarray(values)
         if self.case.layout == "NHWC" and output.ndim == 4:
             return output.transpose(0, 3, 1, 2)
         return output
@@ -267,6 +275,18 @@ def test_gives_the_answer(loaded: Loaded) -> None:
         assert output.dtype == np.float32
         answer = loaded.case.network.answer(tensor)
         np.testing.assert_allclose(output, answer, atol=loaded.case.tolerance)
+
+
+def test_takes_crops_in_the_integers_that_it_names(loaded: Loaded) -> None:
+    """A crop looked up byte by byte gives what a normalised crop gives."""
+    crop = np.random.default_rng(4).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
+    tensor = input_of(loaded.session, loaded.contract, crop)
+    entrance = entrance_of(loaded.session)
+    assert tensor.dtype == (entrance.kind if entrance else np.float32)
+    direct = loaded.session.run(tensor)
+    rounded = loaded.session.run(normalise(crop[None], loaded.contract))
+    for name, values in direct.items():
+        np.testing.assert_array_equal(np.asarray(values), np.asarray(rounded[name]))
 
 
 def test_calls_the_output_by_its_canonical_name(loaded: Loaded) -> None:

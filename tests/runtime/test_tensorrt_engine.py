@@ -194,7 +194,7 @@ def test_it_runs_and_tells_what_ran(library: None, tmp_path: Path) -> None:
     session = engine.load(tmp_path / "int8.engine", CONTRACT, threads=1)
     for scale in (1, 3):
         output = session.run(IMAGE * np.float32(scale))["coordinates"]
-        assert output.dtype == np.float32
+        assert isinstance(output, np.ndarray) and output.dtype == np.float32
         expected = np.resize(IMAGE.ravel() * scale, 136) * 2
         np.testing.assert_allclose(output, expected[None], rtol=1e-3)
     assert session.executed_precision == "i8 2, f16 1"

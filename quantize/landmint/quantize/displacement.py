@@ -13,8 +13,9 @@ from landmint.runtime.contract import Contract
 from landmint.runtime.decode import decode
 from landmint.runtime.engines import Session
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.quantised import Values
 
-Outputs = Mapping[str, NDArray[np.float32]]
+Outputs = Mapping[str, Values]
 Points = NDArray[np.float64]
 
 

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.conditions import frequency_mhz, others_ms, read_conditions
-from landmint.runtime.crop import normalise
 from landmint.runtime.engines import load_engine
 from landmint.runtime.engines.engine import EngineSession, Tensor
 from landmint.runtime.errors import LandmintError
@@ -27,7 +26,7 @@ from landmint.runtime.files import atomic_path
 from landmint.runtime.instructions import count_instructions
 from landmint.runtime.latency import LatencyConfig, time_block, warm_up
 from landmint.runtime.machine import identify, memory_mib, reset_peak_memory
-from landmint.runtime.predict import predict_crops
+from landmint.runtime.predict import input_of, predict_crops
 from landmint.runtime.slowed import SlowedSession
 
 Request = Mapping[str, Any]
@@ -123,7 +122,7 @@ class Agent:
         crops, _ = _read_crops(Path(request["crops"]), _TIMED_FACES)
         if not len(crops):
             raise LandmintError("there are no faces to time with")
-        self._inputs = [normalise(crop[None], self._contract) for crop in crops]
+        self._inputs = [input_of(self._loaded(), self._contract, crop) for crop in crops]
         config = LatencyConfig(**request["config"])
         return dataclasses.asdict(warm_up(self._loaded(), self._inputs, config))
 
@@ -161,7 +160,7 @@ class Agent:
         """Count instructions, where an emulator does: {crops: npz} -> runs, one a face."""
         crops, _ = _read_crops(Path(request["crops"]), _COUNTED_FACES)
         session = self._loaded()
-        inputs = [normalise(crop[None], self._contract) for crop in crops]
+        inputs = [input_of(session, self._contract, crop) for crop in crops]
         runs = count_instructions(lambda number: session.run(inputs[number]), len(inputs))
         return {"runs": [dataclasses.asdict(run) for run in runs]}
 

@@ -7,7 +7,7 @@ map crop pixels to image pixels. Training uses this code, so that a device sees 
 import functools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from landmint.runtime.contract import Contract, CropRule
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import Markup
-from landmint.runtime.sampling import block_means, interpolate, look_up
+from landmint.runtime.quantised import Integers, Quantisation
+from landmint.runtime.sampling import block_means, interpolate, look_up, look_up_planes
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.uint8]
@@ -135,12 +136,16 @@ def _reach(terms: Sequence[float], size: int, side: int, length: int) -> tuple[i
 
 
 @functools.lru_cache(maxsize=8)
-def _levels(mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:
+def _table(
+    mean: tuple[float, ...], std: tuple[float, ...], entrance: Quantisation | None
+) -> NDArray[Any]:
     """What each byte of each channel is normalised to, (256, 3); read-only."""
-    levels = np.arange(256, dtype=np.float32)[:, None] - np.asarray(mean, dtype=np.float32)
-    levels /= np.asarray(std, dtype=np.float32)
-    levels.flags.writeable = False
-    return levels
+    table: NDArray[Any] = np.arange(256, dtype=np.float32)[:, None] - np.asarray(mean, np.float32)
+    table /= np.asarray(std, np.float32)
+    if entrance:
+        table = entrance.quantise(table)
+    table.flags.writeable = False
+    return table
 
 
 def normalise(crops: Image, contract: Contract) -> NDArray[np.float32]:
@@ -149,12 +154,21 @@ def normalise(crops: Image, contract: Contract) -> NDArray[np.float32]:
     Mean and deviation are those of red, green and blue, whatever the order of the input's
     channels.
     """
-    tensor = look_up(crops, _levels(contract.mean, contract.std))
+    return _input(crops, contract, None)
+
+
+def normalise_to(entrance: Quantisation, crops: Image, contract: Contract) -> Integers:
+    """`normalise` rounded to the integers that a quantised input takes, in one step."""
+    return _input(crops, contract, entrance)
+
+
+def _input(crops: Image, contract: Contract, entrance: Quantisation | None) -> NDArray[Any]:
+    table = _table(contract.mean, contract.std, entrance)
     if contract.color == "BGR":
-        tensor = tensor[..., ::-1]
-    if contract.layout == "NCHW":
-        tensor = tensor.transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(tensor)
+        crops, table = crops[..., ::-1], table[:, ::-1]
+    if contract.layout == "NHWC":
+        return look_up(crops, table)
+    return look_up_planes(crops, table)
 
 
 def flip_points(points: Floats, width: int, markup: Markup) -> Floats:

@@ -5,24 +5,22 @@ at p S - 0.5; bin i of n stands at p = (i + 0.5) / n. `landmint.train.torch_deco
 torch, for batches on a GPU.
 
 Maps stay as the model returns them, in its type and axis order: only peaks are sought in all of
-them, and only the cells about a peak are copied.
+them, and only the cells about a peak are copied and, where they are integers, made real numbers.
 """
 
 import functools
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from landmint.runtime.contract import SIMCC_OUTPUTS, Contract, Head
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.quantised import Quantised, Reals, Values
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Tensors = Mapping[str, NDArray[np.float32]]
-Maps = NDArray[np.floating[Any]]
 
 DARK_REACH_CELLS = 1.5
 """Longest step of DARK along either axis: to the far edge of the neighbouring cell."""
@@ -30,7 +28,7 @@ LOG_FLOOR = 1e-10
 """DARK: least value before its logarithm, and least determinant of a map that curves."""
 
 
-def decode(contract: Contract, outputs: Tensors) -> tuple[Floats, Floats]:
+def decode(contract: Contract, outputs: Mapping[str, Values]) -> tuple[Floats, Floats]:
     """Landmarks of a batch.
 
     Args:
@@ -51,7 +49,7 @@ def decode(contract: Contract, outputs: Tensors) -> tuple[Floats, Floats]:
     return normalised * contract.input_size - 0.5, confidence
 
 
-def _canonical(contract: Contract, outputs: Tensors, index: int) -> Maps:
+def _canonical(contract: Contract, outputs: Mapping[str, Values], index: int) -> Values:
     """One output, channels first, checked against the contract; a view."""
     output = contract.outputs[index]
     if output.name not in outputs:
@@ -61,7 +59,7 @@ def _canonical(contract: Contract, outputs: Tensors, index: int) -> Maps:
             remedy="export the model again",
             choices=sorted(outputs),
         )
-    tensor: Maps = np.asarray(outputs[output.name])
+    tensor = outputs[output.name]
     if contract.layout == "NHWC" and tensor.ndim == 4:
         tensor = tensor.transpose(0, 3, 1, 2)
     if tensor.shape[1:] != output.shape:
@@ -73,20 +71,20 @@ def _canonical(contract: Contract, outputs: Tensors, index: int) -> Maps:
     return tensor
 
 
-def _decode_coordinates(contract: Contract, tensors: Mapping[str, Maps]) -> tuple[Floats, Floats]:
-    coordinates = tensors["coordinates"].astype(np.float64)
+def _decode_coordinates(contract: Contract, tensors: Mapping[str, Values]) -> tuple[Floats, Floats]:
+    coordinates = np.asarray(tensors["coordinates"], dtype=np.float64)
     points = coordinates.reshape(len(coordinates), -1, 2)
     confidence = tensors.get("confidence", np.ones(points.shape[:2]))
-    return points, confidence.astype(np.float64)
+    return points, np.asarray(confidence, dtype=np.float64)
 
 
-def _decode_heatmap(contract: Contract, tensors: Mapping[str, Maps]) -> tuple[Floats, Floats]:
+def _decode_heatmap(contract: Contract, tensors: Mapping[str, Values]) -> tuple[Floats, Floats]:
     heatmaps = tensors["heatmaps"]
     cells, confidence = decode_heatmaps(heatmaps, contract.head)
     return (cells + 0.5) / np.array([heatmaps.shape[3], heatmaps.shape[2]]), confidence
 
 
-def _decode_pip(contract: Contract, tensors: Mapping[str, Maps]) -> tuple[Floats, Floats]:
+def _decode_pip(contract: Contract, tensors: Mapping[str, Values]) -> tuple[Floats, Floats]:
     """PIPNet's decode (Jin et al., IJCV 2021, section 3.2), the neighbour mean as one matrix."""
     scores = tensors["cls"]
     count, landmarks, rows, columns = scores.shape
@@ -94,10 +92,10 @@ def _decode_pip(contract: Contract, tensors: Mapping[str, Maps]) -> tuple[Floats
     cell_x, cell_y = x.reshape(count, landmarks, 1), y.reshape(count, landmarks, 1)
     face = np.arange(count)[:, None, None]
 
-    def at_peak(name: str) -> Maps:
+    def at_peak(name: str) -> Reals:
         """Values (N, L, K) of K maps a landmark at its peak cell."""
         maps = np.arange(tensors[name].shape[1]).reshape(1, landmarks, -1)
-        values: Maps = tensors[name][face, maps, cell_y, cell_x]
+        values: Reals = tensors[name][face, maps, cell_y, cell_x]
         return values
 
     votes = np.empty((count, landmarks, 1 + len(contract.head.neighbours[0]), 2))
@@ -110,16 +108,17 @@ def _decode_pip(contract: Contract, tensors: Mapping[str, Maps]) -> tuple[Floats
     return points, confidence.reshape(count, landmarks)
 
 
-def _decode_simcc(contract: Contract, tensors: Mapping[str, Maps]) -> tuple[Floats, Floats]:
+def _decode_simcc(contract: Contract, tensors: Mapping[str, Values]) -> tuple[Floats, Floats]:
     """SimCC's decode, along x and along y; of the two confidences the lower."""
     decoded = [
-        decode_bins(tensors[name].astype(np.float64), contract.head) for name in SIMCC_OUTPUTS
+        decode_bins(np.asarray(tensors[name], dtype=np.float64), contract.head)
+        for name in SIMCC_OUTPUTS
     ]
     (x, sure_x), (y, sure_y) = decoded
     return np.stack([x, y], axis=-1), np.minimum(sure_x, sure_y)
 
 
-_HEADS: Mapping[str, Callable[[Contract, Mapping[str, Maps]], tuple[Floats, Floats]]] = (
+_HEADS: Mapping[str, Callable[[Contract, Mapping[str, Values]], tuple[Floats, Floats]]] = (
     MappingProxyType(
         {
             "coordinates": _decode_coordinates,
@@ -181,7 +180,7 @@ def pip_matrix(neighbours: tuple[tuple[int, ...], ...]) -> Floats:
     return matrix
 
 
-def decode_heatmaps(heatmaps: Maps, head: Head) -> tuple[Floats, Floats]:
+def decode_heatmaps(heatmaps: Values, head: Head) -> tuple[Floats, Floats]:
     """Peaks of heatmaps (N, L, H, W) in cells, x then y: (N, L, 2), and their values (N, L).
 
     `head.decode` says how: "argmax"; "quarter", a quarter cell towards the higher neighbour;
@@ -202,23 +201,24 @@ def decode_heatmaps(heatmaps: Maps, head: Head) -> tuple[Floats, Floats]:
     return points.reshape(count, landmarks, 2), value.reshape(count, landmarks)
 
 
-def _peaks(maps: Maps) -> tuple[Ints, Ints, Floats]:
+def _peaks(maps: Values) -> tuple[Ints, Ints, Floats]:
     """Column, row and value of the highest cell of each map (M, H, W); the first of equals."""
-    every = np.arange(len(maps))
-    if maps.flags.c_contiguous:
-        y, x = np.divmod(maps.reshape(len(maps), -1).argmax(axis=1), maps.shape[2])
+    levels = maps.integers if isinstance(maps, Quantised) else maps
+    every = np.arange(len(levels))
+    if levels.flags.c_contiguous:
+        y, x = np.divmod(levels.reshape(len(levels), -1).argmax(axis=1), levels.shape[2])
     else:  # channels last: a line of maxima first, which is read as it lies in memory
-        y = maps.max(axis=2).argmax(axis=1)
-        x = maps[every, y].argmax(axis=1)
+        y = levels.max(axis=2).argmax(axis=1)
+        x = levels[every, y].argmax(axis=1)
     return x, y, maps[every, y, x].astype(np.float64)
 
 
-def _patches(maps: Maps, x: Ints, y: Ints, radius: int, fill: float) -> Floats:
+def _patches(maps: Values, x: Ints, y: Ints, radius: int, fill: float) -> Floats:
     """Square patches (M, 2 radius + 1, 2 radius + 1) around (x, y); `fill` outside the map."""
     height, width = maps.shape[1:]
     steps = np.arange(-radius, radius + 1)
     rows, columns = y[:, None, None] + steps[:, None], x[:, None, None] + steps
-    every = np.arange(len(maps))[:, None, None]
+    every = np.arange(maps.shape[0])[:, None, None]
     cells = maps[every, np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)]
     patches: Floats = cells.astype(np.float64)
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
@@ -226,18 +226,18 @@ def _patches(maps: Maps, x: Ints, y: Ints, radius: int, fill: float) -> Floats:
     return patches
 
 
-def _no_shift(maps: Maps, x: Ints, y: Ints, head: Head) -> Floats:
-    return np.zeros((len(maps), 2))
+def _no_shift(maps: Values, x: Ints, y: Ints, head: Head) -> Floats:
+    return np.zeros((maps.shape[0], 2))
 
 
-def _quarter(maps: Maps, x: Ints, y: Ints, head: Head) -> Floats:
+def _quarter(maps: Values, x: Ints, y: Ints, head: Head) -> Floats:
     patch = _patches(maps, x, y, 1, 0.0)
     slope = np.stack([patch[:, 1, 2] - patch[:, 1, 0], patch[:, 2, 1] - patch[:, 0, 1]], axis=-1)
     shift: Floats = 0.25 * np.sign(slope) * _inside(maps, x, y, 1)[:, None]
     return shift
 
 
-def _inside(maps: Maps, x: Ints, y: Ints, border: int) -> NDArray[np.bool_]:
+def _inside(maps: Values, x: Ints, y: Ints, border: int) -> NDArray[np.bool_]:
     """True where at least `border` cells stand on every side of (x, y)."""
     height, width = maps.shape[1:]
     inner_x = (x >= border) & (x < width - border)
@@ -245,7 +245,7 @@ def _inside(maps: Maps, x: Ints, y: Ints, border: int) -> NDArray[np.bool_]:
     return inside
 
 
-def _dark(maps: Maps, x: Ints, y: Ints, head: Head) -> Floats:
+def _dark(maps: Values, x: Ints, y: Ints, head: Head) -> Floats:
     """-H^-1 g of the log map, at most `DARK_REACH_CELLS` along either axis.
 
     Rescaling to the old maximum only adds a constant to the log: it is left out. A Taylor step
@@ -287,19 +287,19 @@ def dark_band(sigma: float) -> Floats:
     return np.stack([np.pad(kernel, (i, 4 - i)) for i in range(5)])
 
 
-def _local_soft_argmax(maps: Maps, x: Ints, y: Ints, head: Head) -> Floats:
+def _local_soft_argmax(maps: Values, x: Ints, y: Ints, head: Head) -> Floats:
     radius = head.radius
     patch = _patches(maps, x, y, radius, -np.inf)
     # The middle is the highest: the peak itself.
     weights = np.exp(head.tau * (patch - patch[:, radius : radius + 1, radius : radius + 1]))
     rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     moments = np.stack([np.ones(rows.size), columns.ravel(), rows.ravel()], axis=-1)
-    sums = weights.reshape(len(maps), -1) @ moments
+    sums = weights.reshape(maps.shape[0], -1) @ moments
     shift: Floats = sums[:, 1:] / sums[:, :1]
     return shift
 
 
-_REFINEMENTS: Mapping[str, Callable[[Maps, Ints, Ints, Head], Floats]] = MappingProxyType(
+_REFINEMENTS: Mapping[str, Callable[[Values, Ints, Ints, Head], Floats]] = MappingProxyType(
     {
         "argmax": _no_shift,
         "quarter": _quarter,

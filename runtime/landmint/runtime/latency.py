@@ -1,8 +1,8 @@
 """Timing one loaded model: first run, warm-up until it settles, blocks of warm runs.
 
 This side runs on the device and times; who takes turns with whom is decided where processes are
-started, in `landmint.targets`. What is timed is `Session.run`: input tensor in, outputs out,
-copies and the quantisation of both ends included; cropping and decoding are not.
+started, in `landmint.targets`. What is timed is `Session.run`, of the tensors that `predict` feeds
+it: input tensor in, outputs out, copies included; cropping, normalising and decoding are not.
 """
 
 import dataclasses

@@ -4,15 +4,26 @@ It finds no faces and draws nothing.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from landmint.runtime.contract import Contract
-from landmint.runtime.crop import Box, Floats, Image, apply_affine, crop_matrix, normalise, warp
+from landmint.runtime.crop import (
+    Box,
+    Floats,
+    Image,
+    apply_affine,
+    crop_matrix,
+    normalise,
+    normalise_to,
+    warp,
+)
 from landmint.runtime.decode import decode
-from landmint.runtime.engines.engine import Session, Tensor
+from landmint.runtime.engines.engine import Session, entrance_of
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.quantised import join
 
 # Outputs of so many faces are decoded together: heatmaps of more would fill a board's memory.
 _DECODED_TOGETHER = 16
@@ -68,11 +79,16 @@ def predict_crops(
 
 def _predict_some(session: Session, contract: Contract, crops: Image) -> tuple[Floats, Floats]:
     """Landmarks (N, L, 2) in crop pixels, and confidence."""
-    runs = [session.run(normalise(crop[None], contract)) for crop in crops]
-    outputs: dict[str, Tensor] = {
-        name: np.concatenate([run[name] for run in runs]) for name in runs[0]
-    }
-    return decode(contract, outputs)
+    runs = [session.run(input_of(session, contract, crop)) for crop in crops]
+    return decode(contract, {name: join([run[name] for run in runs]) for name in runs[0]})
+
+
+def input_of(session: Session, contract: Contract, crop: Image) -> NDArray[Any]:
+    """A crop (S, S, 3) as the session takes it, in integers where it can."""
+    entrance = entrance_of(session)
+    if entrance:
+        return normalise_to(entrance, crop[None], contract)
+    return normalise(crop[None], contract)
 
 
 def predict_image(

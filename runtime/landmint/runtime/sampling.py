@@ -98,17 +98,31 @@ def _words(
     return np.ndarray(shape, _WORD, longer, 0, strides).copy()
 
 
-def look_up(pictures: Image, table: NDArray[np.float32]) -> NDArray[np.float32]:
+def look_up(pictures: Image, table: NDArray[Any]) -> NDArray[Any]:
     """Each byte of pictures (N, H, W, 3) replaced by what a table (256, 3) has for its channel."""
     library = opencv()
     if library is not None and pictures.size:
         lines = np.ascontiguousarray(pictures).reshape(-1, pictures.shape[2], 3)
-        values: NDArray[np.float32] = library.LUT(lines, table[None])
+        values: NDArray[Any] = library.LUT(lines, table[None])
     else:
-        values = np.empty(pictures.shape, dtype=np.float32)
+        values = np.empty(pictures.shape, dtype=table.dtype)
         for channel in range(3):
             values[..., channel] = table[:, channel].take(pictures[..., channel])
     return values.reshape(pictures.shape)
+
+
+def look_up_planes(pictures: Image, table: NDArray[Any]) -> NDArray[Any]:
+    """`look_up`, its result with the channels first: (N, 3, H, W)."""
+    planes = np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))  # bytes are quick to move
+    values = np.empty(planes.shape, dtype=table.dtype)
+    library = opencv()
+    for channel, column in enumerate(np.ascontiguousarray(table.T)):
+        for plane, target in zip(planes[:, channel], values[:, channel], strict=True):
+            if library is not None:
+                library.LUT(plane, column, target)
+            else:
+                column.take(plane, out=target, mode="clip")  # no byte is out of bounds
+    return values
 
 
 def interpolate(picture: Image, matrix: Floats, size: int) -> Image:

@@ -4,9 +4,11 @@ Nothing but the gate's self-test asks for it.
 """
 
 import time
+from collections.abc import Mapping
 
-from landmint.runtime.engines.engine import EngineSession, Operator, Tensor
+from landmint.runtime.engines.engine import EngineSession, Operator, Tensor, entrance_of
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.quantised import Quantised
 
 LEARNING_RUNS = 40
 """Runs in which the added work is fitted; a warm-up has more."""
@@ -35,6 +37,8 @@ class SlowedSession:
         if not share > 0:
             raise LandmintError(f"a slowdown of {share} is not positive")
         self._session = session
+        self.entrance = entrance_of(session)
+        """That of the model."""
         self._share = share
         self._runs = 0
         self._run_ns = self._round_ns = float("inf")
@@ -50,7 +54,7 @@ class SlowedSession:
         """Those of the model."""
         return self._session.operators
 
-    def run(self, tensor: Tensor) -> dict[str, Tensor]:
+    def run(self, tensor: Tensor) -> Mapping[str, Tensor | Quantised]:
         """Run one face, then work on for the share."""
         if self._runs == LEARNING_RUNS:  # no clock is read any more: that takes time, too
             outputs = self._session.run(tensor)

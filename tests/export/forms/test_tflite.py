@@ -67,7 +67,8 @@ def test_tflite_keeps_names_layout_and_values(
         found = session.run(np.ascontiguousarray(np.moveaxis(images, 1, -1)))
         assert list(found) == list(expected)
         for name, value in expected.items():
-            np.testing.assert_allclose(np.moveaxis(found[name], -1, 1), value, atol=tolerance)
+            values = np.moveaxis(np.asarray(found[name]), -1, 1)
+            np.testing.assert_allclose(values, value, atol=tolerance)
         # One partition: a gate that XNNPACK leaves out would make it two.
         assert "XNNPACK, 1 partition" in session.executed_precision
     assert files["float16"].stat().st_size < files["float32"].stat().st_size

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError, NotMeasuredError
+from landmint.runtime.quantised import Quantisation, Quantised
 from landmint.runtime.telemetry import without_telemetry
 
 Tensor = NDArray[np.float32]
@@ -49,16 +50,24 @@ class Session(Protocol):
         """
         ...
 
-    def run(self, tensor: Tensor) -> dict[str, Tensor]:
+    def run(self, tensor: Tensor) -> Mapping[str, Tensor | Quantised]:
         """Run one face.
 
         Args:
-            tensor: of the contract's `input_shape`, normalised.
+            tensor: of the contract's `input_shape`, normalised; or the integers that stand for
+                it, where the session states an attribute `entrance`, a `Quantisation`.
 
         Returns:
-            canonical output name to array with a batch axis of 1, in the artefact's layout.
+            canonical output name to array with a batch axis of 1, in the artefact's layout. What
+            the model returns in integers may be left `Quantised`.
         """
         ...
+
+
+def entrance_of(session: Session) -> Quantisation | None:
+    """What the integers that a session's model takes stand for; None where it takes float32."""
+    entrance: Quantisation | None = getattr(session, "entrance", None)
+    return entrance
 
 
 class EngineSession(Session, Protocol):

@@ -21,7 +21,8 @@ from landmint.runtime.engines.engine import (
     loading,
     match_outputs,
 )
-from landmint.runtime.errors import LandmintError, NotMeasuredError
+from landmint.runtime.errors import NotMeasuredError
+from landmint.runtime.quantised import Quantisation, Quantised
 
 _LIBRARIES = (("ai_edge_litert", "ai-edge-litert"), ("tflite_runtime", "tflite-runtime"))
 _WEIGHTED = frozenset(
@@ -91,7 +92,8 @@ class _LiteRtSession:
         self._interpreter = interpreter
         self._input = tensor
         self._outputs = outputs
-        self._scratch = np.empty(tuple(tensor["shape"]), dtype=np.float32)
+        self.entrance = _quantisation(tensor)
+        """What the integers of its input stand for."""
 
     @property
     def executed_precision(self) -> str:
@@ -131,33 +133,29 @@ class _LiteRtSession:
             for place, operator in enumerate(own)
         )
 
-    def run(self, tensor: Tensor) -> dict[str, Tensor]:
-        """Run one face, as `Session.run` says; quantised ends use the tensors' own scales."""
-        self._interpreter.set_tensor(self._input["index"], self._quantised(tensor))
+    def run(self, tensor: NDArray[Any]) -> dict[str, Tensor | Quantised]:
+        """Run one face, as `Session.run` says."""
+        if self.entrance and tensor.dtype != self.entrance.kind:
+            tensor = self.entrance.quantise(tensor)
+        self._interpreter.set_tensor(self._input["index"], tensor)
         self._interpreter.invoke()
-        return {name: self._real(detail) for name, detail in self._outputs.items()}
+        return {name: self._read(detail) for name, detail in self._outputs.items()}
 
-    def _quantised(self, tensor: Tensor) -> NDArray[Any]:
-        kind = self._input["dtype"]
-        if kind is np.float32:
-            return tensor
-        if not np.issubdtype(kind, np.integer):
-            raise LandmintError(f"a LiteRT input of type {np.dtype(kind)} is not supported")
-        scale, zero = self._input["quantization"]
-        limits = np.iinfo(kind)
-        levels = np.divide(tensor, np.float32(scale), out=self._scratch)
-        np.rint(levels, out=levels)
-        levels += zero
-        np.clip(levels, limits.min, limits.max, out=levels)
-        return levels.astype(kind)
-
-    def _real(self, detail: Mapping[str, Any]) -> Tensor:
+    def _read(self, detail: Mapping[str, Any]) -> Tensor | Quantised:
         values: NDArray[Any] = self._interpreter.get_tensor(detail["index"])
-        if not np.issubdtype(values.dtype, np.integer):
-            return values.astype(np.float32, copy=False)
-        scale, zero = detail["quantization"]
-        real: Tensor = (values.astype(np.float32) - np.float32(zero)) * np.float32(scale)
-        return real
+        quantisation = _quantisation(detail)
+        if quantisation:
+            return Quantised(values, quantisation)
+        return values.astype(np.float32, copy=False)
+
+
+def _quantisation(detail: Mapping[str, Any]) -> Quantisation | None:
+    """What the integers of a tensor stand for; None for a tensor of floats."""
+    kind = np.dtype(detail["dtype"])
+    if not np.issubdtype(kind, np.integer):
+        return None
+    scale, zero_point = detail["quantization"]
+    return Quantisation(float(scale), int(zero_point), kind)
 
 
 def _outside(
