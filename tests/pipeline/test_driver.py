@@ -12,12 +12,12 @@ from rich.console import Console
 
 from landmint.pipeline.driver import (
     first_stale,
-    read_record,
     run_stages,
 )
 from landmint.pipeline.places import record_path
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.recipe import Recipe
+from landmint.pipeline.record import read_record
 from landmint.pipeline.run import Run
 from landmint.pipeline.stage import Stage, tree_signature
 from landmint.runtime.errors import Interrupted, LandmintError

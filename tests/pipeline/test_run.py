@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +240,35 @@ def test_weights_that_cannot_begin_a_training_are_refused(copy: Path) -> None:
     assert "holds another network than the recipe" in done.stderr
     assert "there backbone is 'mobilenetv3_small_050': " in done.stderr
     assert "building the network" not in done.stderr, "it is told before any work"
+
+
+def test_a_trained_student_does_not_miss_what_it_learned_from(copy: Path) -> None:
+    """Neither is it trained again, nor do its bundles forget their origin."""
+    weights, student = copy / "old.safetensors", copy / "runs/again/student/model.safetensors"
+    shutil.copy(copy / "runs/tiny/student/model.safetensors", weights)
+    old, named = 'about = "a rehearsal"', f'about = "taught"\nteachers = ["{weights}"]'
+    assert _again(copy, str(weights), old, named).exit_code == 0
+    done = _landmint(copy, "run", "again.toml", "--until", "float-bundle")
+    assert _current(done.stderr)["student"], done.stderr
+    before, learned = _origin(copy), sha256_file(student)
+    weights.unlink()
+    done = _landmint(copy, "run", "again.toml", "--until", "float-bundle")
+    assert _current(done.stderr) == {"faces": True, "student": True, "float-bundle": True}
+    assert f"{weights} is gone; only a new training would need it" in done.stderr.replace("\n", " ")
+    shutil.rmtree(copy / "runs/again/float-bundle")
+    done = _landmint(copy, "run", "again.toml", "--until", "float-bundle")
+    assert _current(done.stderr) == {"faces": True, "student": True, "float-bundle": False}
+    assert _origin(copy) == before and before["student"]["settings"]["start"]
+    done = _again(
+        copy, str(weights), old, named.replace("taught", "longer") + "\n[distill]\nalpha = 0.7"
+    )
+    assert done.exit_code == 2, "another student"
+    assert f"the weights to begin from are not at {weights}" in done.stderr
+    assert sha256_file(student) == learned, "what stands is kept"
+
+
+def _origin(folder: Path) -> Mapping[str, Any]:
+    return Bundle.open(folder / "runs/again/float-bundle").manifest.provenance
 
 
 def test_trainings_that_share_lessons_may_differ_in_length(copy: Path) -> None:
@@ -504,9 +533,9 @@ def test_faces_that_are_not_there_are_missed_before_any_work(tmp_path: Path) -> 
 def test_settings_that_change_no_weight_start_no_training(tmp_path: Path) -> None:
     path = tmp_path / "tiny.toml"
     path.write_text(RECIPE, encoding="utf-8")
-    before = training_settings(load_recipe(path).student)
+    before = training_settings(load_recipe(path).student, {})
     path.write_text(RECIPE.replace("workers = 0", "workers = 3"), encoding="utf-8")
-    assert training_settings(load_recipe(path).student) == before
+    assert training_settings(load_recipe(path).student, {}) == before
     assert "activation" not in before["model"], "it came later, and is not set"
     assert not {"soft_argmax_tau", "soft_argmax_radius"} & set(before["model"])
     assert before["model"]["pretrained"] is False, "as it was when it was true or false"

@@ -8,41 +8,24 @@ stage at a time. Torch is imported by the work of a stage and by the check befor
 import shutil
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from landmint.pipeline.lock import hold
 from landmint.pipeline.places import record_path
+from landmint.pipeline.record import Record, read_record, write_record
 from landmint.pipeline.run import Run
 from landmint.pipeline.stage import Stage
 from landmint.pipeline.steps import stages_of
+from landmint.pipeline.steps.weights import gone_weights
 from landmint.pipeline.view import View
 from landmint.runtime.errors import Interrupted, LandmintError
 from landmint.runtime.files import (
     atomic_path,
     digest,
-    read_json,
     remove_unfinished,
-    write_json,
 )
 from landmint.runtime.progress import Progress
-
-SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class Record:
-    """What is known of a stage that ran, or was interrupted."""
-
-    digest: str
-    """Digest of its inputs."""
-    outcome: str
-    """Digest of what it made; empty while it is unfinished."""
-    inputs: Mapping[str, Any]
-    """The inputs themselves, to see what changed."""
-    seconds: float = 0.0
-    """How long it took, of the last start."""
 
 
 def bring_up_to_date(run: Run, view: View, until: str | None = None) -> None:
@@ -57,6 +40,8 @@ def bring_up_to_date(run: Run, view: View, until: str | None = None) -> None:
         LandmintError: the recipe cannot work, or a stage failed.
         Interrupted: Ctrl-C.
     """
+    for weights in gone_weights(run):
+        view.line(f"{weights} is gone; only a new training would need it", style="dim")
     run_stages(stages_of(run), run, view, until, check_run)
 
 
@@ -100,6 +85,8 @@ def check_run(run: Run, stages: Collection[str]) -> None:
         )
     check_recipe_faces(run, stages)
     check_networks(recipe)
+    if gone_weights(run):  # which no stage may need; one that does says so before it begins
+        return
     for network in (recipe.teacher, recipe.student):
         if network:
             check_beginning(network)
@@ -144,6 +131,7 @@ def run_stages(
             if not checked:
                 check(run, [stage.name for stage in chosen])
                 checked = True
+            stage.check(run)
             try:
                 outcome = _run_locked(stage, run, place, inputs, title, view)
             except KeyboardInterrupt:
@@ -199,22 +187,6 @@ def _outcome_if_current(
     return standing if standing == record.outcome else None
 
 
-def read_record(place: Path) -> Record | None:
-    """The record of what stands at `place`; None when there is none that can be read."""
-    try:
-        content = read_json(record_path(place))
-        if content["schema"] != SCHEMA:
-            return None
-        return Record(content["digest"], content["outcome"], content["inputs"], content["seconds"])
-    except (LandmintError, KeyError, TypeError):
-        return None
-
-
-def _write_record(stage: Stage, place: Path, record: Record) -> None:
-    content = {"schema": SCHEMA, "stage": stage.name, **vars(record)}
-    write_json(record_path(place), content)
-
-
 def _run_locked(
     stage: Stage, run: Run, place: Path, inputs: Mapping[str, Any], title: str, view: View
 ) -> str:
@@ -228,7 +200,7 @@ def _run_locked(
                 _work(stage, run, place, inputs, bar)
             seconds = time.monotonic() - start
             outcome = stage.outcome(run, place)
-            _write_record(stage, place, Record(digest(inputs), outcome, inputs, seconds))
+            write_record(stage.name, place, Record(digest(inputs), outcome, inputs, seconds))
             view.line(f"{title} {_duration(seconds):<10}  {_summary(stage, place)}".rstrip())
         return outcome
 
@@ -244,7 +216,7 @@ def _work(stage: Stage, run: Run, place: Path, inputs: Mapping[str, Any], bar: P
         shutil.rmtree(place, ignore_errors=True)
     # Without a record, another command may have filled the folder, such as `landmint train --out`:
     # the stage goes on from its checkpoint, or refuses one of another training. Nothing is deleted.
-    _write_record(stage, place, Record(digest(inputs), "", inputs))
+    write_record(stage.name, place, Record(digest(inputs), "", inputs))
     stage.work(run, place, bar)
 
 

@@ -41,7 +41,7 @@ class Recipe(BaseModel):
     teachers: tuple[str, ...] = ()
     """Trained networks that teach the student, beside the one of [teacher] if there is one: names
     of shipped models, or files such as another run's student/model.safetensors. Their heads may
-    be of any kind; several teach their mean."""
+    be of any kind; several teach their mean. A student that is trained does not need them."""
     faces: FacesConfig
     """The data set."""
     teacher: NetworkRecipe | None = None

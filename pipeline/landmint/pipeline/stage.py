@@ -61,6 +61,9 @@ class Stage:
     """Stages whose outcome is an input. They come before this one, and the run has them."""
     settings: Callable[[Run], Mapping[str, Any]] = lambda run: {}
     """What else decides the outcome, as JSON; may raise LandmintError."""
+    check: Callable[[Run], object] = lambda run: None
+    """Asked before the work, while all stands that was made before; raises LandmintError where the
+    work lacks a file."""
     wanted: Callable[[Run], bool] = lambda run: True
     """Whether the run's recipe asks for this stage."""
     place: Callable[[Run, str], Path] | None = None

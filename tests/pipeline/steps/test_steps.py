@@ -5,15 +5,22 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from landmint.pipeline import steps
 from landmint.pipeline.recipe import load_recipe
+from landmint.pipeline.record import Record, write_record
 from landmint.pipeline.run import Run
 from landmint.pipeline.steps import STAGES, stages_of
-from landmint.pipeline.steps.weights import student_settings, teacher_weights
+from landmint.pipeline.steps.weights import (
+    check_student_weights,
+    gone_weights,
+    student_settings,
+    teacher_weights,
+)
 from landmint.runtime.errors import LandmintError
 
 PLAIN = """\
@@ -80,6 +87,31 @@ def test_teachers_that_a_recipe_names_decide_the_student_by_their_content(tmp_pa
     assert teacher_weights(run) == (weights,)
     assert student_settings(_run(tmp_path, PLAIN))["distill"] is None
     assert "teachers" not in student_settings(_run(tmp_path, PLAIN + TEACHER))["distill"]
+
+
+def test_what_a_trained_student_learned_from_may_be_gone(tmp_path: Path) -> None:
+    run = _run(tmp_path, 'teachers = ["a.safetensors", "b.safetensors"]\n' + PLAIN)
+    first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    first.write_bytes(b"one")
+    second.write_bytes(b"two")
+    settings = student_settings(run)
+    record = Record("digest", "outcome", {"settings": settings})
+    second.unlink()
+    with pytest.raises(LandmintError, match="b.safetensors is no file"):
+        student_settings(run)
+    write_record("student", run.place("student"), replace(record, outcome=""))
+    assert gone_weights(run) == (), "an unfinished training needs them"
+    write_record("student", run.place("student"), record)
+    assert student_settings(run) == settings
+    assert gone_weights(run) == (str(second),)
+    with pytest.raises(LandmintError, match="b.safetensors is no file"):
+        check_student_weights(run)
+    first.write_bytes(b"another")
+    assert student_settings(run) != settings, "what is there counts by what it holds"
+    second.write_bytes(b"two")
+    first.write_bytes(b"one")
+    assert student_settings(run) == settings and not gone_weights(run)
+    check_student_weights(run)
 
 
 def test_no_stage_loads_what_only_its_work_needs(tmp_path: Path) -> None:

@@ -8,7 +8,11 @@ from landmint.pipeline.places import WEIGHTS
 from landmint.pipeline.run import Run
 from landmint.pipeline.stage import Stage
 from landmint.pipeline.steps.bundles import CONVERTERS, bundle_outcome, bundle_summary
-from landmint.pipeline.steps.weights import distill_settings, training_settings
+from landmint.pipeline.steps.weights import (
+    distill_settings,
+    settings_before,
+    training_settings,
+)
 from landmint.runtime.files import sha256_file
 from landmint.runtime.machine import installed
 from landmint.runtime.progress import Progress
@@ -34,7 +38,8 @@ def _origin(run: Run) -> dict[str, Any]:
         "about": recipe.about,
         "faces": {"kind": recipe.faces.kind},
         **{
-            role: {"settings": training_settings(network)} for role, network in run.networks.items()
+            role: {"settings": training_settings(network, settings_before(run, role))}
+            for role, network in run.networks.items()
         },
         "distill": distill_settings(run),
     }

@@ -9,6 +9,7 @@ from landmint.pipeline.run import Run
 from landmint.pipeline.stage import Stage
 from landmint.pipeline.steps.bundles import QUANTIZERS, quantize_settings
 from landmint.pipeline.steps.weights import (
+    check_student_weights,
     student_plan,
     student_settings,
     training_summary,
@@ -42,6 +43,7 @@ QAT = Stage(
     revision=3,
     needs=lambda run: ("faces", *run.taught, run.trained),
     settings=_settings,
+    check=check_student_weights,
     wanted=lambda run: run.recipe.qat is not None,
     work=_work,
     outcome=weights_outcome,

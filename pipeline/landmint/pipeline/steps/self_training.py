@@ -9,6 +9,7 @@ from landmint.pipeline.run import Run
 from landmint.pipeline.stage import Stage
 from landmint.pipeline.steps.faces import faces_settings, faces_signature
 from landmint.pipeline.steps.weights import (
+    check_student_weights,
     student_plan,
     student_settings,
     training_summary,
@@ -48,6 +49,7 @@ SELF_TRAINING = Stage(
     revision=2,
     needs=lambda run: ("faces", *run.taught, "student"),
     settings=_settings,
+    check=check_student_weights,
     wanted=lambda run: run.recipe.self_training is not None,
     work=_work,
     outcome=weights_outcome,

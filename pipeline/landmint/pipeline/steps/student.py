@@ -6,6 +6,7 @@ from landmint.pipeline.places import LESSONS
 from landmint.pipeline.run import Run
 from landmint.pipeline.stage import Stage
 from landmint.pipeline.steps.weights import (
+    check_student_weights,
     student_plan,
     student_settings,
     training_summary,
@@ -26,6 +27,7 @@ STUDENT = Stage(
     revision=1,
     needs=lambda run: ("faces", *run.taught),
     settings=student_settings,
+    check=check_student_weights,
     work=_work,
     outcome=weights_outcome,
     summary=training_summary,

@@ -6,9 +6,15 @@ from pathlib import Path
 from landmint.pipeline.places import TEACHERS
 from landmint.pipeline.run import Run
 from landmint.pipeline.stage import Stage
-from landmint.pipeline.steps.weights import training_settings, training_summary, weights_outcome
+from landmint.pipeline.steps.weights import (
+    settings_before,
+    training_settings,
+    training_summary,
+    weights_outcome,
+)
 from landmint.runtime.progress import Progress
 from landmint.train.config import NetworkRecipe, TrainingPlan
+from landmint.train.starting import starting_weights
 
 
 def _network(run: Run) -> NetworkRecipe:
@@ -28,6 +34,11 @@ def _place(run: Run, key: str) -> Path:
     return place
 
 
+def _check(run: Run) -> None:
+    if (start := _network(run).start) is not None:
+        starting_weights(start)
+
+
 def _work(run: Run, place: Path, bar: Progress) -> None:
     from landmint.train.training import train_network
 
@@ -39,7 +50,8 @@ TEACHER = Stage(
     name="teacher",
     revision=1,
     needs=lambda run: ("faces",),
-    settings=lambda run: training_settings(_network(run)),
+    settings=lambda run: training_settings(_network(run), settings_before(run, "teacher")),
+    check=_check,
     wanted=lambda run: run.recipe.teacher is not None,
     place=_place,
     work=_work,
