@@ -124,7 +124,7 @@ def test_shapes_must_agree() -> None:
     with pytest.raises(LandmintError, match="every face needs 68 points"):
         dataclasses.replace(truth, persons=truth.persons[1:])
     with pytest.raises(LandmintError, match="must be finite"):
-        dataclasses.replace(truth, points=np.where(truth.points > 170, np.nan, truth.points))
+        dataclasses.replace(truth, points=np.where(truth.points > 170, np.inf, truth.points))
 
 
 def test_a_normaliser_of_zero_names_the_face() -> None:
@@ -133,3 +133,39 @@ def test_a_normaliser_of_zero_names_the_face() -> None:
     points[7, 36] = points[7, 45]
     with pytest.raises(LandmintError, match="face 7 has an inter_ocular size of zero"):
         accuracy.normalisers(points, truth.boxes, MARKUP, "inter_ocular")
+
+
+def test_missing_landmarks_are_no_part_of_a_mean() -> None:
+    """As numpy's own masked arrays take means."""
+    whole = make_truth()
+    rng = np.random.default_rng(1)
+    predicted = whole.points + rng.normal(0, 3, whole.points.shape)
+    predicted[5, 7] = np.nan  # a prediction that failed, on a landmark that is there
+    missing = rng.random((40, 68)) < 0.2
+    missing[:, MARKUP.eye_corners] = False
+    missing[5, 7], missing[3, list(MARKUP.regions["eyes"])[1:3]] = False, True
+    missing[:, 9] = True
+    points = np.where(missing[..., None], np.nan, whole.points)
+    truth = dataclasses.replace(whole, points=points)
+
+    shares = np.hypot(*np.moveaxis(predicted - whole.points, -1, 0)) / 100
+    masked = np.ma.masked_array(np.where(np.isnan(shares), np.inf, shares), missing)
+    summary = accuracy.summarise(predicted, truth)
+    np.testing.assert_allclose(summary.per_face, masked.mean(axis=1).data)
+    assert np.isinf(summary.main.nme) and summary.not_finite == 1
+    assert np.isnan(summary.by_landmark[9])
+    np.testing.assert_allclose(
+        np.delete(summary.by_landmark, 9), np.delete(masked.mean(axis=0).data, 9)
+    )
+    mouth = masked[:, list(MARKUP.regions["mouth"])].mean(axis=1)
+    assert summary.by_region["mouth"] == pytest.approx(float(mouth.mean()))
+    # Another network's landmarks are never missing: there NaN is a failure.
+    assert np.isinf(accuracy.difference(whole.points, predicted, truth).per_face[5])
+
+
+def test_a_face_without_the_corners_of_its_eyes_cannot_be_judged() -> None:
+    truth = make_truth(3)
+    points = truth.points.copy()
+    points[1, MARKUP.eye_corners[0]] = np.nan
+    with pytest.raises(LandmintError, match="face f1 cannot be judged"):
+        dataclasses.replace(truth, points=points)

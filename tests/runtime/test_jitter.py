@@ -76,3 +76,16 @@ def test_a_landmark_that_is_not_finite_trembles_without_end() -> None:
     predicted[1, 0, 0] = np.nan
     interval = jitter(predicted, truth)
     assert interval is not None and interval.estimate == np.inf
+
+
+def test_a_landmark_that_a_frame_lacks_is_not_counted() -> None:
+    truth = frames(tuple(map(str, range(3))))
+    predicted = truth.points + np.array([3.0, 4.0]) * np.array([0, 1, 0])[:, None, None]
+    predicted[1, 7] += 1000
+    truth.points[0, 7] = truth.points[2, 7] = np.nan
+    moved = jitter(predicted, truth)
+    assert moved is not None and moved.estimate == pytest.approx(0.05)
+    truth.points[1, [0, 1]] = np.nan
+    predicted[1, 2] = np.nan
+    failed = jitter(predicted, truth)
+    assert failed is not None and np.isinf(failed.estimate)

@@ -178,3 +178,6 @@ def test_faces_without_some_points_are_left_out(
         load_faces(config, "train", Path())
     faces = load_faces(config.model_copy(update={"missing": "leave_out"}), "train", Path())
     assert (len(faces.faces), faces.left_out) == (whole, without)
+    masked = load_faces(config.model_copy(update={"missing": "mask"}), "train", Path())
+    lacking = [face for face in masked.faces if not face.placed.all()]
+    assert (len(masked.faces), len(lacking), masked.left_out) == (whole + without, without, 0)

@@ -21,7 +21,7 @@ from landmint.runtime.scratch import scratch_folder
 from landmint.targets import load_target
 from landmint.targets.measure import measure_bundle
 from landmint.train.evaluate import FaceCrops, TorchSession, crop_faces, truth_of
-from landmint.train.faces.face import FaceSet
+from landmint.train.faces.face import FaceSet, missing_lines
 from landmint.train.models import load_model
 
 
@@ -54,6 +54,8 @@ def measure_into(
         )
     folder.mkdir(parents=True, exist_ok=True)
     bar.step(f"crops of {len(faces.faces)} faces")
+    for line in missing_lines(faces):
+        bar.step(line)
     truth, crops = truth_of(faces), crop_faces(faces.faces, contract)
     write_truth(folder / TRUTH_FILE, truth)
     _measure_reference(folder, bundle, truth, crops)

@@ -1,7 +1,9 @@
 """How far predicted landmarks are from true ones, in original image pixels.
 
-Pure functions over arrays. Nothing is dropped: a landmark that is not finite is infinitely wrong
-and counts as a failure. Definitions: 300W (Sagonas et al., 2013), WFLW (Wu et al., 2018).
+Pure functions over arrays. A predicted landmark that is not finite is infinitely wrong and counts
+as a failure: none is dropped. A true landmark that is NaN is missing, for nobody placed it: its
+error is NaN, and every mean is over the landmarks that are there.
+Definitions: 300W (Sagonas et al., 2013), WFLW (Wu et al., 2018).
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,7 +39,7 @@ class Truth:
     persons: tuple[str, ...]
     """Person of each face; faces of one person count together in every interval."""
     points: Floats
-    """(N, L, 2) in original image pixels."""
+    """(N, L, 2) in original image pixels; NaN where a landmark is missing."""
     boxes: Floats
     """(N, 4) face boxes x, y, w, h in original image pixels."""
 
@@ -45,7 +47,8 @@ class Truth:
         """Refuse arrays that do not belong together.
 
         Raises:
-            LandmintError: there are no faces, or shapes disagree, or a value is not finite.
+            LandmintError: there are no faces, or shapes disagree, a value is infinite, a box is not
+                finite, or a face lacks the landmarks that its errors are divided by.
         """
         count, landmarks = len(self.names), get_markup(self.markup).points
         shapes = (self.points.shape, self.boxes.shape, len(self.persons))
@@ -55,8 +58,16 @@ class Truth:
                 f"and {len(self.persons)} persons",
                 reason=f"every face needs {landmarks} points, a box and a person",
             )
-        if not (np.all(np.isfinite(self.points)) and np.all(np.isfinite(self.boxes))):
+        if np.any(np.isinf(self.points)) or not np.all(np.isfinite(self.boxes)):
             raise LandmintError("true landmarks and boxes must be finite")
+        sizes = self.points[:, size_landmarks(get_markup(self.markup))]
+        if np.any(np.isnan(sizes)):
+            face = int(np.isnan(sizes).any(axis=(1, 2)).argmax())
+            raise LandmintError(
+                f"face {self.names[face]} cannot be judged",
+                reason="landmarks are missing by which its errors are divided",
+                remedy="label them, or leave the face out",
+            )
 
 
 @dataclass(frozen=True)
@@ -112,7 +123,18 @@ class Difference:
 
 
 def point_errors(predicted: Floats, truth: Floats) -> Floats:
-    """Distances (N, L) in pixels between points (N, L, 2); infinite where not finite.
+    """Distances (N, L) in pixels between points (N, L, 2).
+
+    Infinite where a predicted point is not finite, NaN where the true one is missing.
+
+    Raises:
+        LandmintError: the shapes differ.
+    """
+    return np.where(np.isnan(truth).any(axis=-1), np.nan, distances(predicted, truth))
+
+
+def distances(predicted: Floats, truth: Floats) -> Floats:
+    """Distances (N, L) in pixels between points (N, L, 2); infinite where one is not finite.
 
     Raises:
         LandmintError: the shapes differ.
@@ -124,6 +146,13 @@ def point_errors(predicted: Floats, truth: Floats) -> Floats:
         )
     distance = np.hypot(*np.moveaxis(predicted - truth, -1, 0))
     return np.where(np.isfinite(distance), distance, np.inf)
+
+
+def size_landmarks(markup: Markup) -> list[int]:
+    """The landmarks by which errors are divided; none where that is the box."""
+    by = markup.normalisers[0]
+    corners, pupils = markup.eye_corners, (*markup.pupils[0], *markup.pupils[1])
+    return [] if by == "box" else list(corners if by == "inter_ocular" else pupils)
 
 
 def normalisers(points: Floats, boxes: Floats, markup: Markup, kind: Normaliser) -> Floats:
@@ -168,9 +197,22 @@ def face_sizes(truth: Truth) -> Floats:
 
 
 def nme_per_image(errors: Floats, sizes: Floats, landmarks: Sequence[int] | None = None) -> Floats:
-    """Normalised mean error (N,) of each face, over all or the given landmarks."""
+    """Normalised mean error (N,) of each face, over all or the given landmarks.
+
+    The mean is over those that are there; NaN for a face that has none of them.
+    """
     chosen = errors if landmarks is None else errors[:, list(landmarks)]
-    return np.asarray(chosen.mean(axis=1) / sizes)
+    return np.asarray(mean_of(chosen, axis=1) / sizes)
+
+
+def mean_of(values: Floats, axis: int) -> Floats:
+    """The mean along an axis over what is there, so over all but NaN; NaN where nothing is."""
+    present = ~np.isnan(values)
+    total = np.where(present, values, 0.0).sum(axis=axis)
+    count = present.sum(axis=axis)
+    mean = np.full(total.shape, np.nan)
+    np.divide(total, count, out=mean, where=count > 0)
+    return mean
 
 
 def failure_rate(nme: Floats, threshold: float) -> float:
@@ -189,16 +231,16 @@ def percentiles(nme: Floats) -> dict[int, float]:
 
 
 def by_region(errors: Floats, sizes: Floats, markup: Markup) -> dict[str, float]:
-    """NME of each region's landmarks."""
+    """NME of each region's landmarks, over the faces that have some of them."""
     return {
-        region: float(nme_per_image(errors, sizes, landmarks).mean())
+        region: float(mean_of(nme_per_image(errors, sizes, landmarks), axis=0))
         for region, landmarks in markup.regions.items()
     }
 
 
 def by_landmark(errors: Floats, sizes: Floats) -> Floats:
-    """NME (L,) of each landmark."""
-    return np.asarray((errors / sizes[:, None]).mean(axis=0))
+    """NME (L,) of each landmark, over the faces that have it; NaN where none has."""
+    return mean_of(errors / sizes[:, None], axis=0)
 
 
 def eyes_only(errors: Floats, sizes: Floats, markup: Markup) -> Floats:
@@ -213,7 +255,11 @@ def cumulative_errors(nme: Floats, threshold: float, steps: int = 101) -> tuple[
 
 
 def errors_of(nme: Floats, kind: Normaliser) -> Errors:
-    """The figures of one normaliser from the faces' errors (N,)."""
+    """The figures of one normaliser from the faces' errors (N,).
+
+    A face whose error is NaN, since the landmarks of this normaliser are missing, does not count.
+    """
+    nme = nme[~np.isnan(nme)] if not np.isnan(nme).all() else nme
     return Errors(
         nme=float(nme.mean()),
         failure_rate={t: failure_rate(nme, t) for t in THRESHOLDS[kind]},
@@ -238,7 +284,7 @@ def summarise(predicted: Floats, truth: Truth) -> Accuracy:
         main=by_normaliser[markup.normalisers[0]],
         errors=by_normaliser,
         interval=person_interval(per_face, truth.persons),
-        eyes_nme=float(eyes_only(errors, sizes, markup).mean()),
+        eyes_nme=float(mean_of(eyes_only(errors, sizes, markup), axis=0)),
         by_region=by_region(errors, sizes, markup),
         by_landmark=by_landmark(errors, sizes),
         per_face=per_face,
@@ -249,7 +295,7 @@ def summarise(predicted: Floats, truth: Truth) -> Accuracy:
 def difference(predicted: Floats, reference: Floats, truth: Truth) -> Difference:
     """How predicted landmarks (N, L, 2) differ from the reference model's, paired by face."""
     sizes = face_sizes(truth)
-    moved = point_errors(predicted, reference)
+    moved = distances(predicted, reference)
     own = nme_per_image(point_errors(predicted, truth.points), sizes)
     with np.errstate(invalid="ignore"):  # two failures: infinite less infinite is not finite
         rise = own - nme_per_image(point_errors(reference, truth.points), sizes)

@@ -47,8 +47,8 @@ def has_area(box: Box) -> bool:
 
 
 def box_of(points: Floats) -> Box:
-    """The tight box of landmarks of shape (N, 2)."""
-    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    """The tight box of landmarks of shape (N, 2), some of which may be missing (NaN)."""
+    (left, top), (right, bottom) = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
     return Box(float(left), float(top), float(right - left), float(bottom - top))
 
 

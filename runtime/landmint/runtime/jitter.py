@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from landmint.runtime.accuracy import Floats, Truth, face_sizes
+from landmint.runtime.accuracy import Floats, Truth, face_sizes, mean_of
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.stats import Interval, person_interval
 
@@ -37,7 +37,7 @@ def temporal_jitter(predicted: Floats, truth: Floats, sizes: Floats) -> float:
             reason="trembling is told from two frames or more, each with every landmark",
         )
     later = np.arange(1, len(truth))
-    return float(_moves(predicted - truth, sizes, later - 1, later).mean())
+    return float(mean_of(_moves(predicted, truth, sizes, later - 1, later), axis=0))
 
 
 def jitter(predicted: Floats, truth: Truth) -> Interval | None:
@@ -45,16 +45,18 @@ def jitter(predicted: Floats, truth: Truth) -> Interval | None:
 
     Args:
         predicted: (N, L, 2) in image pixels.
-        truth: the labels; what they move by is taken off, but their own rounding is not.
+        truth: the labels; what they move by is taken off, but their own rounding is not. A landmark
+            that one of the frames lacks is not counted.
 
     Returns:
         a share of the normaliser; None when no two faces are neighbouring frames.
     """
     earlier, later = neighbouring_frames(truth.names, truth.persons)
-    if not len(later):
+    moves = _moves(predicted, truth.points, face_sizes(truth), earlier, later)
+    present = ~np.isnan(moves)
+    if not present.any():
         return None
-    moves = _moves(predicted - truth.points, face_sizes(truth), earlier, later)
-    return person_interval(moves, [truth.persons[place] for place in later])
+    return person_interval(moves[present], [truth.persons[place] for place in later[present]])
 
 
 def neighbouring_frames(
@@ -85,9 +87,19 @@ def neighbouring_frames(
 
 
 def _moves(
-    errors: Floats, sizes: Floats, earlier: NDArray[np.intp], later: NDArray[np.intp]
+    predicted: Floats,
+    truth: Floats,
+    sizes: Floats,
+    earlier: NDArray[np.intp],
+    later: NDArray[np.intp],
 ) -> Floats:
-    """How far errors (N, L, 2) move between frames: mean over landmarks (P,), over the size."""
+    """How far errors (N, L, 2) move between frames: mean over landmarks (P,), over the size.
+
+    NaN for a pair of frames without a landmark that both have.
+    """
+    missing = np.isnan(truth)
+    errors = predicted - np.where(missing, 0, truth)
     moves = np.linalg.norm(errors[later] - errors[earlier], axis=-1)
     moves = np.where(np.isfinite(moves), moves, np.inf)
-    return np.asarray(moves.mean(axis=1) / sizes[later])
+    moves[(missing[later] | missing[earlier]).any(axis=-1)] = np.nan
+    return mean_of(moves, axis=1) / sizes[later]

@@ -107,7 +107,7 @@ def test_only_a_few_names_are_told(make_faces: Make, contract: Contract) -> None
 def test_unsound_faces_are_named(make_faces: Make, contract: Contract, strategy: str) -> None:
     faces, test = make_faces("train", 4), make_faces("test", 1)
     broken = faces.faces[3].points.copy()
-    broken[5, 0] = np.nan
+    broken[5, 0] = np.inf
     bad = dataclasses.replace(faces.faces[3], points=broken)
     with pytest.raises(LandmintError, match="train/3 has a coordinate that is no finite number"):
         calibrate(

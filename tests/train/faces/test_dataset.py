@@ -213,3 +213,22 @@ def test_the_mean_shape_stands_in_the_crop(disk_faces: MakeFaces) -> None:
     assert mean_shape(single, CONTRACT.crop) == pytest.approx(item, abs=1e-6)
     with pytest.raises(LandmintError, match="no faces"):
         mean_shape(dataclasses.replace(faces, faces=()), CONTRACT.crop)
+
+
+def test_missing_landmarks_stay_missing_in_crops_and_are_no_part_of_the_mean_shape(
+    disk_faces: MakeFaces,
+) -> None:
+    faces = disk_faces(3, 96)
+    faces.faces[1].points[[2, 60]] = np.nan
+    for augmentation in (None, AugmentConfig(flip_probability=1.0)):
+        item = FaceDataset(faces, CONTRACT, augmentation, seed=0)[0, 1]
+        missing = torch.isnan(item["points"]).any(dim=1).nonzero()[:, 0].tolist()
+        assert missing == ([2, 60] if augmentation is None else [14, 64])
+        assert item["euler_rad"].isfinite().all()
+    others = face_set("68", [faces.faces[0], faces.faces[2]], "test")
+    mean, of_others = mean_shape(faces, CONTRACT.crop), mean_shape(others, CONTRACT.crop)
+    assert mean[[2, 60]] == pytest.approx(of_others[[2, 60]])
+    for face in faces.faces:
+        face.points[5] = np.nan
+    with pytest.raises(LandmintError, match="landmark 5 is missing in all faces"):
+        mean_shape(faces, CONTRACT.crop)

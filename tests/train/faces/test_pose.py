@@ -67,7 +67,7 @@ def test_points_on_a_line_are_no_head() -> None:
     line = np.linspace(0, 1, 68)[:, None].repeat(2, axis=1)
     assert np.all(np.isfinite(euler_angles(line, get_markup("68"))))
     assert np.all(np.isfinite(euler_angles(np.full((68, 2), 0.5), get_markup("68"))))
-    assert euler_angles(np.full((68, 2), np.nan), get_markup("68")) == pytest.approx(0)
+    assert np.isnan(euler_angles(np.full((68, 2), np.nan), get_markup("68"))).all()
 
 
 def test_the_model_has_fourteen_distinct_symmetric_points() -> None:
@@ -78,3 +78,12 @@ def test_the_model_has_fourteen_distinct_symmetric_points() -> None:
     pose = get_markup("68").pose_points
     partner = [pose.index(flip[i]) for i in pose]
     assert np.array_equal(mirrored[partner], POSE_MODEL)
+
+
+def test_a_few_missing_landmarks_do_not_matter_and_many_do() -> None:
+    angles, markup = np.array([0.2, -0.5, 0.1]), get_markup("68")
+    points = seen(angles)
+    points[list(markup.pose_points[:4])] = np.nan
+    assert euler_angles(points, markup) == pytest.approx(angles, abs=1e-3)
+    points[list(markup.pose_points[4:9])] = np.nan
+    assert np.isnan(euler_angles(points, markup)).all()

@@ -80,7 +80,7 @@ class DistillTask(Task):
         """The task's own parts times 1 - alpha; the teacher's, named "teacher_...", times alpha."""
         alpha = self.config.alpha
         truth = self.task.parts(features, outputs, batch)
-        lesson = self._lesson(batch)
+        lesson = _silenced(self._lesson(batch), batch["points"])
         taught = self.task.lesson_parts(outputs, lesson) | self.imitation(features, lesson)
         return {name: (1 - alpha) * part for name, part in truth.items()} | {
             f"teacher_{name}": alpha * part for name, part in taught.items()
@@ -271,6 +271,12 @@ def mean_points(lessons: Sequence[Lesson]) -> Lesson:
         "points": (weight * points).sum(dim=0) / weight.sum(dim=0),
         "confidence": confidence.mean(dim=0),
     }
+
+
+def _silenced(lesson: Lesson, points: Tensor) -> Lesson:
+    """A lesson that says nothing of landmarks which are missing in the labels (B, L, 2)."""
+    _, known = losses.labelled(points)
+    return {**lesson, "confidence": known * lesson.get("confidence", known)}
 
 
 def _heard(batch: Batch, source: Callable[[Tensor], Lesson], book: LessonBook | None) -> Lesson:

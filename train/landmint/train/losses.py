@@ -2,7 +2,8 @@
 
 No networks, no settings of a run; `tasks.py` chooses and weights. Points are (B, L, 2), x then y,
 normalised to [0, 1] over the crop, unless a name says pixels. `weight` (B, L) is how far each
-landmark counts; it scales and does not normalise, so that a doubtful landmark teaches less.
+landmark counts; it scales and does not normalise, so that a doubtful landmark teaches less. A
+landmark that nobody placed is NaN, and counts nothing.
 """
 
 import math
@@ -18,6 +19,15 @@ Grid = tuple[int, int]
 
 _MASS_FLOOR = 0.1
 _RAREST = 0.01  # no class of faces counts as rarer, lest a single face rule its batch
+
+
+def labelled(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Points (B, L, 2) without NaN, and the weight (B, L) of each: 0 where it is missing, else 1.
+
+    In the place of a missing landmark stands the middle of the crop.
+    """
+    known = points.isfinite().all(dim=2)
+    return torch.where(known[..., None], points, 0.5), known.float()
 
 
 def encode_bins(coordinate: Tensor, count: int, sigma: float) -> Tensor:
@@ -66,6 +76,7 @@ def adaptive_wing(
     epsilon: float = 1.0,
     theta: float = 0.5,
     foreground: float = 10.0,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """Mean Adaptive Wing loss of maps (B, L, H, W), foreground cells weighted.
 
@@ -81,7 +92,7 @@ def adaptive_wing(
     curved = omega * torch.log1p((delta / epsilon) ** power)
     loss = torch.where(delta < theta, curved, slope * delta - shift)
     near_peak = F.max_pool2d(y, kernel_size=3, stride=1, padding=1) >= 0.2
-    return (loss * (1 + foreground * near_peak)).mean()
+    return _weighted_mean((loss * (1 + foreground * near_peak)).mean(dim=(2, 3)), weight)
 
 
 def wing(
@@ -109,16 +120,18 @@ class PipTargets(NamedTuple):
     cell: Tensor
     """(B, L) index of each landmark's cell in the flattened map, row by row."""
     offsets: Tensor
-    """(B, L, 2) from that cell's top left, in cells; in [0, 1) for a point in the crop."""
+    """(B, L, 2) from that cell's top left, in cells; in [0, 1) for a point in the crop, NaN for a
+    missing one."""
     neighbours: Tensor
-    """(B, L, K, 2) of each neighbour from the same corner, in cells; unbounded."""
+    """(B, L, K, 2) of each neighbour from the same corner, in cells; unbounded, NaN likewise."""
 
 
 def pip_targets(points: Tensor, neighbours: Tensor, grid: Grid) -> PipTargets:
     """Cells and offsets of landmarks.
 
     Args:
-        points: (B, L, 2) in [0, 1]; a point outside counts to the nearest cell.
+        points: (B, L, 2) in [0, 1]; a point outside counts to the nearest cell, a missing one to
+            the middle.
         neighbours: (L, K) indices.
         grid: rows and columns.
     """
@@ -126,7 +139,8 @@ def pip_targets(points: Tensor, neighbours: Tensor, grid: Grid) -> PipTargets:
     scale = torch.tensor([columns, rows], dtype=torch.float32)
     scale = scale.to(points.device, non_blocking=True)
     places = points.float() * scale
-    corner = places.floor().clamp(min=torch.zeros_like(scale), max=scale - 1)
+    shown = labelled(points)[0].float() * scale
+    corner = shown.floor().clamp(min=torch.zeros_like(scale), max=scale - 1)
     cell = (corner[..., 1] * columns + corner[..., 0]).long()
     return PipTargets(cell, places - corner, places[:, neighbours] - corner[:, :, None])
 
@@ -167,13 +181,20 @@ def pip_loss(
     if scores is None:
         scores = _one_hot(targets.cell, wide[0, 0].numel()).view(wide.shape)
     returned = pip_reading(outputs, targets.cell)
-    own = (returned.offsets - targets.offsets).abs().sum(dim=2)
-    others = (returned.neighbours - targets.neighbours).abs().mean(dim=2).sum(dim=2)
+    own = _apart(returned.offsets, targets.offsets).sum(dim=2)
+    others = _apart(returned.neighbours, targets.neighbours).mean(dim=2).sum(dim=2)
+    known = labelled(targets.offsets)[1]
+    weight = known if weight is None else weight * known
     return {
         "cls": _weighted_mean((wide - scores).square().mean(dim=(2, 3)), weight),
         "offsets": _weighted_mean(own, weight),
         "neighbours": _weighted_mean(others, weight),
     }
+
+
+def _apart(values: Tensor, wanted: Tensor) -> Tensor:
+    """Absolute differences; 0, with a gradient of 0, where nobody knows what is wanted."""
+    return (values - torch.where(wanted.isnan(), values.detach(), wanted)).abs()
 
 
 def _one_hot(index: Tensor, count: int) -> Tensor:
@@ -252,8 +273,11 @@ def heatmap_mass(heatmaps: Tensor, grid: Grid) -> Tensor:
 
 
 def pose_error(euler_rad: Tensor, true_rad: Tensor) -> Tensor:
-    """Sum over the three angles of 1 - cos of the error, for angles (B, 3) in radians: (B,)."""
-    return (1 - torch.cos(_wide(euler_rad) - true_rad)).sum(dim=1)
+    """Sum over the three angles of 1 - cos of the error, for angles (B, 3) in radians: (B,).
+
+    0 for a face whose angles are NaN: too many of its landmarks are missing to tell them.
+    """
+    return (1 - torch.cos(_apart(_wide(euler_rad), true_rad))).sum(dim=1)
 
 
 def attribute_weights(flags: Tensor) -> Tensor:

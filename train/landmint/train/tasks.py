@@ -18,8 +18,9 @@ from landmint.train.models.base import LandmarkModel, tap_shapes
 from landmint.train.pose_net import PoseNet
 
 Batch = Mapping[str, Tensor]
-"""images (B, 3, S, S), points (B, L, 2) in [0, 1], euler_rad (B, 3), attributes (B, A), and
-pseudo (B,), 1 where a network said the points."""
+"""images (B, 3, S, S), points (B, L, 2) in [0, 1], NaN where a landmark is missing, euler_rad
+(B, 3), NaN where it cannot be told, attributes (B, A), and pseudo (B,), 1 where a network said the
+points."""
 Parts = dict[str, Tensor]
 
 _KINDS: Mapping[str, tuple[LossKind, ...]] = {
@@ -36,7 +37,7 @@ Lesson = Mapping[str, Tensor]
 
 Maps: heatmaps or scores (B, L, rows, columns) on the student's own grid, points as below where they
 are read too; of features see `Imitation.lesson`. Points, the same for every student: points
-(B, L, 2) in [0, 1] and confidence (B, L) in [0, 1]."""
+(B, L, 2) in [0, 1] and confidence (B, L) in [0, 1]; 0 silences a landmark of maps too."""
 DecodeHeatmaps = Callable[[Tensor], Parts]
 """From a teacher's heatmaps (B, L, H, W) to points and confidence."""
 
@@ -88,14 +89,15 @@ class HeatmapTask(Task):
 
     def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
         """One part, heatmaps: the mean over the last ones and those that come before."""
-        target = losses.encode_heatmaps(batch["points"], self.grid, self.sigma)
+        points, known = losses.labelled(batch["points"])
+        target = losses.encode_heatmaps(points, self.grid, self.sigma)
         drawn = (*self.early_heatmaps(features), outputs["heatmaps"])
-        return {"heatmaps": torch.stack([self._unlike(maps, target) for maps in drawn]).mean()}
+        return {"heatmaps": torch.stack([self._unlike(m, target, known) for m in drawn]).mean()}
 
-    def _unlike(self, maps: Tensor, target: Tensor) -> Tensor:
+    def _unlike(self, maps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         if self.kind == "adaptive_wing":
-            return losses.adaptive_wing(maps, target)
-        return self.unit * losses.heatmap_mse(maps, target)
+            return losses.adaptive_wing(maps, target, weight=weight)
+        return self.unit * losses.heatmap_mse(maps, target, weight)
 
     def lesson(self, heatmaps: Tensor, decode: DecodeHeatmaps) -> Lesson:
         """The heatmaps, resized where they differ in size from the student's."""
@@ -103,10 +105,12 @@ class HeatmapTask(Task):
 
     def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
         """Heatmap to heatmap; without them to Gaussians at the teacher's points, by confidence."""
-        if "heatmaps" in lesson:
-            return self.copy_parts(outputs, lesson)
-        drawn = losses.encode_heatmaps(lesson["points"], self.grid, self.sigma)
-        unlike = losses.heatmap_mse(outputs["heatmaps"], drawn, lesson["confidence"])
+        drawn = (
+            lesson["heatmaps"]
+            if "heatmaps" in lesson
+            else losses.encode_heatmaps(lesson["points"], self.grid, self.sigma)
+        )
+        unlike = losses.heatmap_mse(outputs["heatmaps"], drawn, lesson.get("confidence"))
         return {"heatmaps": self.unit * unlike}
 
     def copy_parts(self, outputs: Parts, wanted: Mapping[str, Tensor]) -> Parts:
@@ -141,10 +145,11 @@ class PipTask(Task):
 
         Without the teacher's scores, each landmark's cell is to have 1, as with true landmarks.
         """
-        targets = self._targets(lesson["points"])
-        return self._weighted(
-            losses.pip_loss(outputs, targets, lesson.get("scores"), lesson["confidence"])
-        )
+        confidence = lesson["confidence"]
+        # As a neighbour, too, a silent landmark teaches nothing.
+        heard = torch.where(confidence[..., None] > 0, lesson["points"], math.nan)
+        parts = losses.pip_loss(outputs, self._targets(heard), lesson.get("scores"), confidence)
+        return self._weighted(parts)
 
     def copy_parts(self, outputs: Parts, wanted: Mapping[str, Tensor]) -> Parts:
         """Scores of all cells; offsets and neighbours where a decoder would read them."""
@@ -206,7 +211,8 @@ class SimccTask(Task):
 
     def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
         """simcc_x, simcc_y."""
-        return self.copy_parts(outputs, self._drawn(batch["points"]))
+        points, known = losses.labelled(batch["points"])
+        return self.copy_parts(outputs, self._drawn(points), known)
 
     def lesson(self, heatmaps: Tensor, decode: DecodeHeatmaps) -> Lesson:
         """The decoded points."""
@@ -243,7 +249,7 @@ class WingTask(Task):
 
     def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
         """One part, points."""
-        return {"points": self._wing(outputs, batch["points"], None)}
+        return {"points": self._wing(outputs, *losses.labelled(batch["points"]))}
 
     def lesson(self, heatmaps: Tensor, decode: DecodeHeatmaps) -> Lesson:
         """The decoded points."""
@@ -293,7 +299,7 @@ class PfldTask(Task):
     def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
         """points, pose."""
         pose = losses.pose_error(self.pose_net(features[0]), batch["euler_rad"])
-        distance = losses.squared_distance(_points(outputs), batch["points"])
+        distance = losses.squared_distance(_points(outputs), *losses.labelled(batch["points"]))
         weight = losses.face_weights(batch["attributes"], self.weights)
         return {
             "points": (weight * (self.config.pose_floor + pose) * distance).mean(),

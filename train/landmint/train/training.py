@@ -14,7 +14,7 @@ from landmint.runtime.progress import SILENT, Progress
 from landmint.train.config import Curriculum, NetworkRecipe, TrainingPlan
 from landmint.train.distill import DistillTask, check_teachers, says_maps
 from landmint.train.faces.dataset import mean_shape
-from landmint.train.faces.face import FaceSet
+from landmint.train.faces.face import FaceSet, missing_lines
 from landmint.train.fit import fit
 from landmint.train.lessons import LessonBook
 from landmint.train.models import create_model, load_model
@@ -66,8 +66,8 @@ def _train(
     """The same; it seeds torch's random numbers."""
     network, train = plan.network, plan.train
     for part in (train, plan.val):
-        if part.left_out:
-            progress.step(f"{part.left_out} faces of {part.source} left out: landmarks are missing")
+        for line in missing_lines(part):
+            progress.step(line)
     progress.step("building the network")
     torch.manual_seed(network.fit.seed)  # of the first weights; the loop seeds every step
     model = _initial(network, train, progress)

@@ -82,14 +82,14 @@ def judge_drift(baseline: Floats, candidate: Floats, truth: Truth, budget: float
     """
     errors = [100 * point_errors(points, truth.points) for points in (candidate, baseline)]
     with np.errstate(invalid="ignore"):  # infinite less infinite is not finite
-        rises = errors[0] - errors[1]
+        rises = np.where(np.isinf(errors[1]), np.inf, errors[0] - errors[1])
     sizes, markup = face_sizes(truth), get_markup(truth.markup)
     landmarks = {str(place): [place] for place in range(markup.points)}
     per_face = nme_per_image(rises, sizes)
     rise = person_interval(per_face, truth.persons)
     if np.array_equal(baseline, candidate):  # no persons can tell two equal builds apart
         rise = Interval(0.0, 0.0, 0.0, 0.0)
-    status, reason = _judge(rise, budget, baseline_is_finite=bool(np.isfinite(errors[1]).all()))
+    status, reason = _judge(rise, budget, baseline_is_finite=not np.isinf(errors[1]).any())
     return Drift(
         status=status,
         reason=reason,
@@ -123,7 +123,13 @@ def _together(
 ) -> dict[str, Interval]:
     """The rise of each part, with intervals that all hold together with 95 %."""
     confidence = 1 - (1 - CONFIDENCE) / len(parts)
-    return {
-        name: person_interval(nme_per_image(rises, sizes, landmarks), persons, confidence)
-        for name, landmarks in parts.items()
-    }
+
+    def rise_of(landmarks: Sequence[int]) -> Interval:
+        """Over the faces that have some of the landmarks."""
+        values = nme_per_image(rises, sizes, landmarks)
+        present = ~np.isnan(values)
+        if not present.any():
+            return Interval(0.0, -math.inf, math.inf, math.inf)
+        return person_interval(values[present], np.asarray(persons)[present].tolist(), confidence)
+
+    return {name: rise_of(landmarks) for name, landmarks in parts.items()}

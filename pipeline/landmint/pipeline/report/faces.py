@@ -111,11 +111,12 @@ def data_uri(image: Image) -> str:
 
 
 def _marks(points: Floats, markup: Markup) -> str:
-    """Thin contours and a dot per landmark."""
+    """Thin contours and a dot per landmark, but for those that are missing."""
+    placed = np.asarray(np.isfinite(points).all(axis=1))
     lines = "".join(
         f"<{'polygon' if closed else 'polyline'} points="
-        f'"{" ".join(f"{x:.1f},{y:.1f}" for x, y in points[list(indices)])}"/>'
-        for indices, closed in markup.contours
+        f'"{" ".join(f"{x:.1f},{y:.1f}" for x, y in points[[i for i in ring if placed[i]]])}"/>'
+        for ring, closed in markup.contours
     )
-    dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in points)
+    dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in points[placed])
     return f'{lines}<path d="{dots}"/>'

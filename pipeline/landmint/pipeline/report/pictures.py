@@ -8,7 +8,7 @@ from landmint.pipeline.judge.summary import VariantSummary
 from landmint.pipeline.report.faces import displacement_svg, face_svg
 from landmint.pipeline.report.record import RunRecord
 from landmint.pipeline.text import percent
-from landmint.runtime.accuracy import face_sizes
+from landmint.runtime.accuracy import face_sizes, mean_of
 from landmint.runtime.crop import Box, Floats
 from landmint.train.faces.face import read_image
 
@@ -44,9 +44,12 @@ def moving(record: RunRecord) -> list[VariantSummary]:
 
 
 def mean_face(points: Floats, sizes: Floats) -> Floats:
-    """Mean (L, 2) of faces (N, L, 2), each centred and divided by its size (N,)."""
-    centred = points - points.mean(axis=1, keepdims=True)
-    return np.asarray((centred / sizes[:, None, None]).mean(axis=0))
+    """Mean (L, 2) of faces (N, L, 2), each centred and divided by its size (N,).
+
+    A landmark that all faces lack stands in the middle.
+    """
+    centred = points - mean_of(points, axis=1)[:, None]
+    return np.nan_to_num(mean_of(centred / sizes[:, None, None], axis=0))
 
 
 def magnification_of(record: RunRecord) -> float:

@@ -90,7 +90,7 @@ def _check_markup(faces: FaceSet, contract: Contract) -> None:
 
 def _check_sound(faces: Sequence[Face]) -> None:
     for face in faces:
-        finite = np.isfinite(face.points).all() and np.isfinite(face.box).all()
+        finite = not np.isinf(face.points).any() and np.isfinite(face.box).all()
         if not finite or face.box.w <= 0 or face.box.h <= 0:
             raise LandmintError(
                 f"calibration face {face.name} has "

@@ -69,12 +69,16 @@ def choose(
 
 
 def pose(faces: FaceSet) -> Bins:
-    """(N, 3): the bins of pitch, yaw and roll that each face falls into."""
+    """(N, 3): the bins of pitch, yaw and roll that each face falls into.
+
+    Faces whose landmarks are missing, so that they do not tell, have bins of their own.
+    """
     markup = get_markup(faces.markup)
     angles = [euler_angles(_square_points(face), markup) for face in faces.faces]
     degrees = np.rad2deg(np.array(angles).reshape(-1, 3))
     edges = (PITCH_EDGES_DEG, YAW_EDGES_DEG, ROLL_EDGES_DEG)
-    return np.stack([np.digitize(degrees[:, i], edges[i]) for i in range(3)], axis=1)
+    bins = np.stack([np.digitize(degrees[:, i], edges[i]) for i in range(3)], axis=1)
+    return np.where(np.isnan(degrees), -1, bins)
 
 
 def _square_points(face: Face) -> Floats:

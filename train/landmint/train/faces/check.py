@@ -126,7 +126,7 @@ def read_split(config: FacesConfig, split: Split, base: Path) -> SplitFaces:
             try:
                 face = row()
             except LandmintError as error:
-                leaves_out = isinstance(error, MissingPoints) and config.missing == "leave_out"
+                leaves_out = isinstance(error, MissingPoints) and config.missing != "refuse"
                 (left_out if leaves_out else broken).append(error)
                 continue
             if face.name in faces:

@@ -25,7 +25,7 @@ from landmint.train.faces.row import (
     Row,
     found_image,
     malformed,
-    missing_points,
+    masked_points,
     sound_box,
     sound_entry,
     sound_points,
@@ -151,10 +151,13 @@ def _face(
         raise malformed(place, f"{len(fields.keypoints)} keypoint values are no triples x, y, v")
     count = get_markup(config.markup).points
     values = np.array(fields.keypoints).reshape(-1, 3)
-    if len(values) == count and not values[:, 2].all():
-        unlabelled = np.flatnonzero(values[:, 2] == 0).tolist()
-        raise missing_points(place, unlabelled, "they are not labelled (v is 0)")
-    points = sound_points(values[:, :2], count, place)
+    points = masked_points(
+        sound_points(values[:, :2], count, place),
+        values[:, 2] == 0,
+        config.missing,
+        place,
+        "they are not labelled (v is 0)",
+    )
     return Face(
         name=f"{stem_of(_file_name(fields, files))}#{fields.id}",
         image=image,

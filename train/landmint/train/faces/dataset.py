@@ -56,10 +56,10 @@ class Excerpt:
 class FaceDataset(Dataset[dict[str, Tensor]]):
     """Augmented crops by (epoch, index).
 
-    An item has "crop" (S, S, 3) uint8 RGB, "points" (L, 2) in [0, 1], "euler_rad" (3,),
-    "attributes" (6,) flags in the order of `ATTRIBUTES`, zeros where the data set has none,
-    "pseudo", 1 for a face whose landmarks a network said, and "row" (), which is equal for equal
-    crops alone.
+    An item has "crop" (S, S, 3) uint8 RGB, "points" (L, 2) in [0, 1], NaN for a missing landmark,
+    "euler_rad" (3,), NaN where too many are missing to tell, "attributes" (6,) flags in the order
+    of `ATTRIBUTES`, zeros where the data set has none, "pseudo", 1 for a face whose landmarks a
+    network said, and "row" (), which is equal for equal crops alone.
     `finish_batch` makes of a batch of them what a task eats. Crops travel from worker to trainer
     as bytes: a quarter of the shared memory that normalised images would take.
     """
@@ -323,10 +323,10 @@ def start_worker(worker: int) -> None:
 def mean_shape(faces: FaceSet, rule: CropRule) -> Floats:
     """Mean landmarks (L, 2) of faces in their crops, in [0, 1]; for `create_model`.
 
-    Pseudo-labelled faces do not count.
+    Pseudo-labelled faces do not count, nor do missing landmarks.
 
     Raises:
-        LandmintError: there are no faces, or a box has no area.
+        LandmintError: there are no faces, a box has no area, or no face has some landmark.
     """
     labelled = [face for face in faces.faces if not face.pseudo]
     if not labelled:
@@ -335,5 +335,11 @@ def mean_shape(faces: FaceSet, rule: CropRule) -> Floats:
         apply_affine(invert_affine(crop_matrix(face.box, rule, 1)), face.points) + 0.5
         for face in labelled
     ]
-    mean: Floats = np.mean(shapes, axis=0)
+    placed = np.any([face.placed for face in labelled], axis=0)
+    if not placed.all():
+        raise LandmintError(
+            f"landmark {int(np.argmin(placed))} is missing in all faces of {faces.source}",
+            remedy="label it in some, or choose a markup without it",
+        )
+    mean: Floats = np.nanmean(shapes, axis=0)
     return mean

@@ -41,7 +41,7 @@ class Face:
     image: Path
     """The image file; several faces may share one."""
     points: Floats
-    """Landmarks (N, 2): x, y in image pixels."""
+    """Landmarks (N, 2): x, y in image pixels; NaN where one is missing and shall be masked."""
     box: Box
     """The face box in image pixels."""
     person: str
@@ -52,6 +52,11 @@ class Face:
     """Flags 0 or 1 by the names in ATTRIBUTES; empty where the data set has none."""
     pseudo: bool = False
     """The landmarks are what a network said; nobody has looked at them."""
+
+    @property
+    def placed(self) -> NDArray[np.bool_]:
+        """(N,): False where the landmark is missing."""
+        return np.asarray(np.isfinite(self.points).all(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +72,7 @@ class FaceSet:
     fingerprint: str
     """sha256 of annotations and image files; independent of where they lie."""
     left_out: int = 0
-    """Faces that are not here, for some of their landmarks are missing."""
+    """Faces that are not here, for landmarks of theirs are missing."""
 
 
 def face_set(markup: str, faces: Sequence[Face], source: str) -> FaceSet:
@@ -77,6 +82,20 @@ def face_set(markup: str, faces: Sequence[Face], source: str) -> FaceSet:
         LandmintError: an image cannot be read from disk.
     """
     return FaceSet(markup, tuple(faces), source, fingerprint_of(markup, faces))
+
+
+def missing_lines(faces: FaceSet) -> list[str]:
+    """What is to be said of missing landmarks before anything is learnt or measured."""
+    lines = []
+    if faces.left_out:
+        lines.append(f"{faces.left_out} faces of {faces.source} left out: landmarks are missing")
+    masked = [int(np.count_nonzero(~face.placed)) for face in faces.faces]
+    if some := np.count_nonzero(masked):
+        lines.append(
+            f"{sum(masked)} landmarks of {some} faces of {faces.source} are missing: they teach "
+            "nothing, and errors are means over the others"
+        )
+    return lines
 
 
 def fingerprint_of(markup: str, faces: Iterable[Face]) -> str:

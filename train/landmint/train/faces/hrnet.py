@@ -77,7 +77,9 @@ def _face(
     return Face(
         name=f"{stem_of(file)}#{number}",
         image=image,
-        points=placed_points(list(zip(values[::2], values[1::2], strict=True)), count, place),
+        points=placed_points(
+            list(zip(values[::2], values[1::2], strict=True)), count, config.missing, place
+        ),
         box=sound_box(Box(centre_x - side / 2, centre_y - side / 2, side, side), place),
         person=person_of(config.person_pattern, image, images),
         visible=all_visible(count),

@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import defusedxml.ElementTree
+import numpy as np
 
 from landmint.runtime.crop import Box
 from landmint.runtime.errors import LandmintError
@@ -22,7 +23,7 @@ from landmint.train.faces.row import (
     all_visible,
     found_image,
     malformed,
-    missing_points,
+    masked_points,
     sound_box,
     sound_points,
     stem_of,
@@ -94,15 +95,13 @@ def _face(
     if strange:
         raise malformed(place, f"parts {_some(strange)} are not of {first} to {last}")
     by_index = {int(name) - first: part for name, part in parts}
-    absent = [index for index in range(count) if index not in by_index]
-    if absent:
-        reason = f"the box has no parts of their names; the markup has {first} to {last}"
-        raise missing_points(place, absent, reason)
     if len(by_index) < len(parts):
         raise malformed(place, "two parts have the same name")
-    points = [
-        (_number(by_index[i], "x", place), _number(by_index[i], "y", place)) for i in range(count)
-    ]
+    points = np.zeros((count, 2))
+    for index, part in by_index.items():
+        points[index] = _number(part, "x", place), _number(part, "y", place)
+    missing = ~np.isin(np.arange(count), list(by_index))
+    reason = f"the box has no parts of their names; the markup has {first} to {last}"
     left, top, width, height = (
         _number(box, key, place) for key in ("left", "top", "width", "height")
     )
@@ -110,7 +109,9 @@ def _face(
     return Face(
         name=f"{stem_of(file)}#{number}",
         image=image,
-        points=sound_points(points, count, place),
+        points=masked_points(
+            sound_points(points, count, place), missing, config.missing, place, reason
+        ),
         box=sound_box(Box(left, top, width, height), place),
         person=person_of(config.person_pattern, image, root / config.images),
         visible=all_visible(count),

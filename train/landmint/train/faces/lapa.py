@@ -68,7 +68,8 @@ def _face(config: FacesConfig, root: Path, path: Path, image: Path | None) -> Fa
     if values[:1] != [[float(count)]] or any(len(pair) != 2 for pair in values[1:]):
         reason = f"not {count}, the markup's number of landmarks, and then x and y on each line"
         raise malformed(str(path), reason)
-    points = placed_points(np.array(values[1:]).reshape(-1, 2), count, str(path))
+    pairs = np.array(values[1:]).reshape(-1, 2)
+    points = placed_points(pairs, count, config.missing, str(path))
     return Face(
         name=path.relative_to(root).with_suffix("").as_posix(),
         image=image,

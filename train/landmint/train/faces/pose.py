@@ -60,6 +60,7 @@ POSE_MODEL: Final = _model_points()
 
 # A face of 0.2 m, a metre away, fills 0.8 of a crop whose focal length is four crops.
 _FOCAL: Final = 4.0
+_FEWEST_SEEN: Final = 8
 _CAMERA: Final = np.array([[_FOCAL, 0.0, 0.5], [0.0, _FOCAL, 0.5], [0.0, 0.0, 1.0]])
 
 
@@ -71,16 +72,21 @@ def euler_angles(points: Floats, markup: Markup) -> Floats:
     moves away from the camera. Guo et al., "PFLD", 2019, section 3.2 takes such angles.
 
     Args:
-        points: (L, 2) landmarks in the crop, divided by its side, so in [0, 1].
+        points: (L, 2) landmarks in the crop, divided by its side, so in [0, 1]; NaN where missing.
         markup: names the 14 landmarks.
 
     Returns:
-        the angles; zeros where the landmarks fit no head, such as points on a line.
+        the angles; zeros where the landmarks fit no head, such as points on a line; NaN where so
+        many are missing that the others do not tell.
     """
-    seen = np.ascontiguousarray(points[list(markup.pose_points)])
+    seen = points[list(markup.pose_points)]
+    placed = np.isfinite(seen).all(axis=1)
+    if np.count_nonzero(placed) < _FEWEST_SEEN:
+        return np.full(3, np.nan)
     try:
         method = cv2.SOLVEPNP_SQPNP
-        solved, rotation, _ = cv2.solvePnP(POSE_MODEL, seen, _CAMERA, None, flags=method)
+        model, seen = np.ascontiguousarray(POSE_MODEL[placed]), np.ascontiguousarray(seen[placed])
+        solved, rotation, _ = cv2.solvePnP(model, seen, _CAMERA, None, flags=method)
     except cv2.error:
         return np.zeros(3)
     if not solved or not np.all(np.isfinite(rotation)):

@@ -18,6 +18,7 @@ from landmint.train.faces.face import ATTRIBUTES, IMAGE_TYPES, Face
 from landmint.train.faces.readers import FacesConfig, Split, missing_folder, person_of
 from landmint.train.faces.row import (
     Row,
+    Treatment,
     all_visible,
     are_near,
     placed_points,
@@ -69,7 +70,7 @@ def _face(
             remedy="add the image, or remove the .pts file",
         )
     count = get_markup(config.markup).points
-    points = read_pts(path, count)
+    points = read_pts(path, count, config.missing)
     return Face(
         name=path.relative_to(root).with_suffix("").as_posix(),
         image=image,
@@ -81,8 +82,13 @@ def _face(
     )
 
 
-def read_pts(path: Path, count: int) -> Floats:
+def read_pts(path: Path, count: int, treatment: Treatment = "refuse") -> Floats:
     """The landmarks of a `.pts` file: (count, 2) in 0-based pixels.
+
+    Args:
+        path: the file.
+        count: of landmarks in the markup.
+        treatment: of missing landmarks, see `FacesConfig.missing`.
 
     Raises:
         LandmintError: unreadable, a wrong number of points, or a coordinate that is no finite
@@ -91,21 +97,21 @@ def read_pts(path: Path, count: int) -> Floats:
     try:
         content = path.read_bytes()
         if (binary := _binary_points(content)) is not None:
-            return placed_points(binary, count, str(path))
+            return placed_points(binary, count, treatment, str(path))
         lines = content.decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise unreadable(path, "the landmarks", str(error)) from None
     try:
         start, end = lines.index("{") + 1, lines.index("}")
     except ValueError:
-        return _read_untidy(path, lines, count)
+        return _read_untidy(path, lines, count, treatment)
     try:
         points = np.array([line.split() for line in lines[start:end]], dtype=np.float64)
     except ValueError:
-        return _read_untidy(path, lines, count)
+        return _read_untidy(path, lines, count, treatment)
     if points.shape != (count, 2) or not are_near(points).all():
-        return _read_untidy(path, lines, count)
-    return placed_points(points, count, str(path)) - 1.0
+        return _read_untidy(path, lines, count, treatment)
+    return placed_points(points, count, treatment, str(path)) - 1.0
 
 
 def _binary_points(content: bytes) -> Floats | None:
@@ -119,7 +125,7 @@ def _binary_points(content: bytes) -> Floats | None:
     return np.frombuffer(content[4:], "<f4").reshape(-1, 2).astype(np.float64)
 
 
-def _read_untidy(path: Path, lines: list[str], count: int) -> Floats:
+def _read_untidy(path: Path, lines: list[str], count: int, treatment: Treatment) -> Floats:
     """The same line by line: slower, tolerant of white space, and names the line that is wrong."""
     bare = [line.strip() for line in lines]
     if "{" not in bare:
@@ -137,7 +143,7 @@ def _read_untidy(path: Path, lines: list[str], count: int) -> Floats:
     if len(points) < count:
         closing = start + bare[start:].index("}") + 1
         raise _malformed(path, closing, f"{len(points)} points where the markup has {count}")
-    return placed_points(points, count, str(path)) - 1.0
+    return placed_points(points, count, treatment, str(path)) - 1.0
 
 
 def _parse_point(path: Path, number: int, line: str) -> tuple[float, float]:

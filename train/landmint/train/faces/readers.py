@@ -17,12 +17,13 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, field_validator
 
+from landmint.runtime.accuracy import size_landmarks
 from landmint.runtime.crop import Box, box_of
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.markup import get_markup
+from landmint.runtime.markup import Markup, get_markup
 from landmint.runtime.registry import Registry
 from landmint.train.faces.face import Face, FaceSet, face_set
-from landmint.train.faces.row import MissingPoints, Row
+from landmint.train.faces.row import MissingPoints, Row, Treatment
 
 READERS = Registry(
     {
@@ -129,9 +130,13 @@ class FacesConfig(BaseModel):
     group, or the whole match where there is no group. Empty: every image is a person of its own."""
     limits: dict[Split, PositiveInt] = {}
     """At most so many faces of a split, such as { train = 500 }, spread evenly over their names."""
-    missing: Literal["refuse", "leave_out"] = Field("refuse", exclude_if=lambda v: v == "refuse")
+    missing: Treatment = Field("refuse", exclude_if=lambda v: v == "refuse")
     """What is done about a face some of whose landmarks are missing: absent, v = 0, or at exactly
-    -1 -1 or 0 0. `refuse` stops at the first; `leave_out` goes on without such faces."""
+    -1 -1 or 0 0. `refuse` stops at the first; `leave_out` goes on without such faces; `mask` keeps
+    them: a missing landmark teaches nothing and is not counted in a face's error, which is the mean
+    over the others. Left out all the same are faces with fewer than two landmarks, and validation
+    and test faces without those by which errors are divided, the outer eye corners for most
+    markups."""
     label_offset: LabelOffset = LabelOffset()
     """A known lean of the labels, which is taken off. `landmint data check --model` measures it."""
     synthetic: SyntheticConfig = SyntheticConfig()
@@ -200,9 +205,11 @@ def find_rows(config: FacesConfig, split: Split, base: Path) -> Iterable[Row]:
     if not root.is_dir():
         raise missing_folder(root, f"the {config.kind} data set is expected there")
     rows = find_reader(config.kind)(config, split, root)
-    if config.label_offset == LabelOffset():
-        return rows
-    return (partial(_without_lean, row, config.label_offset) for row in rows)
+    if config.label_offset != LabelOffset():
+        rows = (partial(_without_lean, row, config.label_offset) for row in rows)
+    if config.missing == "mask" and split != "train":
+        rows = (partial(_with_a_size, row, get_markup(config.markup)) for row in rows)
+    return rows
 
 
 def _without_lean(row: Row, offset: LabelOffset) -> Face:
@@ -213,6 +220,23 @@ def _without_lean(row: Row, offset: LabelOffset) -> Face:
     if np.allclose(box, box_of(face.points), rtol=0, atol=1e-6):
         box = Box(box.x - float(lean[0]), box.y - float(lean[1]), box.w, box.h)
     return replace(face, points=face.points - lean, box=box)
+
+
+def _with_a_size(row: Row, markup: Markup) -> Face:
+    """The face of a row, if its errors can be divided by something.
+
+    Raises:
+        MissingPoints: landmarks are missing that its size is told by.
+    """
+    face = row()
+    lacking = [i for i in size_landmarks(markup) if not face.placed[i]]
+    if lacking:
+        raise MissingPoints(
+            f"{face.name}: not judged",
+            reason=f"landmark {lacking[0]} is missing, by which errors are divided",
+            remedy="label it, or leave the face out of the validation and test faces",
+        )
+    return face
 
 
 def load_faces(config: FacesConfig, split: Split, base: Path) -> FaceSet:

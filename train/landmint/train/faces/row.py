@@ -4,9 +4,9 @@ A reader gives rows, not faces, so that whoever asks decides what a broken one m
 stops at the first, `check_data` reports them all.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,10 @@ from landmint.train.faces.face import Face
 _Entry = TypeVar("_Entry", bound=BaseModel)
 
 _LONGEST_PATH = 1000
+_FEWEST_PLACED = 2
+
+Treatment = Literal["refuse", "leave_out", "mask"]
+"""What is done about missing landmarks; see `FacesConfig.missing`."""
 
 Row = Callable[[], Face]
 """One annotation: gives its face, or raises a LandmintError that names the file and the place."""
@@ -36,31 +40,49 @@ class MissingPoints(LandmintError):
     """A face some of whose landmarks nobody placed; a data set may leave it out."""
 
 
-def missing_points(place: str, indices: Sequence[int], reason: str) -> MissingPoints:
-    """The error for a face without some landmarks, which are counted from 0."""
-    some = ", ".join(map(str, indices[:5])) + (
-        f" and {len(indices) - 5} more" if len(indices) > 5 else ""
-    )
-    return MissingPoints(
+def masked_points(
+    points: Floats, missing: NDArray[np.bool_], treatment: Treatment, place: str, reason: str
+) -> Floats:
+    """Landmarks (N, 2) with NaN for those that are missing.
+
+    Args:
+        points: of a face, whatever stands there for none.
+        missing: (N,) which of them nobody placed.
+        treatment: `FacesConfig.missing`.
+        place: of the annotation.
+        reason: how it says that they are missing.
+
+    Raises:
+        MissingPoints: some are missing and shall not be masked, or fewer than two are left.
+    """
+    if not missing.any():
+        return points
+    if treatment == "mask" and np.count_nonzero(~missing) >= _FEWEST_PLACED:
+        return np.where(missing[:, None], np.nan, points)
+    indices = np.flatnonzero(missing).tolist()
+    more = f" and {len(indices) - 5} more" if len(indices) > 5 else ""
+    some = ", ".join(map(str, indices[:5])) + more
+    raise MissingPoints(
         f"{place}: malformed face",
         reason=f"landmarks {some} are missing: {reason}",
-        remedy='label them, remove the annotation, or set missing = "leave_out" under [faces]',
+        remedy="label them, remove the annotation, or set missing under [faces]: "
+        '"mask" learns from the others, "leave_out" goes on without such faces',
     )
 
 
-def placed_points(values: ArrayLike, count: int, place: str) -> Floats:
+def placed_points(values: ArrayLike, count: int, treatment: Treatment, place: str) -> Floats:
     """The same as `sound_points`, of a format that has no other word for a missing landmark.
+
+    One that stands at exactly -1 -1 or 0 0, which tools write for none, is missing.
 
     Raises:
         LandmintError: as `sound_points`.
-        MissingPoints: one stands at exactly -1 -1 or 0 0, which tools write for none.
+        MissingPoints: as `masked_points`.
     """
     points = sound_points(values, count, place)
     none = (points == -1).all(axis=1) | (points == 0).all(axis=1)
-    if none.any():
-        indices = np.flatnonzero(none).tolist()
-        raise missing_points(place, indices, "they stand at -1 -1 or 0 0, which means none")
-    return points
+    reason = "they stand at -1 -1 or 0 0, which means none"
+    return masked_points(points, none, treatment, place, reason)
 
 
 def unreadable(path: Path, what: str, reason: str) -> LandmintError:
