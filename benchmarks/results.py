@@ -194,9 +194,11 @@ def _main_columns(name: str, text: str) -> Iterator[list[str]]:
 def _footnotes(sections: Iterable[str]) -> list[str]:
     """What did not run, and where the rest did."""
     text = "\n".join(sections)
-    lists = re.findall(r"^Not measured: (.+?)\. ", text, re.MULTILINE)
-    missing = sorted({name for names in lists for name in re.split(", | and ", names)})
-    notes = [f"Not measured: {listed(missing)}."] if missing else []
+    notes = []
+    for status in ("Built, not run", "Not measured"):
+        lists = re.findall(rf"^{status}: (.+?)\. ", text, re.MULTILINE)
+        names = sorted({name for part in lists for name in re.split(", | and ", part)})
+        notes += [f"{status}: {listed(names)}."] if names else []
     machines = sorted(set(re.findall(r"^- Machine: (.+)$", text, re.MULTILINE)))
     return notes + ([f"Measured on {listed(machines)}."] if machines else [])
 
@@ -230,12 +232,12 @@ def _section(result: RunResult) -> Iterator[str]:
             [s.format, number(s.speedup.estimate), _bounds(s.speedup)] for s in int8 if s.speedup
         ]
         yield markdown_table(("format", "INT8 over float32, times as fast", "95 % interval"), rows)
-    reasons: dict[str, list[str]] = {}
-    for summary in result.summaries:
-        if summary.measurement.status == "not measured":
-            reasons.setdefault(one_line(summary.measurement.reason), []).append(summary.name)
-    for reason, names in reasons.items():
-        yield f"Not measured: {listed(names)}. {reason}"
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for raw in (summary.measurement for summary in result.summaries):
+        if raw.status != "measured":
+            reasons.setdefault((raw.status, one_line(raw.reason)), []).append(raw.variant)
+    for (status, reason), names in reasons.items():
+        yield f"{status.capitalize()}: {listed(names)}. {reason}"
 
 
 def _measured(result: RunResult) -> list[VariantSummary]:

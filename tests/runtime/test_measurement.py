@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from landmint.runtime.engines.built import Built
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.latency import Block, Launch, WarmUp
 from landmint.runtime.machine import identify
@@ -75,6 +76,19 @@ def test_a_process_that_waits_for_its_gpu_or_threads_is_on_no_busy_machine() -> 
         assert one.latency.waiting == pytest.approx(waiting)
         busy = any("the machine was busy" in note for note in one.latency.notes)
         assert busy == (one is on_cpu)
+
+
+def test_what_was_built_says_so(tmp_path: Path) -> None:
+    built = Built("invented 1", {"CONVOLUTION half": 2}, 2, ("a", "b"), 77, ("slow",), "careful")
+    raw = not_measured("tiny", "tensorrt/int8", "tensorrt", "no GPU")
+    raw = dataclasses.replace(raw, status="built, not run", built=built)
+    assert read_measurement(write_measurement(tmp_path, raw)).built == built
+    for wrong in (
+        dataclasses.replace(raw, built=None),
+        dataclasses.replace(example(), built=built),
+    ):
+        with pytest.raises(LandmintError, match="what was built does not say the same"):
+            read_measurement(write_measurement(tmp_path, wrong))
 
 
 def test_what_was_not_measured_keeps_its_reason(tmp_path: Path) -> None:

@@ -90,6 +90,57 @@ def test_a_crash_stops_nothing_else(bundle: Bundle, write_crops: Crops, tmp_path
     assert "died of SIGABRT" in found[0].reason
 
 
+BUILDING = """
+import json, os, sys
+print(json.dumps({"ok": True, "builds": True}), flush=True)
+for line in sys.stdin:
+    if json.loads(line)["do"] == "load":
+        answer = {"ok": False, "error": {"fact": "no GPU here"}, "exit_code": 3}
+    elif sys.argv[1] == "crash":
+        os.abort()
+    elif sys.argv[1] == "refuse":
+        answer = {"ok": False, "error": {"fact": "invented 1 refused the graph"}, "exit_code": 2}
+    else:
+        built = {"builder": "invented 1", "layers": {"CONVOLUTION half": 2, "QUANTIZE int8": 1},
+                 "weighted": 2, "float_layers": ["a"], "plan_bytes": 77}
+        answer = {"ok": True, "built": built if sys.argv[1] == "build" else None}
+    print(json.dumps(answer), flush=True)
+"""
+
+
+class BuildingTarget(HostTarget):
+    """A host whose agent can build and not run, or fails at that as well."""
+
+    def __init__(self, does: str) -> None:
+        super().__init__()
+        self._does = does
+
+    def start(self, bundle: str, variant: str, threads: int, timeout_s: float) -> Link:
+        return PipeLink([sys.executable, "-c", BUILDING, self._does], {}, timeout_s)
+
+
+@pytest.mark.parametrize(
+    ("does", "status", "reason"),
+    [
+        ("build", "built, not run", "no GPU here"),
+        ("nothing", "not measured", "no GPU here"),
+        ("refuse", "not measured", "invented 1 refused the graph"),
+        ("crash", "not measured", "no GPU here; then the agent died of SIGABRT"),
+    ],
+)
+def test_what_can_be_built_where_it_cannot_run(
+    bundle: Bundle, write_crops: Crops, tmp_path: Path, does: str, status: str, reason: str
+) -> None:
+    names, folder = ("onnx/float32",), tmp_path / "m"
+    measure_bundle(BuildingTarget(does), bundle, names, write_crops(3), QUICK, folder)
+    (stored,) = read_measurements(folder)
+    assert (stored.status, stored.reason, stored.points) == (status, reason, None)
+    assert (stored.built is not None) == (does == "build")
+    if stored.built is not None:
+        assert stored.built.notes["float layers"] == "1 of 2: a"
+        assert stored.built.notes["pairs"] == "1 QuantizeLinear, 0 DequantizeLinear"
+
+
 class WatchedTarget(HostTarget):
     """A host that remembers the agents that it started."""
 

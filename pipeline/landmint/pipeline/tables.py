@@ -7,13 +7,13 @@ from pathlib import Path
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.measure import Measurement
+from rich.measure import Measurement as Width
 from rich.table import Table
 
 from landmint.pipeline.judge.figures import LATENCY, MOVED, NME, NME_RISE, PEAK_MEMORY, SIZE
 from landmint.pipeline.judge.summary import VariantSummary, summarise_run
 from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
-from landmint.pipeline.report import blocks
+from landmint.pipeline.report import blocks, plans
 from landmint.pipeline.report.losses import engines_table, in_words, layers_table
 from landmint.pipeline.shipped_recipes import about, folder, shipped_recipes
 from landmint.pipeline.text import NONE, mebibytes, number, percent
@@ -21,7 +21,7 @@ from landmint.quantize.explain.explanation import Explanation
 from landmint.runtime.bundle import REFERENCE
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
-from landmint.runtime.measurement import read_measurements
+from landmint.runtime.measurement import Measurement, read_measurements
 from landmint.targets import ADDED, TRANSPORTS
 from landmint.targets.profile import own_folder, profile_files, read_profile
 from landmint.train.zoo import Shipped
@@ -41,12 +41,18 @@ def print_measurements(folder: Path) -> None:
     Raises:
         LandmintError: measurements or labels are missing or truncated.
     """
-    reasons = (
-        f"{measurement.variant}: not measured: {measurement.reason.splitlines()[0]}"
-        for measurement in read_measurements(folder)
-        if measurement.status != "measured"
-    )
-    print_tables(measurement_table(folder), *map(escape, (*reasons, *_untimed(folder))))
+    lines = (*_not_measured(read_measurements(folder)), *_untimed(folder))
+    print_tables(measurement_table(folder), *map(escape, lines))
+
+
+def _not_measured(measurements: Sequence[Measurement]) -> Iterator[str]:
+    """Why variants did not run, and what was built of them nonetheless."""
+    for raw in measurements:
+        if raw.status != "measured":
+            yield f"{raw.variant}: {raw.status}: {raw.reason.splitlines()[0]}"
+        if raw.built:
+            yield f"{raw.variant}: {plans.in_words(raw)}"
+    yield from plans.cautions(measurements)
 
 
 def _untimed(folder: Path) -> Iterator[str]:
@@ -142,7 +148,7 @@ def _fit(table: Table, console: Console) -> None:
     spans = []
     for column in table.columns:
         cells = [column.header, *column.cells]
-        spans.append([Measurement.get(console, console.options, cell) for cell in cells])
+        spans.append([Width.get(console, console.options, cell) for cell in cells])
     widths = [max(span.maximum for span in column) for column in spans]
     words = [max(span.minimum for span in column) for column in spans]
     room = console.width - _GAP * (len(widths) - 1)

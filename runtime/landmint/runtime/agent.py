@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.conditions import frequency_mhz, others_ms, read_conditions
 from landmint.runtime.engines import load_engine
+from landmint.runtime.engines.built import Builder
 from landmint.runtime.engines.engine import EngineSession, Tensor
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path
@@ -67,11 +68,12 @@ class Agent:
         self._baseline_mib: float | None = None
 
     def hello(self) -> Answer:
-        """The greeting: engine, its version, and the machine."""
+        """The greeting: engine, its version, whether it builds what cannot run, the machine."""
         return {
             "ok": True,
             "engine": self._engine.name,
             "engine_version": self._engine.version,
+            "builds": isinstance(self._engine, Builder),
             "machine": identify().to_json(),
         }
 
@@ -108,6 +110,12 @@ class Agent:
         if slowdown := float(request.get("slowdown", 0)):
             self._session = SlowedSession(self._session, slowdown)
         return {"load_ms": load_ms}
+
+    def build(self, request: Request) -> Answer:
+        """Build what cannot run here: {} -> built: the fields of Built; null if nothing is."""
+        self._bundle.check_artefact(self._variant)
+        built = self._engine.build(self._entry) if isinstance(self._engine, Builder) else None
+        return {"built": None if built is None else dataclasses.asdict(built)}
 
     def predict(self, request: Request) -> Answer:
         """Landmarks of every face: {crops: npz, points: npy to write} -> faces."""
@@ -173,6 +181,7 @@ class Agent:
 _ACTIONS: Mapping[str, Callable[[Agent, Request], Answer]] = MappingProxyType(
     {
         "load": Agent.load,
+        "build": Agent.build,
         "predict": Agent.predict,
         "warm": Agent.warm,
         "block": Agent.block,

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landmint.runtime.engines import ON_GPU
+from landmint.runtime.engines.built import Built
 from landmint.runtime.engines.engine import Operator
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path, read_json, sha256_file, write_json
@@ -25,8 +26,10 @@ from landmint.runtime.typed_json import read_as
 
 SCHEMA = 1
 Floats = NDArray[np.float64]
-Status = Literal["measured", "not measured"]
-_LATER_FIELDS = {*("points", "operators", "notes", "bundle_sha256", "no_times", "instructions")}
+Status = Literal["measured", "built, not run", "not measured"]
+_LATER_FIELDS = {
+    *("points", "operators", "notes", "bundle_sha256", "no_times", "instructions", "built"),
+}
 """Not in every measurement's JSON: kept apart, or added since."""
 
 
@@ -41,7 +44,7 @@ class Measurement:
     engine: str
     """Registry name of the engine."""
     status: Status
-    """Whether it ran."""
+    """Whether it ran; where it did not, whether its plan could at least be built."""
     reason: str = ""
     """Why it did not run; empty when it did."""
     bundle_sha256: str = ""
@@ -74,6 +77,8 @@ class Measurement:
     """Raw times; empty when latency was not measured."""
     no_times: str = ""
     """Why the target's times say nothing, so that none were taken; empty where they count."""
+    built: Built | None = None
+    """What was built of it where it cannot run; None where it ran, or nothing was built."""
     instructions: tuple[Instructions, ...] = ()
     """Counted instructions of single inferences; empty where nothing counts them."""
     faces: tuple[str, ...] = ()
@@ -115,6 +120,7 @@ def measurement_to_json(measurement: Measurement) -> dict[str, Any]:
     content = {name: getattr(measurement, name) for name in fields}
     content["machine"] = measurement.machine.to_json() if measurement.machine else None
     content["launches"] = [dataclasses.asdict(launch) for launch in measurement.launches]
+    content["built"] = dataclasses.asdict(measurement.built) if measurement.built else None
     content["instructions"] = [dataclasses.asdict(run) for run in measurement.instructions]
     content["operators"] = [dataclasses.asdict(operator) for operator in measurement.operators]
     return content
@@ -191,6 +197,8 @@ def read_measurements(folder: Path) -> tuple[Measurement, ...]:
 def _check(measurement: Measurement) -> None:
     if measurement.variant.count("/") != 1:
         raise ValueError(f"the variant '{measurement.variant[:80]}' is no format and precision")
+    if (measurement.status == "built, not run") != (measurement.built is not None):
+        raise ValueError(f"'{measurement.status}', and what was built does not say the same")
     for launch in measurement.launches:
         if not launch.blocks or not all(block.samples_ms for block in launch.blocks):
             raise ValueError("a launch without samples")

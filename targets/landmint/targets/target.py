@@ -16,7 +16,7 @@ class Link(Protocol):
     """A running agent (`landmint.runtime.agent`) and the way to talk to it."""
 
     hello: Answer
-    """Its first answer: engine, engine_version, machine."""
+    """Its first answer: engine, engine_version, builds, machine."""
 
     def ask(self, request: Request, timeout_s: float) -> Answer:
         """Send one request and wait for its answer.

@@ -19,6 +19,7 @@ import numpy as np
 from landmint.runtime.agent import Answer, Request
 from landmint.runtime.bundle import Bundle, Variant
 from landmint.runtime.conditions import Conditions
+from landmint.runtime.engines.built import Built
 from landmint.runtime.engines.engine import Operator
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.instructions import Instructions
@@ -94,6 +95,8 @@ class Subject:
     """Work added to every run, as a share of the run's own time; only for testing the gate."""
     failure: str = ""
     """Why it is not measured; empty while nothing has failed."""
+    built: Built | None = None
+    """What was built of it, where it can be built but not run."""
     hello: Answer = field(default_factory=dict)
     """The agent's greeting."""
     precision: str = ""
@@ -175,7 +178,7 @@ class Visit:
         with failing(subject):
             link = self._start(subject)
             try:
-                self._ask(link, {"do": "load", "plans": subject.bundle.plans})
+                self._load(subject, link)
                 request = {"do": "predict", "crops": self._faces.crops, "points": remote}
                 link.ask(request, self._config.timeout_s + _FACE_S * len(self._faces.names))
                 self._note_precision(subject, link)
@@ -185,6 +188,28 @@ class Visit:
                 link.close()
             subject.target.pull(remote, here)
             subject.points = np.load(here, allow_pickle=False)
+
+    def _load(self, subject: Subject, link: Link) -> None:
+        """Load the model; where it cannot run there, note what can be built of it."""
+        try:
+            self._ask(link, {"do": "load", "plans": subject.bundle.plans})
+        except NotMeasuredError as cannot:
+            if subject.hello.get("builds"):
+                subject.built = self._build(link, cannot)
+            raise
+
+    def _build(self, link: Link, cannot: NotMeasuredError) -> Built | None:
+        """What can be built of a model that cannot run.
+
+        Raises:
+            LandmintError: the graph was refused, or the builder ended the agent.
+        """
+        try:
+            answer = self._ask(link, {"do": "build"})
+        except NotMeasuredError as ended:
+            fact = f"{cannot.fact}; then {ended.fact}"
+            raise NotMeasuredError(fact, reason=cannot.reason or ended.reason) from None
+        return None if answer.get("built") is None else _read(Built, answer["built"])
 
     def _note_precision(self, subject: Subject, link: Link) -> None:
         """Ask which precision ran; a failure to tell is noted, and does not end the variant."""
@@ -276,8 +301,9 @@ class Visit:
             bundle=bundle.manifest.name,
             variant=variant.name,
             engine=variant.engine,
-            status="not measured",
+            status="built, not run" if subject.built else "not measured",
             reason=subject.failure,
+            built=subject.built,
             bundle_sha256=bundle.sha256,
             threads=self._config.threads,
             target=subject.target.name,

@@ -2,8 +2,6 @@
 
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any
 
 import numpy as np
 import onnx
@@ -85,70 +83,77 @@ def test_trtexec_that_fails_leaves_a_reason_and_no_file(
     assert [file.name for file in tmp_path.iterdir()] == ["trtexec"]
 
 
-class FakeBuilder:
-    """As much of TensorRT's builder as the build step uses."""
+FAKE = """
+# As much of TensorRT's releases 10 and 11 as building a plan uses.
+from types import SimpleNamespace as Space
 
-    def __init__(self, listener: Any) -> None:
+__version__ = "11.0"
+
+
+class ILogger:
+    Severity = Space(ERROR="ERROR", INTERNAL_ERROR="INTERNAL_ERROR", WARNING="WARNING")
+
+
+class Builder:
+    def __init__(self, listener):
         self.listener = listener
 
-    def create_network(self, flags: int) -> SimpleNamespace:
-        return SimpleNamespace(flags=flags)
+    def create_network(self, flags):
+        return Space(flags=flags, num_layers=0)
 
-    def create_builder_config(self) -> SimpleNamespace:
-        return SimpleNamespace(profiling_verbosity=None)
+    def create_builder_config(self):
+        return Space(profiling_verbosity=None)
 
-    def build_serialized_network(self, network: Any, config: Any) -> bytes | None:
+    def build_serialized_network(self, network, config):
+        if b"crash" in network.graph:
+            import os
+            os.abort()
         if b"refuse" in network.graph:
             self.listener.log("ERROR", "no kernel for layer 7")
             return None
         assert network.flags == 1 << 1 and config.profiling_verbosity == "detailed"
-        return b"plan of " + bytes(network.graph)
+        return b"plan of " + network.graph
 
 
-class FakeParser:
-    """As much of TensorRT's ONNX parser as the build step uses."""
-
+class OnnxParser:
     num_errors = 1
 
-    def __init__(self, network: Any, listener: Any) -> None:
+    def __init__(self, network, listener):
         self.network = network
 
-    def parse(self, content: bytes) -> bool:
+    def parse(self, content):
         self.network.graph = content
         return content != b"garbage"
 
-    def get_error(self, index: int) -> str:
-        return "not an ONNX file"
+    def get_error(self, index):
+        words = dict(desc="not an ONNX file", node_name="", node=0, node_operator="Conv")
+        return Space(**{name: lambda text=text: text for name, text in words.items()})
 
 
-@pytest.fixture
-def tensorrt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tensorrt package of the shape of release 10 and 11."""
-    severity = SimpleNamespace(ERROR="ERROR", INTERNAL_ERROR="INTERNAL_ERROR")
-    fake: Any = ModuleType("tensorrt")
-    fake.__version__ = "11.0"
-    fake.__spec__ = SimpleNamespace(name="tensorrt")
-    fake.ILogger = type("ILogger", (), {"Severity": severity, "__init__": lambda self: None})
-    fake.Builder, fake.OnnxParser = FakeBuilder, FakeParser
-    fake.NetworkDefinitionCreationFlag = SimpleNamespace(STRONGLY_TYPED=1)
-    fake.ProfilingVerbosity = SimpleNamespace(DETAILED="detailed")
-    monkeypatch.setitem(sys.modules, "tensorrt", fake)
+NetworkDefinitionCreationFlag = Space(STRONGLY_TYPED=1)
+ProfilingVerbosity = Space(DETAILED="detailed")
+"""
 
 
-@pytest.mark.usefixtures("tensorrt")
 @pytest.mark.parametrize(
     ("graph", "reason"),
     [
         (b"graph", None),
-        (b"garbage", "tensorrt 11.0 refused the graph: not an ONNX file"),
+        (b"garbage", "tensorrt 11.0 refused the graph: node 0 (Conv): not an ONNX file"),
         (b"refuse", "tensorrt 11.0 refused the graph: no kernel for layer 7"),
+        (b"crash", "it ended with code -6"),
     ],
 )
 def test_tensorrt_package_builds_or_says_why(
-    graph: bytes, reason: str | None, tmp_path: Path
+    graph: bytes, reason: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "tensorrt.py").write_text(FAKE)
+    monkeypatch.syspath_prepend(package)
     (tmp_path / "model.onnx").write_bytes(graph)
     engine = tmp_path / "model.engine"
-    assert build_engine(tmp_path / "model.onnx", engine) == reason
+    refusal = build_engine(tmp_path / "model.onnx", engine)
+    assert refusal == (None if reason is None else f"tensorrt failed: {reason}")
     assert engine.is_file() == (reason is None)
     assert reason or engine.read_bytes() == b"plan of graph"

@@ -1,6 +1,6 @@
 """The TensorRT graph keeps the ten rules, and each rule's checker notices a graph that does not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,16 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from landmint.export.forms.tensorrt import to_float16
 from landmint.export.graphs import Wiring, gates
 from landmint.export.lint import Finding, lint
-from landmint.export.lint.tensorrt import is_too_small
+from landmint.export.lint.tensorrt import RULES, is_too_small
 from landmint.quantize.decide.ranges import observe, outermost, run_all
 from landmint.quantize.forms.tensorrt import add_pairs, check_pairs, quantize
 from landmint.quantize.job import Job
 from landmint.runtime.contract import Contract
+from landmint.runtime.engines.built import Built
 from landmint.runtime.errors import LandmintError
 
+Breach = Callable[[onnx.ModelProto], None]
+Build = Callable[[Sequence[Path]], list[Built | str]]
 Graphs = Callable[[str], onnx.ModelProto]
 Tensors = NDArray[np.float32]
 
@@ -154,8 +157,19 @@ def computed_scale(model: onnx.ModelProto) -> None:
     node_of(model, "gated_levels").input[1] = "gate"
 
 
+def computed_scalar_scale(model: onnx.ModelProto) -> None:
+    largest = helper.make_node("ReduceMax", ["gate"], ["largest"], "largest", keepdims=0)
+    model.graph.node.insert(list(model.graph.node).index(node_of(model, "gated_levels")), largest)
+    node_of(model, "gated_levels").input[1] = "largest"
+
+
 def scale_per_activation_channel(model: onnx.ModelProto) -> None:
     set_constant(model, "stem_act_scale", np.full(16, 0.1, np.float16))
+
+
+def pair_per_activation_channel(model: onnx.ModelProto) -> None:
+    scale_per_activation_channel(model)
+    set_constant(model, "stem_act_zero_point", np.zeros(16, np.int8))
 
 
 def axis_left_out(model: onnx.ModelProto) -> None:
@@ -164,6 +178,15 @@ def axis_left_out(model: onnx.ModelProto) -> None:
 
 def wrong_axis(model: onnx.ModelProto) -> None:
     node_of(model, "up_w_dequantised").attribute[0].i = 0
+
+
+def square_axis(model: onnx.ModelProto) -> None:
+    node_of(model, "thin_w_dequantised").attribute[0].i = 1  # as many inputs as outputs
+
+
+def int8_bias(model: onnx.ModelProto) -> None:
+    quantised_bias(model)
+    set_constant(model, "bias_levels", np.zeros(16, np.int8))
 
 
 def quantised_bias(model: onnx.ModelProto) -> None:
@@ -229,36 +252,62 @@ def pair_behind(model: onnx.ModelProto, tensor: str, like: str) -> None:
         model.graph.node.insert(place, node)
 
 
-@pytest.mark.parametrize(
-    ("rule", "breach"),
-    [
-        ("tensorrt-1-symmetric", unsigned),
-        ("tensorrt-1-symmetric", without_zero_point),
-        ("tensorrt-1-symmetric", asymmetric),
-        ("tensorrt-2-scale", dead_scale),
-        ("tensorrt-2-scale", computed_scale),
-        ("tensorrt-3-per-tensor", scale_per_activation_channel),
-        ("tensorrt-4-axis", axis_left_out),
-        ("tensorrt-4-axis", wrong_axis),
-        ("tensorrt-5-bias", quantised_bias),
-        ("tensorrt-6-layer", float_activation),
-        ("tensorrt-6-layer", pair_before_relu),
-        ("tensorrt-7-residual", float_skip),
-        ("tensorrt-7-residual", nothing_left_to_fuse),
-        ("tensorrt-8-others", pair_into_a_gate),
-        ("tensorrt-9-small", small_layer),
-        ("tensorrt-10-half", float32_constant),
-        ("tensorrt-10-half", float32_tensor),
-    ],
+# Each breach of a rule, and whether NVIDIA's parser (that of TensorRT-RTX 1.7) refuses it.
+BREACHES: tuple[tuple[str, Breach, bool], ...] = (
+    ("tensorrt-1-symmetric", unsigned, False),
+    ("tensorrt-1-symmetric", without_zero_point, False),
+    ("tensorrt-1-symmetric", asymmetric, True),
+    ("tensorrt-2-scale", dead_scale, True),
+    ("tensorrt-2-scale", computed_scale, True),
+    ("tensorrt-2-scale", computed_scalar_scale, False),
+    ("tensorrt-3-per-tensor", scale_per_activation_channel, True),
+    ("tensorrt-3-per-tensor", pair_per_activation_channel, False),
+    ("tensorrt-4-axis", axis_left_out, True),
+    ("tensorrt-4-axis", wrong_axis, True),
+    ("tensorrt-4-axis", square_axis, False),
+    ("tensorrt-5-bias", quantised_bias, True),
+    ("tensorrt-5-bias", int8_bias, False),
+    ("tensorrt-6-layer", float_activation, False),
+    ("tensorrt-6-layer", pair_before_relu, False),
+    ("tensorrt-7-residual", float_skip, False),
+    ("tensorrt-7-residual", nothing_left_to_fuse, False),
+    ("tensorrt-8-others", pair_into_a_gate, False),
+    ("tensorrt-9-small", small_layer, False),
+    ("tensorrt-10-half", float32_constant, True),
+    ("tensorrt-10-half", float32_tensor, False),
 )
-def test_each_breach_is_named(
-    sound: onnx.ModelProto, rule: str, breach: Callable[[onnx.ModelProto], None]
-) -> None:
+
+
+@pytest.mark.parametrize(("rule", "breach"), [case[:2] for case in BREACHES])
+def test_each_breach_is_named(sound: onnx.ModelProto, rule: str, breach: Breach) -> None:
     assert broken(sound) == []
     breach(sound)
     assert rule in {finding.rule for finding in broken(sound)}
     with pytest.raises(LandmintError, match=rule):
         check_pairs(sound)
+
+
+def test_what_nvidia_says_of_each_breach(
+    sound: onnx.ModelProto, build: Build, tmp_path: Path
+) -> None:
+    graphs = [tmp_path / "sound.onnx"]
+    onnx.save(sound, graphs[0])
+    for number, (_, breach, _) in enumerate(BREACHES):
+        graphs.append(tmp_path / f"{number}.onnx")
+        model = onnx.load(graphs[0])
+        breach(model)
+        onnx.save(model, graphs[-1])
+    well, *answers = build(graphs)
+    assert isinstance(well, Built)
+    refused = [isinstance(answer, str) for answer in answers]
+    assert refused == [case[2] for case in BREACHES]
+    # Where the parser takes a breach, the linter alone tells: the rule's reason says so.
+    taken = {rule for rule, _, refuses in BREACHES if not refuses}
+    assert taken == {id_ for id_, rule in RULES.items() if "NVIDIA's parser takes" in rule.reason}
+    pairs, axis = (dict(zip((case[1] for case in BREACHES), answers, strict=True))[breach]
+                   for breach in (asymmetric, axis_left_out))  # fmt: skip
+    assert "Non-zero zero point is not supported" in str(pairs)
+    assert "number of scales is not equal to the number of output channels" in str(axis)
 
 
 def concat_of(scales: tuple[float, float]) -> onnx.ModelProto:

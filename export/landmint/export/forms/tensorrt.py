@@ -9,11 +9,12 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from landmint.export.embed import write_contract
-from landmint.export.isolated import run_converter
+from landmint.export.isolated import run_converter, run_isolated
 from landmint.runtime.embedded import read_contract
+from landmint.runtime.engines import tensorrt_build
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path
 
@@ -166,49 +167,20 @@ def build_engine(onnx_path: Path, engine_path: Path) -> str | None:
         None when the engine stands, else the reason why it was not built.
     """
     if importlib.util.find_spec("tensorrt") is not None:
-        return _build_in_process(onnx_path, engine_path)
+        return _build_by_library(onnx_path, engine_path)
     if program := shutil.which("trtexec"):
         return _build_by_trtexec(program, onnx_path, engine_path)
     return "tensorrt is not installed here, and trtexec is not on the PATH"
 
 
-def _build_in_process(onnx_path: Path, engine_path: Path) -> str | None:
+def _build_by_library(onnx_path: Path, engine_path: Path) -> str | None:
     try:
-        import tensorrt as trt
-
-        # Created without a GPU, TensorRT's objects fail in ways of their own: all are reasons.
-        serialized, complaints = _serialize(trt, onnx_path)
-    except Exception as error:
-        return f"tensorrt failed: {type(error).__name__}: {error}"
-    if serialized is None:
-        return f"tensorrt {trt.__version__} refused the graph: {'; '.join(complaints[-3:])}"
-    with atomic_path(engine_path) as fresh:
-        fresh.write_bytes(serialized)
+        with atomic_path(engine_path) as fresh:
+            request = {"graph": str(onnx_path.absolute()), "plan": str(fresh.absolute())}
+            run_isolated(tensorrt_build.__name__, request, "tensorrt failed")
+    except LandmintError as error:
+        return f"tensorrt failed: {error.reason}"
     return None
-
-
-def _serialize(trt: Any, onnx_path: Path) -> tuple[bytes | None, list[str]]:
-    """The engine's bytes, or None and TensorRT's complaints."""
-    complaints: list[str] = []
-
-    class Listener(trt.ILogger):  # type: ignore[misc]
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
-                complaints.append(message)
-
-    listener = Listener()
-    builder = trt.Builder(listener)
-    # Needed by TensorRT 10, accepted and ignored by 11, where nothing else exists.
-    strongly_typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-    network = builder.create_network(strongly_typed)
-    parser = trt.OnnxParser(network, listener)
-    if not parser.parse(onnx_path.read_bytes()):
-        complaints += [str(parser.get_error(i)) for i in range(parser.num_errors)]
-        return None, complaints
-    config = builder.create_builder_config()
-    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-    serialized = builder.build_serialized_network(network, config)
-    return (None if serialized is None else bytes(serialized)), complaints
 
 
 def _build_by_trtexec(program: str, onnx_path: Path, engine_path: Path) -> str | None:

@@ -2,6 +2,7 @@
 
 The ten are from NvInfer.h, onnx-tensorrt's importers, Model Optimizer's placement and the notes on
 strong typing (TensorRT 10 and 11). Breaking one costs a failed build, or a fusion and so the speed.
+What NVIDIA's parser refuses of such graphs, and what it takes, is tried with TensorRT-RTX 1.7.
 
  1. symmetric: the zero point is absent or constant zeros; INT8, never UINT8
  2. scales are constant and positive
@@ -239,6 +240,7 @@ def _scales_differ(pairs: Sequence[NodeProto], wiring: Wiring) -> bool:
 
 
 _PLACEMENT = "place the pairs by the rules: `landmint quantize` does"
+_TAKEN = "NVIDIA's parser takes it, so that nothing but the speed would tell"
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
@@ -259,45 +261,53 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         ),
         "tensorrt-1-symmetric": Rule(
             "tensorrt", "error", "paired", symmetric,
-            "TensorRT knows INT8 with a zero point of zero, and nothing else", _PLACEMENT,
+            "TensorRT knows INT8 with a zero point of zero, and nothing else; NVIDIA's parser takes"
+            " UINT8 with zeros, or no zero point, for INT8, which is not what ONNX means",
+            _PLACEMENT,
         ),
         "tensorrt-2-scale": Rule(
             "tensorrt", "error", "paired", positive,
-            "scales must be constant and positive; a dead channel's is zero", _PLACEMENT,
+            "scales must be constant and positive; a dead channel's is zero; NVIDIA's parser takes "
+            "a computed scale all the same", _PLACEMENT,
         ),
         "tensorrt-3-per-tensor": Rule(
             "tensorrt", "error", "paired", per_tensor,
-            "only a constant weight may have a scale for each channel", _PLACEMENT,
+            "only a constant weight may have a scale for each channel; NVIDIA's parser takes an "
+            "activation's if its zero points are as many", _PLACEMENT,
         ),
         "tensorrt-4-axis": Rule(
             "tensorrt", "error", "paired", written_axis,
-            "the channel axis must be written: 0 for Conv, 1 for ConvTranspose", _PLACEMENT,
+            "the channel axis must be written: 0 for Conv, 1 for ConvTranspose; NVIDIA's parser "
+            "takes the other axis where it is as long, and scales the wrong channels", _PLACEMENT,
         ),
         "tensorrt-5-bias": Rule(
             "tensorrt", "error", "paired", float_bias,
-            "a bias is never quantised", _PLACEMENT,
+            "a bias is never quantised; NVIDIA's parser takes one of INT8, which is too coarse, and"
+            " refuses one of INT32", _PLACEMENT,
         ),
         "tensorrt-6-layer": Rule(
             "tensorrt", "warning", "paired", whole_layers,
-            "a layer is INT8 when all of its inputs are, and nothing parts it from its activation",
-            _PLACEMENT,
+            "a layer is INT8 when all of its inputs are, and nothing parts it from its activation; "
+            + _TAKEN, _PLACEMENT,
         ),
         "tensorrt-7-residual": Rule(
             "tensorrt", "warning", "paired", residuals,
-            "an Add fuses into one convolution; its other inputs must be quantised", _PLACEMENT,
+            "an Add fuses into one convolution; its other inputs must be quantised; " + _TAKEN,
+            _PLACEMENT,
         ),
         "tensorrt-8-others": Rule(
             "tensorrt", "warning", "paired", no_strangers,
-            "other operators are INT8 only with INT8 in and out; a lone pair breaks a fusion",
-            _PLACEMENT,
+            "other operators are INT8 only with INT8 in and out; a lone pair breaks a fusion; "
+            + _TAKEN, _PLACEMENT,
         ),
         "tensorrt-9-small": Rule(
             "tensorrt", "warning", "paired", large_enough,
-            "there is no good INT8 kernel for it", _PLACEMENT,
+            "there is no good INT8 kernel for it; " + _TAKEN, _PLACEMENT,
         ),
         "tensorrt-10-half": Rule(
             "tensorrt", "error", "paired", half_elsewhere,
-            "TensorRT 11 takes precision from the graph: what is not INT8 must be float16",
+            "TensorRT 11 takes precision from the graph: what is not INT8 must be float16; NVIDIA's"
+            " parser takes float32 as well, where the inputs of a node agree",
             "type the graph in float16: `landmint quantize` does",
         ),
     }

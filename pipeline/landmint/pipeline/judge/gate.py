@@ -269,8 +269,9 @@ def _judge_one(
 ) -> Verdict:
     variant = measurement.variant
     optional = limits.is_optional(variant)
-    if measurement.status == "not measured":
-        return Verdict(variant, "not measured", measurement.reason, optional=optional)
+    if measurement.status != "measured":
+        built = "it was built, not run: " if measurement.built else ""
+        return Verdict(variant, "not measured", f"{built}{measurement.reason}", optional=optional)
     if "null" in (measurement.target, measurement.engine):
         reason = "a rehearsal: the null engine ran instead of the model"
         return Verdict(variant, "not measured", reason, optional=optional)

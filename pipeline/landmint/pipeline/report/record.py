@@ -98,8 +98,8 @@ class RunRecord:
 
     @property
     def missing(self) -> tuple[VariantSummary, ...]:
-        """The variants that were not measured."""
-        return tuple(s for s in self.summaries if s.measurement.status == "not measured")
+        """The variants that were not measured, whether or not they were built."""
+        return tuple(s for s in self.summaries if s.measurement.status != "measured")
 
     @property
     def reference(self) -> VariantSummary | None:

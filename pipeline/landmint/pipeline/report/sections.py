@@ -20,6 +20,7 @@ from landmint.pipeline.report.blocks import (
     Text,
 )
 from landmint.pipeline.report.pictures import Close, magnification_of, mean_faces, worst_faces_of
+from landmint.pipeline.report.plans import plans
 from landmint.pipeline.report.record import RunRecord
 from landmint.pipeline.text import listed, number, thousands
 from landmint.runtime.machine import Machine
@@ -216,6 +217,7 @@ def built(record: RunRecord) -> Section:
         blocks += [Heading("Faces"), Facts(record.faces)]
     if any(variant.notes for variant in record.manifest.variants):
         blocks += [Heading("How each variant was made"), TableBlock(tables.notes(record))]
+    blocks += plans([summary.measurement for summary in record.summaries])
     if record.findings:
         blocks += [
             Heading("What the linter says"),

@@ -80,9 +80,10 @@ def _overview_row(summary: VariantSummary, record: RunRecord, is_fastest: bool) 
         if verdict
         else Cell(NONE, css="words")
     )
-    if summary.measurement.status == "not measured":
-        reason = one_line(summary.measurement.reason)
-        return _row(summary, [Cell(f"not measured: {reason}", css="words reason none", span=7)])
+    raw = summary.measurement
+    if raw.status != "measured":
+        words = f"{raw.status}: {one_line(raw.reason)}"
+        return _row(summary, [Cell(words, css="words reason none", span=7)])
     accuracy, latency = summary.accuracy, summary.latency
     warm = milliseconds(latency.warm_ms) if latency else _no_latency(summary.measurement)
     checks = {check.name: check for check in verdict.checks} if verdict else {}

@@ -58,9 +58,11 @@ def _work(run: Run, place: Path, bar: Progress) -> None:
 
 def _summary(place: Path) -> str:
     measurements = read_measurements(place)
-    missing = [each.variant for each in measurements if each.status != "measured"]
-    summary = f"{len(measurements) - len(missing)} variants measured"
-    return f"{summary}; not measured: {', '.join(missing)}" if missing else summary
+    variants: dict[str, list[str]] = {"measured": []}
+    for each in measurements:
+        variants.setdefault(each.status, []).append(each.variant)
+    summary = f"{len(variants.pop('measured'))} variants measured"
+    return "; ".join([summary, *(f"{status}: {', '.join(v)}" for status, v in variants.items())])
 
 
 MEASUREMENTS = Stage(

@@ -13,6 +13,7 @@ from onnx import NodeProto
 from landmint.export.forms.tensorrt import build_engine, built_or_not, to_float16
 from landmint.export.graphs import Wiring, gates, replace_nodes
 from landmint.export.lint import lint, refuse
+from landmint.export.lint.rule import PAIR
 from landmint.export.lint.tensorrt import LAYERS, is_too_small, reads_levels
 from landmint.quantize.decide.decision import layers_of
 from landmint.quantize.decide.ranges import Range, rounded_weights, run_all
@@ -21,6 +22,7 @@ from landmint.quantize.heads import layers_in_float
 from landmint.quantize.job import Job
 from landmint.quantize.pairs import Pairs, ScaleRule
 from landmint.quantize.prepare import prepared
+from landmint.runtime.engines.built import float_layers_note, pairs_note
 
 QDQ_OPSET = 19
 """The first whose QuantizeLinear and DequantizeLinear take float16."""
@@ -63,7 +65,8 @@ def quantize(job: Job) -> dict[str, str]:
     )
     return {
         "engine": built_or_not(refusal),
-        "float layers": f"{len(plain)} of {len(layers)}: {', '.join(plain) or 'none'}",
+        "pairs": pairs_note(*(sum(n.op_type == kind for n in paired.graph.node) for kind in PAIR)),
+        "float layers": float_layers_note(plain, len(layers)),
         "simulated displacement": f"{describe(reference, points)} (Q/DQ in float32, onnxruntime)",
     }
 

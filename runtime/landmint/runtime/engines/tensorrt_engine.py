@@ -1,6 +1,8 @@
-"""TensorRT on an NVIDIA GPU: it opens an engine that was built on this kind of machine.
+"""TensorRT on an NVIDIA GPU: it opens a plan that was built on this kind of machine.
 
-Building is not done here: `landmint export` does it where TensorRT is installed.
+TensorRT takes minutes to build one: `landmint export` does it where TensorRT is installed.
+TensorRT-RTX takes seconds and needs no GPU, so where a GPU is it builds the graph that it is given,
+and where none is, it builds and runs nothing.
 """
 
 import json
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landmint.runtime.contract import Contract
+from landmint.runtime.engines.built import Built
 from landmint.runtime.engines.cuda_driver import CudaStream
 from landmint.runtime.engines.engine import (
     EngineSession,
@@ -20,58 +23,67 @@ from landmint.runtime.engines.engine import (
     Tensor,
     check_input,
     describe_precision,
-    import_library,
     loading,
     match_outputs,
 )
+from landmint.runtime.engines.tensorrt_build import build_plan, load_tensorrt
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 
-_SUFFIX = ".engine"
+_PLAN, _GRAPH = ".engine", ".onnx"
 _WEIGHTED = ("conv", "gemm", "matmul", "matrix_multiply", "deconv")
 _TYPES = (("int8", "i8"), ("fp8", "fp8"), ("bf16", "bf16"), ("half", "f16"), ("fp16", "f16"))
 
 
 class TensorRtEngine:
-    """Opens `.engine`; a variant that names an `.onnx` first has none."""
+    """Opens `.engine`; a variant that names an `.onnx` first has no plan, but can be built."""
 
     name = "tensorrt"
 
     def __init__(self) -> None:
         """Import the library."""
-        self._library = import_library("tensorrt", "install TensorRT on a machine with its GPU")
-        self.version = f"tensorrt {self._library.__version__}"
+        self._loaded = load_tensorrt()
+        self._library = self._loaded.module
+        self.version = self._loaded.version
 
     def load(self, entry: Path, contract: Contract, threads: int) -> EngineSession:
         """Open an artefact, as `Engine.load` says; `threads` means nothing on a GPU."""
-        plan = entry.with_suffix(_SUFFIX)
-        if plan != entry or not plan.is_file():
+        if not self._builds(entry) and (entry.suffix != _PLAN or not entry.is_file()):
             raise NotMeasuredError(
-                f"{plan} does not exist",
+                f"{entry.with_suffix(_PLAN)} does not exist",
                 reason="a TensorRT engine is built on the kind of machine that runs it",
                 remedy="run `landmint export` with TensorRT on this machine",
             )
         stream = CudaStream()
         try:
-            return self._open(plan, contract, stream)
+            return self._open(entry, contract, stream)
         except BaseException:
             stream.close()
             raise
 
-    def _open(self, plan: Path, contract: Contract, stream: CudaStream) -> EngineSession:
-        with loading(self.name, plan):
+    def build(self, entry: Path) -> Built | None:
+        """Build a graph without a GPU, as `Builder.build` says."""
+        return build_plan(self._loaded, entry)[1] if self._builds(entry) else None
+
+    def _builds(self, entry: Path) -> bool:
+        """Whether the file is a graph that this library builds where it is needed."""
+        return entry.suffix == _GRAPH and self._loaded.library.without_gpu
+
+    def _open(self, entry: Path, contract: Contract, stream: CudaStream) -> EngineSession:
+        with loading(self.name, entry):
+            plan = build_plan(self._loaded, entry)[0] if self._builds(entry) else entry.read_bytes()
             runtime = self._library.Runtime(self._library.Logger(self._library.Logger.ERROR))
-            engine = runtime.deserialize_cuda_engine(plan.read_bytes())
+            engine = runtime.deserialize_cuda_engine(plan)
             if engine is None:
                 raise NotMeasuredError(
-                    f"{plan} cannot be opened by {self.version}",
+                    f"{entry} cannot be opened by {self.version}",
                     reason="it was built by another TensorRT, or for another GPU",
                     remedy="build it again on this machine",
                 )
             tensors = [self._tensor(engine, i, stream) for i in range(engine.num_io_tensors)]
             (entrance,) = [tensor for tensor in tensors if tensor.is_input]
-            check_input(entrance.host.shape, contract, plan)
+            check_input(entrance.host.shape, contract, entry)
             exits = {tensor.name: i for i, tensor in enumerate(tensors) if not tensor.is_input}
-            places = match_outputs(exits, contract, plan)
+            places = match_outputs(exits, contract, entry)
         outputs = {name: tensors[place] for name, place in places.items()}
         return _TensorRtSession(self._library, engine, stream, entrance, outputs)
 
