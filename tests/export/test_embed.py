@@ -17,6 +17,7 @@ from landmint.runtime.embedded import RT_INFO_PATH, TFLITE_MEMBER, read_contract
 from landmint.runtime.errors import LandmintError
 from landmint.train.models.base import LandmarkModel
 
+PARAM = "7767517\n2 2\nInput a 0 1 image 0=8 1=8 2=3\nReLU b 1 1 image y\n"
 FLATBUFFER = b"\x1c\x00\x00\x00TFL3" + bytes(range(256))
 
 
@@ -31,11 +32,13 @@ def artefact(request: pytest.FixtureRequest, pip_onnx: Path, tmp_path: Path) -> 
     elif request.param == ".xml":
         openvino.save_model(openvino.Core().read_model(pip_onnx), path)
     else:
-        path.write_bytes(FLATBUFFER)
+        path.write_bytes(FLATBUFFER if request.param == ".tflite" else PARAM.encode())
     return path
 
 
-every_kind = pytest.mark.parametrize("artefact", [".onnx", ".xml", ".tflite"], indirect=True)
+every_kind = pytest.mark.parametrize(
+    "artefact", [".onnx", ".xml", ".tflite", ".param"], indirect=True
+)
 
 
 @every_kind
@@ -48,9 +51,9 @@ def test_contract_comes_back_and_can_be_replaced(artefact: Path, pip_net: Landma
         assert read_contract(artefact) == contract
 
 
-@pytest.mark.parametrize("artefact", [".onnx", ".xml"], indirect=True)
+@pytest.mark.parametrize("artefact", [".onnx", ".xml", ".param"], indirect=True)
 def test_truncated_file_is_refused(artefact: Path) -> None:
-    artefact.write_bytes(artefact.read_bytes()[:200])
+    artefact.write_bytes(artefact.read_bytes()[: 40 if artefact.suffix == ".param" else 200])
     with pytest.raises(LandmintError, match="is no whole"):
         read_contract(artefact)
 
@@ -62,6 +65,19 @@ def test_tflite_keeps_its_bytes_in_front(artefact: Path, pip_net: LandmarkModel)
         assert artefact.read_bytes().startswith(FLATBUFFER)
         with zipfile.ZipFile(artefact) as attached:
             assert attached.namelist() == [TFLITE_MEMBER]
+
+
+@pytest.mark.parametrize("artefact", [".param"], indirect=True)
+def test_ncnn_finds_its_layers_in_front(artefact: Path, pip_net: LandmarkModel) -> None:
+    for _ in range(2):
+        write_contract(artefact, pip_net.contract)
+        text = artefact.read_text()
+        assert text.startswith(PARAM)
+        assert text.count("\n") == PARAM.count("\n") + 1
+    ncnn = pytest.importorskip("ncnn")
+    network = ncnn.Net()
+    assert network.load_param(str(artefact)) == network.load_param_mem(artefact.read_text()) == 0
+    assert network.output_names() == ["y"]
 
 
 def test_openvino_shows_the_contract(

@@ -114,3 +114,10 @@ def test_missing_packages_are_named() -> None:
     assert "nowhere_a is not installed" in missing_packages("sys", "nowhere_a")
     assert "nowhere_a and nowhere_b are" in missing_packages("nowhere_a", "nowhere_b")
     assert sys.modules.get("nowhere_a") is None
+
+
+def test_what_brings_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert missing_packages("onnx").endswith("pip install 'landmint[export]'")
+    assert missing_packages("pnnx").endswith("pip install 'landmint[ncnn]'")
+    assert missing_packages("onnx", "pnnx").endswith("pip install 'landmint[export,ncnn]'")

@@ -14,7 +14,7 @@ from landmint.pipeline.networks import check_named_teachers, check_networks
 from landmint.pipeline.recipe import load_recipe
 from landmint.runtime.contract import CropRule
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.formats import FORMATS
+from landmint.runtime.formats import BY_DEFAULT
 from landmint.runtime.latency import LatencyConfig
 from landmint.train.models import ModelConfig, create_model, save_model
 
@@ -200,7 +200,7 @@ def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tables", "formats"),
     [
-        ("", tuple(FORMATS)),
+        ("", BY_DEFAULT),
         ('[export]\nformats = ["onnx"]', ("onnx",)),
         ('[export]\nformats = ["tflite"]\n[quantize]\nsize = 9', ("tflite",)),
         ('[export]\nformats = ["tflite"]\n[quantize]\nformats = ["tensorrt"]', ("tensorrt",)),

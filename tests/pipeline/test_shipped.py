@@ -17,7 +17,7 @@ from landmint.export.config import ExportConfig
 from landmint.pipeline import cli
 from landmint.pipeline.draw import write_image
 from landmint.runtime.bundle import Bundle
-from landmint.runtime.formats import FORMATS
+from landmint.runtime.formats import BY_DEFAULT
 
 Ship = Callable[..., Path]
 
@@ -147,7 +147,7 @@ def test_a_shipped_model_is_exported_without_a_data_set(
 ) -> None:
     ship("tiny", 0.05)
     monkeypatch.chdir(tmp_path)
-    assert ExportConfig().formats == tuple(FORMATS)
+    assert ExportConfig().formats == BY_DEFAULT
     onnx_alone = partial(ExportConfig, formats=("onnx",))  # test_every_format.py tries them all
     monkeypatch.setattr("landmint.export.config.ExportConfig", onnx_alone)
     result = _landmint("export", "tiny", "--out", "bundle")

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from landmint.export.isolated import missing_packages
 from landmint.runtime.contract import Contract, CropRule, Head, Layout, Output
 from landmint.runtime.crop import normalise
 from landmint.runtime.decode import decode
@@ -163,6 +164,41 @@ def write_tflite(folder: Path) -> Path:
     return _write_tflite(folder / "tiny.tflite", int8=False)
 
 
+def write_ncnn(folder: Path) -> Path:
+    return _write_ncnn(write_onnx(folder), HEATMAPS)
+
+
+def write_coordinates_ncnn(folder: Path) -> Path:
+    return _write_ncnn(write_coordinates_onnx(folder), COORDINATES)
+
+
+def _write_ncnn(source: Path, network: Network) -> Path:
+    from landmint.export.forms.ncnn import convert
+
+    if absent := missing_packages("pnnx"):
+        raise ImportError(absent)
+    convert(source, source.with_suffix(".param"), network.contract)
+    return source.with_suffix(".param")
+
+
+def write_int8_ncnn(folder: Path) -> Path:
+    import onnx
+
+    from landmint.quantize.config import QuantizeConfig
+    from landmint.quantize.decide.decision import decide
+    from landmint.quantize.forms.ncnn import quantize
+    from landmint.quantize.job import Job
+
+    if absent := missing_packages("pnnx"):
+        raise ImportError(absent)
+    source, target = write_onnx(folder), folder / "int8.param"
+    faces = np.concatenate([face(seed) for seed in range(8)])
+    graph, config = onnx.load(source), QuantizeConfig(size=8, calibrator="min_max")
+    graph.graph.node[0].name = "c"
+    quantize(Job(source, target, graph, decide(graph, faces, config), faces, CONTRACT, config))
+    return target
+
+
 def write_int8_tflite(folder: Path) -> Path:
     return _write_tflite(folder / "int8.tflite", int8=True)
 
@@ -230,6 +266,11 @@ CASES = {
         tolerance=0.05,
         times_operators=False,
     ),
+    "ncnn": Case("ncnn", write_ncnn, "f32", times_operators=False),
+    "ncnn-coordinates": Case(
+        "ncnn", write_coordinates_ncnn, "f32", network=COORDINATES, times_operators=False
+    ),
+    "ncnn-int8": Case("ncnn", write_int8_ncnn, "i8", tolerance=0.05, times_operators=False),
 }
 
 
@@ -254,7 +295,8 @@ class Loaded:
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(name, marks=pytest.mark.slow if "litert" in name else ()) for name in CASES
+        pytest.param(name, marks=pytest.mark.slow if case.engine in ("litert", "ncnn") else ())
+        for name, case in CASES.items()
     ],
 )
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
@@ -309,7 +351,7 @@ def test_tells_the_precision_that_ran(loaded: Loaded) -> None:
 
 def test_tells_what_an_inference_consists_of(loaded: Loaded) -> None:
     operators = loaded.session.operators
-    weighted = "conv", "matmul", "gemm"
+    weighted = "conv", "matmul", "gemm", "innerproduct"
     layers = [one for one in operators if any(word in one.kind.lower() for word in weighted)]
     assert layers
     assert {one.precision for one in layers} == {loaded.case.precision.split()[0]}

@@ -258,6 +258,9 @@ def test_the_agent_answers_in_one_line_of_json(name: str, bundle: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+PARAM = "7767517\n1 1\nInput a 0 1 image\n"
+
+
 def with_contract(suffix: str, contract: Contract) -> bytes:
     """The least file of a kind that carries a contract."""
     text = json.dumps(contract.to_json())
@@ -277,13 +280,15 @@ def with_contract(suffix: str, contract: Contract) -> bytes:
     if suffix == ".safetensors":
         header = json.dumps({"__metadata__": {"contract": text}}).encode()
         return len(header).to_bytes(8, "little") + header
+    if suffix == ".param":
+        return f"{PARAM}landmint.contract {text}\n".encode()
     file = io.BytesIO(b"TFL3")
     with zipfile.ZipFile(file, "a") as attached:
         attached.writestr("landmint_contract.json", text)
     return file.getvalue()
 
 
-KINDS = (".onnx", ".xml", ".tflite", ".safetensors")
+KINDS = (".onnx", ".xml", ".tflite", ".param", ".safetensors")
 
 
 @pytest.fixture
@@ -328,6 +333,7 @@ BARE = {
     ".onnx": b"\x08\x09",
     ".xml": b"<net><layers/></net>",
     ".tflite": b"TFL3",
+    ".param": PARAM.encode(),
     ".safetensors": (2).to_bytes(8, "little") + b"{}",
     ".bin": b"an engine may open what is called so",
 }

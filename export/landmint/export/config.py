@@ -5,7 +5,7 @@ Not a converter: this file imports no torch, so that a recipe is checked in a mo
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from landmint.runtime.formats import FORMATS, Format
+from landmint.runtime.formats import BY_DEFAULT, Format
 
 LINT_FILE = "lint.json"
 """In a bundle: what the linter said of the float graph."""
@@ -16,8 +16,9 @@ class ExportConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    formats: tuple[Format, ...] = tuple(FORMATS)
-    """Forms to make. ONNX is made in any case: the others come from it."""
+    formats: tuple[Format, ...] = BY_DEFAULT
+    """Forms to make; "ncnn" only where it is named. ONNX is made in any case: the others come from
+    it."""
     fuse_decode: bool = False
     """Make each float32 ONNX, OpenVINO and TFLite variant once more with the decode in its graph,
     as onnx-decoded/float32 and so on: it returns coordinates and confidence, for devices without

@@ -2,7 +2,8 @@
 
 ONNX keeps it in `metadata_props`, OpenVINO in `rt_info`, TFLite as an associated file: a zip
 appended to the flatbuffer, where TFLite's own metadata puts such files and where any unzip finds
-it. `landmint.runtime.embedded` reads it.
+it; ncnn in a line behind the last layer, which ncnn never reads. `landmint.runtime.embedded` reads
+it.
 """
 
 import json
@@ -15,15 +16,16 @@ from xml.etree import ElementTree
 import defusedxml.ElementTree
 
 from landmint.runtime.contract import Contract
-from landmint.runtime.embedded import ONNX_KEY, RT_INFO_PATH, TFLITE_MEMBER
+from landmint.runtime.embedded import NCNN_WORD, ONNX_KEY, RT_INFO_PATH, TFLITE_MEMBER
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path
+from landmint.runtime.ncnn_param import parse, render
 
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can state: equal content, equal bytes
 
 
 def write_contract(path: Path, contract: Contract) -> None:
-    """Put the contract into a finished .onnx, .xml or .tflite; one already there is replaced.
+    """Put the contract into a finished .onnx, .xml, .tflite or .param, in place of an older one.
 
     Args:
         path: the artefact, rewritten atomically.
@@ -100,6 +102,25 @@ def _write_tflite(path: Path, text: str) -> None:
             attached.writestr(zipfile.ZipInfo(TFLITE_MEMBER, _ZIP_DATE), text)
 
 
+def _write_ncnn(path: Path, text: str) -> None:
+    try:
+        layers, behind = parse(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise LandmintError(
+            f"{path} is no whole ncnn file",
+            reason=str(error),
+            remedy="copy it again, or make it again",
+        ) from None
+    others = [line for line in behind.splitlines() if line.split(" ")[0] != NCNN_WORD]
+    with atomic_path(path) as fresh:
+        fresh.write_text(render(layers, "\n".join([*others, f"{NCNN_WORD} {text}"])), "utf-8")
+
+
 _WRITERS: Mapping[str, Callable[[Path, str], None]] = MappingProxyType(
-    {".onnx": _write_onnx, ".xml": _write_openvino, ".tflite": _write_tflite}
+    {
+        ".onnx": _write_onnx,
+        ".xml": _write_openvino,
+        ".tflite": _write_tflite,
+        ".param": _write_ncnn,
+    }
 )

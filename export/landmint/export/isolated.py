@@ -23,6 +23,8 @@ from landmint.runtime.scratch import scratch_folder
 TIMEOUT_S = 3600.0
 """Longest run of a converter. They take seconds to minutes; an hour leaves room for a slow board
 and a large network, and ends one that hangs."""
+_EXTRAS = {"ncnn": "ncnn", "pnnx": "ncnn"}
+"""Import packages that another extra than `export` brings."""
 _LAST_LINES = 6
 _NOISE = re.compile(r"^\s*$|^[IWE]\d{4} |^WARNING|^INFO|^\d{4}-\d\d-\d\d |[Ww]arning[:(]|^\s*warn")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -34,7 +36,8 @@ def missing_packages(*names: str) -> str:
     if not absent:
         return ""
     verb = "is" if len(absent) == 1 else "are"
-    return f"{' and '.join(absent)} {verb} not installed here: pip install 'landmint[export]'"
+    extras = ",".join(sorted({_EXTRAS.get(name, "export") for name in absent}))
+    return f"{' and '.join(absent)} {verb} not installed here: pip install 'landmint[{extras}]'"
 
 
 def run_isolated(module: str, request: Mapping[str, Any], fact: str) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from landmint.runtime.formats import FORMATS, Format
+from landmint.runtime.formats import BY_DEFAULT, Format
 
 Strategy = Literal["random", "pose", "light", "occlusion", "features"]
 Calibrator = Literal["min_max", "percentile", "entropy", "mse"]
@@ -19,7 +19,7 @@ class QuantizeConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    formats: tuple[Format, ...] = tuple(FORMATS)
+    formats: tuple[Format, ...] = BY_DEFAULT
     """Forms to make. In a recipe, those of `export.formats` where it says nothing."""
     strategy: Strategy = "pose"
     """How calibration faces are chosen: "random"; evenly over "pose" (yaw, pitch and roll), "light"

@@ -1,8 +1,9 @@
 """Reads the contract inside an artefact, without the library that made the file.
 
 ONNX keeps it in `metadata_props`, OpenVINO in `rt_info`, TFLite in a zip that is appended to the
-flatbuffer, safetensors in its header. Only what is needed is read, and no format is parsed whole:
-the file may come from a stranger. `landmint.export.embed` writes it.
+flatbuffer, ncnn in a line behind the layers, safetensors in its header. Only what is needed is
+read, and no binary format is parsed whole: the file may come from a stranger.
+`landmint.export.embed` writes it.
 """
 
 import html
@@ -16,6 +17,7 @@ from typing import BinaryIO
 
 from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.ncnn_param import parse
 
 ONNX_KEY = "landmint.contract"
 """Key in `metadata_props`; ONNX Runtime shows it in its custom metadata map."""
@@ -23,6 +25,8 @@ RT_INFO_PATH = ("landmint", "contract")
 """Path in OpenVINO's `rt_info`."""
 TFLITE_MEMBER = "landmint_contract.json"
 """Name of the associated file in a .tflite."""
+NCNN_WORD = "landmint.contract"
+"""First word of the line behind the layers of a .param."""
 SAFETENSORS_KEY = "contract"
 """Key in the metadata of safetensors."""
 
@@ -55,7 +59,7 @@ _RT_INFO = re.compile(
 
 
 def read_contract(path: Path) -> Contract:
-    """The contract inside a .onnx, .xml, .tflite or .safetensors.
+    """The contract inside a .onnx, .xml, .tflite, .param or .safetensors.
 
     Raises:
         LandmintError: the file is missing, of another kind, truncated, or carries none.
@@ -71,7 +75,7 @@ def read_contract(path: Path) -> Contract:
 
 
 def find_contract(path: Path) -> Contract | None:
-    """The contract inside a .onnx, .xml, .tflite or .safetensors; None where it carries none.
+    """The contract inside a .onnx, .xml, .tflite, .param or .safetensors; None where there is none.
 
     Raises:
         LandmintError: the file is missing, of another kind, or truncated, or its contract is
@@ -212,6 +216,12 @@ def _read_tflite(path: Path) -> str | None:
     return data.decode()
 
 
+def _read_ncnn(path: Path) -> str | None:
+    _, behind = parse(path.read_text(encoding="utf-8"))
+    lines = (line.partition(" ") for line in behind.splitlines())
+    return next((text for word, _, text in lines if word == NCNN_WORD), None)
+
+
 def _read_safetensors(path: Path) -> str | None:
     with path.open("rb") as file:
         length = int.from_bytes(_bytes(file, 8), "little")
@@ -230,6 +240,7 @@ _READERS: Mapping[str, tuple[str, Callable[[Path], str | None]]] = MappingProxyT
         ".onnx": ("ONNX", _read_onnx),
         ".xml": ("OpenVINO IR", _read_openvino),
         ".tflite": ("TFLite", _read_tflite),
+        ".param": ("ncnn", _read_ncnn),
         ".safetensors": ("safetensors", _read_safetensors),
     }
 )

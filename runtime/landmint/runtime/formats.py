@@ -79,6 +79,8 @@ class FormatRecord(Listed):
     """Axis order of the input."""
     graph_engine: str = ""
     """Another engine that can run the graph, to check it on machines without the format's own."""
+    by_default: bool = True
+    """Whether it is made where nobody says which formats to make."""
     lint_rules: str = ""
     """The linter's rules for it, as "module:attribute"; empty for none."""
     probe: str = ""
@@ -174,9 +176,32 @@ FORMATS: Mapping[str, FormatRecord] = MappingProxyType(
             lint_rules="landmint.export.lint.tensorrt:RULES",
             graph_engine="onnxruntime",
         ),
+        "ncnn": FormatRecord(
+            label="ncnn",
+            engine="ncnn",
+            suffixes=(".param", ".bin"),
+            graph_suffix=".param",
+            precisions=("float32", "float16"),
+            color=Color("#a3195b", "#f586b5"),
+            export=Maker(
+                "landmint.export.forms.ncnn:export",
+                packages=("ncnn", "pnnx"),
+                tools=("ncnn", "pnnx"),
+            ),
+            quantize=Maker(
+                "landmint.quantize.forms.ncnn:quantize",
+                packages=("ncnn", "pnnx"),
+                tools=("ncnn", "pnnx"),
+            ),
+            lint_rules="landmint.export.lint.ncnn:RULES",
+            by_default=False,
+        ),
     }
 )
 """Every format by its name, in the order in which they are listed everywhere."""
+
+BY_DEFAULT = tuple(name for name, record in FORMATS.items() if record.by_default)
+"""The formats that are made where nobody says which."""
 
 TORCH = Listed(label="PyTorch", color=Color("#4a5260", "#b6bec9"))
 """The network as it was trained. It is in every bundle, and no format to export to."""

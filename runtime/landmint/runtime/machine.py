@@ -52,7 +52,10 @@ _ARM_PARTS: Mapping[str, str] = MappingProxyType(
         "0xd4f": "Neoverse-V2",
     }
 )
-_PACKAGES = (*("numpy", "onnxruntime", "openvino", "ai-edge-litert", "tflite-runtime", "tensorrt"),)
+_PACKAGES = (
+    "numpy",
+    *("onnxruntime", "openvino", "ai-edge-litert", "tflite-runtime", "tensorrt", "ncnn"),
+)
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,22 @@ BREACHES: list[tuple[str, onnx.ModelProto, str]] = [
         "y: too small",
     ),
     ("tensorrt-gate", graph(GATE), "b, d"),
+    ("ncnn-no-layer", graph(after("b = Softsign (a)")), "b: ncnn has no layer for Softsign"),
+    (
+        "ncnn-no-layer",
+        graph("a = Pad (image, around) y = Relu (a)", {"around": AROUND}),
+        "Pad with a constant",
+    ),
+    (
+        "ncnn-converted-wrongly",
+        graph(after('b = Resize <mode = "nearest"> (a, , s)'), {"s": TWICE}),
+        "nearest Resize takes half_pixel",
+    ),
+    (
+        "ncnn-converted-wrongly",
+        graph(after("b = ReduceMean <keepdims = 1> (a, m)"), {"m": np.array([1])}),
+        "b: ReduceMean",
+    ),
 ]
 
 KEPT: dict[str, onnx.ModelProto] = {

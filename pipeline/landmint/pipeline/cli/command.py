@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from landmint.runtime.formats import FORMATS
+
 app = typer.Typer(
     name="landmint",
     help="Small facial-landmark models for phones and boards: train a heavy teacher, distil a "
@@ -36,6 +38,14 @@ app.add_typer(history, name="history")
 targets = typer.Typer()
 app.add_typer(targets, name="targets")
 
+
+def _known_formats(names: list[str] | None) -> list[str] | None:
+    for name in names or ():
+        if name not in FORMATS:
+            raise typer.BadParameter(f"unknown format '{name}'; choices: {', '.join(FORMATS)}")
+    return names
+
+
 RecipeFile = Annotated[
     Path,
     typer.Argument(
@@ -53,6 +63,15 @@ FacesOption = Annotated[
         metavar="ROOT",
         help="The data set's folder, instead of the recipe's; without a recipe a folder in 300W "
         "layout with train/, val/ and test/.",
+    ),
+]
+FormatsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        callback=_known_formats,
+        help="Only this format, instead of the recipe's; may be given again.",
     ),
 ]
 ModelArgument = Annotated[

@@ -1,11 +1,14 @@
 """`landmint export`: a trained network in every float form; or what targets have against it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from landmint.pipeline.cli.command import FacesOption, ModelArgument, RecipeOption
+from landmint.pipeline.cli.command import FacesOption, FormatsOption, ModelArgument, RecipeOption
+
+if TYPE_CHECKING:
+    from landmint.export.config import ExportConfig
 
 
 def export(
@@ -16,6 +19,7 @@ def export(
     ] = None,
     recipe: RecipeOption = None,
     faces: FacesOption = None,
+    formats: FormatsOption = None,
     lint: Annotated[
         bool,
         typer.Option(
@@ -28,17 +32,18 @@ def export(
     """Turn a trained network into ONNX, OpenVINO, TFLite and TensorRT, in one bundle.
 
     Each float32 form is compared with the network on crops, of drawn faces where none are given;
-    one that differs is refused.
+    one that differs is refused. ncnn is made where it is asked for.
 
     Examples:
         landmint export pipnet-mbv3 --out bundle
         landmint export runs/demo/student/model.safetensors --recipe demo --out b
         landmint export model.safetensors --faces /data/my-300w --out bundle
+        landmint export pipnet-mbv3 --format ncnn --format tflite --out bundle
         landmint export --lint runs/demo/bundle
         landmint export --lint net.onnx --out lint
     """
     if lint:
-        return _lint(model, recipe, out)
+        return _lint(model, recipe, formats, out)
     from landmint.runtime.errors import LandmintError
 
     if out is None:
@@ -49,18 +54,26 @@ def export(
     from landmint.pipeline.progress import Screen
 
     with Screen().bar("export") as bar:
-        bundle = api.export(model, out, recipe=recipe, faces=faces, progress=bar)
+        bundle = api.export(
+            model, out, config=_config(recipe, formats), recipe=recipe, faces=faces, progress=bar
+        )
     print(bundle.path)
     return 0
 
 
-def _lint(model: str, recipe: Path | None, out: Path | None) -> int:
+def _config(recipe: Path | None, formats: list[str] | None) -> "ExportConfig":
+    from landmint import api
+
+    config = api.ExportConfig() if recipe is None else api.load_recipe(recipe).export
+    return config.model_copy(update={"formats": tuple(formats)} if formats else {})
+
+
+def _lint(model: str, recipe: Path | None, formats: list[str] | None, out: Path | None) -> int:
     """Print what targets have against a model; 2 when something will not build or is wrong."""
     from landmint import api
     from landmint.pipeline.linting import print_findings, write_lint
 
-    config = None if recipe is None else api.load_recipe(recipe).export
-    by_artefact = api.lint(model, config=config)
+    by_artefact = api.lint(model, config=_config(recipe, formats))
     print_findings(by_artefact)
     if out is not None:
         write_lint(out, Path(model), by_artefact)

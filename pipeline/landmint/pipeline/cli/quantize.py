@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from landmint.pipeline.cli.command import FacesOption, RecipeOption
+from landmint.pipeline.cli.command import FacesOption, FormatsOption, RecipeOption
 
 
 def quantize(
@@ -13,6 +13,7 @@ def quantize(
     out: Annotated[Path, typer.Option(help="The new bundle's folder.")],
     recipe: RecipeOption = None,
     faces: FacesOption = None,
+    formats: FormatsOption = None,
     adapted: Annotated[
         Path | None,
         typer.Option(metavar="CHECKPOINT", help="Make them of these weights, of `landmint qat`."),
@@ -53,6 +54,7 @@ def quantize(
     settings = None if recipe is None else api.load_recipe(recipe)
     config = settings.quantize if settings else api.QuantizeConfig()
     options: dict[str, object] = {"explain": True} if explain else {}
+    options |= {"formats": tuple(formats)} if formats else {}
     options |= {} if fallback_budget is None else {"fallback_budget": fallback_budget}
     config = config.model_copy(update=options)
     with Screen().bar("quantize") as bar:

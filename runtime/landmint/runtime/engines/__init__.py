@@ -15,6 +15,7 @@ ENGINES = Registry(
         "openvino": "landmint.runtime.engines.openvino_engine:OpenVinoEngine",
         "litert": "landmint.runtime.engines.litert_engine:LiteRtEngine",
         "tensorrt": "landmint.runtime.engines.tensorrt_engine:TensorRtEngine",
+        "ncnn": "landmint.runtime.engines.ncnn_engine:NcnnEngine",
         "null": "landmint.runtime.engines.null_engine:NullEngine",
     },
     kind="engine",
