@@ -8,7 +8,7 @@ import typer
 from landmint.pipeline.cli.command import FacesOption, FormatsOption, ModelArgument, RecipeOption
 
 if TYPE_CHECKING:
-    from landmint.export.config import ExportConfig
+    from landmint.api import ExportConfig
 
 
 def export(
