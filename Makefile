@@ -24,7 +24,7 @@ COMPILE := .venv-lock/bin/uv pip compile pyproject.toml --all-extras --quiet \
 SUITE := --numprocesses logical --maxprocesses 4 --dist worksteal
 test coverage newest oldest: export OMP_NUM_THREADS = 1
 
-.PHONY: install demo test coverage check figures reference architecture lock newest oldest extras gate fuzz
+.PHONY: install demo test coverage check figures zoo reference architecture lock newest oldest extras gate fuzz
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -111,6 +111,10 @@ fuzz: $(INSTALLED)
 # The tables of README.md and docs/results.md from the runs that stand under runs/.
 figures: $(INSTALLED)
 	$(BIN)/python benchmarks/results.py
+
+# The page of the published systems from the runs that stand under runs/.
+zoo: $(INSTALLED)
+	$(BIN)/python benchmarks/zoo.py
 
 # The page of every key of a recipe, from the docstrings of the models that check it, and the table
 # of what is judged, from the words that messages and reports use.

@@ -19,6 +19,7 @@ from typing import Any
 from landmint.pipeline.judge.figures import LATENCY, MOVED, NME, NME_RISE, SIZE
 from landmint.pipeline.judge.summary import VariantSummary, machine_of, summarise_run
 from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
+from landmint.pipeline.shipped_recipes import published_systems
 from landmint.pipeline.steps.weights import training_figures
 from landmint.pipeline.text import (
     listed,
@@ -80,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     try:
-        results = list(read_runs(options.runs))
+        systems = {Path(name).name for name in published_systems()}  # benchmarks/zoo.py shows them
+        results = [result for result in read_runs(options.runs) if result.name not in systems]
         page = options.root / "docs" / "results.md"
         kept = read_sections(page)
         sections = dict(sorted({**kept, **{run.name: section(run) for run in results}}.items()))

@@ -85,7 +85,7 @@ def _fill(folder: Path) -> None:
     (folder / "requests.jsonl").write_text('{"do": "load"}\n{"do": "precision"}\n')
     for name in ("runtime", "benchmarks"):
         (folder / name).symlink_to(ROOT / name)
-    (folder / "recipes").mkdir()
+    (folder / "recipes" / shipped_recipes.ZOO).mkdir(parents=True)
     for name in shipped_recipes.shipped_recipes():
         text = TINY.format(faces=folder / "my-faces")
         (folder / f"recipes/{name}.toml").write_text(text)

@@ -68,6 +68,7 @@ def test_each_room_says_that_it_has_types(wheel: Path) -> None:
     ("source", "place"),
     [
         ("recipes/*.toml", "pipeline/recipes"),
+        ("recipes/zoo/*.toml", "pipeline/recipes/zoo"),
         ("train/landmint/train/zoo/*.safetensors", "train/zoo"),
         ("train/landmint/train/zoo/*.md", "train/zoo"),
         ("pipeline/landmint/pipeline/report/page.*", "pipeline/report"),

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -112,6 +113,21 @@ def test_alpha_mixes_truth_and_teacher(make_task: MakeTask, batch: MakeBatch) ->
         assert mixed == pytest.approx(expected, rel=1e-4), key
     assert parts[0.0]["teacher_cls"] == 0
     assert parts[1.0]["cls"] == 0
+
+
+def test_every_stack_hears_the_teacher(make_task: MakeTask, batch: MakeBatch) -> None:
+    """Zhang, Zhu and Ye, CVPR 2019: the loss is the mean over the stacks, each heard alone."""
+    config = DistillConfig(alpha=1.0, feature_weight=0, patch_weight=0)
+    student, task = make_task("hourglass", config, backbone="hourglass_2", width=0.125)
+    examples = batch(2, 64)
+    with torch.no_grad():
+        features = student.features(examples["images"])
+        outputs = student.head(features)
+        lesson = task._lesson(examples)["heatmaps"]
+    unit = 16 * 16 / (math.pi * 1.5**2)
+    wanted = [float((maps - lesson).square().mean()) for maps in (features[0], outputs["heatmaps"])]
+    told = task.parts(features, outputs, examples)["teacher_heatmaps"]
+    assert float(told) == pytest.approx(unit * sum(wanted) / 2, rel=1e-4)
 
 
 def test_a_student_that_is_its_teacher_hears_nothing(

@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 from landmint.export.config import ExportConfig
 from landmint.pipeline.measure_config import GateConfig, MeasureConfig
 from landmint.pipeline.shipped_recipes import find_recipe
+from landmint.pipeline.source_config import SourceConfig
 from landmint.pipeline.toml_lines import Key, key_lines, line_of
 from landmint.quantize.config import QatConfig, QuantizeConfig
 from landmint.runtime.errors import LandmintError
@@ -38,6 +39,8 @@ class Recipe(BaseModel):
     """Name of the model and of the run's folder."""
     about: str = ""
     """A sentence for people: what this recipe is for."""
+    source: SourceConfig | None = None
+    """The published system that this recipe is, for `landmint zoo` and docs/zoo.md."""
     teachers: tuple[str, ...] = ()
     """Trained networks that teach the student, beside the one of [teacher] if there is one: names
     of shipped models, or files such as another run's student/model.safetensors. Their heads may

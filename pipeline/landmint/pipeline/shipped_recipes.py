@@ -8,6 +8,9 @@ import tomllib
 from importlib import resources
 from pathlib import Path
 
+ZOO = "zoo"
+"""Folder of the published systems, and the beginning of their names."""
+
 
 def folder() -> Path:
     """Where the shipped recipes lie."""
@@ -15,8 +18,17 @@ def folder() -> Path:
 
 
 def shipped_recipes() -> dict[str, Path]:
-    """The file of each shipped recipe by its name."""
-    return {path.stem: path for path in sorted(folder().glob("*.toml"))}
+    """The file of each shipped recipe by its name, such as demo or zoo/hourglass."""
+    place = folder()
+    return {
+        path.relative_to(place).with_suffix("").as_posix(): path
+        for path in sorted(place.rglob("*.toml"))
+    }
+
+
+def published_systems() -> dict[str, Path]:
+    """Those of `shipped_recipes` that are published systems, each with a [source]."""
+    return {name: path for name, path in shipped_recipes().items() if name.startswith(f"{ZOO}/")}
 
 
 def find_recipe(given: Path) -> Path:
@@ -24,7 +36,7 @@ def find_recipe(given: Path) -> Path:
 
     A shipped name means the shipped recipe even where a file has that name.
     """
-    return shipped_recipes().get(str(given), given)
+    return shipped_recipes().get(given.as_posix(), given)
 
 
 def about(recipe: Path) -> str:

@@ -1,6 +1,7 @@
 """Measurements, and where INT8 loses, as tables on the terminal. The report has more."""
 
 import dataclasses
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from rich.table import Table
 from landmint.pipeline.judge.figures import LATENCY, MOVED, NME, NME_RISE, PEAK_MEMORY, SIZE
 from landmint.pipeline.judge.summary import VariantSummary, summarise_run
 from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
+from landmint.pipeline.recipe import load_recipe
 from landmint.pipeline.report import blocks, plans
 from landmint.pipeline.report.losses import engines_table, in_words, layers_table
-from landmint.pipeline.shipped_recipes import about, folder, shipped_recipes
+from landmint.pipeline.shipped_recipes import about, folder, published_systems, shipped_recipes
 from landmint.pipeline.text import NONE, mebibytes, number, percent
 from landmint.quantize.explain.explanation import Explanation
 from landmint.runtime.bundle import REFERENCE
@@ -91,10 +93,28 @@ def print_recipes() -> None:
     table = Table()
     table.add_column("recipe", no_wrap=True)
     table.add_column("what it is for")
+    systems = published_systems()
     for name, path in shipped_recipes().items():
-        table.add_row(name, escape(about(path)))
+        if name not in systems:
+            table.add_row(name, escape(about(path)))
     print_tables(table)
+    print(f"{len(systems)} published systems are recipes too: landmint zoo")
     print(f"They lie in {folder()}")  # in one line, to be copied
+
+
+def print_systems() -> None:
+    """Print the published systems to the standard output, with their sizes and figures."""
+    for name, path in published_systems().items():
+        source = load_recipe(path).source
+        assert source is not None  # a test sees to it
+        counts = "size not published"
+        if size := source.size:
+            counts = f"{size.parameters_m:g} M parameters, {size.gmacs:g} GMACs"
+        print(f"{name}: {source.system}, {source.family}, {counts}")
+        recalled = f" Not checked at the source: {source.recalled}" if source.recalled else ""
+        for line in (f"{source.paper}.", f"{source.published}{recalled}"):
+            print(textwrap.fill(line, initial_indent="    ", subsequent_indent="    "))
+    print("Sizes are of the published networks; what is ours, and what is measured: docs/zoo.md")
 
 
 def print_targets() -> None:

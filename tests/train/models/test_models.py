@@ -14,8 +14,8 @@ from landmint.runtime.errors import LandmintError
 from landmint.train.models import MODELS, ModelConfig, create_model, model_class
 from landmint.train.models.base import LandmarkModel, tap_shapes
 from landmint.train.models.complexity import complexity
-from landmint.train.models.mobilefan import PixelShuffle
 from landmint.train.models.pipnet import nearest
+from landmint.train.models.pixel_shuffle import PixelShuffle
 
 MakeModel = Callable[..., LandmarkModel]
 
@@ -42,6 +42,11 @@ SMALL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("mobilefan", {"input_size": 64, "decoder": "shuffle", "backbone": "efficientnet_lite2"}),
     ("simcc", {"input_size": 64, "stride": 16}),
     ("simcc", {"input_size": 64, "backbone": "mobilenetv3_small_050", "bins_per_pixel": 3}),
+    ("pipnet", {"input_size": 64, "backbone": "resnet18"}),
+    ("pipnet", {"input_size": 64, "backbone": "mobilenetv2_050", "stride": 16}),
+    ("fan", {"input_size": 64, "backbone": "fan_1", "width": 0.25}),
+    ("hourglass", {"input_size": 64, "backbone": "hourglass_2", "width": 0.125}),
+    ("hourglass", {"input_size": 64, "backbone": "residual_1", "decoder": "shuffle"}),
     *((name, {"input_size": 64}) for name in MODELS.added),
 )
 
@@ -311,7 +316,15 @@ def test_pretrained_weights_that_cannot_be_had_are_an_error_with_a_remedy(
 
 
 def test_published_students_say_which_taps_imitate_the_teacher() -> None:
-    taps = {"hrnet": 1, "fan": 1, "pipnet": 1, "pfld": 0, "mobilefan": 3, "simcc": 1}
+    taps = {
+        "hrnet": 1,
+        "fan": 1,
+        "hourglass": 1,
+        "pipnet": 1,
+        "pfld": 0,
+        "mobilefan": 3,
+        "simcc": 1,
+    }
     assert {name: len(model_class(name).IMITATES) for name in taps} == taps
 
 

@@ -6,7 +6,8 @@ estimation", CVPR 2019, equation 5). What the teacher's part holds depends on wh
 
 Maps, of teachers that draw heatmaps, by the student's head:
 
-- heatmaps: the teacher's heatmaps; its features (FA) and their affinities (PS), as in MobileFAN;
+- heatmaps: the teacher's heatmaps, on every stack; its features (FA) and their affinities (PS), as
+  in MobileFAN;
 - PIP: the teacher's decoded points, by confidence, its heatmap mass as scores, its features;
 - SimCC: Gaussians at the teacher's decoded points, by confidence, its features;
 - coordinates: the teacher's decoded points, by confidence.
@@ -65,6 +66,7 @@ class DistillTask(Task):
         check_teachers(student, teachers, config)
         maps = says_maps(teachers, config)
         self.task = task
+        self.early_heatmaps = student.early_heatmaps
         self.config = config
         self.teachers = tuple(Teacher(teacher, student, config) for teacher in teachers)
         imitates = maps and len(teachers) == 1  # features of several networks have no mean
@@ -81,7 +83,10 @@ class DistillTask(Task):
         alpha = self.config.alpha
         truth = self.task.parts(features, outputs, batch)
         lesson = _silenced(self._lesson(batch), batch["points"])
-        taught = self.task.lesson_parts(outputs, lesson) | self.imitation(features, lesson)
+        # Every stack learns from the teacher, as it does from the truth.
+        stacks = *({"heatmaps": maps} for maps in self.early_heatmaps(features)), outputs
+        taught = _mean_parts([self.task.lesson_parts(drawn, lesson) for drawn in stacks])
+        taught |= self.imitation(features, lesson)
         return {name: (1 - alpha) * part for name, part in truth.items()} | {
             f"teacher_{name}": alpha * part for name, part in taught.items()
         }
@@ -277,6 +282,11 @@ def _silenced(lesson: Lesson, points: Tensor) -> Lesson:
     """A lesson that says nothing of landmarks which are missing in the labels (B, L, 2)."""
     _, known = losses.labelled(points)
     return {**lesson, "confidence": known * lesson.get("confidence", known)}
+
+
+def _mean_parts(parts: Sequence[Parts]) -> Parts:
+    """The mean of each part, by name."""
+    return {name: torch.stack([each[name] for each in parts]).mean() for name in parts[0]}
 
 
 def _heard(batch: Batch, source: Callable[[Tensor], Lesson], book: LessonBook | None) -> Lesson:

@@ -25,6 +25,7 @@ from landmint.pipeline.cli import (
     run,
     targets,
     train,
+    zoo,
 )
 from landmint.pipeline.cli.command import app, data, register, register_callback
 from landmint.pipeline.cli.command import history as history_group
@@ -46,6 +47,7 @@ VERBS = (
     predict.predict,
     models.models,
     recipes.recipes,
+    zoo.zoo,
     doctor.doctor,
 )
 """In the order of the work, as the help shows them."""

@@ -23,7 +23,7 @@ Channels = tuple[float, float, float]
 Shift = tuple[Annotated[float, Field(ge=-1, le=1)], Annotated[float, Field(ge=-1, le=1)]]
 Scale = Annotated[float | tuple[float, float], BeforeValidator(_check_scale)]
 Activation = Literal["", "hard_swish", "relu6", "relu"]
-Decoder = Literal["", "deconv", "shuffle"]
+Decoder = Literal["", "deconv", "shuffle", "nearest"]
 Pretrained = Annotated[
     Literal[False, "imagenet"],
     BeforeValidator(lambda value: "imagenet" if value is True else value),
@@ -36,8 +36,8 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str
-    """The architecture: hrnet, fan, pipnet, pfld, mobilefan, simcc, or one that a package
-    adds."""
+    """The architecture, such as pipnet: one that `landmint zoo` lists, or that a package adds. A
+    wrong name is answered with all choices."""
     backbone: str = ""
     """The trunk: "own", or the name of a timm model. Empty for the architecture's first choice; a
     wrong name is answered with all choices."""
@@ -48,12 +48,13 @@ class ModelConfig(BaseModel):
     squeeze_excite: bool = True
     """Keep the squeeze-and-excitation gates of a trunk that was published with them."""
     decoder: Decoder = ""
-    """MobileFAN: how the trunk's map grows to heatmaps. "deconv" uses transposed convolutions, as
-    published; "shuffle" a separable convolution and pixel shuffle, which stay in integers in
-    every engine. Empty for "deconv"."""
+    """How maps grow. MobileFAN: "deconv" uses transposed convolutions, as published; "shuffle" a
+    separable convolution and pixel shuffle, which stay in integers in every engine. Hourglasses:
+    "nearest" repeats cells, as published; "shuffle" a 1x1 convolution and pixel shuffle. Empty for
+    the published way."""
     width: float = Field(default=1.0, gt=0)
     """Multiplies the number of channels of what is not taken from timm: PFLD's own trunk,
-    MobileFAN's decoder. The width of a timm trunk is part of its name."""
+    MobileFAN's decoder, hourglasses. The width of a timm trunk is part of its name."""
     input_size: int = Field(default=256, gt=0)
     """Side of the square input, in pixels."""
     markup: str = "68"

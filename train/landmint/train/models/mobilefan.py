@@ -7,7 +7,6 @@ need a narrow one.
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from landmint.runtime.contract import Contract, Head, Output
@@ -20,6 +19,7 @@ from landmint.train.models.base import (
     start_small,
 )
 from landmint.train.models.config import ModelConfig
+from landmint.train.models.pixel_shuffle import PixelShuffle
 from landmint.train.models.trunks import EFFICIENTNET_LITE, timm_trunk
 
 # Few where MobileNetV2's 320 channels come in, for there a channel of a 4x4 kernel costs 16 x 320
@@ -111,27 +111,3 @@ def separable_shuffle(inputs: int, outputs: int) -> nn.Sequential:
         conv_bn_relu(inputs, 4 * outputs, 1),
         PixelShuffle(),
     )
-
-
-class PixelShuffle(nn.Module):
-    """Maps (B, 4C, H, W) to (B, C, 2H, 2W): channel c + C (2i + j) becomes cell (i, j).
-
-    nn.PixelShuffle takes the four of a cell from neighbouring channels instead. In this order the
-    move is one operator of TFLite too, and not three transpositions.
-    """
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Shuffle; one ONNX operator when exported."""
-        count, channels, height, width = maps.shape
-        shape = (count, channels // 4, 2 * height, 2 * width)
-        if torch.onnx.is_in_onnx_export():
-            shuffled: Tensor = torch.onnx.ops.symbolic(
-                "DepthToSpace",
-                (maps,),
-                {"blocksize": 2, "mode": "DCR"},
-                dtype=maps.dtype,
-                shape=shape,
-            )
-            return shuffled
-        cells = maps.reshape(count, 2, 2, channels // 4, height, width)
-        return cells.permute(0, 3, 4, 1, 5, 2).reshape(shape)

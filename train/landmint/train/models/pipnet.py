@@ -11,18 +11,26 @@ from torch import Tensor, nn
 from landmint.runtime.contract import Contract, Head, Output
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
-from landmint.train.models.base import LandmarkModel, Shape, start_small
+from landmint.train.models.base import LandmarkModel, Shape, conv_bn_relu, start_small
 from landmint.train.models.config import ModelConfig
-from landmint.train.models.trunks import EFFICIENTNET_LITE, MOBILENET_V3, timm_trunk
+from landmint.train.models.trunks import (
+    EFFICIENTNET_LITE,
+    MOBILENET_V2,
+    MOBILENET_V3,
+    RESNET,
+    timm_trunk,
+)
+
+_WIDENED = 1280  # channels that MobileNetV2 ends with, which timm leaves to its classifier
 
 
 class PIPNet(LandmarkModel):
-    """Five 1x1 convolutions on the last map of a mobile trunk, MobileNetV3 first.
+    """Five 1x1 convolutions on the last map of a trunk, MobileNetV3 first.
 
     Taps: the trunk's maps of strides 8 and 16, then the last one, which feeds the head.
     """
 
-    BACKBONES: ClassVar = (*MOBILENET_V3, *EFFICIENTNET_LITE)
+    BACKBONES: ClassVar = (*MOBILENET_V3, *EFFICIENTNET_LITE, *MOBILENET_V2, *RESNET)
     STRIDES: ClassVar = (32, 16)
     IMITATES: ClassVar = (2,)
 
@@ -35,16 +43,21 @@ class PIPNet(LandmarkModel):
             output_stride=self.stride_of(config),
             out_indices=(2, 3, 4),
         )
+        last = channels[-1]
+        self.widen: nn.Module = nn.Identity()
+        if self.backbone_of(config) in MOBILENET_V2:
+            self.widen, last = conv_bn_relu(last, _WIDENED, 1), _WIDENED
         self.convs = nn.ModuleDict(
             {
-                output.name: start_small(nn.Conv2d(channels[-1], output.shape[0], 1))
+                output.name: start_small(nn.Conv2d(last, output.shape[0], 1))
                 for output in contract.outputs
             }
         )
 
     def features(self, images: Tensor) -> tuple[Tensor, ...]:
         """The trunk's maps, fine to coarse."""
-        return tuple(self.trunk(images))
+        *early, last = self.trunk(images)
+        return (*early, self.widen(last))
 
     def head(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Scores (B, L, g, g), offsets (B, L, g, g), neighbours' offsets (B, K L, g, g)."""

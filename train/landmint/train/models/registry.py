@@ -15,6 +15,7 @@ MODELS = Registry(
         "pfld": "landmint.train.models.pfld:PFLD",
         "mobilefan": "landmint.train.models.mobilefan:MobileFAN",
         "simcc": "landmint.train.models.simcc:SimCC",
+        "hourglass": "landmint.train.models.hourglass:Hourglass",
     },
     kind="model",
     group="landmint.students",

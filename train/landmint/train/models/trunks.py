@@ -24,6 +24,8 @@ MOBILENET_V3 = (
     "mobilenetv3_small_075",
     "mobilenetv3_small_050",
 )
+MOBILENET_V2 = ("mobilenetv2_100", "mobilenetv2_050")
+RESNET = ("resnet18", "resnet50", "resnet101")
 EFFICIENTNET_LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
 

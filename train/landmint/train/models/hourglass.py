@@ -1,0 +1,276 @@
+"""Stacked hourglasses: down and up again several times, heatmaps drawn after each.
+
+Newell, Yang and Deng, "Stacked hourglass networks for human pose estimation", ECCV 2016, section 3.
+Their block normalises before it convolves: its first batch norm reads a sum that the shortcut reads
+too, and stays an operator of its own in INT8. The block of the residual_... trunks (He et al.,
+"Deep residual learning", CVPR 2016, figure 5) convolves first, and folds away.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from landmint.runtime.contract import Contract, Head, Output
+from landmint.train.models.base import (
+    LandmarkModel,
+    Shape,
+    conv_bn_relu,
+    heatmap_head,
+    scaled,
+    start_small,
+)
+from landmint.train.models.config import Decoder, ModelConfig
+from landmint.train.models.pixel_shuffle import PixelShuffle
+
+_STRIDE = 4  # input pixels per heatmap cell
+_DEPTH = 4  # halvings within an hourglass
+_COARSEST = 64  # stride of its smallest map: _STRIDE times two to the power of _DEPTH
+
+MakePool = Callable[[int], nn.Module]
+MakeUp = Callable[[int], nn.Module]
+MakeBlock = Callable[[int, int], nn.Module]
+
+
+class Hourglass(LandmarkModel):
+    """Heatmaps (L, S/4, S/4) from one hourglass or more.
+
+    Taps: what every stack but the last draws, then the map that feeds the last one's head.
+    """
+
+    BACKBONES: ClassVar = tuple(
+        f"{block}_{stacks}" for block in ("hourglass", "residual") for stacks in (8, 4, 2, 1)
+    )
+    STRIDES: ClassVar = (_STRIDE,)
+    DECODERS: ClassVar[tuple[Decoder, ...]] = ("nearest", "shuffle")
+    IMITATES: ClassVar = (-1,)
+    POOL: ClassVar[type[nn.Module]] = nn.MaxPool2d
+    """What halves maps."""
+
+    def __init__(self, config: ModelConfig, contract: Contract) -> None:
+        """Build stem and stacks."""
+        super().__init__(config, contract)
+        kind, _, stacks = self.backbone_of(config).partition("_")
+        block, count = _BLOCKS[kind], int(stacks)
+        narrow, middle, width = (scaled(n, config.width) for n in (64, 128, 256))
+        self.width, self.maps = width, [self.early_maps(contract)] * (count - 1)
+        self.stem = nn.Sequential(
+            *self.first_layers(narrow),
+            block(narrow, middle),
+            self.POOL(2),
+            block(middle, middle),
+            block(middle, width),
+        )
+        up = _RISES[self.decoder_of(config) or "nearest"]
+        self.stacks = nn.ModuleList(_Stack(width, block, self.POOL, up) for _ in range(count))
+        last = contract.outputs[0].shape[0]
+        self.heads = nn.ModuleList(
+            start_small(nn.Conv2d(width, maps, 1)) for maps in (*self.maps, last)
+        )
+        self.back = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in self.maps)
+        self.seen = nn.ModuleList(nn.Conv2d(maps, width, 1) for maps in self.maps)
+
+    def first_layers(self, outputs: int) -> tuple[nn.Module, ...]:
+        """From the image to maps of half the size."""
+        return (
+            nn.Conv2d(3, outputs, 7, stride=2, padding=3),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+        )
+
+    @classmethod
+    def early_maps(cls, contract: Contract) -> int:
+        """How many maps a stack draws for the next one to see."""
+        return contract.landmarks.points
+
+    def enter(self, stack: int, maps: Tensor) -> Tensor:
+        """What a stack makes of the map that comes to it, before its hourglass."""
+        return maps
+
+    def features(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Drawings of the early stacks, then the last stack's map."""
+        taps: list[Tensor] = []
+        maps = self.stem(images)
+        for i, stack in enumerate(self.stacks):
+            refined: Tensor = stack(self.enter(i, maps))
+            if i == len(self.maps):
+                return (*taps, refined)
+            taps.append(self.heads[i](refined))
+            maps = maps + self.back[i](refined) + self.seen[i](taps[-1])
+        raise AssertionError("there is no last stack")
+
+    @staticmethod
+    def early_heatmaps(features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Those of every stack but the last: each learns to draw them."""
+        return features[:-1]
+
+    def head(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Heatmaps (B, L, S/4, S/4) of the last stack."""
+        return {"heatmaps": self.heads[-1](features[-1])}
+
+    @classmethod
+    def head_for(cls, config: ModelConfig, mean_shape: Shape) -> tuple[Head, tuple[Output, ...]]:
+        """A heatmap head, decoded by local soft-argmax: a peak in INT8 is a plateau."""
+        return heatmap_head(config, _STRIDE, "local_soft_argmax")
+
+    @classmethod
+    def divisor_of(cls, config: ModelConfig) -> int:
+        """The stride of an hourglass's coarsest map."""
+        return _COARSEST
+
+    @classmethod
+    def scales(cls, config: ModelConfig) -> bool:
+        """All channels scale; published are 256."""
+        return True
+
+
+class FanBlock(nn.Module):
+    """Three 3x3 convolutions in a row, the outputs of all of them joined, around a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        """Build it; a 1x1 convolution is the shortcut where channels differ."""
+        super().__init__()
+        half, quarter = outputs // 2, outputs // 4
+        self.first = _norm_relu_conv(inputs, half, 3)
+        self.second = _norm_relu_conv(half, quarter, 3)
+        self.third = _norm_relu_conv(quarter, quarter, 3)
+        self.shortcut: nn.Module = nn.Identity()
+        if inputs != outputs:
+            self.shortcut = _norm_relu_conv(inputs, outputs, 1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps (B, inputs, H, W) to (B, outputs, H, W)."""
+        first = self.first(maps)
+        second = self.second(first)
+        joined = torch.cat([first, second, self.third(second)], dim=1)
+        shortcut: Tensor = self.shortcut(maps)
+        return joined + shortcut
+
+
+class PreBlock(nn.Module):
+    """The published bottleneck: norm, ReLU, convolution, three times, around a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        """Build it; a 1x1 convolution is the shortcut where channels differ."""
+        super().__init__()
+        half = outputs // 2
+        self.layers = nn.Sequential(
+            _norm_relu_conv(inputs, half, 1, SharedNorm, bias=True),
+            _norm_relu_conv(half, half, 3, nn.BatchNorm2d, bias=True),
+            _norm_relu_conv(half, outputs, 1, nn.BatchNorm2d, bias=True),
+        )
+        same = inputs == outputs
+        self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps (B, inputs, H, W) to (B, outputs, H, W)."""
+        changed: Tensor = self.layers(maps)
+        shortcut: Tensor = self.shortcut(maps)
+        return changed + shortcut
+
+
+class PostBlock(nn.Module):
+    """The bottleneck that convolves first, with a ReLU after the sum: every norm folds away."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        """Build it; a 1x1 convolution is the shortcut where channels differ."""
+        super().__init__()
+        half = outputs // 2
+        self.layers = nn.Sequential(
+            conv_bn_relu(inputs, half, 1),
+            conv_bn_relu(half, half, 3, padding=1),
+            nn.Conv2d(half, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        same = inputs == outputs
+        self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps (B, inputs, H, W) to (B, outputs, H, W)."""
+        changed: Tensor = self.layers(maps)
+        shortcut: Tensor = self.shortcut(maps)
+        return torch.relu(changed + shortcut)
+
+
+class _Hourglass(nn.Module):
+    """Down and up again, with a block beside each size."""
+
+    def __init__(
+        self,
+        depth: int,
+        width: int,
+        block: MakeBlock,
+        pool: MakePool,
+        up: MakeUp,
+    ) -> None:
+        super().__init__()
+        inner = _Hourglass(depth - 1, width, block, pool, up) if depth > 1 else block(width, width)
+        self.beside = block(width, width)
+        self.before = nn.Sequential(pool(2), block(width, width))
+        self.within = inner
+        self.after = nn.Sequential(block(width, width), up(width))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        beside: Tensor = self.beside(maps)
+        below: Tensor = self.after(self.within(self.before(maps)))
+        return beside + below
+
+
+class _Stack(nn.Sequential):
+    """An hourglass and the layers from it to the map that heatmaps are drawn from."""
+
+    def __init__(self, width: int, block: MakeBlock, pool: MakePool, up: MakeUp) -> None:
+        super().__init__(
+            _Hourglass(_DEPTH, width, block, pool, up),
+            block(width, width),
+            nn.Conv2d(width, width, 1),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+        )
+
+
+class SharedNorm(nn.BatchNorm2d):
+    """A batch norm of a map that others read too: no convolution before it can take it in.
+
+    Exported, it is a multiplication and an addition for each channel, which INT8 kernels have.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps (B, C, H, W), normalised."""
+        if not torch.onnx.is_in_onnx_export():
+            return super().forward(maps)
+        assert self.running_mean is not None and self.running_var is not None
+        scale = self.weight / (self.running_var + self.eps).sqrt()
+        shift = self.bias - self.running_mean * scale
+        return maps * scale[:, None, None] + shift[:, None, None]
+
+
+def _norm_relu_conv(
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    norm: type[nn.BatchNorm2d] = SharedNorm,
+    bias: bool = False,
+) -> nn.Sequential:
+    return nn.Sequential(
+        norm(inputs),
+        nn.ReLU(),  # not in place: the shortcut reads the same map
+        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias),
+    )
+
+
+def _nearest(width: int) -> nn.Module:
+    return nn.Upsample(scale_factor=2)
+
+
+def _shuffle(width: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(width, 4 * width, 1), PixelShuffle())
+
+
+_BLOCKS: Mapping[str, MakeBlock] = {
+    "hourglass": PreBlock,
+    "residual": PostBlock,
+    "fan": FanBlock,
+}
+_RISES: Mapping[str, MakeUp] = {"nearest": _nearest, "shuffle": _shuffle}
