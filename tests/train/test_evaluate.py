@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from landmint.runtime.crop import box_of
+from landmint.runtime.decode import decode
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.predict import predict_crops
 from landmint.train.evaluate import (
+    FaceCrops,
     FlipTestSession,
     TorchSession,
     crop_faces,
@@ -23,7 +25,7 @@ from landmint.train.evaluate import (
 )
 from landmint.train.faces.dataset import mean_shape
 from landmint.train.faces.face import Face, FaceSet, face_set
-from landmint.train.models import ModelConfig
+from landmint.train.models import ModelConfig, create_model
 from landmint.train.models.base import LandmarkModel
 from landmint.train.models.hrnet import HRNet
 from landmint.train.models.pfld import PFLD
@@ -90,6 +92,36 @@ def test_batches_and_kept_crops_change_nothing(faces: FaceSet) -> None:
     points, _ = predict_crops(session, model.contract, crops.crops, crops.matrices)
     assert points == pytest.approx(single.points, abs=1e-3)
     assert session.executed_precision == "f32"
+
+
+@pytest.mark.parametrize(
+    ("name", "backbone"),
+    [("pfld", "own"), ("pipnet", "mobilenetv3_small_050"), ("mobilefan", "mobilenetv2_050")],
+)
+def test_what_is_decoded_where_the_network_is_equals_the_devices_decode(
+    name: str, backbone: str
+) -> None:
+    rng = np.random.default_rng(2)
+    shape = rng.uniform(0.2, 0.8, (68, 2))
+    model = create_model(ModelConfig(name=name, input_size=64, backbone=backbone), shape)
+    session = TorchSession(model)
+    crops = torch.from_numpy(rng.standard_normal((3, 3, 64, 64)).astype(np.float32))
+    points, confidence = session.landmarks(crops)
+    assert points.shape == (3, 68, 2)
+    expected, sure = decode(model.contract, session.run(crops.numpy()))
+    assert points.numpy() * 64 - 0.5 == pytest.approx(expected, abs=1e-3)
+    assert confidence.numpy() == pytest.approx(sure, abs=1e-5)
+
+
+def test_mirrored_crops_and_the_flip_test_go_the_same_way(faces: FaceSet) -> None:
+    model = Upright()
+    crops = crop_faces(faces.faces, model.contract)
+    turned = FaceCrops(crops.crops[:, :, ::-1], crops.matrices)
+    result = evaluate(model, faces, crops=turned, session=FlipTestSession)
+    expected, _ = predict_crops(
+        FlipTestSession(model), model.contract, turned.crops, turned.matrices
+    )
+    assert result.points == pytest.approx(expected, abs=1e-2)
 
 
 def test_the_models_mode_is_put_back(faces: FaceSet) -> None:

@@ -1,4 +1,4 @@
-"""A torch network on labelled faces, through the device's own crop, decode and metrics.
+"""A torch network on labelled faces, through the device's own crop and metrics.
 
 What training selects on and what variants are compared with. No engine: the engines of the
 runtime run exported artefacts, one face at a time; this runs batches, in 32 bits.
@@ -24,14 +24,14 @@ from landmint.runtime.crop import (
     apply_affine,
     compose,
     crop_matrix,
-    normalise,
     warp,
 )
-from landmint.runtime.decode import decode
 from landmint.runtime.engines.engine import Tensor
 from landmint.runtime.errors import LandmintError
+from landmint.train.faces.dataset import finish_batch
 from landmint.train.faces.face import Face, FaceSet, read_image
 from landmint.train.models.base import LandmarkModel
+from landmint.train.torch_decode import decoder_for
 
 
 class TorchSession:
@@ -42,19 +42,44 @@ class TorchSession:
     def __init__(self, model: LandmarkModel) -> None:
         """Run `model` where it is, in eval mode; its mode is put back after each run."""
         self._model = model
+        self._decode = decoder_for(model.contract.head)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self._model.parameters()).device
 
     def run(self, tensor: Tensor) -> dict[str, Tensor]:
         """Canonical outputs of normalised crops (N, 3, S, S), each with a batch axis."""
+        images = torch.from_numpy(np.ascontiguousarray(tensor)).to(self.device)
+        return {name: output.cpu().numpy() for name, output in self.outputs(images).items()}
+
+    def outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The same in torch, on the network's device."""
         model = self._model
-        device = next(model.parameters()).device
         training = model.training
         model.eval()
         try:
-            with torch.inference_mode(), torch.autocast(device.type, enabled=False):
-                outputs = model(torch.from_numpy(np.ascontiguousarray(tensor)).to(device))
+            with torch.inference_mode(), torch.autocast(images.device.type, enabled=False):
+                return {name: output.float() for name, output in model(images).items()}
         finally:
             model.train(training)
-        return {name: output.float().cpu().numpy() for name, output in outputs.items()}
+
+    def landmarks(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the outputs mean, decoded on the network's device.
+
+        Maps stay there; a thousandth of their numbers is left. Nothing waits for the device.
+
+        Args:
+            images: normalised crops (N, 3, S, S) on the network's device.
+
+        Returns:
+            points (N, L, 2) in [0, 1] over the crop, and confidence (N, L).
+        """
+        outputs = self.outputs(images)
+        with torch.inference_mode(), torch.autocast(images.device.type, enabled=False):
+            points, confidence = self._decode.to(images.device)(*outputs.values())
+        return points, confidence
 
 
 class FlipTestSession(TorchSession):
@@ -79,11 +104,11 @@ class FlipTestSession(TorchSession):
         super().__init__(model)
         self._mirror = list(contract.landmarks.flip)
 
-    def run(self, tensor: Tensor) -> dict[str, Tensor]:
+    def outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Mean heatmaps of crops (N, 3, S, S) and of their mirror images."""
-        plain, mirrored = super().run(tensor), super().run(tensor[..., ::-1])
+        plain, mirrored = super().outputs(images), super().outputs(images.flip(3))
         return {
-            name: np.float32(0.5) * (maps + mirrored[name][:, self._mirror, :, ::-1])
+            name: (maps + mirrored[name][:, self._mirror].flip(3)) / 2
             for name, maps in plain.items()
         }
 
@@ -178,7 +203,7 @@ def evaluate(
             remedy="evaluate the model on faces of its own markup",
         )
     running = session(model)
-    parts = []
+    answers, matrices = [], []
     for i in range(0, len(faces.faces), batch_size):
         window = slice(i, i + batch_size)
         some = (
@@ -186,12 +211,15 @@ def evaluate(
             if crops is None
             else FaceCrops(crops.crops[window], crops.matrices[window])
         )
-        parts.append(predict_batch(running, contract, some))
-    points = np.concatenate([part for part, _ in parts])
+        answers.append(_landmarks(running, contract, some.crops))
+        matrices.append(some.matrices)
+    # All batches are under way before the first answer is waited for.
+    decoded, confidence = (torch.cat(parts) for parts in zip(*answers, strict=True))
+    points = _in_image(decoded, contract, np.concatenate(matrices))
     sizes = face_sizes(truth)
     return Evaluation(
         points=points,
-        confidence=np.concatenate([part for _, part in parts]),
+        confidence=confidence.cpu().double().numpy(),
         truth=truth,
         per_face=nme_per_image(point_errors(points, truth.points), sizes),
     )
@@ -257,5 +285,20 @@ def predict_batch(
     session: TorchSession, contract: Contract, some: FaceCrops
 ) -> tuple[Floats, Floats]:
     """Landmarks (N, L, 2) in image pixels and confidence (N, L), in one batch."""
-    points, confidence = decode(contract, session.run(normalise(some.crops, contract)))
-    return apply_affine(some.matrices, points), confidence
+    points, confidence = _landmarks(session, contract, some.crops)
+    return _in_image(points, contract, some.matrices), confidence.cpu().double().numpy()
+
+
+def _landmarks(
+    session: TorchSession, contract: Contract, crops: Image
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Points (N, L, 2) in [0, 1] over the crop and confidence (N, L), on the network's device."""
+    batch = finish_batch(
+        {"crop": torch.from_numpy(np.ascontiguousarray(crops))}, contract, session.device
+    )
+    return session.landmarks(batch["images"])
+
+
+def _in_image(points: torch.Tensor, contract: Contract, matrices: Floats) -> Floats:
+    """Points in [0, 1] over crops as pixels of the images."""
+    return apply_affine(matrices, points.cpu().double().numpy() * contract.input_size - 0.5)
