@@ -34,9 +34,9 @@ from landmint.pipeline.run import Run
 from landmint.pipeline.text import markdown_table, milliseconds, number
 from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig
-from landmint.runtime.bundle import REFERENCE, Bundle, Manifest, write_bundle
+from landmint.runtime.bundle import Bundle, Manifest, write_bundle
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.formats import LISTED
+from landmint.runtime.formats import LISTED, TORCH
 from landmint.runtime.latency import latency_ratio, summarise_latency
 from landmint.runtime.measurement import read_measurements
 from landmint.runtime.progress import Progress
@@ -125,7 +125,7 @@ def rows_of(run: Run, scratch: Path, seconds: float, bar: Progress) -> Iterator[
         bundles[form] = built(source, model, run.faces("train"), run.faces("test"), scratch / form)
     together = beside_each_other(source, bundles, scratch / "together")
     config = MeasureConfig(launches=5, samples=2000, seconds=seconds)
-    names = [one.name for one in together.manifest.variants if one.name != REFERENCE]
+    names = [one.name for one in together.manifest.variants if one.name != TORCH]
     few = dataclasses.replace(run.faces("test"), faces=run.faces("test").faces[:8])
     measure_into(scratch / "times", together, few, config, names, bar)
     launches = {one.variant: one.launches for one in read_measurements(scratch / "times")}
@@ -169,7 +169,7 @@ def beside_each_other(source: Bundle, bundles: Mapping[str, Bundle], folder: Pat
     """One bundle of a bundle's network in PyTorch and the INT8 variants of several, numbered."""
 
     def build(place: Path) -> Manifest:
-        variants = [source.variant(REFERENCE)]
+        variants = [source.variant(TORCH)]
         (place / "torch").mkdir()
         for name in variants[0].files:
             shutil.copyfile(source.path / name, place / name)

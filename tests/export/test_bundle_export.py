@@ -55,7 +55,7 @@ def test_onnx_alone(pip_net: LandmarkModel, faces: FaceSet, tmp_path: Path) -> N
     assert set(bundle.manifest.tools) >= {"torch", "onnx", "onnxsim"}
     note = bundle.variant("onnx/float32").notes["parity"]
     assert "over 2 crops" in note and "(onnxruntime, f32)" in note
-    assert steps == ["export to onnx and compare with the torch network"]
+    assert steps == ["export to onnx and compare with the network"]
     assert read_findings(tmp_path / "b" / LINT_FILE) == ()
     assert LINT_FILE in bundle.manifest.files
 

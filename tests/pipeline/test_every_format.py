@@ -16,8 +16,8 @@ from landmint.pipeline.reference import draw_faces
 from landmint.pipeline.report.palette import css_class, format_styles, look_of
 from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig
-from landmint.runtime.bundle import REFERENCE, Bundle, Variant
-from landmint.runtime.formats import FORMATS, SOURCE, SOURCE_VARIANT
+from landmint.runtime.bundle import Bundle, Variant
+from landmint.runtime.formats import FORMATS, SOURCE, SOURCE_VARIANT, TORCH
 from landmint.train.faces.face import FaceSet
 from landmint.train.faces.readers import Split, SyntheticConfig
 from landmint.train.models import ModelConfig, create_model
@@ -41,7 +41,7 @@ def test_a_network_becomes_float_and_int8(
     plain = export_bundle(model, faces["test"], config, tmp_path / "float", {})
     kinds = FORMATS[name].precisions
     own = [f"{name}/{kind}" for kind in kinds if name != SOURCE]
-    assert [one.name for one in plain.manifest.variants] == [REFERENCE, SOURCE_VARIANT, *own]
+    assert [one.name for one in plain.manifest.variants] == [TORCH, SOURCE_VARIANT, *own]
     settings = QuantizeConfig(formats=(name,), size=8)
     quantize_bundle(plain, faces["train"], faces["test"], settings, tmp_path / "int8")
     bundle = Bundle.open(tmp_path / "int8", plans=True)

@@ -6,7 +6,7 @@ The conversion to each format stands in `forms/`.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from landmint.export.bundle_decoded import decoded_twins
 from landmint.export.config import LINT_FILE, ExportConfig
@@ -25,7 +25,7 @@ from landmint.export.parity import (
     require,
     torch_outputs,
 )
-from landmint.runtime.bundle import REFERENCE, Bundle, Manifest, Variant, write_bundle
+from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract
 from landmint.runtime.engines import load_engine
 from landmint.runtime.errors import NotMeasuredError
@@ -33,6 +33,7 @@ from landmint.runtime.formats import (
     FORMATS,
     SOURCE,
     SOURCE_VARIANT,
+    TORCH,
     Format,
     FormatRecord,
     export_tools,
@@ -52,23 +53,84 @@ ONNX = f"{SOURCE_VARIANT}.onnx"
 _TOOLS = ("landmint", "torch", "timm")
 
 
+class Origin(Protocol):
+    """A network of which forms are made: one that was trained here, or one that was imported."""
+
+    @property
+    def name(self) -> str:
+        """Name of the model, for the manifest."""
+
+    @property
+    def contract(self) -> Contract:
+        """What the network takes and returns."""
+
+    def outputs(self, crops: Crops) -> Tensors:
+        """Canonical outputs (N, ...) of crops (N, S, S, 3), which every form is compared with.
+
+        Raises:
+            LandmintError: an output is not finite.
+        """
+
+    def save(self, folder: Path) -> Variant:
+        """Write the network itself into a bundle's folder; returns its variant, the reference."""
+
+    def to_onnx(self, path: Path) -> None:
+        """Write the network as ONNX, as `landmint.export.forms.onnx.to_onnx` does.
+
+        Raises:
+            LandmintError: the graph does not fit the contract.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """The origin that is a network of landmint's own."""
+
+    model: LandmarkModel
+    """It is neither moved nor changed."""
+
+    @property
+    def name(self) -> str:
+        """Architecture, trunk and input size: "pipnet-mobilenetv3_small_100-128"."""
+        config = self.model.config
+        return "-".join((config.name, self.model.backbone_of(config), str(config.input_size)))
+
+    @property
+    def contract(self) -> Contract:
+        """As `Origin` says."""
+        return self.model.contract
+
+    def outputs(self, crops: Crops) -> Tensors:
+        """As `Origin` says."""
+        return torch_outputs(self.model, crops)
+
+    def save(self, folder: Path) -> Variant:
+        """As `Origin` says."""
+        save_model(self.model, folder / TORCH_WEIGHTS)
+        return Variant(TORCH, "torch", (TORCH_WEIGHTS,))
+
+    def to_onnx(self, path: Path) -> None:
+        """As `Origin` says."""
+        to_onnx(self.model, path)
+
+
 def export_bundle(
-    model: LandmarkModel,
+    network: LandmarkModel | Origin,
     faces: FaceSet,
     config: ExportConfig,
     final: Path,
     provenance: Mapping[str, Any],
     progress: Progress = SILENT,
 ) -> Bundle:
-    """Write a bundle with `model` in every form that `config` asks for.
+    """Write a bundle with a network in every form that `config` asks for.
 
-    The network itself is the variant torch/float32, the reference. Every other float32 variant must
+    The network itself is the reference. Every other float32 variant must
     be in parity with it; how far float16 variants are from it is noted. Before the other forms are
     made of the ONNX graph, it is linted, and the findings are stored in the bundle. A form whose
     converter is not installed, or that the linter refuses, becomes a variant with the reason.
 
     Args:
-        model: the trained network.
+        network: trained here, or imported.
         faces: real faces, for the crops of the parity check.
         config: the forms and the tolerance.
         final: folder of the bundle.
@@ -79,21 +141,22 @@ def export_bundle(
         LandmintError: a converter failed, a float32 variant is not in parity, or the decode cannot
             be put into the graph though `config` asks for it.
     """
+    origin = Trained(network) if isinstance(network, LandmarkModel) else network
+    contract = origin.contract
     if config.fuse_decode:
-        fusable_decoder(model.contract)  # refuse at once what cannot be fused
-    crops = crops_for_parity(faces, model.contract, config.parity_faces)
-    check = _Check(model, config, crops, torch_outputs(model, crops))
+        fusable_decoder(contract)  # refuse at once what cannot be fused
+    crops = crops_for_parity(faces, contract, config.parity_faces)
+    check = _Check(contract, config, crops, origin.outputs(crops))
 
     def build(folder: Path) -> Manifest:
-        save_model(model, folder / TORCH_WEIGHTS)
-        variants = [Variant(REFERENCE, "torch", (TORCH_WEIGHTS,))]
-        variants += _export_all(model, config, check, folder, progress)
+        variants = [origin.save(folder)]
+        variants += _export_all(origin, config, check, folder, progress)
         if config.fuse_decode:
             progress.step("put the decode into the graphs and compare with numpy's")
-            variants += decoded_twins(folder, model.contract, variants, crops)
+            variants += decoded_twins(folder, contract, variants, crops)
         return Manifest(
-            name=_name(model),
-            contract=model.contract,
+            name=origin.name,
+            contract=contract,
             variants=tuple(variants),
             provenance=dict(provenance),
             tools=installed((*_TOOLS, *export_tools())),
@@ -103,15 +166,15 @@ def export_bundle(
 
 
 def _export_all(
-    model: LandmarkModel, config: ExportConfig, check: "_Check", folder: Path, progress: Progress
+    origin: Origin, config: ExportConfig, check: "_Check", folder: Path, progress: Progress
 ) -> Iterator[Variant]:
     """Export to ONNX, then to every other format; each variant is compared with the network."""
-    progress.step(f"export to {SOURCE} and compare with the torch network")
-    yield from (check(folder, variant) for variant in _export_source(model, folder))
-    refusals = _lint(model.contract, folder, config.formats)
+    progress.step(f"export to {SOURCE} and compare with the network")
+    yield from (check(folder, variant) for variant in _export_source(origin, folder))
+    refusals = _lint(origin.contract, folder, config.formats)
     for name in dict.fromkeys(config.formats):
         if name != SOURCE:
-            progress.step(f"export to {name} and compare with the torch network")
+            progress.step(f"export to {name} and compare with the network")
             made = _export(name, folder, refusals.get(name, ""))
             yield from (check(folder, variant) for variant in made)
 
@@ -135,13 +198,13 @@ def _lint(contract: Contract, folder: Path, formats: Sequence[Format]) -> dict[s
     return refusals
 
 
-def _export_source(model: LandmarkModel, folder: Path) -> list[Variant]:
+def _export_source(origin: Origin, folder: Path) -> list[Variant]:
     """Write the ONNX file, which every other format is made from; returns its variant."""
     record = FORMATS[SOURCE]
     variant = Variant(SOURCE_VARIANT, record.engine, reason=_missing(record))
     if variant.reason:
         return [variant]
-    to_onnx(model, folder / ONNX)
+    origin.to_onnx(folder / ONNX)
     return [replace(variant, files=(ONNX,))]
 
 
@@ -177,9 +240,9 @@ def _missing(record: FormatRecord) -> str:
 
 @dataclass(frozen=True)
 class _Check:
-    """Compares variants with the torch network, and notes the result in the manifest."""
+    """Compares variants with the network, and notes the result in the manifest."""
 
-    model: LandmarkModel
+    contract: Contract
     config: ExportConfig
     crops: Crops
     reference: Tensors = field(repr=False)
@@ -200,19 +263,13 @@ class _Check:
         return replace(variant, notes=notes)
 
     def _figures(self, folder: Path, variant: Variant, engine: str) -> str:
-        contract = self.model.contract.with_layout(variant.layout)
+        contract = self.contract.with_layout(variant.layout)
         try:
             session = load_engine(engine).load(folder / variant.files[0], contract, threads=1)
             exported = engine_outputs(session, contract, self.crops)
         except NotMeasuredError as error:
             return f"not measured: {error.fact}"
-        parity = compare(self.model.contract, self.reference, exported)
+        parity = compare(self.contract, self.reference, exported)
         if variant.precision == "float32":
             require(variant.name, parity, self.config.mean_px, self.config.max_px)
         return f"{parity} ({engine}, {session.executed_precision})"
-
-
-def _name(model: LandmarkModel) -> str:
-    """Architecture, trunk and input size: "pipnet-mobilenetv3_small_100-128"."""
-    config = model.config
-    return "-".join((config.name, model.backbone_of(config), str(config.input_size)))

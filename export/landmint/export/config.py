@@ -12,7 +12,7 @@ LINT_FILE = "lint.json"
 
 
 class ExportConfig(BaseModel):
-    """Which forms to make, and how close their landmarks must be to the torch network's."""
+    """Which forms to make, and how close their landmarks must be to the network's own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -24,7 +24,7 @@ class ExportConfig(BaseModel):
     as onnx-decoded/float32 and so on: it returns coordinates and confidence, for devices without
     numpy."""
     parity_faces: int = Field(default=16, gt=0)
-    """Number of real crops on which each variant is compared with the torch network."""
+    """Number of real crops on which each variant is compared with the network."""
     mean_px: float = Field(default=0.05, gt=0)
     """A float32 variant's landmarks must differ by less on average, in crop pixels."""
     max_px: float = Field(default=0.5, gt=0)

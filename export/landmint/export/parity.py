@@ -1,4 +1,4 @@
-"""Parity: does an exported form compute what the torch network computes, on real crops?
+"""Parity: does an exported form compute what the network computes, on real crops?
 
 No true landmarks are used, so this is not about accuracy.
 """
@@ -30,7 +30,7 @@ float32 sums in another order differ by some 1e-5 of it, a wrong conversion by m
 
 @dataclass(frozen=True)
 class Parity:
-    """How far the outputs of one form are from those of the torch network."""
+    """How far the outputs of one form are from those of the network."""
 
     crops: int
     """Number of crops compared."""
@@ -41,7 +41,7 @@ class Parity:
     ties: int
     """Number of landmarks whose maps are the same but whose decoded points are not: two cells are
     equally high but for float32's noise, and which one is the peak is chance. Such landmarks are
-    decoded from the torch network's map, and counted here."""
+    decoded from the network's own map, and counted here."""
     landmarks: int
     """Number of landmarks compared, ties included."""
     outputs: Mapping[str, float]
@@ -99,14 +99,23 @@ def torch_outputs(model: LandmarkModel, crops: Crops) -> Tensors:
         outputs = model(torch.from_numpy(normalise(crops, model.contract)))
     model.to(device).train(training)
     arrays: Tensors = {name: value.float().numpy() for name, value in outputs.items()}
-    broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    require_finite(arrays)
+    return arrays
+
+
+def require_finite(outputs: Tensors) -> None:
+    """Refuse a network with which no form can be compared.
+
+    Raises:
+        LandmintError: an output is not finite.
+    """
+    broken = [name for name, array in outputs.items() if not np.isfinite(array).all()]
     if broken:
         raise LandmintError(
-            f"the torch network returns NaN or infinity in '{broken[0]}'",
+            f"the network returns NaN or infinity in '{broken[0]}'",
             reason="its training diverged, or its weights are damaged",
             remedy="train it again, with a lower learning rate",
         )
-    return arrays
 
 
 def engine_outputs(session: Session, contract: Contract, crops: Crops) -> Tensors:
@@ -171,7 +180,7 @@ def require(name: str, parity: Parity, mean_px: float, max_px: float) -> None:
         return
     first = parity.first_difference
     raise LandmintError(
-        f"{name} does not compute what the torch network computes",
+        f"{name} does not compute what the network computes",
         reason=f"landmarks differ by {parity.mean_px:.3g} px on average and {parity.max_px:.3g} px "
         f"at most ({mean_px} and {max_px} are allowed) over {parity.crops} crops; the first output "
         f"that differs is '{first}', by {parity.outputs[first]:.3g} of its largest value",

@@ -9,6 +9,7 @@ from landmint.runtime.errors import LandmintError
 from landmint.runtime.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from landmint.export.bundle_export import Origin
     from landmint.export.config import ExportConfig
     from landmint.export.finding import Finding
     from landmint.pipeline.quantizing import Quantized
@@ -49,28 +50,89 @@ def export(
         >>> [variant.name for variant in bundle.manifest.variants]
         ['torch/float32', 'onnx/float32']
     """
-    from landmint.export.bundle_export import export_bundle
-    from landmint.export.config import ExportConfig
-    from landmint.pipeline.given import given_or_drawn_faces, recipe_on
-    from landmint.pipeline.lock import hold
+    from landmint.export.bundle_export import Trained
     from landmint.runtime.files import sha256_file
     from landmint.train.models import load_model
     from landmint.train.zoo import find_model
 
-    checkpoint, place = find_model(str(model)), Path(out)
+    checkpoint = find_model(str(model))
+    provenance = {"checkpoint_sha256": sha256_file(checkpoint)}
+    origin = Trained(load_model(checkpoint))
+    return _export(origin, provenance, Path(out), config, recipe, faces, progress)
+
+
+def _export(
+    origin: "Origin",
+    provenance: dict[str, str],
+    place: Path,
+    config: "ExportConfig | None",
+    recipe: "Recipe | str | Path | None",
+    faces: str | Path | None,
+    progress: Progress,
+) -> Bundle:
+    """Every form of a network, compared with it on faces that are given or drawn."""
+    from landmint.export.bundle_export import export_bundle
+    from landmint.export.config import ExportConfig
+    from landmint.pipeline.given import given_or_drawn_faces, recipe_on
+    from landmint.pipeline.lock import hold
+
     settings = None if recipe is None else recipe_on(recipe, faces)
     config = config or (settings.export if settings else ExportConfig())
-    network = load_model(checkpoint)
-    provenance = {"checkpoint_sha256": sha256_file(checkpoint)}
     provenance |= {"recipe": settings.name} if settings else {}
-    count = ExportConfig().parity_faces
+    markup, count = origin.contract.markup, ExportConfig().parity_faces
     with (
         hold(place, progress.step),
-        given_or_drawn_faces(
-            *(settings, faces, network.contract.markup), "val", count, progress
-        ) as parity_faces,
+        given_or_drawn_faces(settings, faces, markup, "val", count, progress) as parity_faces,
     ):
-        return export_bundle(network, parity_faces, config, place, provenance, progress)
+        return export_bundle(origin, parity_faces, config, place, provenance, progress)
+
+
+@naming_extras
+def import_(
+    model: str | Path,
+    contract: str | Path,
+    out: str | Path,
+    *,
+    config: "ExportConfig | None" = None,
+    recipe: "Recipe | str | Path | None" = None,
+    faces: str | Path | None = None,
+    progress: Progress = SILENT,
+) -> Bundle:
+    """Turn a network that somebody else exported into a bundle, in every float form.
+
+    The file itself stays in the bundle, byte for byte, as the reference. Each float32 form is
+    compared with it on crops, of drawn faces where none are given.
+
+    Args:
+        model: an ONNX file.
+        contract: a TOML file that says what the network takes and returns.
+        out: the bundle's folder; a bundle that stands there is replaced.
+        config: which forms; those of the recipe when absent, else all.
+        recipe: has faces and settings. A recipe, its file, or the name of a shipped one.
+        faces: the data set's folder, instead of the recipe's; without a recipe in 300W layout.
+        progress: told of every step.
+
+    Raises:
+        LandmintError: the file or the contract is wrong, they do not fit each other, or a form
+            differs from the file.
+        MissingLibraryError: landmint[export] is not installed.
+
+    Example:
+        >>> from landmint import api
+        >>> bundle = api.import_("net.onnx", "contract.toml", "bundle")
+        >>> bundle.manifest.reference.name
+        'original/float32'
+    """
+    from landmint.export.importing.imported import read_imported
+    from landmint.runtime.files import sha256_file
+
+    origin = read_imported(Path(model), Path(contract))
+    provenance = {
+        "imported": origin.path.name,
+        "sha256": sha256_file(origin.path),
+        "contract_sha256": sha256_file(Path(contract)),
+    }
+    return _export(origin, provenance, Path(out), config, recipe, faces, progress)
 
 
 @naming_extras

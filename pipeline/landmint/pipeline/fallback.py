@@ -25,7 +25,7 @@ from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.explain.explanation import Explanation
 from landmint.quantize.fallback import candidates
 from landmint.runtime.accuracy import Truth
-from landmint.runtime.bundle import REFERENCE, Bundle, Manifest, Variant, write_bundle
+from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.measurement import Measurement, read_measurements
 from landmint.runtime.progress import SILENT, Progress
 from landmint.runtime.scratch import scratch_folder
@@ -107,7 +107,10 @@ def _try(
     if all(known.name != reference for known in plain.manifest.variants):
         return Search(variant.format, (), budget, f"there is no {reference} to compare with")
     names = {f"{variant.name}-{i}": layers for i, layers in enumerate(bundles)}
-    parts = [_Part(plain, plain.variant(name), name) for name in (REFERENCE, reference)]
+    parts = [
+        _Part(plain, plain.variant(name), name)
+        for name in (plain.manifest.reference.name, reference)
+    ]
     parts += [
         _Part(bundle, bundle.variant(variant.name), name)
         for name, bundle in zip(names, bundles.values(), strict=True)

@@ -1,4 +1,4 @@
-"""The stage that measures: test faces cropped once, every variant on a target, torch beside them.
+"""The stage that measures: test faces cropped once, every variant on a target, and the reference.
 
 What it writes is raw: `<format>-<precision>.json` and `.npy` of each variant, and `truth.npz`, so
 that the folder alone can be judged. Statistics and verdicts are made from it elsewhere.
@@ -11,18 +11,19 @@ import numpy as np
 
 from landmint.pipeline.judge.truth import TRUTH_FILE, write_truth
 from landmint.pipeline.measure_config import MeasureConfig
+from landmint.pipeline.opening import load_reference
 from landmint.runtime.accuracy import Truth
-from landmint.runtime.bundle import REFERENCE, Bundle
+from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.formats import is_reference
 from landmint.runtime.measurement import Measurement, write_measurement
 from landmint.runtime.predict import predict_crops
 from landmint.runtime.progress import Progress
 from landmint.runtime.scratch import scratch_folder
 from landmint.targets import load_target
 from landmint.targets.measure import measure_bundle
-from landmint.train.evaluate import FaceCrops, TorchSession, crop_faces, truth_of
+from landmint.train.evaluate import FaceCrops, crop_faces, truth_of
 from landmint.train.faces.face import FaceSet, missing_lines
-from landmint.train.models import load_model
 
 
 def measure_into(
@@ -40,7 +41,7 @@ def measure_into(
         bundle: what to measure.
         faces: of the bundle's markup.
         config: target, threads and how long to time.
-        variants: names; none means all. The torch reference is always among them.
+        variants: names; none means all. The reference is always among them.
         bar: told of each step.
 
     Raises:
@@ -59,7 +60,7 @@ def measure_into(
     truth, crops = truth_of(faces), crop_faces(faces.faces, contract)
     write_truth(folder / TRUTH_FILE, truth)
     _measure_reference(folder, bundle, truth, crops)
-    others = [name for name in variants if name != REFERENCE]
+    others = [name for name in variants if not is_reference(name)]
     if variants and not others:
         return
     with scratch_folder() as scratch:
@@ -71,22 +72,19 @@ def measure_into(
 
 
 def _measure_reference(folder: Path, bundle: Bundle, truth: Truth, crops: FaceCrops) -> None:
-    """Landmarks of the torch network itself; its time says nothing about a device."""
-    import torch
-
-    variant = bundle.variant(REFERENCE)
-    bundle.check_artefact(variant)
-    session = TorchSession(load_model(bundle.entry(variant)))
+    """Landmarks of the network before it was converted; its time says nothing about a device."""
+    variant = bundle.manifest.reference
+    session, version = load_reference(bundle)
     points, _ = predict_crops(session, bundle.manifest.contract, crops.crops, crops.matrices)
     write_measurement(
         folder,
         Measurement(
             bundle=bundle.manifest.name,
-            variant=REFERENCE,
+            variant=variant.name,
             engine=variant.engine,
             status="measured",
             bundle_sha256=bundle.sha256,
-            engine_version=f"torch {torch.__version__}",
+            engine_version=version,
             executed_precision=session.executed_precision,
             files={name: bundle.manifest.files[name] for name in variant.files},
             size_bytes=bundle.size_bytes(variant),

@@ -20,7 +20,7 @@ from landmint.pipeline.text import (
     milliseconds,
     percent,
 )
-from landmint.runtime.bundle import REFERENCE
+from landmint.runtime.formats import TORCH
 
 _COLUMNS = (
     *("variant", NME.heading, NME_RISE.heading, "on drawn faces, %"),
@@ -65,7 +65,7 @@ def _figures_table(record: RunRecord, reference: Reference) -> str:
     rows = []
     for name in sorted(test, key=reading_order):
         nme = test[name].nme_percent
-        rise = None if name == REFERENCE else nme - test[REFERENCE].nme_percent
+        rise = None if name == TORCH else nme - test[TORCH].nme_percent
         apart = NME.write(drawn[name].nme_percent) if name in drawn else NONE
         rows.append(
             [name, NME.write(nme), NME_RISE.write(rise), apart, *_cost(summaries.get(name))]

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landmint.pipeline.extras import naming_extras
-from landmint.runtime.bundle import REFERENCE, Bundle, Variant
+from landmint.runtime.bundle import Bundle, Variant
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import Box, Image
 from landmint.runtime.embedded import read_contract
 from landmint.runtime.engines import ENGINES, Session, load_engine
 from landmint.runtime.errors import LandmintError, NotMeasuredError
-from landmint.runtime.formats import FORMATS
+from landmint.runtime.formats import FORMATS, TORCH
 from landmint.runtime.predict import Prediction, predict_image
 
 
@@ -118,12 +118,12 @@ def open_model(path: Path, variant: str | None, plans: bool = False) -> Model:
     """
     if not path.is_file():
         return _open_bundle(Bundle.open(path, plans=plans), variant)
-    if variant not in (None, REFERENCE):
+    if variant not in (None, TORCH):
         raise LandmintError(
             f"{path.name} has no variant '{variant}'",
             reason="it holds weights, which PyTorch runs",
             remedy="make a bundle of them with `landmint export`, and name that",
-            choices=[REFERENCE],
+            choices=[TORCH],
         )
     return _open_weights(path)
 
@@ -165,8 +165,8 @@ def _open_weights(path: Path) -> Model:
 
     model = load_model(path)
     session = TorchSession(model)
-    about = _about("model", path.stem, REFERENCE, "torch", session, model.contract)
-    return Model(session, model.contract, f"{path.stem}, {REFERENCE}", about)
+    about = _about("model", path.stem, TORCH, "torch", session, model.contract)
+    return Model(session, model.contract, f"{path.stem}, {TORCH}", about)
 
 
 def _open_bundle(bundle: Bundle, name: str | None) -> Model:
@@ -206,6 +206,28 @@ def _open_variant(bundle: Bundle, name: str | None) -> tuple[Variant, Session]:
         reason="; ".join(reasons) or "it has none for the engines that landmint knows",
         remedy="run `landmint doctor` to see what to install",
     )
+
+
+def load_reference(bundle: Bundle) -> tuple[Session, str]:
+    """The network before it was converted, with the library that runs it and its version.
+
+    Raises:
+        LandmintError: the bundle has no reference, or a broken one.
+        NotMeasuredError: what runs it is not installed.
+    """
+    variant = bundle.manifest.reference
+    if variant.format == "original":
+        from landmint.export.importing.original import open_reference
+
+        original = open_reference(bundle)
+        return original, original.version
+    import torch
+
+    from landmint.train.evaluate import TorchSession
+    from landmint.train.models import load_model
+
+    bundle.check_artefact(variant)
+    return TorchSession(load_model(bundle.entry(variant))), f"torch {torch.__version__}"
 
 
 def load_variant(bundle: Bundle, variant: Variant) -> Session:

@@ -16,12 +16,12 @@ import numpy as np
 from landmint.pipeline.opening import load_variant
 from landmint.pipeline.recipe import Recipe
 from landmint.runtime.accuracy import Truth, face_sizes, nme_per_image, point_errors
-from landmint.runtime.bundle import REFERENCE, Bundle
+from landmint.runtime.bundle import Bundle
 from landmint.runtime.crop import Floats
 from landmint.runtime.engines import ON_GPU
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import write_text
-from landmint.runtime.formats import FORMATS, Format
+from landmint.runtime.formats import FORMATS, TORCH, Format
 from landmint.runtime.markup import get_markup
 from landmint.runtime.predict import predict_crops
 from landmint.runtime.progress import SILENT, Progress
@@ -151,10 +151,10 @@ def measure_forms(
         NotMeasuredError: an engine is not installed here.
     """
     crops, truth = crop_faces(faces.faces, model.contract), truth_of(faces)
-    progress.step(REFERENCE)
-    errors = {REFERENCE: evaluate(model, faces, crops=crops).per_face}
+    progress.step(TORCH)
+    errors = {TORCH: evaluate(model, faces, crops=crops).per_face}
     for variant in bundle.manifest.variants:
-        if variant.name == REFERENCE or not variant.files:
+        if variant.name == TORCH or not variant.files:
             continue
         progress.step(variant.name)
         session, contract = load_variant(bundle, variant), bundle.contract_of(variant)
@@ -178,7 +178,7 @@ def figures_of(errors: Mapping[str, Floats]) -> dict[str, FormError]:
     Args:
         errors: {variant: (N,)} of `measure_forms`.
     """
-    reference = errors[REFERENCE]
+    reference = errors[TORCH]
     figures = {}
     for name, per_face in errors.items():
         deviation = float(np.std(per_face - reference)) * math.sqrt(2 / len(per_face))

@@ -20,8 +20,8 @@ from landmint.pipeline.report.losses import engines_table, in_words, layers_tabl
 from landmint.pipeline.shipped_recipes import about, folder, published_systems, shipped_recipes
 from landmint.pipeline.text import NONE, mebibytes, number, percent
 from landmint.quantize.explain.explanation import Explanation
-from landmint.runtime.bundle import REFERENCE
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.formats import reference_among
 from landmint.runtime.markup import get_markup
 from landmint.runtime.measurement import Measurement, read_measurements
 from landmint.targets import ADDED, TRANSPORTS
@@ -200,11 +200,13 @@ def measurement_table(folder: Path) -> Table:
     """
     truth = read_truth(folder / TRUTH_FILE)
     unit = get_markup(truth.markup).error_unit
-    table = Table(caption=f"NME rise, moved: against {REFERENCE}, of the {unit}")
+    summaries = summarise_run(read_measurements(folder), truth)
+    reference = reference_among(summary.name for summary in summaries)
+    table = Table(caption=f"NME rise, moved: against {reference}, of the {unit}")
     table.add_column("variant", no_wrap=True)
     for title in _COLUMNS:
         table.add_column(title, justify="left" if title == "ran in" else "right")
-    for summary in summarise_run(read_measurements(folder), truth):
+    for summary in summaries:
         if summary.measurement.status == "measured":
             table.add_row(summary.name, *_cells(summary))
     return table

@@ -14,12 +14,11 @@ from landmint.runtime.contract import Contract, Layout
 from landmint.runtime.embedded import CARRIERS, external_locations, find_contract
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.files import atomic_path, read_json, sha256_file, write_json
+from landmint.runtime.formats import REFERENCES, is_reference
 from landmint.runtime.typed_json import MismatchError, read_as
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
-REFERENCE = "torch/float32"
-"""The variant that every other is compared with: the network as it was trained."""
 PLAN_SUFFIX = ".engine"
 """Suffix of a TensorRT plan."""
 _MOST_FILES, _MOST_VARIANTS = 1000, 200
@@ -92,6 +91,23 @@ class Manifest:
     """Versions of the libraries that made it."""
     calibration: Mapping[str, Any] | None = None
     """How the calibration set was chosen and the hashes of its images."""
+
+    @property
+    def reference(self) -> Variant:
+        """The variant that every other is compared with.
+
+        Raises:
+            LandmintError: there is none.
+        """
+        for variant in self.variants:
+            if is_reference(variant.name):
+                return variant
+        raise LandmintError(
+            f"the bundle {self.name} has no reference",
+            reason=f"none of its variants is of {' or '.join(REFERENCES)}, so nothing says what "
+            "the network computed before it was converted",
+            remedy="make it with `landmint export`, or with `landmint import` from a model's file",
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionaries and lists, with the schema version."""

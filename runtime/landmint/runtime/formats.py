@@ -5,7 +5,7 @@ imports none of them.
 """
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +17,10 @@ SOURCE = "onnx"
 """The format that every other is made from."""
 SOURCE_VARIANT = f"{SOURCE}/float32"
 """The variant that every other is made from."""
+TORCH = "torch/float32"
+"""The reference of a network that was trained here."""
+ORIGINAL = "original/float32"
+"""The reference of a network that was imported: its own file."""
 NARROW_WEIGHTS = "int8, -64..64"
 """What the note "weights" of an INT8 variant says where no sum of products can overflow."""
 
@@ -203,16 +207,32 @@ FORMATS: Mapping[str, FormatRecord] = MappingProxyType(
 BY_DEFAULT = tuple(name for name, record in FORMATS.items() if record.by_default)
 """The formats that are made where nobody says which."""
 
-TORCH = Listed(label="PyTorch", color=Color("#4a5260", "#b6bec9"))
-"""The network as it was trained. It is in every bundle, and no format to export to."""
-LISTED: Mapping[str, Listed] = MappingProxyType({"torch": TORCH, **FORMATS})
-"""What reports list: the network as it was trained, then all formats."""
+REFERENCES: Mapping[str, Listed] = MappingProxyType(
+    {
+        "torch": Listed(label="PyTorch", color=Color("#4a5260", "#b6bec9")),
+        "original": Listed(label="the file as it came", color=Color("#52525b", "#bfb6c9")),
+    }
+)
+"""What every other variant is compared with: a network as it was trained here, or the file that was
+imported. One of them is in every bundle; neither is a format to export to, and neither is timed."""
+LISTED: Mapping[str, Listed] = MappingProxyType({**REFERENCES, **FORMATS})
+"""What reports list: the reference, then all formats."""
 
 if TYPE_CHECKING:
     Format = str
 else:  # its choices stand in the messages about a recipe, and in the page of all its keys
     Format = Literal[*FORMATS]
 """The name of a format."""
+
+
+def is_reference(variant: str) -> bool:
+    """Whether the variant of this name is what the others of its bundle are compared with."""
+    return variant.split("/")[0] in REFERENCES
+
+
+def reference_among(variants: Iterable[str]) -> str:
+    """Name of the reference among a bundle's variants; that of a trained network for none."""
+    return next(filter(is_reference, variants), TORCH)
 
 
 def load(reference: str) -> Any:

@@ -114,7 +114,7 @@ def trace_onnx(
             "onnxsim changed what the network computes",
             remedy="report the network; another version of onnxsim may help",
         )
-    _strip(simplified)
+    strip(simplified)
     return simplified
 
 
@@ -132,7 +132,7 @@ def _silence() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _strip(model: "onnx.ModelProto") -> None:
+def strip(model: "onnx.ModelProto") -> None:
     """Drop the exporter's stack traces: they name files of the machine that exported."""
     graph = model.graph
     model.doc_string = graph.doc_string = ""

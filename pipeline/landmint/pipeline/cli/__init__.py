@@ -14,6 +14,7 @@ from landmint.pipeline.cli import (
     export,
     gate,
     history,
+    import_,
     label,
     measure,
     models,
@@ -40,6 +41,7 @@ VERBS = (
     label.label,
     qat.qat,
     export.export,
+    import_.import_,
     quantize.quantize,
     measure.measure,
     gate.gate,
@@ -53,7 +55,7 @@ VERBS = (
 """In the order of the work, as the help shows them."""
 
 for _verb in VERBS:
-    register(_verb, app)
+    register(_verb, app, _verb.__name__.rstrip("_"))
 register(data_check.check, data)
 register_callback(targets.targets, targets_group)
 register(targets.probe, targets_group)

@@ -67,14 +67,14 @@ NME = Figure(
 NME_RISE = Figure(
     "NME rise",
     "points",
-    "the variant's NME minus the float student's, paired by face. Its interval is over persons, "
+    "the variant's NME minus the float network's, paired by face. Its interval is over persons, "
     "since faces of one person are alike",
     digits=3,
 )
 MOVED = Figure(
     "moved",
     "%",
-    "mean distance between the variant's landmarks and the float student's, over the same size as "
+    "mean distance between the variant's landmarks and the float network's, over the same size as "
     "NME. It is never negative, and can be large while NME stays: errors then point elsewhere",
     digits=3,
 )

@@ -17,9 +17,9 @@ from typing import Any, Literal
 from landmint.pipeline.judge.comparison import paired_ratio
 from landmint.pipeline.judge.figures import JUDGED, Figure
 from landmint.runtime.accuracy import Difference, Floats, Truth, difference, summarise
-from landmint.runtime.bundle import REFERENCE
 from landmint.runtime.closed_eyes import closed_eye_error
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.formats import is_reference, reference_among
 from landmint.runtime.jitter import jitter
 from landmint.runtime.measurement import Measurement
 from landmint.runtime.stats import MIN_PERSONS, Interval
@@ -70,8 +70,6 @@ class Limits:
     """Most size on disk."""
     optional: tuple[str, ...] = ()
     """Patterns of variants that may be missing: not measured, they do not fail the gate."""
-    reference: str = REFERENCE
-    """The variant that the NME rise and the displacement are measured from."""
 
     def __post_init__(self) -> None:
         """Refuse a limit that makes no sense.
@@ -87,8 +85,7 @@ class Limits:
 
     def by_name(self) -> dict[str, Mapping[str, float]]:
         """The limits alone, by field."""
-        rest = ("optional", "reference")
-        names = [item.name for item in dataclasses.fields(self) if item.name not in rest]
+        names = [item.name for item in dataclasses.fields(self) if item.name != "optional"]
         return {name: getattr(self, name) for name in names}
 
     def of(self, name: str, variant: str) -> float | None:
@@ -180,7 +177,8 @@ class Verdict:
 def judge(measurements: Sequence[Measurement], truth: Truth, limits: Limits) -> tuple[Verdict, ...]:
     """One verdict for every measurement, and one for every limit that matches none of them.
 
-    Latency and size of the reference variant are not judged: it is not deployed.
+    Rise and displacement are those over the bundle's reference, whose latency and size are not
+    judged: it is not deployed.
 
     Args:
         measurements: of one bundle, the reference among them if NME rise or displacement
@@ -276,7 +274,7 @@ def _judge_one(
         reason = "a rehearsal: the null engine ran instead of the model"
         return Verdict(variant, "not measured", reason, optional=optional)
     checks = [*_accuracy_checks(measurement, by_name, truth, limits)]
-    if variant != limits.reference:
+    if not is_reference(variant):
         checks += _cost_checks(measurement, by_name, limits)
     status = worst([check.status for check in checks])
     return Verdict(variant, status, "" if checks else "no limit applies", tuple(checks), optional)
@@ -311,12 +309,13 @@ def _accuracy_checks(
                 yield _check(name, _percent(interval), limit, "accuracy drift")
     named = {n: limits.of(n, variant) for n in ("drift_percent", "displacement_percent")}
     relative_limits = {name: limit for name, limit in named.items() if limit is not None}
-    if variant == limits.reference or not relative_limits:
+    if is_reference(variant) or not relative_limits:
         return
-    measured = _difference(measurement, by_name.get(limits.reference), truth)
+    reference = reference_among(by_name)
+    measured = _difference(measurement, by_name.get(reference), truth)
     for name, limit in relative_limits.items():
         if measured is None:
-            reason = f"the reference {limits.reference} was not measured"
+            reason = f"the reference {reference} was not measured"
             yield Check(name, "not measured", limit, reason=reason)
         else:
             interval = measured.nme_rise if name == "drift_percent" else measured.displacement

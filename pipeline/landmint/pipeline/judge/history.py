@@ -11,7 +11,7 @@ import numpy as np
 
 from landmint.pipeline.judge.gate import Check, Verdict, VerdictStatus
 from landmint.pipeline.judge.identity import incomparable
-from landmint.runtime.bundle import REFERENCE
+from landmint.runtime.formats import is_reference
 from landmint.runtime.latency import launch_median
 from landmint.runtime.measurement import Measurement
 from landmint.runtime.stats import CONFIDENCE, POWER, Floats, Interval, student_quantile
@@ -41,11 +41,11 @@ def judge_against_history(
     Where all earlier sessions differ in that, the candidate is "not measured", with what differs.
 
     Args:
-        candidates: of one visit; the torch reference is passed over, since nobody deploys it.
+        candidates: of one visit; the reference is passed over, since nobody deploys it.
         past: of any models, machines and times. Sessions that are not earlier than a candidate's
             are left out, so a candidate that is in the history already is not its own baseline.
     """
-    judged = [measurement for measurement in candidates if measurement.variant != REFERENCE]
+    judged = [measurement for measurement in candidates if not is_reference(measurement.variant)]
     timed = sum(bool(measurement.launches) for measurement in judged)
     return tuple(_judge(measurement, past, FALSE_ALARMS / max(1, timed)) for measurement in judged)
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from landmint.pipeline.judge.comparison import paired_ratio
 from landmint.runtime.accuracy import Accuracy, Difference, Truth, difference, summarise
-from landmint.runtime.bundle import REFERENCE
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.formats import LISTED
+from landmint.runtime.formats import LISTED, is_reference, reference_among
 from landmint.runtime.latency import Latency
 from landmint.runtime.measurement import Measurement
 from landmint.runtime.stats import Interval
@@ -58,7 +57,7 @@ class VariantSummary:
     @property
     def is_reference(self) -> bool:
         """Whether this is what the others are compared with."""
-        return self.name == REFERENCE
+        return is_reference(self.name)
 
 
 def summarise_run(measurements: Sequence[Measurement], truth: Truth) -> tuple[VariantSummary, ...]:
@@ -114,7 +113,7 @@ def _summarise(
             "or another order",
             remedy="measure again",
         )
-    reference = by_name.get(REFERENCE)
+    reference = by_name.get(reference_among(by_name))
     twin = by_name.get(f"{measurement.variant.partition('/')[0]}/float32")
     return VariantSummary(
         measurement,

@@ -127,6 +127,6 @@ def _picture(record: RunRecord, summary: VariantSummary, index: int) -> tuple[st
         Box(*map(float, record.truth.boxes[index])),
         layers,
         record.markup,
-        f"Face {name} with the true landmarks, the float student's and those of {summary.name}",
+        f"Face {name} with the true landmarks, the float network's and those of {summary.name}",
     )
     return svg, f"{name}: {caption}"

@@ -11,7 +11,7 @@ from landmint.pipeline.judge.summary import VariantSummary
 from landmint.pipeline.report.figures import Curve
 from landmint.quantize.explain.explanation import Explanation
 from landmint.runtime.accuracy import Truth
-from landmint.runtime.bundle import REFERENCE, Manifest
+from landmint.runtime.bundle import Manifest
 from landmint.runtime.markup import Markup, get_markup
 
 
@@ -103,8 +103,8 @@ class RunRecord:
 
     @property
     def reference(self) -> VariantSummary | None:
-        """The float student that others are compared with."""
-        return next((s for s in self.measured if s.name == REFERENCE), None)
+        """What the others are compared with."""
+        return next((s for s in self.measured if s.is_reference), None)
 
     def verdict_of(self, variant: str) -> Verdict | None:
         """What the gate said of one variant."""

@@ -23,6 +23,7 @@ from landmint.pipeline.report.pictures import Close, magnification_of, mean_face
 from landmint.pipeline.report.plans import plans
 from landmint.pipeline.report.record import RunRecord
 from landmint.pipeline.text import listed, number, thousands
+from landmint.runtime.formats import reference_among
 from landmint.runtime.machine import Machine
 
 
@@ -35,8 +36,9 @@ def variants(record: RunRecord) -> Section:
         TableBlock(tables.overview(record)),
         Text(
             f"NME is the mean landmark error over the {record.markup.error_unit}. Its rise and "
-            "the landmarks' movement are against the float student as it was trained "
-            "(torch/float32). The dot marks the fastest variant. Brackets are 95 % intervals; "
+            "the landmarks' movement are against the network before it was converted "
+            f"({reference_among(summary.name for summary in record.summaries)}). The dot marks the "
+            "fastest variant. Brackets are 95 % intervals; "
             "limits stand beside the figures that they are for.",
             note=True,
         ),
@@ -71,7 +73,7 @@ def speed(record: RunRecord) -> Section | None:
             Picture(
                 figures.tradeoff(trades),
                 "Displacement against latency: further left is faster, further down is closer to "
-                "the float student. Circles are float32, squares float16, diamonds INT8.",
+                "the float network. Circles are float32, squares float16, diamonds INT8.",
             )
         )
     blocks += [
@@ -136,7 +138,7 @@ def accuracy(record: RunRecord) -> Section | None:
         Heading("By part of the face"),
         TableBlock(tables.regions(record)),
         Text(
-            "Small figures are the difference to the float student, in points; the tint shows "
+            "Small figures are the difference to the float network, in points; the tint shows "
             "where it grows.",
             note=True,
         ),
@@ -153,7 +155,7 @@ def moved(record: RunRecord) -> Section | None:
     size = "All are drawn to scale" if scale == 1 else f"All are magnified {scale:g} times alike"
     blocks: list[Block] = [
         Text(
-            "Each disc is as wide as its landmark moves on average between the float student and "
+            "Each disc is as wide as its landmark moves on average between the float network and "
             "the variant; a stroke from the centre is a movement in one direction, a bias. "
             f"{size}, so variants can be compared by eye."
         ),
@@ -169,8 +171,8 @@ def worst_faces(record: RunRecord) -> Section | None:
         return None
     blocks: list[Block] = [
         Text(
-            "The test faces on which each variant strays furthest from the float student. Where "
-            "both are far from the truth the student is to blame, not the conversion."
+            "The test faces on which each variant strays furthest from the float network. Where "
+            "both are far from the truth the network is to blame, not the conversion."
         )
     ]
     for place, variant in enumerate(close):
@@ -180,7 +182,7 @@ def worst_faces(record: RunRecord) -> Section | None:
 
 def _gallery(close: Close, first: bool) -> Gallery:
     switches = (
-        (("truth", "truth"), ("reference", "float student"), ("variant", "variant"))
+        (("truth", "truth"), ("reference", "float network"), ("variant", "variant"))
         if first
         else ()
     )

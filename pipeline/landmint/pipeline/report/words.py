@@ -47,7 +47,7 @@ def _student(record: RunRecord) -> str:
         return ""
     errors = reference.accuracy.main
     return (
-        f"On {thousands(len(record.truth.names))} test faces the student misses a landmark by "
+        f"On {thousands(len(record.truth.names))} test faces the network misses a landmark by "
         f"{percent(errors.nme)} % of the {record.markup.error_unit} on average; "
         f"{percent(errors.failure_rate[0.10], 1)} % of the faces are off by more than 10 %."
     )
@@ -175,7 +175,7 @@ def cards(record: RunRecord) -> tuple[Card, ...]:
     reference, fastest = record.reference, fastest_of(record.timed)
     if reference and reference.accuracy:
         nme = percent(reference.accuracy.main.nme)
-        cards.append(Card(nme, "%", f"NME of the float student, of the {record.markup.error_unit}"))
+        cards.append(Card(nme, "%", f"NME of the float network, of the {record.markup.error_unit}"))
     if fastest and fastest.latency:
         ms = milliseconds(fastest.latency.warm_ms)
         verdict = record.verdict_of(fastest.name)
