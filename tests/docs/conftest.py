@@ -15,6 +15,7 @@ from landmint.runtime.markup import get_markup
 from landmint.train.faces.readers import Split
 from landmint.train.faces.synthetic import generate, write_synthetic
 from landmint.train.loop import CHECKPOINT_FILE
+from tests.export.importing.conftest import foreign_onnx, write_contract
 
 ROOT = Path(__file__).parents[2]
 LayOut = Callable[[Path, set[str]], None]
@@ -82,6 +83,8 @@ def _fill(folder: Path) -> None:
         drawn = generate(index, 0, get_markup("68"), 256).image
         write_image(folder / f"photographs/{index}.jpg", drawn)
     shutil.copy(folder / "photographs/0.jpg", folder / "photo.jpg")
+    foreign_onnx(folder / "net.onnx")
+    write_contract(folder / "contract.toml")
     (folder / "requests.jsonl").write_text('{"do": "load"}\n{"do": "precision"}\n')
     for name in ("runtime", "benchmarks"):
         (folder / name).symlink_to(ROOT / name)

@@ -119,7 +119,7 @@ def import_(
 
     Example:
         >>> from landmint import api
-        >>> bundle = api.import_("net.onnx", "contract.toml", "bundle")
+        >>> bundle = api.import_("net.onnx", "contract.toml", "imported")
         >>> bundle.manifest.reference.name
         'original/float32'
     """
