@@ -90,10 +90,10 @@ def read_imported(path: Path, contract_path: Path) -> Imported:
             remedy="export the network to ONNX from its framework",
             choices=SUFFIXES,
         )
-    said = read_foreign_contract(contract_path)
-    model = close_shapes(read_onnx(path), said.input.size)
+    spec = read_foreign_contract(contract_path)
+    model = close_shapes(read_onnx(path), spec.input.size)
     try:
-        contract, binding = said.bind(signature_of(model.graph))
+        contract, binding = spec.bind(signature_of(model.graph))
     except LandmintError as error:
         raise corrected(error, contract_path) from None
     return Imported(path, contract, binding, model)
