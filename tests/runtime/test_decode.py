@@ -17,7 +17,7 @@ from landmint.runtime.contract import (
     Output,
 )
 from landmint.runtime.crop import Floats
-from landmint.runtime.decode import DARK_REACH_CELLS, decode, decode_heatmaps, pip_matrix
+from landmint.runtime.decode import DARK_REACH_CELLS, decode, decode_heatmaps, pip_votes
 from landmint.runtime.errors import LandmintError
 
 LANDMARKS = 68
@@ -271,12 +271,11 @@ def test_heatmaps_of_few_levels_keep_the_first_of_equal_peaks(layout: Any, faces
     np.testing.assert_allclose(points, expected, atol=1e-9)
 
 
-def test_pip_matrix_weights_votes_as_cyclic_padding_does() -> None:
-    # Landmark 0 is guessed by 1 and 2, landmark 1 by 0 alone, landmark 2 by nobody.
-    matrix = pip_matrix(((1,), (0,), (0,)))
-    assert np.allclose(matrix[0], [1 / 3, 0, 0, 1 / 3, 0, 1 / 3])
-    assert np.allclose(matrix[1], [0, 2 / 3, 1 / 3, 0, 0, 0])
-    assert np.allclose(matrix[2], [0, 0, 0, 0, 1, 0])
+def test_pip_votes_are_repeated_as_cyclic_padding_does() -> None:
+    # Landmark 0 is guessed by 1 and 2, landmark 1 by 0 alone, landmark 2 by nobody. Its own vote
+    # comes first, and others' are repeated to the longest list.
+    votes = pip_votes(((1,), (0,), (0,)))
+    assert votes.tolist() == [[0, 3, 5], [2, 1, 1], [4, 4, 4]]
 
 
 BINS, SIGMA = 2 * SIZE, 4.0

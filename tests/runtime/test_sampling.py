@@ -129,6 +129,9 @@ def test_every_block_of_a_picture(
     rows, columns = (-(-length // side) for length in size)
     near, far = side // 8, 3 * side // 8
     offsets = [near, far, side - 1 - far, side - 1 - near]
+    downs = [far, side - 1 - near, near, side - 1 - far]
+    if side >= 8:
+        downs = [side // 4, side - 1 - side // 4] * 2
 
     def inside(block: int, offset: int, length: int) -> int:
         offset = min(offset, length - 1)
@@ -138,7 +141,7 @@ def test_every_block_of_a_picture(
 
     expected = np.zeros((rows, columns, 3), int)
     for row, column in np.ndindex(rows, columns):
-        for across, down in zip(offsets, (offsets[i] for i in (1, 3, 0, 2)), strict=True):
+        for across, down in zip(offsets, downs, strict=True):
             y, x = inside(row, down, size[0]), inside(column, across, size[1])
             expected[row, column] += image[y, x]
     means = block_means(image, (0, 0), (columns, rows), side)[..., :3]

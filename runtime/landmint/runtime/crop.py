@@ -99,12 +99,13 @@ def warp(image: Image, matrix: Floats, size: int) -> Image:
     """Sample a size x size crop of an (H, W, 3) image; bilinear, black outside.
 
     When a crop pixel is at least two image pixels wide, the image is first averaged over blocks of
-    whole pixels, by four samples of each, so that large photographs do not alias and cost no more
-    than small ones. Blocks are counted from the image's corner: they do not depend on the crop.
+    whole pixels, by four samples of each, so that large photographs do not alias. Blocks are as
+    wide as a crop pixel, to the nearest whole pixel from 3 on. They are counted from the image's
+    corner: they do not depend on the crop.
     """
     step = math.sqrt(abs(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]))
-    # A millionth above, lest a step of 4, computed as 3.999.., count as 3.
-    side = max(1, int(step + 1e-6))
+    # A millionth above, lest a step of 2, computed as 1.999.., count as 1.
+    side = round(step) if step >= 3 else max(1, int(step + 1e-6))
     (first_x, last_x), (first_y, last_y) = (
         _reach(terms, size, side, length)
         for terms, length in zip(matrix.tolist(), (image.shape[1], image.shape[0]), strict=True)

@@ -9,6 +9,7 @@ them, and only the cells about a peak are copied and, where they are integers, m
 """
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -85,26 +86,27 @@ def _decode_heatmap(contract: Contract, tensors: Mapping[str, Values]) -> tuple[
 
 
 def _decode_pip(contract: Contract, tensors: Mapping[str, Values]) -> tuple[Floats, Floats]:
-    """PIPNet's decode (Jin et al., IJCV 2021, section 3.2), the neighbour mean as one matrix."""
+    """PIPNet's decode (Jin et al., IJCV 2021, section 3.2)."""
     scores = tensors["cls"]
     count, landmarks, rows, columns = scores.shape
     x, y, confidence = _peaks(scores.reshape(-1, rows, columns))
-    cell_x, cell_y = x.reshape(count, landmarks, 1), y.reshape(count, landmarks, 1)
-    face = np.arange(count)[:, None, None]
+    cells = np.stack([x, y]).reshape(2, count, landmarks)
+    face, landmark = np.arange(count)[:, None], np.arange(landmarks)
 
     def at_peak(name: str) -> Reals:
         """Values (N, L, K) of K maps a landmark at its peak cell."""
-        maps = np.arange(tensors[name].shape[1]).reshape(1, landmarks, -1)
-        values: Reals = tensors[name][face, maps, cell_y, cell_x]
-        return values
+        maps = tensors[name].reshape(count, landmarks, -1, rows, columns)
+        return maps.transpose(0, 3, 4, 1, 2)[face, cells[1], cells[0], landmark]
 
-    votes = np.empty((count, landmarks, 1 + len(contract.head.neighbours[0]), 2))
-    for axis, (cell, cells) in enumerate(((cell_x, columns), (cell_y, rows))):
-        votes[..., :1, axis] = at_peak("xy"[axis])
-        votes[..., 1:, axis] = at_peak("nb_" + "xy"[axis])
-        votes[..., axis] += cell
-        votes[..., axis] /= cells
-    points: Floats = pip_matrix(contract.head.neighbours) @ votes.reshape(count, -1, 2)
+    guesses = np.empty((2, count, landmarks, 1 + len(contract.head.neighbours[0])))
+    for axis, name in enumerate("xy"):
+        guesses[axis, ..., :1] = at_peak(name)
+        guesses[axis, ..., 1:] = at_peak(f"nb_{name}")
+    guesses += cells[..., None]
+    order = pip_votes(contract.head.neighbours)
+    votes = guesses.reshape(2, count, -1).take(order, axis=2)
+    sums = votes.sum(axis=3) / order.shape[1]
+    points = np.stack([sums[0] / columns, sums[1] / rows], axis=-1)
     return points, confidence.reshape(count, landmarks)
 
 
@@ -148,8 +150,9 @@ def decode_bins(logits: Floats, head: Head) -> tuple[Floats, Floats]:
     return (cells + 0.5) / len(bins), mass / weights.sum(axis=2)
 
 
+@functools.lru_cache(maxsize=8)
 def pip_votes(neighbours: tuple[tuple[int, ...], ...]) -> Ints:
-    """The votes (L, V) whose mean each landmark is, by index.
+    """The votes (L, V) whose mean each landmark is, by index; read-only.
 
     Vote i (1 + K) is landmark i's own, vote i (1 + K) + 1 + k its guess of neighbours[i][k].
     PIPNet pads each landmark's list of others' votes cyclically to the longest list before it
@@ -161,23 +164,12 @@ def pip_votes(neighbours: tuple[tuple[int, ...], ...]) -> Ints:
         for k, target in enumerate(row):
             received[target].append(i * width + 1 + k)
     longest = max(len(votes) for votes in received)
-    return np.array(
-        [
-            [i * width, *(np.resize(votes or [i * width], longest))]
-            for i, votes in enumerate(received)
-        ],
-        dtype=np.int64,
-    )
-
-
-@functools.lru_cache(maxsize=8)
-def pip_matrix(neighbours: tuple[tuple[int, ...], ...]) -> Floats:
-    """The constant matrix (L, L (1 + K)) that takes the mean of `pip_votes`; read-only."""
-    votes = pip_votes(neighbours)
-    matrix = np.zeros((len(votes), len(votes) * (1 + len(neighbours[0]))))
-    np.add.at(matrix, (np.arange(len(votes))[:, None], votes), 1 / votes.shape[1])
-    matrix.flags.writeable = False
-    return matrix
+    rows = [
+        [i * width, *np.resize(votes or [i * width], longest)] for i, votes in enumerate(received)
+    ]
+    order = np.array(rows, dtype=np.int64)
+    order.flags.writeable = False
+    return order
 
 
 def decode_heatmaps(heatmaps: Values, head: Head) -> tuple[Floats, Floats]:
@@ -204,26 +196,33 @@ def decode_heatmaps(heatmaps: Values, head: Head) -> tuple[Floats, Floats]:
 def _peaks(maps: Values) -> tuple[Ints, Ints, Floats]:
     """Column, row and value of the highest cell of each map (M, H, W); the first of equals."""
     levels = maps.integers if isinstance(maps, Quantised) else maps
-    every = np.arange(len(levels))
-    if levels.flags.c_contiguous:
-        y, x = np.divmod(levels.reshape(len(levels), -1).argmax(axis=1), levels.shape[2])
-    else:  # channels last: a line of maxima first, which is read as it lies in memory
-        y = levels.max(axis=2).argmax(axis=1)
-        x = levels[every, y].argmax(axis=1)
-    return x, y, maps[every, y, x].astype(np.float64)
+    count, height, width = levels.shape
+    y, x = np.divmod(levels.reshape(count, height * width).argmax(axis=1), width)
+    return x, y, maps[np.arange(count), y, x].astype(np.float64)
 
 
 def _patches(maps: Values, x: Ints, y: Ints, radius: int, fill: float) -> Floats:
-    """Square patches (M, 2 radius + 1, 2 radius + 1) around (x, y); `fill` outside the map."""
-    height, width = maps.shape[1:]
-    steps = np.arange(-radius, radius + 1)
-    rows, columns = y[:, None, None] + steps[:, None], x[:, None, None] + steps
-    every = np.arange(maps.shape[0])[:, None, None]
-    cells = maps[every, np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)]
-    patches: Floats = cells.astype(np.float64)
-    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    patches[~inside] = fill
+    """Square patches (2 radius + 1, 2 radius + 1, M) around (x, y); `fill` outside the map.
+
+    The maps come last: numpy is quick along a last axis that is long.
+    """
+    rows, in_rows = _windows(maps.shape[1], radius)
+    columns, in_columns = _windows(maps.shape[2], radius)
+    row, column = rows.take(y, axis=1)[:, None], columns.take(x, axis=1)
+    cells = maps[np.arange(maps.shape[0]), row, column]
+    inside = in_rows.take(y, axis=1)[:, None] & in_columns.take(x, axis=1)
+    patches: Floats = np.where(inside, cells, np.float64(fill))
     return patches
+
+
+@functools.lru_cache(maxsize=32)
+def _windows(length: int, radius: int) -> tuple[Ints, NDArray[np.bool_]]:
+    """For each place on a line the places within `radius` of it, (2 radius + 1, length).
+
+    Those outside are moved to the end of the line; also returned is which stand inside.
+    """
+    places = np.arange(length) + np.arange(-radius, radius + 1)[:, None]
+    return places.clip(0, length - 1), (places >= 0) & (places < length)
 
 
 def _no_shift(maps: Values, x: Ints, y: Ints, head: Head) -> Floats:
@@ -232,7 +231,7 @@ def _no_shift(maps: Values, x: Ints, y: Ints, head: Head) -> Floats:
 
 def _quarter(maps: Values, x: Ints, y: Ints, head: Head) -> Floats:
     patch = _patches(maps, x, y, 1, 0.0)
-    slope = np.stack([patch[:, 1, 2] - patch[:, 1, 0], patch[:, 2, 1] - patch[:, 0, 1]], axis=-1)
+    slope = np.stack([patch[1, 2] - patch[1, 0], patch[2, 1] - patch[0, 1]], axis=-1)
     shift: Floats = 0.25 * np.sign(slope) * _inside(maps, x, y, 1)[:, None]
     return shift
 
@@ -255,15 +254,10 @@ def _dark(maps: Values, x: Ints, y: Ints, head: Head) -> Floats:
     so that a landmark does not jump between two frames of a video. Where the log map does not
     curve down in every direction there is no peak to step to, and the landmark stays.
     """
-    band = dark_band(head.sigma)
-    patch = _patches(maps, x, y, band.shape[1] // 2, 0.0)
-    log = np.log(np.maximum(band @ patch @ band.T, LOG_FLOOR))
-
-    gradient_x = (log[:, 2, 3] - log[:, 2, 1]) / 2
-    gradient_y = (log[:, 3, 2] - log[:, 1, 2]) / 2
-    xx = (log[:, 2, 4] - 2 * log[:, 2, 2] + log[:, 2, 0]) / 4
-    yy = (log[:, 4, 2] - 2 * log[:, 2, 2] + log[:, 0, 2]) / 4
-    xy = (log[:, 3, 3] - log[:, 3, 1] - log[:, 1, 3] + log[:, 1, 1]) / 4
+    blur, slopes = _dark_matrices(head.sigma)
+    patch = _patches(maps, x, y, math.isqrt(blur.shape[1]) // 2, 0.0)
+    log = np.log(np.maximum(blur @ patch.reshape(blur.shape[1], -1), LOG_FLOOR))
+    gradient_x, gradient_y, xx, yy, xy = slopes @ log
     determinant = xx * yy - xy * xy
     curves_down = (determinant > LOG_FLOOR) & (xx < 0)
     usable = _inside(maps, x, y, 2) & curves_down
@@ -271,7 +265,7 @@ def _dark(maps: Values, x: Ints, y: Ints, head: Head) -> Floats:
     step_x = -(yy * gradient_x - xy * gradient_y) / safe
     step_y = -(xx * gradient_y - xy * gradient_x) / safe
     step = np.stack([step_x, step_y], axis=-1) * usable[:, None]
-    shift: Floats = np.clip(step, -DARK_REACH_CELLS, DARK_REACH_CELLS)
+    shift: Floats = step.clip(-DARK_REACH_CELLS, DARK_REACH_CELLS)
     return shift
 
 
@@ -287,16 +281,44 @@ def dark_band(sigma: float) -> Floats:
     return np.stack([np.pad(kernel, (i, 4 - i)) for i in range(5)])
 
 
+@functools.lru_cache(maxsize=8)
+def _dark_matrices(sigma: float) -> tuple[Floats, Floats]:
+    """DARK's blur and derivatives, of patches that are columns.
+
+    Returns:
+        (13, P): from the P cells of a patch to those of its 5 x 5 middle ones, blurred, that a
+        derivative reads; and (5, 13): from the logs of those to d/dx, d/dy, dxx, dyy and dxy.
+    """
+    band = dark_band(sigma)
+    middle, first, second = np.eye(5)[2], np.zeros(5), np.zeros(5)
+    first[[1, 3]] = -0.5, 0.5
+    second[[0, 2, 4]] = 0.25, -0.5, 0.25
+    of_rows_and_columns = (
+        (middle, first),
+        (first, middle),
+        (middle, second),
+        (second, middle),
+        (first, first),
+    )
+    slopes = np.stack([np.outer(*pair).ravel() for pair in of_rows_and_columns])
+    read = slopes.any(axis=0)
+    return np.kron(band, band)[read].astype(np.float64), slopes[:, read]
+
+
 def _local_soft_argmax(maps: Values, x: Ints, y: Ints, head: Head) -> Floats:
     radius = head.radius
     patch = _patches(maps, x, y, radius, -np.inf)
-    # The middle is the highest: the peak itself.
-    weights = np.exp(head.tau * (patch - patch[:, radius : radius + 1, radius : radius + 1]))
-    rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1]
-    moments = np.stack([np.ones(rows.size), columns.ravel(), rows.ravel()], axis=-1)
-    sums = weights.reshape(maps.shape[0], -1) @ moments
-    shift: Floats = sums[:, 1:] / sums[:, :1]
+    weights = np.exp(head.tau * (patch - patch[radius, radius]))  # the middle is the peak itself
+    sums = _moments(radius) @ weights.reshape(-1, maps.shape[0])
+    shift: Floats = (sums[1:] / sums[0]).T
     return shift
+
+
+@functools.lru_cache(maxsize=8)
+def _moments(radius: int) -> Floats:
+    """(3, P): from the P cells of a patch to their sum and their moments along x and y."""
+    rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    return np.stack([np.ones(rows.size), columns.ravel(), rows.ravel()])
 
 
 _REFINEMENTS: Mapping[str, Callable[[Values, Ints, Ints, Head], Floats]] = MappingProxyType(

@@ -23,6 +23,9 @@ _WORD = np.dtype("<u4")
 """A pixel and the byte after it: numpy copies words five times faster than three bytes."""
 _ROWS_OF_COLUMNS = (1, 3, 0, 2)
 """In which of a block's four rows of samples the sample of each column stands."""
+_TWO_ROWS_FROM_PX = 8
+"""Blocks of this side and larger are sampled in two rows. No cache holds the rows of such a face:
+to fetch them takes longer than to add them up, and of four rows twice as long as of two."""
 
 
 @functools.cache
@@ -38,8 +41,8 @@ def block_means(image: Image, first: tuple[int, int], count: tuple[int, int], si
     """Blocks of side x side pixels, each made one pixel: the mean of four samples of it.
 
     The samples stand on a rotated grid, no two in one row or column, as graphics hardware has them
-    against aliasing. Of 2 x 2 pixels they are all four. A block costs the same however large it
-    is. Beyond the right and lower edge, the last samples inside are repeated.
+    against aliasing. Of 2 x 2 pixels they are all four; of large blocks, two stand in a row. Beyond
+    the right and lower edge, the last samples inside are repeated.
 
     Args:
         image: (H, W, 3), C-contiguous.
@@ -57,18 +60,21 @@ def block_means(image: Image, first: tuple[int, int], count: tuple[int, int], si
         if whole.shape[:2] == (2 * rows, 2 * columns):
             means: Image = library.resize(whole, count, interpolation=library.INTER_AREA)
             return means
-    near, far = side // 8, 3 * side // 8
-    offsets = (near, far, side - 1 - far, side - 1 - near)
-    samples = [
-        _every(image, first[0] * side + offsets[i], first[1] * side + offsets[j], side, count)
-        for i, j in enumerate(_ROWS_OF_COLUMNS)
-    ]
-    sums = samples[0].astype(np.uint16)
-    for sample in samples[1:]:
-        sums += sample.astype(np.uint16)  # numpy is slow where it has to widen while it adds
-    sums += 2
+    sums = np.full((count[1], count[0], 4), 2, np.uint16)
+    for across, down in _samples(side):
+        sums += _every(image, first[0] * side + across, first[1] * side + down, side, count)
     sums //= 4
     return sums.astype(np.uint8)
+
+
+def _samples(side: int) -> list[tuple[int, int]]:
+    """Column and row of each of a block's four samples; what stands in one row comes in a row."""
+    near, far, quarter = side // 8, 3 * side // 8, side // 4
+    columns = (near, far, side - 1 - far, side - 1 - near)
+    if side < _TWO_ROWS_FROM_PX:
+        return [(columns[i], columns[j]) for i, j in enumerate(_ROWS_OF_COLUMNS)]
+    upper, lower = quarter, side - 1 - quarter
+    return [(columns[i], upper) for i in (0, 2)] + [(columns[i], lower) for i in (1, 3)]
 
 
 def _every(image: Image, x: int, y: int, step: int, count: tuple[int, int]) -> Image:

@@ -142,7 +142,7 @@ class PipDecode(nn.Module):
     def __init__(self, head: Head) -> None:
         """Look up whose votes count for each landmark."""
         super().__init__()
-        votes = torch.from_numpy(pip_votes(head.neighbours))
+        votes = torch.tensor(pip_votes(head.neighbours))
         self.register_buffer("votes", votes, persistent=False)
 
     def forward(
