@@ -1,6 +1,7 @@
 """The command: quick to answer, verbs in the order of the work, one message for each mistake."""
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from landmint.pipeline import cli
 from landmint.runtime.errors import LandmintError
+from landmint.train.zoo import find_model
 
 VERBS = (
     *("run", "train", "distill", "label", "export", "quantize", "measure", "gate", "report"),
@@ -125,6 +127,33 @@ def test_distill_takes_several_teachers(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("landmint.api.distill", noted)
     _ask(*"distill demo --teacher a --teacher b --out o --lessons l".split())
     assert calls == [(["a", "b"], Path("l"))]
+
+
+@pytest.mark.parametrize("budget", [["--budget", "1m"], []])
+def test_a_training_with_a_budget_says_what_to_take_along(
+    budget: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pair(teacher: object, student: object, out: Path, *_: object) -> Path:
+        for role in ("teacher", "student"):
+            (out / role).mkdir(parents=True)
+            shutil.copy(find_model("pfld"), out / role / "model.safetensors")
+        return out / "student" / "model.safetensors"
+
+    monkeypatch.setattr("landmint.train.sharing.train_pair", pair)
+    monkeypatch.setattr(
+        "landmint.pipeline.given.learning_faces", lambda *_: {"train": None, "val": None}
+    )
+    monkeypatch.chdir(tmp_path)
+    result = _ask("train", "demo", "--role", "both", "--out", "quick", *budget)
+    assert result.exit_code == 0, result.output
+    written = {str(file) for file in Path("quick").rglob("home/**/*") if file.is_file()}
+    if budget:
+        assert written == {
+            f"quick/home/{role}/model.safetensors" for role in ("teacher", "student")
+        }
+        assert re.search(r"to take along: quick/home, 2 files, \d\.\d\d MiB", result.stderr)
+    else:
+        assert not written and "to take along" not in result.stderr
 
 
 def test_a_reader_that_goes_away_is_no_failure() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from landmint.pipeline.extras import naming_extras
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.progress import SILENT, Progress
+from landmint.train.home import HOME
 
 if TYPE_CHECKING:
     from landmint.pipeline.recipe import Recipe
@@ -33,7 +34,7 @@ def train(
             from the teacher, in the folders teacher/ and student/ of `out`.
         faces: the data set's folder, instead of the recipe's.
         budget: the time that the training may take, such as "9m"; the number of epochs is then
-            chosen by the measured pace.
+            chosen by the measured pace, and `out` gets a folder home/ of small files to take along.
         progress: told of every step.
 
     Returns:
@@ -148,7 +149,19 @@ def _train(
     sets = learning_faces(recipe, progress)
     with hold(out, progress.step):
         plan = TrainingPlan(network, sets["train"], sets["val"], teachers, recipe.distill, budget)
-        return train_network(plan, out, progress, Path(lessons) if lessons else None)
+        weights = train_network(plan, out, progress, Path(lessons) if lessons else None)
+        if budget:
+            _bring_home(out, out / HOME)
+        return weights
+
+
+def _bring_home(run: Path, home: Path) -> None:
+    """Write what is brought home of a training; in one process alone."""
+    from landmint.train.home import bring_home
+    from landmint.train.processes import launcher_rank
+
+    if launcher_rank() == 0:
+        bring_home(run, home)
 
 
 def _train_both(recipe: "Recipe", out: Path, budget: "Budget | None", progress: Progress) -> Path:
@@ -164,7 +177,10 @@ def _train_both(recipe: "Recipe", out: Path, budget: "Budget | None", progress: 
         teacher = TrainingPlan(recipe.teacher, *faces)
         trained = _weights_of(recipe.teachers)
         student = TrainingPlan(recipe.student, *faces, trained, recipe.distill)
-        return train_pair(teacher, student, out, budget, progress)
+        weights = train_pair(teacher, student, out, budget, progress)
+        for role in ("teacher", "student") if budget else ():
+            _bring_home(out / role, out / HOME / role)
+        return weights
 
 
 @naming_extras

@@ -14,6 +14,7 @@ from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
 from landmint.runtime.progress import SILENT, Progress
 from landmint.train.config import NetworkRecipe
+from landmint.train.home import join
 from landmint.train.models import ModelConfig, create_model, load_model, model_class
 from landmint.train.zoo import find_model
 
@@ -27,7 +28,7 @@ def starting_weights(start: str) -> Path:
     Raises:
         LandmintError: there is none.
     """
-    if Path(start).is_absolute() and not Path(start).is_file():
+    if Path(start).is_absolute() and not (Path(start).is_file() or join(Path(start))):
         raise LandmintError(
             f"the weights to begin from are not at {start}",
             reason="there is no such file",

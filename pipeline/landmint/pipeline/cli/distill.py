@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from landmint.pipeline.cli.command import BudgetOption, FacesOption, OutFolder, RecipeFile
-from landmint.pipeline.cli.train import show_training
+from landmint.pipeline.cli.train import show_home, show_training
 
 
 def distill(
@@ -50,3 +50,4 @@ def distill(
             progress=bar,
         )
     show_training(out, weights, screen)
+    show_home(out, screen)

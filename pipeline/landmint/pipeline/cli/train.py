@@ -43,6 +43,7 @@ def train(
     if role == "both":
         show_training(out / "teacher", out / "teacher" / weights.name, screen)
     show_training(weights.parent, weights, screen)
+    show_home(out, screen)
 
 
 def show_training(out: Path, weights: Path, screen: "Screen") -> None:
@@ -54,3 +55,15 @@ def show_training(out: Path, weights: Path, screen: "Screen") -> None:
         for line in (budget_summary(out), training_summary(out)):
             screen.line(line) if line else None
         print(weights)
+
+
+def show_home(out: Path, screen: "Screen") -> None:
+    """Say what to take along from a training that had a time budget; in one process alone."""
+    from landmint.pipeline.text import mebibytes
+    from landmint.train.home import HOME
+    from landmint.train.processes import launcher_rank
+
+    files = [file for file in (out / HOME).rglob("*") if file.is_file()]
+    if files and launcher_rank() == 0:
+        size = mebibytes(sum(file.stat().st_size for file in files))
+        screen.line(f"to take along: {out / HOME}, {len(files)} files, {size} MiB")

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from landmint.runtime.errors import LandmintError, NotMeasuredError
+from landmint.train.home import join
 
 SUFFIX = ".safetensors"
 FORMS: Mapping[str, str] = MappingProxyType({"tflite/int8": ".tflite", "onnx/int8": ".onnx"})
@@ -97,17 +98,18 @@ def find_model(given: str) -> Path:
     """The weights of a shipped model, or what stands at a path; every verb finds models by this.
 
     A shipped name means the shipped model even where a file has that name; "./NAME" means the file.
+    Weights that came home in parts are joined first.
 
     Args:
         given: a shipped name, or the path of weights or of a bundle.
 
     Raises:
-        LandmintError: it is neither.
+        LandmintError: it is neither, or a part of it is missing.
     """
     models = _files()
     if given in models:
         return models[given]
-    if Path(given).exists():
+    if Path(given).exists() or join(Path(given)):
         return Path(given)
     near = difflib.get_close_matches(given, models, n=1)
     raise LandmintError(
