@@ -15,7 +15,7 @@ from landmint.runtime.crop import Floats, crop_matrix, normalise, warp
 from landmint.runtime.decode import decode
 from landmint.runtime.engines import Session
 from landmint.runtime.errors import LandmintError
-from landmint.train.faces.face import FaceSet, read_image
+from landmint.train.faces.face import FaceSet, read_face
 from landmint.train.models.base import LandmarkModel
 
 Crops = NDArray[np.uint8]
@@ -78,7 +78,7 @@ def crops_for_parity(faces: FaceSet, contract: Contract, count: int) -> Crops:
     chosen = np.unique(np.linspace(0, len(faces.faces) - 1, count).round().astype(int))
     size = contract.input_size
     crops = [
-        warp(read_image(face.image), crop_matrix(face.box, contract.crop, size), size)
+        warp(read_face(face), crop_matrix(face.box, contract.crop, size), size)
         for face in (faces.faces[i] for i in chosen)
     ]
     return np.stack(crops)

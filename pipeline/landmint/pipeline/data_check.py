@@ -19,9 +19,10 @@ from landmint.runtime.crop import Floats
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
 from landmint.runtime.stats import person_interval
-from landmint.train.faces.check import DataCheck, Remark, check_data
+from landmint.train.faces.check import DataCheck, check_data
 from landmint.train.faces.face import Face, FaceSet
 from landmint.train.faces.readers import SPLITS, FacesConfig, Split
+from landmint.train.faces.remark import Remark
 from landmint.train.faces.sheet import contact_sheet
 
 if TYPE_CHECKING:
@@ -131,15 +132,16 @@ def _counts(check: DataCheck) -> Table:
 
 
 def lines_of(check: DataCheck) -> Iterator[str]:
-    """Lines for people: every fault, and the first few of each kind of hint."""
-    kinds = groupby(check.findings, key=lambda finding: (finding.fault, finding.title))
-    for (fault, title), same in kinds:
+    """Lines for people: every fault, the first few of each kind of hint, and what to do."""
+    for kind, same in groupby(check.findings, key=lambda finding: finding.kind):
         findings = list(same)
-        yield f"{'broken' if fault else 'look at'}: {title}: {len(findings)}"
-        kept = findings if fault else findings[:_MOST_HINTS]
+        yield f"{'broken' if kind.is_fault else 'look at'}: {kind.title}: {len(findings)}"
+        kept = findings if kind.is_fault else findings[:_MOST_HINTS]
         yield from (f"  {_line(finding)}" for finding in kept)
         if len(findings) > len(kept):
             yield f"  and {len(findings) - len(kept)} more"
+        if kind.remedy:
+            yield f"  what to do: {kind.remedy}"
 
 
 def _check_markup(model: "LandmarkModel | None", markup: str) -> None:

@@ -44,7 +44,9 @@ class BoxOptions:
 
 
 class FoundFaces:
-    """Faces are looked for, as `landmint predict` does."""
+    """Faces are looked for, as `landmint predict` does, in pictures as people see them."""
+
+    upright = True
 
     def __call__(self, name: str, image: Image) -> Sequence[Box]:
         """Boxes in an image (H, W, 3), the largest first."""

@@ -1,11 +1,11 @@
-"""Which shapes are strange, and which have their sides exchanged."""
+"""Which shapes are strange."""
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from landmint.runtime.markup import get_markup
-from landmint.train.faces.typical import strangeness, swapped_sides
+from landmint.train.faces.typical import strangeness
 
 MARKUP = get_markup("68")
 
@@ -49,13 +49,6 @@ def test_place_size_and_roll_do_not_matter() -> None:
     np.testing.assert_allclose(strangeness(points), far, atol=0.1)
 
 
-def test_exchanged_sides_are_told_from_the_others() -> None:
-    points = shapes()
-    points[[3, 90]] = points[[3, 90]][:, list(MARKUP.flip)]
-    assert np.flatnonzero(swapped_sides(points, MARKUP)).tolist() == [3, 90]
-
-
 def test_copies_of_one_face_are_not_strange() -> None:
     points = np.repeat(shapes(1), 30, axis=0)
     assert strangeness(points).max() < 1 + 1e-9
-    assert not swapped_sides(points, MARKUP).any()

@@ -29,7 +29,7 @@ from landmint.runtime.crop import (
 from landmint.runtime.engines.engine import Tensor
 from landmint.runtime.errors import LandmintError
 from landmint.train.faces.dataset import finish_batch
-from landmint.train.faces.face import Face, FaceSet, read_image
+from landmint.train.faces.face import Face, FaceSet, read_face
 from landmint.train.models.base import LandmarkModel
 from landmint.train.torch_decode import decoder_for
 
@@ -158,7 +158,7 @@ def crop_faces(faces: Sequence[Face], contract: Contract) -> FaceCrops:
     matrices = np.empty((len(faces), 2, 3))
     for i, face in enumerate(faces):
         matrices[i] = crop_matrix(face.box, contract.crop, size)
-        crops[i] = warp(read_image(face.image), matrices[i], size)
+        crops[i] = warp(read_face(face), matrices[i], size)
     return FaceCrops(crops, matrices)
 
 

@@ -142,7 +142,8 @@ def _join(job: _Job, out: Path, settings: str) -> None:
     """Write the result from the files of all shards, and remove these."""
     files = [path for _, path in sorted(_finished(job.parts).items())]
     states = states_confidence(job.contract)
-    write_labels(out, files, job.contract, states, job.config.min_confidence, settings)
+    least, upright = job.config.min_confidence, job.boxes.upright
+    write_labels(out, files, job.contract, states, least, settings, upright)
     shutil.rmtree(job.parts)
 
 
@@ -177,6 +178,7 @@ def _identity_of(
         "weights": sha256_file(weights),
         "images": digest(sizes),
         "boxes": boxes.identity(),
+        "upright": boxes.upright,
         "flip_test": config.flip_test,
         "batch_size": config.batch_size,
         "shard_images": SHARD_IMAGES,
@@ -314,7 +316,7 @@ def _prepare(job: _Job, number: int) -> _Prepared:
     crops, matrices = [], []
     for name in job.names_of(number):
         try:
-            image = read_image(job.images / name)
+            image = read_image(job.images / name, job.boxes.upright)
         except (LandmintError, cv2.error) as error:
             reason = error.reason if isinstance(error, LandmintError) else str(error)
             entries.append({"file_name": name, "error": " ".join(reason.split())})

@@ -46,6 +46,7 @@ def write_labels(
     states_confidence: bool,
     min_confidence: float | None,
     made_by: str,
+    upright: bool,
 ) -> Labelled:
     """Write the file from finished shards, one of them in memory at a time.
 
@@ -56,6 +57,7 @@ def write_labels(
         states_confidence: whether its confidence means something.
         min_confidence: the least mean confidence of a face that is kept; None keeps all.
         made_by: digest of what decides the content.
+        upright: the labels are of the pictures as people see them.
     """
     kept = _Kept(states_confidence, min_confidence)
     with atomic_path(out) as fresh, fresh.open("w", encoding="ascii") as file:
@@ -65,7 +67,13 @@ def write_labels(
         _write_list(file, kept.annotations(_entries(shards)))
         categories = [{"id": 1, "name": "face"}]
         summary = kept.summary()
-        info = {"schema": SCHEMA, "made_by": made_by, "markup": contract.markup, **vars(summary)}
+        info = {
+            "schema": SCHEMA,
+            "made_by": made_by,
+            "markup": contract.markup,
+            "orientation": "exif" if upright else "stored",
+            **vars(summary),
+        }
         file.write(f',\n"categories": {json.dumps(categories)},\n"info": {json.dumps(info)}}}\n')
     return summary
 

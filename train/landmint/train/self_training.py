@@ -60,7 +60,7 @@ def find_unlabelled(config: FacesConfig, labelled: FaceSet, apart: Sequence[Face
             reason="all its images are among the labelled training faces",
             remedy="correct self_training.faces",
         )
-    return Unlabelled(folder, KnownBoxes(left))
+    return Unlabelled(folder, KnownBoxes(left, known.upright))
 
 
 def label_round(

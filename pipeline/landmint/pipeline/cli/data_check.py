@@ -29,6 +29,10 @@ def check(
     person_pattern: Annotated[
         str | None, typer.Option(metavar="REGEX", help="Finds the person in an image's name.")
     ] = None,
+    orientation: Annotated[
+        str | None,
+        typer.Option(help="What labels refer to: stored pixels, or exif, the picture as seen."),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -59,6 +63,7 @@ def check(
         "test": tuple(test or ()),
         "images": images,
         "person_pattern": person_pattern,
+        "orientation": orientation,
     }
     given = {key: value for key, value in options.items() if value not in (None, ())}
     return _check(root, recipe, given, model, out)

@@ -72,6 +72,7 @@ def gather(run_dir: Path) -> RunRecord:
         advice=tuple(verdict.get("advice", ())),
         networks=tuple(network for network in networks if network),
         images=_images(faces_record),
+        upright=frozenset(faces_record.get("upright_images", ())),
         faces=_faces(faces_record, provenance),
         stages=tuple(_stages(run_dir)),
         findings=read_findings(run_dir / "bundle" / LINT_FILE),

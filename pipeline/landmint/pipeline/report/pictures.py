@@ -123,7 +123,7 @@ def _picture(record: RunRecord, summary: VariantSummary, index: int) -> tuple[st
     ]
     caption = f"moved {moved} %, NME {' → '.join(errors)} %"
     svg = face_svg(
-        read_image(record.images[name]),
+        read_image(record.images[name], name in record.upright),
         Box(*map(float, record.truth.boxes[index])),
         layers,
         record.markup,

@@ -66,6 +66,8 @@ class RunRecord:
     """Teacher and student, as far as they are known."""
     images: Mapping[str, Path] = field(default_factory=dict)
     """Face name to image file, for those whose pictures are at hand."""
+    upright: frozenset[str] = frozenset()
+    """Names of the faces whose pictures are turned as their EXIF entry says."""
     about: str = ""
     """A sentence for people: what this run is for."""
     recipe: str = ""

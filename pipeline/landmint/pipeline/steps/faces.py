@@ -60,6 +60,7 @@ def _work(run: Run, place: Path, bar: Progress) -> None:
         "root": str(config.root.absolute()),
         "signature": faces_signature(config.root),
         "splits": splits,
+        "upright_images": sorted({face.name for face in run.faces("test").faces if face.upright}),
         "test_images": {
             face.name: str(face.image.relative_to(config.root)) for face in run.faces("test").faces
         },

@@ -16,7 +16,7 @@ from landmint.quantize.decide.strategies import Features, choose
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import crop_matrix, normalise, warp
 from landmint.runtime.errors import LandmintError
-from landmint.train.faces.face import Face, FaceSet, read_image
+from landmint.train.faces.face import Face, FaceSet, read_face
 from landmint.train.faces.leaks import pixel_digests, refuse_leaks, same_pixels
 
 
@@ -107,8 +107,5 @@ def crops_of(chosen: Sequence[Face], contract: Contract) -> NDArray[np.uint8]:
     """
     size = contract.input_size
     return np.stack(
-        [
-            warp(read_image(face.image), crop_matrix(face.box, contract.crop, size), size)
-            for face in chosen
-        ]
+        [warp(read_face(face), crop_matrix(face.box, contract.crop, size), size) for face in chosen]
     )

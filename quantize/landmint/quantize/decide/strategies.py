@@ -15,7 +15,7 @@ from landmint.runtime.contract import CropRule
 from landmint.runtime.crop import Floats, apply_affine, crop_matrix, invert_affine, warp
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
-from landmint.train.faces.face import Face, FaceSet, read_image
+from landmint.train.faces.face import Face, FaceSet, read_face
 from landmint.train.faces.pose import euler_angles
 
 PITCH_EDGES_DEG = (-15.0, 15.0)
@@ -95,7 +95,7 @@ def light(faces: FaceSet) -> Bins:
     """
     rows = []
     for face in faces.faces:
-        crop = warp(read_image(face.image), crop_matrix(face.box, _SQUARE, _SIDE_PX), _SIDE_PX)
+        crop = warp(read_face(face), crop_matrix(face.box, _SQUARE, _SIDE_PX), _SIDE_PX)
         luma = crop @ np.array([0.299, 0.587, 0.114])
         half = _SIDE_PX // 2
         rows.append([luma.mean(), luma.std(), luma[:, :half].mean() - luma[:, half:].mean()])

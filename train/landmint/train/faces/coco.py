@@ -63,8 +63,10 @@ class _Annotation(_Boxed):
     keypoints: list[float]
 
 
-def read_boxes(config: FacesConfig, split: Split, root: Path) -> Iterator[tuple[Path, Box]]:
+def read_boxes(config: FacesConfig, split: Split, root: Path) -> Iterator[tuple[Path, Box, bool]]:
     """Image and bbox of every annotation in the JSON files of a split, with landmarks or without.
+
+    Each with whether the file says that it is of the picture as people see it.
 
     Raises:
         LandmintError: a file is missing, is not such JSON, or has an annotation without a bbox.
@@ -77,7 +79,7 @@ def read_boxes(config: FacesConfig, split: Split, root: Path) -> Iterator[tuple[
             if fields.bbox is None:
                 raise malformed(place, "it has no bbox")
             image = _image(fields, files, root / config.images, place)
-            yield image, sound_box(Box(*fields.bbox), place)
+            yield image, sound_box(Box(*fields.bbox), place), states_upright(content)
 
 
 def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
@@ -92,12 +94,12 @@ def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
 
 def _rows_of(config: FacesConfig, path: Path, images: Path) -> Iterator[Row]:
     content = _read(path)
-    files = _files(content)
+    files, upright = _files(content), states_upright(content)
     keypoints = (entry.get("keypoints") for _, entry in _entries(content, path))
     flags = (flag for values in keypoints if isinstance(values, list) for flag in values[2::3])
     least_visible = 2 if 2 in flags else 1
     for place, entry in _entries(content, path):
-        yield partial(_face, config, place, entry, files, images, least_visible)
+        yield partial(_face, config, place, entry, files, images, least_visible, upright)
 
 
 def _entries(
@@ -144,6 +146,7 @@ def _face(
     files: Mapping[Any, Any],
     images: Path,
     least_visible: int,
+    upright: bool,
 ) -> Face:
     fields = sound_entry(_Annotation, entry, place)
     image = _image(fields, files, images, place)
@@ -166,13 +169,33 @@ def _face(
         person=person_of(config.person_pattern, image, images),
         visible=values[:, 2] >= least_visible,
         attributes={},
+        upright=upright,
+        stated_size=_size(fields, files),
     )
 
 
 def _files(content: Mapping[str, list[dict[str, Any]]]) -> dict[Any, Any]:
-    """File name by image id."""
+    """The entry of each image by its id."""
     images = [image for image in content["images"] if isinstance(image.get("id"), _KEYS)]
-    return {image["id"]: image.get("file_name") for image in images}
+    return {image["id"]: image for image in images}
+
+
+def _size(fields: _Boxed, files: Mapping[Any, Any]) -> tuple[int, int] | None:
+    """Width and height of an annotation's picture, where its entry states whole numbers."""
+    entry = _entry(fields, files)
+    width, height = (entry.get(key) for key in ("width", "height"))
+    if not (isinstance(width, int) and isinstance(height, int)):
+        return None
+    return (width, height) if width > 0 and height > 0 else None
+
+
+def states_upright(content: Mapping[str, Any]) -> bool:
+    """Whether a file says that its labels are of pictures as people see them.
+
+    `landmint label` does, as "orientation": "exif" under "info".
+    """
+    info = content.get("info")
+    return isinstance(info, dict) and info.get("orientation") == "exif"
 
 
 def _image(fields: _Boxed, files: Mapping[Any, Any], images: Path, place: str) -> Path:
@@ -183,8 +206,11 @@ def _image(fields: _Boxed, files: Mapping[Any, Any], images: Path, place: str) -
 
 
 def _file_name(fields: _Boxed, files: Mapping[Any, Any]) -> Any:
+    return _entry(fields, files).get("file_name")
+
+
+def _entry(fields: _Boxed, files: Mapping[Any, Any]) -> Mapping[str, Any]:
     """The image of an annotation, whose id may be a number here and its digits there."""
     key = fields.image_id
-    if key in files:
-        return files[key]
-    return files.get(str(key), files.get(int(key)) if str(key).isdecimal() else None)
+    keys = [key, str(key), *([int(key)] if str(key).isdecimal() else [])]
+    return next((dict(files[k]) for k in keys if k in files), {})

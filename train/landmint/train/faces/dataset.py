@@ -31,7 +31,7 @@ from landmint.runtime.crop import (
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
 from landmint.train.faces.augment import AugmentConfig, augment
-from landmint.train.faces.face import ATTRIBUTES, Face, FaceSet, read_image
+from landmint.train.faces.face import ATTRIBUTES, Face, FaceSet, read_face
 from landmint.train.faces.pose import euler_angles
 
 EpochIndex = tuple[int, int]
@@ -156,7 +156,7 @@ def excerpt_of(face: Face, contract: Contract, augmentation: AugmentConfig | Non
     Raises:
         LandmintError: the image cannot be read.
     """
-    image = read_image(face.image)
+    image = read_face(face)
     if augmentation is None:
         return Excerpt(image, face.points, face.box)
     box, rule, size = face.box, contract.crop, contract.input_size

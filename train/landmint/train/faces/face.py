@@ -52,6 +52,11 @@ class Face:
     """Flags 0 or 1 by the names in ATTRIBUTES; empty where the data set has none."""
     pseudo: bool = False
     """The landmarks are what a network said; nobody has looked at them."""
+    upright: bool = False
+    """Landmarks and box are of the picture turned as its EXIF entry says, as people see it; else of
+    the pixels as they are stored."""
+    stated_size: tuple[int, int] | None = None
+    """Width and height of the picture in pixels, where the annotation states them."""
 
     @property
     def placed(self) -> NDArray[np.bool_]:
@@ -109,6 +114,7 @@ def fingerprint_of(markup: str, faces: Iterable[Face]) -> str:
         total.update(np.array(face.box, dtype="<f8").tobytes())
         total.update(face.points.astype("<f8").tobytes())
         total.update(face.visible.tobytes())
+        total.update(b"upright" if face.upright else b"")
     return total.hexdigest()
 
 
@@ -124,8 +130,7 @@ def read_image(path: Path, upright: bool = False) -> Image:
 
     Args:
         path: the file.
-        upright: turn the picture as its EXIF entry says, as people see it. Annotations refer to
-            the pixels as they are stored, so a data set's pictures are not turned.
+        upright: turn the picture as its EXIF entry says, as people see it.
 
     Raises:
         LandmintError: the file is missing or is no readable image.
@@ -147,6 +152,15 @@ def read_image(path: Path, upright: bool = False) -> Image:
         raise _unreadable(path, _why_not(content.tobytes()[:16]))
     rgb: Image = cv2.cvtColor(_eight_bits(image), cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
     return rgb
+
+
+def read_face(face: Face) -> Image:
+    """The image of a face, (H, W, 3) uint8 RGB, as its landmarks have it.
+
+    Raises:
+        LandmintError: as `read_image`.
+    """
+    return read_image(face.image, face.upright)
 
 
 def _why_not(start: bytes) -> str:

@@ -67,8 +67,7 @@ def read_rows(config: FacesConfig, split: Split, root: Path) -> Iterator[Row]:
         for image in images:
             boxes = [box for box in image.findall("box") if box.get("ignore", "0") == "0"]
             for number, box in enumerate(boxes):
-                file = image.get("file", "")
-                yield partial(_face, config, path, root, file, number, box, first)
+                yield partial(_face, config, path, root, image, number, box, first)
 
 
 def _first_name(images: list[ElementTree.Element], count: int) -> int:
@@ -82,11 +81,12 @@ def _face(
     config: FacesConfig,
     path: Path,
     root: Path,
-    file: str,
+    entry: ElementTree.Element,
     number: int,
     box: ElementTree.Element,
     first: int,
 ) -> Face:
+    file = entry.get("file", "")
     place = f"{path}: image '{file}', box {number}"
     count = get_markup(config.markup).points
     parts = [(part.get("name", ""), part) for part in box.findall("part")]
@@ -116,7 +116,15 @@ def _face(
         person=person_of(config.person_pattern, image, root / config.images),
         visible=all_visible(count),
         attributes={},
+        stated_size=_size(entry),
     )
+
+
+def _size(entry: ElementTree.Element) -> tuple[int, int] | None:
+    """Width and height of an image, which newer versions of imglab state."""
+    sizes = [entry.get(key, "") for key in ("width", "height")]
+    width, height = (int(size) if _is_index(size) else 0 for size in sizes)
+    return (width, height) if width and height else None
 
 
 def _number(element: ElementTree.Element, key: str, place: str) -> float:

@@ -137,6 +137,10 @@ class FacesConfig(BaseModel):
     over the others. Left out all the same are faces with fewer than two landmarks, and validation
     and test faces without those by which errors are divided, the outer eye corners for most
     markups."""
+    orientation: Literal["stored", "exif"] = Field("stored", exclude_if=lambda v: v == "stored")
+    """What labels refer to where a picture's EXIF entry says how to turn it, as phones write it:
+    `stored`, the pixels as they are in the file, or `exif`, the picture as people see it, which is
+    then what is trained on. `landmint data check` tells when it is the other."""
     label_offset: LabelOffset = LabelOffset()
     """A known lean of the labels, which is taken off. `landmint data check --model` measures it."""
     synthetic: SyntheticConfig = SyntheticConfig()
@@ -205,6 +209,8 @@ def find_rows(config: FacesConfig, split: Split, base: Path) -> Iterable[Row]:
     if not root.is_dir():
         raise missing_folder(root, f"the {config.kind} data set is expected there")
     rows = find_reader(config.kind)(config, split, root)
+    if config.orientation == "exif":
+        rows = (partial(_upright, row) for row in rows)
     if config.label_offset != LabelOffset():
         rows = (partial(_without_lean, row, config.label_offset) for row in rows)
     if config.missing == "mask" and split != "train":
@@ -220,6 +226,11 @@ def _without_lean(row: Row, offset: LabelOffset) -> Face:
     if np.allclose(box, box_of(face.points), rtol=0, atol=1e-6):
         box = Box(box.x - float(lean[0]), box.y - float(lean[1]), box.w, box.h)
     return replace(face, points=face.points - lean, box=box)
+
+
+def _upright(row: Row) -> Face:
+    """The face of a row, whose labels are of the picture as people see it."""
+    return replace(row(), upright=True)
 
 
 def _with_a_size(row: Row, markup: Markup) -> Face:

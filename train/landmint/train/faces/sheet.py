@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from landmint.runtime.contract import CropRule
 from landmint.runtime.crop import Box, Floats, Image, apply_affine, crop_matrix, invert_affine, warp
 from landmint.runtime.markup import Markup
-from landmint.train.faces.face import Face, read_image
+from landmint.train.faces.face import Face, read_face
 
 _RULE = CropRule(scale=(1.6, 1.6), square=True)
 Ink = tuple[int, int, int]
@@ -49,9 +49,7 @@ def contact_sheet(
     tiles = []
     for face in faces:
         inked = inks or [_INK] * len(face.points)
-        tile = _tile(
-            read_image(face.image), face.points, face.box, inked if landmarks else [], tile_px
-        )
+        tile = _tile(read_face(face), face.points, face.box, inked if landmarks else [], tile_px)
         tiles.append(tile if markup is None else _named(tile, face.name))
     blank = np.zeros((tile_px, tile_px, 3), dtype=np.uint8)
     tiles += [blank] * (-len(tiles) % columns)

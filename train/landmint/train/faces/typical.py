@@ -7,13 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landmint.runtime.crop import Floats
-from landmint.runtime.markup import Markup
 
 FEWEST_FACES = 20
 """Fewer faces do not tell what is typical."""
 _ROUNDS = 4
 _EXPLAINED, _FACES_A_MODE = 0.9, 20
-_CLEARLY = 0.5
 _LEAST = 1e-12  # copies of one face would divide by zero
 
 Complexes = NDArray[np.complex128]
@@ -28,7 +26,7 @@ def strangeness(points: Floats) -> Floats:
     units of its own median. The scale is such that half of the faces have no landmark above 1.
     """
     shapes = _centred(points)
-    mean, _ = _typical(shapes)
+    mean = _typical(shapes)
     aligned = _aligned(shapes, mean) - mean
     rest = _beyond_modes(np.concatenate([aligned.real, aligned.imag], axis=1))
     far = np.hypot(*np.split(rest, 2, axis=1))
@@ -47,13 +45,13 @@ def _beyond_modes(deviations: Floats) -> Floats:
     return np.asarray(deviations - deviations @ modes[:kept].T @ modes[:kept])
 
 
-def swapped_sides(points: Floats, markup: Markup) -> NDArray[np.bool_]:
-    """(N,) True where a shape fits clearly better with left and right exchanged."""
-    shapes = _centred(points)
-    mean, spread = _typical(shapes)
-    own = _distance(shapes, mean, spread)
-    exchanged = _distance(shapes[:, list(markup.flip)], mean, spread)
-    return np.asarray(exchanged < _CLEARLY * own)
+def typical_shape(points: Floats) -> Floats:
+    """The median shape (L, 2) of shapes (N, L, 2), moved, turned and scaled onto each other.
+
+    In the turn and scale of no face in particular; centred, of length 1.
+    """
+    shape = _typical(_centred(points))
+    return np.stack([shape.real, shape.imag], axis=1)
 
 
 def _centred(points: Floats) -> Complexes:
@@ -64,23 +62,17 @@ def _centred(points: Floats) -> Complexes:
     return np.asarray(shapes / np.maximum(lengths, np.finfo(float).tiny))
 
 
-def _typical(shapes: Complexes) -> tuple[Complexes, Floats]:
-    """The median shape (L,), and the median deviation (L,) of each landmark from it."""
+def _typical(shapes: Complexes) -> Complexes:
+    """The median shape (L,)."""
     mean = shapes.mean(axis=0)
     for _ in range(_ROUNDS):
         aligned = _aligned(shapes, mean)
         mean = np.median(aligned.real, axis=0) + 1j * np.median(aligned.imag, axis=0)
         mean = mean / np.linalg.norm(mean)
-    spread = np.median(np.abs(_aligned(shapes, mean) - mean), axis=0)
-    return mean, np.maximum(spread, _LEAST)
+    return np.asarray(mean)
 
 
 def _aligned(shapes: Complexes, mean: Complexes) -> Complexes:
     """Shapes turned and scaled to lie as near to the mean as they can, by least squares."""
     turn = (shapes.conj() @ mean) / (np.abs(shapes) ** 2).sum(axis=1)
     return np.asarray(turn[:, None] * shapes)
-
-
-def _distance(shapes: Complexes, mean: Complexes, spread: Floats) -> Floats:
-    deviation = np.abs(_aligned(shapes, mean) - mean) / spread
-    return np.asarray(np.sqrt((deviation**2).mean(axis=1)))

@@ -19,6 +19,11 @@ from landmint.train.faces.readers import FacesConfig, Split, find_rows, missing_
 class BoxSource(Protocol):
     """Says where the faces of an image are; sent to other processes, so it can be pickled."""
 
+    @property
+    def upright(self) -> bool:
+        """The boxes are in the picture as people see it, turned as its EXIF entry says."""
+        ...
+
     def __call__(self, name: str, image: Image) -> Sequence[Box]:
         """Boxes in an image (H, W, 3), by the image's name under the folder and its pixels."""
         ...
@@ -34,6 +39,8 @@ class WholeImage:
 
     margin: float
     """Share of the width and of the height that is left away at each edge; below 0.5."""
+    upright: bool = True
+    """Pictures are taken as people see them."""
 
     def __call__(self, name: str, image: Image) -> Sequence[Box]:
         """The image less its margin."""
@@ -53,6 +60,8 @@ class KnownBoxes:
 
     boxes: Mapping[str, Sequence[Box]]
     """By the image's name under its folder."""
+    upright: bool = False
+    """What the data set's orientation is: exif, not stored."""
 
     def __call__(self, name: str, image: Image) -> Sequence[Box]:
         """The boxes of the image of that name."""
@@ -99,7 +108,9 @@ def known_boxes(config: FacesConfig, split: Split, images: Path) -> KnownBoxes:
     folder = images.resolve()
     boxes: dict[str, list[Box]] = {}
     places: dict[Path, str | None] = {}  # a picture is looked up once, however many its faces
-    for path, box in _read(config, split):
+    upright = False
+    for path, box, seen in _read(config, split):
+        upright |= seen
         if path not in places:
             whole = path.resolve()
             inside = whole.is_relative_to(folder)
@@ -113,16 +124,18 @@ def known_boxes(config: FacesConfig, split: Split, images: Path) -> KnownBoxes:
             reason=f"its {split} faces are in {len(places)} images, none of them below that folder",
             remedy="give the folder in which the data set's images lie",
         )
-    return KnownBoxes({name: tuple(boxes[name]) for name in sorted(boxes)})
+    return KnownBoxes({name: tuple(boxes[name]) for name in sorted(boxes)}, upright)
 
 
-def _read(config: FacesConfig, split: Split) -> Sequence[tuple[Path, Box]]:
-    """Image and box of each face, in the order of the images."""
+def _read(config: FacesConfig, split: Split) -> Sequence[tuple[Path, Box, bool]]:
+    """Image and box of each face, and whether they are as people see them; by image."""
     if config.kind == "coco":
         if not config.root.is_dir():
             raise missing_folder(config.root, "the coco data set is expected there")
-        boxes = list(read_boxes(config, split, config.root))
+        seen = config.orientation == "exif"
+        read = read_boxes(config, split, config.root)
+        boxes = [(image, box, seen or upright) for image, box, upright in read]
     else:
         faces = (row() for row in find_rows(config, split, Path()))
-        boxes = [(face.image, face.box) for face in faces]
+        boxes = [(face.image, face.box, face.upright) for face in faces]
     return spread(sorted(boxes), config.limits.get(split))
