@@ -6,7 +6,6 @@ map crop pixels to image pixels. Training uses this code, so that a device sees 
 
 import functools
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -103,13 +102,12 @@ def warp(image: Image, matrix: Floats, size: int) -> Image:
     wide as a crop pixel, to the nearest whole pixel from 3 on. They are counted from the image's
     corner: they do not depend on the crop.
     """
-    step = math.sqrt(abs(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]))
+    (xx, xy, x), (yx, yy, y) = matrix.tolist()
+    step = math.sqrt(abs(xx * yy - xy * yx))
     # A millionth above, lest a step of 2, computed as 1.999.., count as 1.
     side = round(step) if step >= 3 else max(1, int(step + 1e-6))
-    (first_x, last_x), (first_y, last_y) = (
-        _reach(terms, size, side, length)
-        for terms, length in zip(matrix.tolist(), (image.shape[1], image.shape[0]), strict=True)
-    )
+    first_x, last_x = _reach(xx * (size - 1), xy * (size - 1), x, side, image.shape[1])
+    first_y, last_y = _reach(yx * (size - 1), yy * (size - 1), y, side, image.shape[0])
     if last_x < first_x or last_y < first_y:
         return np.zeros((size, size, 3), np.uint8)
     if side == 1:
@@ -117,21 +115,30 @@ def warp(image: Image, matrix: Floats, size: int) -> Image:
     else:
         count = (last_x - first_x + 1, last_y - first_y + 1)
         part = block_means(np.ascontiguousarray(image), (first_x, first_y), count, side)
-    moved = matrix / side
-    moved[:, 2] += 0.5 / side - 0.5
-    moved[0, 2] -= first_x
-    moved[1, 2] -= first_y
+    middle = 0.5 / side - 0.5
+    moved = np.array(
+        [
+            [xx / side, xy / side, x / side + middle - first_x],
+            [yx / side, yy / side, y / side + middle - first_y],
+        ]
+    )
     return interpolate(part, moved, size)
 
 
-def _reach(terms: Sequence[float], size: int, side: int, length: int) -> tuple[int, int]:
+def _reach(across: float, down: float, start: float, side: int, length: int) -> tuple[int, int]:
     """The first and the last block, along one axis, that the pixels of a crop lie between.
 
     The last is before the first where the crop lies outside the image.
+
+    Args:
+        across: how far along this axis the crop's last column lies of its first, in image pixels.
+        down: how far its last row lies of its first.
+        start: where its first pixel lies.
+        side: of a block in pixels.
+        length: of the image along this axis.
     """
-    spans = [term * (size - 1) for term in terms[:2]]
-    low, high = (terms[2] + sum(pick(span, 0.0) for span in spans) for pick in (min, max))
-    first, last = ((edge + 0.5) / side - 0.5 for edge in (low, high))
+    low, high = start + min(across, 0.0) + min(down, 0.0), start + max(across, 0.0) + max(down, 0.0)
+    first, last = (low + 0.5) / side - 0.5, (high + 0.5) / side - 0.5
     most = (length - 1) // side
     return max(0, math.floor(first - _ROUNDING)), min(most, math.floor(last + _ROUNDING) + 1)
 

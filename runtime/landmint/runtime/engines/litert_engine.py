@@ -91,7 +91,9 @@ class _LiteRtSession:
     ) -> None:
         self._interpreter = interpreter
         self._input = tensor
-        self._outputs = outputs
+        self._outputs = {
+            name: (detail["index"], _quantisation(detail)) for name, detail in outputs.items()
+        }
         self.entrance = _quantisation(tensor)
         """What the integers of its input stand for."""
 
@@ -139,11 +141,10 @@ class _LiteRtSession:
             tensor = self.entrance.quantise(tensor)
         self._interpreter.set_tensor(self._input["index"], tensor)
         self._interpreter.invoke()
-        return {name: self._read(detail) for name, detail in self._outputs.items()}
+        return {name: self._read(*place) for name, place in self._outputs.items()}
 
-    def _read(self, detail: Mapping[str, Any]) -> Tensor | Quantised:
-        values: NDArray[Any] = self._interpreter.get_tensor(detail["index"])
-        quantisation = _quantisation(detail)
+    def _read(self, index: int, quantisation: Quantisation | None) -> Tensor | Quantised:
+        values: NDArray[Any] = self._interpreter.get_tensor(index)
         if quantisation:
             return Quantised(values, quantisation)
         return values.astype(np.float32, copy=False)
