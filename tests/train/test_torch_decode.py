@@ -38,6 +38,8 @@ HEADS: Mapping[str, tuple[Head, Mapping[str, tuple[int, ...]]]] = {
         Head("heatmap", "local_soft_argmax", 1.5, tau=3.0, radius=4),
         _HEATMAPS,
     ),
+    "centroid": (Head("heatmap", "centroid", 1.5, radius=3), _HEATMAPS),
+    "centroid of the whole map": (Head("heatmap", "centroid", 1.5, radius=64), _HEATMAPS),
     "pip": (
         Head("pip", neighbours=NEIGHBOURS),
         {name: (channels, *GRID) for name, channels in _PIP.items()},

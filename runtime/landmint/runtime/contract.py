@@ -15,7 +15,7 @@ from landmint.runtime.typed_json import MismatchError, read_as
 
 SCHEMA = 3
 HeadKind = Literal["coordinates", "heatmap", "pip", "simcc"]
-Decode = Literal["", "argmax", "quarter", "dark", "local_soft_argmax"]
+Decode = Literal["", "argmax", "quarter", "dark", "local_soft_argmax", "centroid"]
 SIMCC_OUTPUTS = ("simcc_x", "simcc_y")
 """A SimCC head's outputs: for each landmark a vector of bins along x, and one along y."""
 Layout = Literal["NCHW", "NHWC"]
@@ -81,7 +81,7 @@ class Head:
     tau: float = 10.0
     """Local soft-argmax: what heatmaps and SimCC's vectors are multiplied by before the softmax."""
     radius: int = 2
-    """Local soft-argmax: cells or bins on each side of the peak that count."""
+    """Local soft-argmax and centroid: cells or bins on each side of the peak that count."""
 
     def __post_init__(self) -> None:
         """Refuse a head that landmarks cannot be decoded from.

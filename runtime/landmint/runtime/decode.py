@@ -179,7 +179,7 @@ def decode_heatmaps(heatmaps: Values, head: Head) -> tuple[Floats, Floats]:
     "dark", a Taylor step on the log of the map blurred as befits `head.sigma` (Zhang et al., CVPR
     2020, equations 3-9), of at most `DARK_REACH_CELLS`; "local_soft_argmax", the mean of the cells
     within `head.radius` of the peak under softmax(`head.tau` h) (Bulat et al., BMVC 2021,
-    equation 4: 5x5 cells, tau 10).
+    equation 4: 5x5 cells, tau 10); "centroid", their mean by h where it is positive.
 
     Args:
         heatmaps: one map a landmark.
@@ -308,9 +308,18 @@ def _dark_matrices(sigma: float) -> tuple[Floats, Floats]:
 def _local_soft_argmax(maps: Values, x: Ints, y: Ints, head: Head) -> Floats:
     radius = head.radius
     patch = _patches(maps, x, y, radius, -np.inf)
-    weights = np.exp(head.tau * (patch - patch[radius, radius]))  # the middle is the peak itself
-    sums = _moments(radius) @ weights.reshape(-1, maps.shape[0])
-    shift: Floats = (sums[1:] / sums[0]).T
+    return _centre(np.exp(head.tau * (patch - patch[radius, radius])))  # the middle is the peak
+
+
+def _centroid(maps: Values, x: Ints, y: Ints, head: Head) -> Floats:
+    return _centre(np.maximum(_patches(maps, x, y, head.radius, 0.0), 0.0))
+
+
+def _centre(weights: Floats) -> Floats:
+    """Mean place (M, 2) of patches (K, K, M) of weights, from their middle; 0 where none counts."""
+    radius, count = weights.shape[0] // 2, weights.shape[2]
+    sums = _moments(radius) @ weights.reshape(-1, count)
+    shift: Floats = (sums[1:] / np.where(sums[0] > 0, sums[0], 1.0)).T
     return shift
 
 
@@ -327,5 +336,6 @@ _REFINEMENTS: Mapping[str, Callable[[Values, Ints, Ints, Head], Floats]] = Mappi
         "quarter": _quarter,
         "dark": _dark,
         "local_soft_argmax": _local_soft_argmax,
+        "centroid": _centroid,
     }
 )

@@ -47,6 +47,11 @@ SMALL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("fan", {"input_size": 64, "backbone": "fan_1", "width": 0.25}),
     ("hourglass", {"input_size": 64, "backbone": "hourglass_2", "width": 0.125}),
     ("hourglass", {"input_size": 64, "backbone": "residual_1", "decoder": "shuffle"}),
+    ("awing", {"input_size": 64, "backbone": "fan_2", "width": 0.125}),
+    ("adnet", {"input_size": 64, "backbone": "hourglass_2", "width": 0.125}),
+    ("adnet", {"input_size": 64, "backbone": "residual_1", "width": 0.125, "markup": "29"}),
+    ("simplebaseline", {"input_size": 64, "backbone": "resnet18", "width": 0.25}),
+    ("deeppose", {"input_size": 64, "backbone": "mobilenetv3_small_050", "stride": 16}),
     *((name, {"input_size": 64}) for name in MODELS.added),
 )
 

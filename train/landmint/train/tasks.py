@@ -6,6 +6,7 @@ nor knows epochs. The parts add up to "loss", so a log of them adds up too.
 
 import math
 from collections.abc import Callable, Mapping
+from importlib import import_module
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +25,12 @@ points."""
 Parts = dict[str, Tensor]
 
 _KINDS: Mapping[str, tuple[LossKind, ...]] = {
-    "heatmap": ("mse", "adaptive_wing"),
+    "heatmap": ("mse", "adaptive_wing", "directional", "star"),
     "pip": ("pip",),
-    "coordinates": ("pfld", "wing"),
+    "coordinates": ("pfld", "wing", "l2"),
     "simcc": ("simcc",),
 }
-_POOLED: Mapping[Curriculum, int] = {"std": 1, "cls2": 2, "cls3": 4}
+_POOLED: Mapping[Curriculum, int] = {"cls2": 2, "cls3": 4}
 
 
 Lesson = Mapping[str, Tensor]
@@ -92,9 +93,10 @@ class HeatmapTask(Task):
         points, known = losses.labelled(batch["points"])
         target = losses.encode_heatmaps(points, self.grid, self.sigma)
         drawn = (*self.early_heatmaps(features), outputs["heatmaps"])
-        return {"heatmaps": torch.stack([self._unlike(m, target, known) for m in drawn]).mean()}
+        return {"heatmaps": torch.stack([self.unlike(m, target, known) for m in drawn]).mean()}
 
-    def _unlike(self, maps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    def unlike(self, maps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """How far maps (B, M, H, W) are from a target, by the loss that was chosen."""
         if self.kind == "adaptive_wing":
             return losses.adaptive_wing(maps, target, weight=weight)
         return self.unit * losses.heatmap_mse(maps, target, weight)
@@ -164,42 +166,6 @@ class PipTask(Task):
         return {**parts, "cls": self.cls_weight * parts["cls"]}
 
 
-class CurriculumTask(PipTask):
-    """PIPNet's loss on true labels; pseudo-labels only teach roughly where each landmark is.
-
-    Jin et al., IJCV 2021, section 3.4: the map that feeds the head is max-pooled, and the same
-    layer scores the cells of what is left.
-    """
-
-    def __init__(self, model: LandmarkModel, config: LossConfig, pooled: int) -> None:
-        """Pool the model's last map by so many cells along each side.
-
-        Raises:
-            LandmintError: the score map does not pool to whole cells, two or more a side.
-        """
-        super().__init__(model, config)
-        self.pooled = pooled
-        self._model = (model,)  # in a tuple, lest its weights become the task's as well
-        rows, columns = self.grid
-        if min(rows, columns) < 2 * pooled or rows % pooled or columns % pooled:
-            raise LandmintError(
-                f"a {rows} x {columns} score map cannot be {pooled} times as coarse",
-                reason="at least two whole cells a side must be left",
-                remedy="leave the round out, or take a finer map: a lower stride or a larger "
-                "input_size",
-            )
-
-    def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
-        """cls, offsets, neighbours; the latter two of labelled faces alone."""
-        coarse = nn.functional.max_pool2d(features[-1], self.pooled)
-        (model,) = self._model
-        scores = model.head((*features[:-1], coarse))["cls"]
-        points, pseudo = batch["points"], batch["pseudo"]
-        return self._weighted(
-            losses.curriculum_loss(outputs, scores, points, self.neighbours, pseudo)
-        )
-
-
 class SimccTask(Task):
     """SimCC's vectors of bins against Gaussians at the landmarks, by divergence."""
 
@@ -261,11 +227,11 @@ class WingTask(Task):
 
     def copy_parts(self, outputs: Parts, wanted: Mapping[str, Tensor]) -> Parts:
         """One part, points."""
-        return {"points": self._wing(outputs, _points(wanted), None)}
+        return {"points": self._wing(outputs, points_of(wanted), None)}
 
     def _wing(self, outputs: Parts, points: Tensor, weight: Tensor | None) -> Tensor:
         return losses.wing(
-            _points(outputs) * self.size_px,
+            points_of(outputs) * self.size_px,
             points * self.size_px,
             weight,
             self.config.wing_width_px,
@@ -299,7 +265,7 @@ class PfldTask(Task):
     def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
         """points, pose."""
         pose = losses.pose_error(self.pose_net(features[0]), batch["euler_rad"])
-        distance = losses.squared_distance(_points(outputs), *losses.labelled(batch["points"]))
+        distance = losses.squared_distance(points_of(outputs), *losses.labelled(batch["points"]))
         weight = losses.face_weights(batch["attributes"], self.weights)
         return {
             "points": (weight * (self.config.pose_floor + pose) * distance).mean(),
@@ -313,12 +279,12 @@ class PfldTask(Task):
     def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
         """Squared distances from the teacher's decoded points, by confidence."""
         points, confidence = lesson["points"], lesson["confidence"]
-        distance = losses.squared_distance(_points(outputs), points, confidence)
+        distance = losses.squared_distance(points_of(outputs), points, confidence)
         return {"points": distance.mean()}
 
     def copy_parts(self, outputs: Parts, wanted: Mapping[str, Tensor]) -> Parts:
         """Squared distances; the pose net is no output."""
-        return {"points": losses.squared_distance(_points(outputs), _points(wanted)).mean()}
+        return {"points": losses.squared_distance(points_of(outputs), points_of(wanted)).mean()}
 
 
 def task_for(
@@ -346,15 +312,34 @@ def task_for(
     if curriculum != "std" and kind != "pip":
         raise no_curriculum(model)
     if kind == "pip":
-        pooled = _POOLED[curriculum]
-        return PipTask(model, config) if pooled == 1 else CurriculumTask(model, config, pooled)
+        if curriculum == "std":
+            return PipTask(model, config)
+        return _named("curriculum:CurriculumTask")(model, config, _POOLED[curriculum])
     if kind == "simcc":
         return SimccTask(model)
     if kind == "wing":
         return WingTask(model, config)
     if kind == "pfld":
         return PfldTask(model, config, _flags(faces))
-    return HeatmapTask(model, config, kind)
+    if kind == "l2":
+        return _named("point_tasks:L2Task")(model, config)
+    return _heatmap_task(config, kind)(model, config, kind)
+
+
+def _heatmap_task(config: LossConfig, kind: LossKind) -> Callable[..., Task]:
+    """The task of a heatmap head: what exists in training alone is loaded where it is asked for."""
+    if kind in ("directional", "star"):
+        return _named("point_tasks:AttentionTask")
+    if config.boundary_weight:
+        return _named("companions:BoundaryTask")
+    return _named("companions:ConsistencyTask") if config.consistency_weight else HeatmapTask
+
+
+def _named(task: str) -> Callable[..., Task]:
+    """A task of another module of this room."""
+    module, _, name = task.partition(":")
+    made: Callable[..., Task] = getattr(import_module(f"landmint.train.{module}"), name)
+    return made
 
 
 def no_curriculum(model: LandmarkModel) -> LandmintError:
@@ -375,7 +360,8 @@ def resize(maps: Tensor, grid: losses.Grid) -> Tensor:
     return nn.functional.interpolate(maps, grid, mode="bilinear", align_corners=False)
 
 
-def _points(outputs: Mapping[str, Tensor]) -> Tensor:
+def points_of(outputs: Mapping[str, Tensor]) -> Tensor:
+    """Landmarks (B, L, 2) of a coordinates head's outputs."""
     coordinates = outputs["coordinates"]
     return coordinates.reshape(len(coordinates), -1, 2)
 

@@ -124,14 +124,33 @@ class SoftArgmaxDecode(HeatmapDecode):
         rows, columns = _window(maps, x, y, self.head.radius)
         patch = rows @ maps @ columns.transpose(1, 2)
         inside = rows.sum(dim=2)[:, :, None] * columns.sum(dim=2)[:, None, :]
-        # Outside of the map the patch is 0, which may lie above the peak: it must not overflow.
-        below = torch.relu(top[:, :, None] - patch)
-        weights = torch.exp(-self.head.tau * below) * inside
+        weights = self.weights(patch, top[:, :, None]) * inside
         # Multiplied before they are summed: OpenVINO 2026.4 reads past a sum of one axis that is
         # multiplied by a vector afterwards.
         sums = [(weights * along).sum(dim=(1, 2)) for along in (steps, steps[:, None])]
-        shift_x, shift_y = ((part / weights.sum(dim=(1, 2)))[:, None] for part in sums)
+        shift_x, shift_y = ((part / self.total(weights))[:, None] for part in sums)
         return shift_x, shift_y
+
+    def weights(self, patch: Tensor, top: Tensor) -> Tensor:
+        """How much each cell of patches (M, K, K) counts, about peaks (M, 1, 1)."""
+        # Outside of the map the patch is 0, which may lie above the peak: it must not overflow.
+        return torch.exp(-self.head.tau * torch.relu(top - patch))
+
+    def total(self, weights: Tensor) -> Tensor:
+        """What the weights (M, K, K) of a patch sum up to: (M,), never 0."""
+        return weights.sum(dim=(1, 2))
+
+
+class CentroidDecode(SoftArgmaxDecode):
+    """The mean of the cells around the peak by their values, where those are positive."""
+
+    def weights(self, patch: Tensor, top: Tensor) -> Tensor:
+        """The values themselves."""
+        return torch.relu(patch)
+
+    def total(self, weights: Tensor) -> Tensor:
+        """Of a map without a positive cell nearly 0: it stays at its peak."""
+        return weights.sum(dim=(1, 2)).clamp(min=1e-12)
 
 
 class PipDecode(nn.Module):
@@ -198,6 +217,7 @@ _DECODERS: Mapping[str, Callable[[Head], nn.Module]] = {
     "quarter": QuarterDecode,
     "dark": DarkDecode,
     "local_soft_argmax": SoftArgmaxDecode,
+    "centroid": CentroidDecode,
     "pip": PipDecode,
     "simcc": SimccDecode,
 }

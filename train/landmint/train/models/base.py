@@ -70,6 +70,11 @@ class LandmarkModel(nn.Module):
         """Heatmaps among the taps that are learned like the last ones; none by default."""
         return ()
 
+    @staticmethod
+    def early_boundaries(features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Maps (B, 1, H, W) among the taps that show all contours; none by default."""
+        return ()
+
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Canonical outputs of normalised crops (B, 3, S, S)."""
         return self.head(self.features(images))
@@ -192,6 +197,19 @@ def start_small(layer: Last) -> Last:
 def scaled(channels: int, width: float) -> int:
     """`channels` times `width` as a multiple of 8, at least 8: what INT8 kernels like."""
     return max(8, int(channels * width / 8 + 0.5) * 8)
+
+
+def coordinates_head(config: ModelConfig) -> tuple[Head, tuple[Output, ...]]:
+    """Contract of a head that returns coordinates alone."""
+    count = 2 * get_markup(config.markup).points
+    return Head("coordinates"), (Output("coordinates", (count,)),)
+
+
+def start_at_mean(layer: nn.Linear, mean_shape: Shape) -> None:
+    """Set a last layer so that its first answers are near the mean shape (L, 2)."""
+    with torch.no_grad():
+        nn.init.normal_(layer.weight, std=0.001)
+        layer.bias.copy_(torch.from_numpy(mean_shape.astype(np.float32).ravel()))
 
 
 def heatmap_head(

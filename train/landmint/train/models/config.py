@@ -76,8 +76,9 @@ class ModelConfig(BaseModel):
     is the published one; a smaller value listens more to cells around the peak. SimCC also learns
     by it, see `bin_divergence`."""
     soft_argmax_radius: int = Field(default=2, ge=1, le=64)
-    """Decode "local_soft_argmax": how many cells on each side of the peak count. SimCC does not
-    read it: the bins within 1.5 standard deviations of its Gaussian count."""
+    """Decodes "local_soft_argmax" and "centroid": how many cells on each side of the peak count; as
+    many as a map has, for the centroid of all of it. SimCC does not read it: the bins within 1.5
+    standard deviations of its Gaussian count."""
     crop_scale: Scale = 1.2
     """Side of the crop, as a multiple of the side of the face box; or two numbers, for width and
     height, where the crop is not a square."""

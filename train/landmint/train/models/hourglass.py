@@ -6,6 +6,7 @@ too, and stays an operator of its own in INT8. The block of the residual_... tru
 "Deep residual learning", CVPR 2016, figure 5) convolves first, and folds away.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
@@ -47,6 +48,8 @@ class Hourglass(LandmarkModel):
     IMITATES: ClassVar = (-1,)
     POOL: ClassVar[type[nn.Module]] = nn.MaxPool2d
     """What halves maps."""
+    COORDINATES: ClassVar[bool] = False
+    """Whether image and hourglasses see where in the crop each cell lies."""
 
     def __init__(self, config: ModelConfig, contract: Contract) -> None:
         """Build stem and stacks."""
@@ -54,7 +57,8 @@ class Hourglass(LandmarkModel):
         kind, _, stacks = self.backbone_of(config).partition("_")
         block, count = _BLOCKS[kind], int(stacks)
         narrow, middle, width = (scaled(n, config.width) for n in (64, 128, 256))
-        self.width, self.maps = width, [self.early_maps(contract)] * (count - 1)
+        early, last = (self.maps_drawn(contract, is_last) for is_last in (False, True))
+        side = config.input_size // _STRIDE
         self.stem = nn.Sequential(
             *self.first_layers(narrow),
             block(narrow, middle),
@@ -64,41 +68,42 @@ class Hourglass(LandmarkModel):
         )
         up = _RISES[self.decoder_of(config) or "nearest"]
         self.stacks = nn.ModuleList(_Stack(width, block, self.POOL, up) for _ in range(count))
-        last = contract.outputs[0].shape[0]
-        self.heads = nn.ModuleList(
-            start_small(nn.Conv2d(width, maps, 1)) for maps in (*self.maps, last)
+        self.enter = nn.ModuleList(
+            CoordConv(width, width, 1, side) if self.COORDINATES else nn.Identity()
+            for _ in range(count)
         )
-        self.back = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in self.maps)
-        self.seen = nn.ModuleList(nn.Conv2d(maps, width, 1) for maps in self.maps)
+        maps = [early] * (count - 1)
+        self.heads = nn.ModuleList(start_small(nn.Conv2d(width, n, 1)) for n in (*maps, last))
+        self.back = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in maps)
+        self.seen = nn.ModuleList(nn.Conv2d(n, width, 1) for n in maps)
 
     def first_layers(self, outputs: int) -> tuple[nn.Module, ...]:
         """From the image to maps of half the size."""
-        return (
-            nn.Conv2d(3, outputs, 7, stride=2, padding=3),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(inplace=True),
-        )
+        if not self.COORDINATES:
+            first = nn.Conv2d(3, outputs, 7, stride=2, padding=3)
+            return first, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        with_places = CoordConv(3, outputs, 7, self.config.input_size, stride=2)
+        return with_places, SharedNorm(outputs), nn.ReLU(inplace=True)
 
     @classmethod
-    def early_maps(cls, contract: Contract) -> int:
-        """How many maps a stack draws for the next one to see."""
+    def maps_drawn(cls, contract: Contract, is_last: bool) -> int:
+        """How many maps a stack draws."""
         return contract.landmarks.points
 
-    def enter(self, stack: int, maps: Tensor) -> Tensor:
-        """What a stack makes of the map that comes to it, before its hourglass."""
-        return maps
+    def draw(self, stack: int, refined: Tensor) -> Tensor:
+        """What a stack draws from its last map."""
+        drawn: Tensor = self.heads[stack](refined)
+        return drawn
 
     def features(self, images: Tensor) -> tuple[Tensor, ...]:
         """Drawings of the early stacks, then the last stack's map."""
         taps: list[Tensor] = []
         maps = self.stem(images)
-        for i, stack in enumerate(self.stacks):
-            refined: Tensor = stack(self.enter(i, maps))
-            if i == len(self.maps):
-                return (*taps, refined)
-            taps.append(self.heads[i](refined))
-            maps = maps + self.back[i](refined) + self.seen[i](taps[-1])
-        raise AssertionError("there is no last stack")
+        for i, (back, seen) in enumerate(zip(self.back, self.seen, strict=True)):
+            refined = self.stacks[i](self.enter[i](maps))
+            taps.append(self.draw(i, refined))
+            maps = maps + back(refined) + seen(taps[-1])
+        return (*taps, self.stacks[-1](self.enter[-1](maps)))
 
     @staticmethod
     def early_heatmaps(features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -107,7 +112,7 @@ class Hourglass(LandmarkModel):
 
     def head(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Heatmaps (B, L, S/4, S/4) of the last stack."""
-        return {"heatmaps": self.heads[-1](features[-1])}
+        return {"heatmaps": self.draw(-1, features[-1])}
 
     @classmethod
     def head_for(cls, config: ModelConfig, mean_shape: Shape) -> tuple[Head, tuple[Output, ...]]:
@@ -123,6 +128,32 @@ class Hourglass(LandmarkModel):
     def scales(cls, config: ModelConfig) -> bool:
         """All channels scale; published are 256."""
         return True
+
+
+class CoordConv(nn.Module):
+    """A convolution that sees where each cell lies: x, y in [-1, 1], and how far from the middle.
+
+    Liu et al., "An intriguing failing of convolutional neural networks and the CoordConv solution",
+    NeurIPS 2018. The places are constant, so they add a constant map: one addition when exported.
+    """
+
+    places: Tensor
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, side: int, stride: int = 1) -> None:
+        """Build it for maps of so many cells along a side."""
+        super().__init__()
+        around = kernel // 2
+        self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, around)
+        self.of_places = nn.Conv2d(3, outputs, kernel, stride, around, bias=False)
+        along = torch.linspace(-1, 1, side)
+        y, x = torch.meshgrid(along, along, indexing="ij")
+        places = torch.stack([x, y, (x**2 + y**2).sqrt() / math.sqrt(2)])[None]
+        self.register_buffer("places", places, persistent=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
+        convolved: Tensor = self.convolution(maps) + self.of_places(self.places)
+        return convolved
 
 
 class FanBlock(nn.Module):

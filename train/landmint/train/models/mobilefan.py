@@ -5,6 +5,7 @@ Recognition 2020. A decoder of 256 channels would make it 5.2 M parameters; the 
 need a narrow one.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -20,14 +21,8 @@ from landmint.train.models.base import (
 )
 from landmint.train.models.config import ModelConfig
 from landmint.train.models.pixel_shuffle import PixelShuffle
-from landmint.train.models.trunks import EFFICIENTNET_LITE, timm_trunk
+from landmint.train.models.trunks import EFFICIENTNET_LITE, MOBILENET_V2, timm_trunk
 
-# Few where MobileNetV2's 320 channels come in, for there a channel of a 4x4 kernel costs 16 x 320
-# weights; more towards the heatmaps, whose number may not far exceed the channels that they are
-# made of.
-_DECONV = (32, 48, 64)
-# The same number of weights: here a channel costs 4 x 320.
-_SHUFFLE = (128, 96, 64)
 _RISE = 8  # how much finer the heatmaps are than the encoder's last map
 
 
@@ -37,10 +32,18 @@ class MobileFAN(LandmarkModel):
     Taps: the encoder's last map, then the three levels of the decoder.
     """
 
-    BACKBONES: ClassVar = ("mobilenetv2_100", "mobilenetv2_050", *EFFICIENTNET_LITE)
+    BACKBONES: ClassVar[tuple[str, ...]] = (*MOBILENET_V2, *EFFICIENTNET_LITE)
     STRIDES: ClassVar = (4, 2)
     DECODERS: ClassVar = ("deconv", "shuffle")
     IMITATES: ClassVar = (1, 2, 3)
+    LEVELS: ClassVar[Mapping[str, tuple[int, ...]]] = {
+        # Few where MobileNetV2's 320 channels come in, for there a channel of a 4x4 kernel costs
+        # 16 x 320 weights; more towards the heatmaps, whose number may not far exceed the channels
+        # that they are made of.
+        "deconv": (32, 48, 64),
+        "shuffle": (128, 96, 64),  # the same number of weights: here a channel costs 4 x 320
+    }
+    """Channels of the decoder's levels, coarse to fine, by the way up."""
 
     def __init__(self, config: ModelConfig, contract: Contract) -> None:
         """Build encoder, decoder and head."""
@@ -51,10 +54,10 @@ class MobileFAN(LandmarkModel):
             output_stride=self.divisor_of(config),
             out_indices=(4,),
         )
-        shuffles = self.decoder_of(config) == "shuffle"
-        twice = separable_shuffle if shuffles else deconv_bn_relu
+        way = self.decoder_of(config)
+        twice = separable_shuffle if way == "shuffle" else deconv_bn_relu
         self.decoder = nn.ModuleList()
-        for level in _SHUFFLE if shuffles else _DECONV:
+        for level in self.LEVELS[way]:
             outputs = scaled(level, config.width)
             self.decoder.append(twice(channels, outputs))
             channels = outputs

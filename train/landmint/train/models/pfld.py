@@ -6,13 +6,18 @@ the head's pose lives in the training task, not here: it is never deployed.
 
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from landmint.runtime.contract import Contract, Head, Output
-from landmint.runtime.markup import get_markup
-from landmint.train.models.base import LandmarkModel, Shape, conv_bn_relu, scaled
+from landmint.train.models.base import (
+    LandmarkModel,
+    Shape,
+    conv_bn_relu,
+    coordinates_head,
+    scaled,
+    start_at_mean,
+)
 from landmint.train.models.config import ModelConfig
 from landmint.train.models.trunks import EFFICIENTNET_LITE, MOBILENET_V3, OWN, timm_trunk
 
@@ -61,16 +66,12 @@ class PFLD(LandmarkModel):
 
     def start_from(self, mean_shape: Shape) -> None:
         """Let the first guess be the mean face, so that only the residual is to be learnt."""
-        with torch.no_grad():
-            nn.init.normal_(self.coordinates.weight, std=0.001)
-            self.coordinates.bias.copy_(torch.from_numpy(mean_shape.astype(np.float32).ravel()))
+        start_at_mean(self.coordinates, mean_shape)
 
     @classmethod
     def head_for(cls, config: ModelConfig, mean_shape: Shape) -> tuple[Head, tuple[Output, ...]]:
         """A coordinates head."""
-        return Head("coordinates"), (
-            Output("coordinates", (2 * get_markup(config.markup).points,)),
-        )
+        return coordinates_head(config)
 
     @classmethod
     def strides_for(cls, config: ModelConfig) -> tuple[int, ...]:

@@ -1,0 +1,78 @@
+"""What helps a task in training and is cut off afterwards: boundaries, a mirrored second view."""
+
+import torch
+from torch import Tensor, nn
+
+from landmint.runtime.errors import LandmintError
+from landmint.train import losses
+from landmint.train.config import LossConfig, LossKind
+from landmint.train.models.base import LandmarkModel, tap_shapes
+from landmint.train.targets import boundary_maps
+from landmint.train.tasks import Batch, HeatmapTask, Parts
+
+
+class BoundaryTask(HeatmapTask):
+    """Heatmaps, and beside them a map of all contours, by the same loss.
+
+    Wang, Bo and Fuxin, ICCV 2019, section 5.2. The last map's 1x1 convolution is the task's own; a
+    network may draw boundaries on early stacks too.
+    """
+
+    def __init__(self, model: LandmarkModel, config: LossConfig, kind: LossKind) -> None:
+        """Build the convolution that draws the contours from the map that feeds the head."""
+        super().__init__(model, config, kind)
+        self.contours = model.contract.landmarks.contours
+        self.early_boundaries = model.early_boundaries
+        self.weight = config.boundary_weight
+        channels, *grid = tap_shapes(model)[-1]
+        if tuple(grid) != self.grid:
+            raise LandmintError(
+                f"boundary_weight is not for {model.config.name}",
+                reason="the map that feeds its head is not of the heatmaps' size",
+                remedy="leave boundary_weight away",
+            )
+        self.boundaries = nn.Conv2d(channels, 1, 1)
+
+    def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
+        """heatmaps, boundaries: the mean over the stacks of each."""
+        each = boundary_maps(batch["points"], self.contours, self.grid)
+        target = each.amax(dim=1, keepdim=True)
+        drawn = (*self.early_boundaries(features), self.boundaries(features[-1]))
+        # A map beside the heatmaps, not as many as those: so it counts as one of them.
+        share = self.weight / outputs["heatmaps"].shape[1]
+        unlike = [self.unlike(maps, target, target.new_ones(1)) for maps in drawn]
+        boundaries = share * torch.stack(unlike).mean()
+        return {**super().parts(features, outputs, batch), "boundaries": boundaries}
+
+
+class ConsistencyTask(HeatmapTask):
+    """Heatmaps, and that a face and its mirror image are seen alike.
+
+    Bulat, Sanchez and Tzimiropoulos, "Subpixel heatmap regression for facial landmark
+    localization", BMVC 2021, section 3.3: one network sees two views of a face, whose heatmaps must
+    agree where they show the same place. Here the second view is the mirror image, which lies on
+    the same cells; published views differ by any similarity.
+    """
+
+    def __init__(self, model: LandmarkModel, config: LossConfig, kind: LossKind) -> None:
+        """Take the mirror's order of landmarks from the markup."""
+        super().__init__(model, config, kind)
+        self.weight = config.consistency_weight
+        self.mirror = list(model.contract.landmarks.flip)
+
+    def forward(self, model: LandmarkModel, batch: Batch) -> Parts:
+        """The loss of both views, and how far they disagree."""
+        mirrored = self._mirrored(batch)
+        features = model.features(torch.cat([batch["images"], mirrored["images"]]))
+        outputs = model.head(features)
+        both = {**batch, "points": torch.cat([batch["points"], mirrored["points"]])}
+        plain, other = outputs["heatmaps"].chunk(2)
+        unlike = losses.heatmap_mse(plain, other[:, self.mirror].flip(3))
+        parts = self.parts(features, outputs, both)
+        parts["consistency"] = self.weight * self.unit * unlike
+        return {"loss": torch.stack(list(parts.values())).sum(), **parts}
+
+    def _mirrored(self, batch: Batch) -> Parts:
+        points = batch["points"][:, self.mirror]
+        turned = torch.stack([1 - points[..., 0], points[..., 1]], dim=2)
+        return {"images": batch["images"].flip(3), "points": turned}

@@ -1,0 +1,60 @@
+"""DeepPose's face form: a trunk, its mean over the map, and a linear layer to coordinates.
+
+Toshev and Szegedy, "DeepPose: human pose estimation via deep neural networks", CVPR 2014, section
+3.1, on a trunk that is pooled as mmpose's face form has it. The Wing loss (Feng et al., CVPR 2018)
+was published with such networks. Without the cascade of later stages.
+"""
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from landmint.runtime.contract import Contract, Head, Output
+from landmint.train.models.base import LandmarkModel, Shape, coordinates_head, start_at_mean
+from landmint.train.models.config import ModelConfig
+from landmint.train.models.trunks import (
+    EFFICIENTNET_LITE,
+    MOBILENET_V2,
+    MOBILENET_V3,
+    RESNET,
+    timm_trunk,
+)
+
+
+class DeepPose(LandmarkModel):
+    """Coordinates (2L,) in [0, 1].
+
+    Taps: the trunk's maps of strides 8 and 16, then the last one, which is pooled.
+    """
+
+    BACKBONES: ClassVar = (*RESNET, *MOBILENET_V3, *MOBILENET_V2, *EFFICIENTNET_LITE)
+    STRIDES: ClassVar = (32, 16)
+    IMITATES: ClassVar = (2,)
+
+    def __init__(self, config: ModelConfig, contract: Contract) -> None:
+        """Build trunk and head."""
+        super().__init__(config, contract)
+        self.trunk, channels = timm_trunk(
+            self.backbone_of(config),
+            config,
+            output_stride=self.stride_of(config),
+            out_indices=(2, 3, 4),
+        )
+        self.coordinates = nn.Linear(channels[-1], contract.outputs[0].shape[0])
+
+    def features(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The trunk's maps, fine to coarse."""
+        return tuple(self.trunk(images))
+
+    def head(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Coordinates (B, 2L): x0, y0, x1, y1, ..."""
+        return {"coordinates": self.coordinates(features[-1].mean(dim=(2, 3)))}
+
+    def start_from(self, mean_shape: Shape) -> None:
+        """Let the first guess be the mean face, so that only the residual is to be learnt."""
+        start_at_mean(self.coordinates, mean_shape)
+
+    @classmethod
+    def head_for(cls, config: ModelConfig, mean_shape: Shape) -> tuple[Head, tuple[Output, ...]]:
+        """A coordinates head."""
+        return coordinates_head(config)

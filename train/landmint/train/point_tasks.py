@@ -1,0 +1,97 @@
+"""Tasks that judge landmarks, of coordinates or of a heatmap's mass, by other than Wing or PFLD."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from landmint.runtime.errors import LandmintError
+from landmint.train import losses
+from landmint.train.config import LossConfig, LossKind
+from landmint.train.models.adnet import ADNet
+from landmint.train.models.base import LandmarkModel
+from landmint.train.point_losses import Spread, directional, normals, star
+from landmint.train.targets import boundary_maps
+from landmint.train.tasks import Batch, DecodeHeatmaps, HeatmapTask, Lesson, Parts, Task, points_of
+
+_MAPS = 10.0  # weight of edges and points, each, beside the landmarks
+_POINT_SIGMA = 1.5  # of the point maps, in cells at 256 px
+_RATIO = 2.0  # how much more an error across a contour counts, as configured by the authors
+
+
+class L2Task(Task):
+    """Coordinates by their squared distance, as DeepPose has it: the sum over the landmarks."""
+
+    def __init__(self, model: LandmarkModel, config: LossConfig) -> None:
+        """Nothing depends on either."""
+        super().__init__()
+
+    def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
+        """One part, points."""
+        return self._squared(outputs, *losses.labelled(batch["points"]))
+
+    def lesson(self, heatmaps: Tensor, decode: DecodeHeatmaps) -> Lesson:
+        """The decoded points."""
+        return decode(heatmaps)
+
+    def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
+        """The teacher's decoded points, by confidence."""
+        return self._squared(outputs, lesson["points"], lesson["confidence"])
+
+    def copy_parts(self, outputs: Parts, wanted: Mapping[str, Tensor]) -> Parts:
+        """One part, points."""
+        return self._squared(outputs, points_of(wanted), None)
+
+    def _squared(self, outputs: Parts, points: Tensor, weight: Tensor | None) -> Parts:
+        return {"points": losses.squared_distance(points_of(outputs), points, weight).mean()}
+
+
+class AttentionTask(HeatmapTask):
+    """ADNet's landmarks, edges and points on every stack, later stacks more.
+
+    Huang et al., ICCV 2021, equation 7; of kind star, landmarks by STAR's loss. What a teacher says
+    is learned by the heatmaps, as in `HeatmapTask`.
+    """
+
+    def __init__(self, model: LandmarkModel, config: LossConfig, kind: LossKind) -> None:
+        """Take contours and maps from the model.
+
+        Raises:
+            LandmintError: the model draws no edges and points.
+        """
+        super().__init__(model, config, kind)
+        if not isinstance(model, ADNet):
+            raise LandmintError(
+                f"loss '{kind}' does not fit {model.config.name}",
+                reason="it needs a network that draws edges and points",
+                remedy="take adnet, or another loss",
+                choices=("mse", "adaptive_wing"),
+            )
+        self._model = (model,)  # in a tuple, lest its weights become the task's as well
+        self.contours = model.contract.landmarks.contours
+        self.point_sigma = _POINT_SIGMA * self.grid[1] / 64
+
+    def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
+        """landmarks, edges, points."""
+        (model,) = self._model
+        points, known = losses.labelled(batch["points"])
+        edges = boundary_maps(batch["points"], self.contours, self.grid)
+        peaks = losses.encode_heatmaps(points, self.grid, self.point_sigma)
+        across = normals(batch["points"], self.contours)
+        drawings = model.drawings(features)
+        parts: dict[str, list[Tensor]] = {"landmarks": [], "edges": [], "points": []}
+        for before_last, maps in zip(range(len(drawings) - 1, -1, -1), drawings, strict=True):
+            share = 0.5**before_last
+            _, drawn_edges, drawn_points = model.split(maps)
+            spread = Spread(model.attended(maps))
+            parts["landmarks"].append(share * self._landmarks(spread, points, across, known))
+            edge_loss = losses.adaptive_wing(drawn_edges, edges)
+            point_loss = losses.adaptive_wing(drawn_points, peaks, weight=known)
+            parts["edges"].append(share * _MAPS * edge_loss)
+            parts["points"].append(share * _MAPS * point_loss)
+        return {name: torch.stack(each).sum() for name, each in parts.items()}
+
+    def _landmarks(self, spread: Spread, target: Tensor, across: Tensor, known: Tensor) -> Tensor:
+        if self.kind == "star":
+            return star(spread, target, known)
+        return directional(spread.mean, target, across, _RATIO, known)
