@@ -255,6 +255,39 @@ def test_teacher_and_student_share_a_budget(
     sharing.train_pair(teacher, student, tmp_path, Budget(100, clock))  # measures no second time
 
 
+def test_what_went_before_the_first_training_is_shared_too(
+    sets: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faces were drawn for 20 s and networks measured for 20 s: 60 of 100 s are left to share."""
+    clock, given = Clock(), []
+    begun = Budget(100, clock)
+
+    def measured(teacher: TrainingPlan, student: TrainingPlan) -> float:
+        clock.now += 20
+        return 0.5
+
+    def trained(plan: TrainingPlan, place: Path, progress: object) -> Path:
+        assert plan.budget
+        given.append(plan.budget.seconds)
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "budget.json").write_text('{"spent_s": 65.0}')
+        return place / "model.safetensors"
+
+    monkeypatch.setattr(sharing, "teacher_share", measured)
+    monkeypatch.setattr(sharing, "train_network", trained)
+    plan = TrainingPlan(NetworkRecipe(model=ModelConfig(name="pfld"), fit=FIT), *sets)
+    clock.now += 20
+    sharing.train_pair(plan, plan, tmp_path / "pair", begun)
+    assert given == pytest.approx([70, 35])
+    clock.now += 1000
+    sharing.train_pair(plan, plan, tmp_path / "pair", Budget(100, clock))
+    assert given[2:] == pytest.approx([70, 35]), "what goes on keeps to the plan"
+    with pytest.raises(LandmintError, match=r"measure both networks took 17\.7 min") as error:
+        sharing.train_pair(plan, plan, tmp_path / "late", begun)
+    assert "drawn faces are kept" in str(error.value)
+    assert not (tmp_path / "late").exists()
+
+
 @pytest.mark.parametrize(
     ("short", "teacher_epochs", "budget"),
     [

@@ -177,7 +177,7 @@ class Pace:
         error = ShortBudgetError(
             f"a budget of {duration(self._budget.seconds)} is too short for one epoch",
             reason=f"at the pace measured here, {self._step_s:.3g} s a step, one epoch and its "
-            f"validation take {duration(self._epoch_s())}",
+            f"validation take {duration(self._epoch_s())}; {duration(spent_s)} are spent already",
             remedy=f"give {budget_option(needed_s)} or more, fewer faces, or a smaller network",
         )
         error.needed_s = needed_s

@@ -1,8 +1,8 @@
 """One time budget for a teacher and its student, shared by what their schedules cost.
 
-Rule: the teacher gets the share that its whole schedule would take of the time of both, by the
-speed measured here; the student gets what the teacher leaves. So where there is too little time,
-both schedules are shortened by about the same factor.
+Rule: of the time that is left when faces are read and both networks are measured, the teacher gets
+the share that its whole schedule would take of the time of both; the student gets what the teacher
+leaves. So where there is too little time, both schedules are shortened by about the same factor.
 """
 
 import csv
@@ -80,8 +80,8 @@ def _train_within(
     budget: Budget, teacher: TrainingPlan, student: TrainingPlan, out: Path, progress: Progress
 ) -> Path:
     """The same, inside a budget."""
-    share = _kept_share(teacher, student, out, budget, progress)
-    part = replace(budget, seconds=share * budget.seconds)
+    share, prepared_s = _kept_share(teacher, student, out, budget, progress)
+    part = replace(budget, seconds=prepared_s + share * (budget.seconds - prepared_s))
     try:
         weights = train_network(replace(teacher, budget=part), out / "teacher", progress)
     except ShortBudgetError as error:
@@ -89,8 +89,9 @@ def _train_within(
         remove_if_empty(out)
         # In the least time for the teacher's epoch, the student has time for this many of its own.
         student_epochs = student.network.fit.epochs / teacher.network.fit.epochs
-        needed_s = error.needed_s / share / min(1, student_epochs)
-        remedy = f"give {budget_option(needed_s)} or more, fewer faces, or smaller networks"
+        pair_s = (error.needed_s - prepared_s) / share / min(1, student_epochs)
+        option = budget_option(prepared_s + pair_s)
+        remedy = f"give {option} or more, fewer faces, or smaller networks"
         raise _too_short(budget, "teacher", part, error, remedy) from None
     spent_s = read_json(out / "teacher" / BUDGET_FILE)["spent_s"]
     rest = Budget(budget.seconds - spent_s, budget.clock)
@@ -98,7 +99,7 @@ def _train_within(
     try:
         return train_network(student, out / "student", progress)
     except ShortBudgetError as error:
-        option = budget_option(error.needed_s / (1 - share))
+        option = budget_option(prepared_s + error.needed_s / (1 - share))
         remedy = (
             f"give {option} or more and another --out, "
             f"or let the trained teacher teach: landmint distill --teacher {weights}"
@@ -119,18 +120,32 @@ def _too_short(
 
 def _kept_share(
     teacher: TrainingPlan, student: TrainingPlan, out: Path, budget: Budget, progress: Progress
-) -> float:
-    """The teacher's share; measured once, so that a run that was stopped keeps to it."""
+) -> tuple[float, float]:
+    """The teacher's share, and the seconds that went before the first training.
+
+    Both are found once, so that a run that was stopped keeps to them.
+    """
     path = out / BUDGET_FILE
     if path.is_file():
         kept = read_json(path)
         if kept["budget_s"] == budget.seconds:
-            return float(kept["teacher_share"])
+            return float(kept["teacher_share"]), float(kept["prepared_s"])
     progress.step("measuring teacher and student, to share the budget")
     share = teacher_share(teacher, student)
-    write_json(path, {"schema": 1, "budget_s": budget.seconds, "teacher_share": share})
-    progress.step(f"{100 * share:.0f} % of the budget go to the teacher, the rest to the student")
-    return share
+    prepared_s = budget.clock() - budget.began
+    if prepared_s >= budget.seconds:
+        raise LandmintError(
+            f"a budget of {duration(budget.seconds)} is too short for teacher and student",
+            reason=f"to read the faces and to measure both networks took {duration(prepared_s)}",
+            remedy="give more time, or fewer faces; drawn faces are kept for the next try",
+        )
+    figures = {"budget_s": budget.seconds, "prepared_s": prepared_s, "teacher_share": share}
+    write_json(path, {"schema": 1, **figures})
+    progress.step(
+        f"{duration(prepared_s)} of the budget went into faces and measuring; of the rest "
+        f"{100 * share:.0f} % go to the teacher, what it leaves to the student"
+    )
+    return share, prepared_s
 
 
 def schedule_s(plan: TrainingPlan) -> float:
