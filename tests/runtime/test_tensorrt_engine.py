@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from landmint.runtime.contract import Contract, CropRule, Head, Output
-from landmint.runtime.engines import cuda_driver, load_engine
+from landmint.runtime.engines import built, cuda_driver, load_engine
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 
 CONTRACT = Contract(
@@ -174,17 +174,138 @@ class Logger:
         pass
 
 
-@pytest.fixture
-def library(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = SimpleNamespace(
-        __version__="10.9",
+class ILogger:
+    Severity = SimpleNamespace(ERROR="error", INTERNAL_ERROR="internal", WARNING="warning")
+
+
+class Layer:
+    """A parsed layer: its kind, the types of its inputs by their names, and of its output."""
+
+    def __init__(self, kind: str, name: str, inputs: str, output: str = "HALF") -> None:
+        self.type, self.name = SimpleNamespace(name=kind), name
+        self._inputs = [SimpleNamespace(name=tensor) for tensor in inputs.split()]
+        self._output = SimpleNamespace(name=name, dtype=SimpleNamespace(name=output))
+        self.num_inputs, self.num_outputs = len(self._inputs), 1
+
+    def get_input(self, index: int) -> SimpleNamespace:
+        return self._inputs[index]
+
+    def get_output(self, index: int) -> SimpleNamespace:
+        return self._output
+
+
+# A layer in float, whose weight is no input; one in INT8; one with an activation in float; and a
+# matrix product whose weight is turned.
+PARSED = (
+    Layer("CONVOLUTION", "stem", "image"),
+    Layer("QUANTIZE", "q", "stem scale", "INT8"),
+    Layer("DEQUANTIZE", "a", "q scale"),
+    Layer("DEQUANTIZE", "w", "levels scale"),
+    Layer("CONVOLUTION", "int8", "a w"),
+    Layer("CONVOLUTION", "half", "stem w"),
+    Layer("SHUFFLE", "turned", "w"),
+    Layer("MATRIX_MULTIPLY", "product", "a turned"),
+)
+
+
+class Builder:
+    def __init__(self, logger: Any) -> None:
+        self.logger = logger
+
+    def create_network(self, flags: int) -> SimpleNamespace:
+        assert flags == 2
+        return SimpleNamespace(num_layers=len(PARSED), get_layer=PARSED.__getitem__)
+
+    def create_builder_config(self) -> SimpleNamespace:
+        return SimpleNamespace()
+
+    def build_serialized_network(self, network: Any, config: Any) -> bytes | None:
+        for severity in ("warning", "warning", "verbose"):
+            self.logger.log(severity, "scales\n became float32")
+        assert config.profiling_verbosity == "detailed"
+        return None if network.graph == b"too hard" else b"plan"
+
+
+class OnnxParser:
+    num_errors = 0
+
+    def __init__(self, network: Any, logger: Any) -> None:
+        self.network = network
+
+    def parse(self, content: bytes) -> bool:
+        self.network.graph = content
+        return content != b"garbage"
+
+
+def fake(version: str) -> SimpleNamespace:
+    """A library of NVIDIA's API."""
+    return SimpleNamespace(
+        __version__=version,
         Runtime=Runtime,
         Logger=Logger,
+        ILogger=ILogger,
+        Builder=Builder,
+        OnnxParser=OnnxParser,
+        NetworkDefinitionCreationFlag=SimpleNamespace(STRONGLY_TYPED=1),
+        ProfilingVerbosity=SimpleNamespace(DETAILED="detailed"),
         TensorIOMode=SimpleNamespace(INPUT="input"),
         LayerInformationFormat=SimpleNamespace(JSON="json"),
         nptype=lambda kind: np.float16 if kind == "half" else np.float32,
     )
-    monkeypatch.setitem(sys.modules, "tensorrt", fake)
+
+
+@pytest.fixture
+def library(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", fake("10.9"))
+
+
+@pytest.fixture
+def rtx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorRT-RTX alone; whether there is a GPU is the driver's to say."""
+    modules = {"tensorrt": None, "tensorrt_rtx_libs": SimpleNamespace()}
+    for name, module in {**modules, "tensorrt_rtx_bindings": fake("1.7")}.items():
+        monkeypatch.setitem(sys.modules, name, module)
+
+
+def test_rtx_builds_a_graph_where_it_runs_it(rtx: None, driver: Driver, tmp_path: Path) -> None:
+    (tmp_path / "int8.onnx").write_bytes(b"graph")
+    engine = load_engine("tensorrt")
+    assert engine.version == "tensorrt_rtx 1.7"
+    session = engine.load(tmp_path / "int8.onnx", CONTRACT, threads=1)
+    output = session.run(IMAGE)["coordinates"]
+    np.testing.assert_allclose(output, np.resize(IMAGE.ravel(), 136)[None] * 2, rtol=1e-3)
+    assert session.executed_precision == "i8 2, f16 1"
+    assert list(tmp_path.iterdir()) == [tmp_path / "int8.onnx"]
+    for content in (b"garbage", b"too hard"):
+        (tmp_path / "int8.onnx").write_bytes(content)
+        with pytest.raises(LandmintError, match="tensorrt_rtx 1.7 refused the graph"):
+            engine.load(tmp_path / "int8.onnx", CONTRACT, threads=1)
+
+
+def test_rtx_without_gpu_builds_and_does_not_run(
+    rtx: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda_driver, "_LIBRARY", "libcuda-that-is-not-there.so.1")
+    (tmp_path / "int8.onnx").write_bytes(b"graph")
+    engine = load_engine("tensorrt")
+    with pytest.raises(NotMeasuredError, match="no NVIDIA driver on this machine"):
+        engine.load(tmp_path / "int8.onnx", CONTRACT, threads=1)
+    assert isinstance(engine, built.Builder)
+    read = engine.build(tmp_path / "int8.onnx")
+    assert read is not None and read.caution
+    assert (read.builder, read.weighted, read.plan_bytes) == ("tensorrt_rtx 1.7", 4, 4)
+    assert read.float_layers == ("stem", "half")
+    assert read.notes["pairs"] == "1 QuantizeLinear, 2 DequantizeLinear"
+    assert read.layers["CONVOLUTION half"] == 3 and read.layers["QUANTIZE int8"] == 1
+    assert read.warnings == ("scales became float32",)
+    assert engine.build(tmp_path / "int8.engine") is None  # a plan is code, and not opened here
+
+
+def test_tensorrt_itself_builds_no_graph_that_it_cannot_run(library: None, tmp_path: Path) -> None:
+    (tmp_path / "int8.onnx").write_bytes(b"graph")
+    engine = load_engine("tensorrt")
+    assert isinstance(engine, built.Builder)
+    assert engine.build(tmp_path / "int8.onnx") is None
 
 
 def test_it_runs_and_tells_what_ran(library: None, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from landmint.runtime.engines import ENGINES, load_engine
+from landmint.runtime.engines import ENGINES, ON_GPU, load_engine
+from landmint.runtime.engines.cuda_driver import CudaStream
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.formats import FORMATS
 from landmint.runtime.machine import Machine, identify
@@ -83,6 +84,14 @@ NEEDS: tuple[Need, ...] = (
     ),
     Need("converter", "FlatBuffers", ("flatbuffers",), "flatbuffers", _EXPORT, "INT8 of TFLite"),
     Need("converter", "TensorRT", ("tensorrt",), "tensorrt", _NVIDIA, "builds TensorRT engines"),
+    Need(
+        part="converter",
+        name="TensorRT-RTX",
+        modules=("tensorrt_rtx_libs", "tensorrt_rtx_bindings"),
+        distribution="tensorrt-rtx-cu13-bindings",
+        remedy="on Linux, x86-64: pip install 'landmint[tensorrt-rtx]'",
+        use="builds them without a GPU",
+    ),
     Need("converter", "trtexec", (), "trtexec", "it comes with TensorRT", "builds them too"),
 )
 
@@ -124,12 +133,22 @@ def _examine_engine(name: str) -> PartState:
     """Load an engine as measuring does."""
     use = _ENGINE_USE.get(name, "")
     try:
-        return PartState("engine", name, True, load_engine(name).version, "", "", use)
+        version = load_engine(name).version + (_no_gpu() if name in ON_GPU else "")
+        return PartState("engine", name, True, version, "", "", use)
     except LandmintError as error:
         return PartState("engine", name, False, "", error.reason or error.fact, error.remedy, use)
     except Exception as error:  # a broken library may raise anything; that is the finding
         problem = f"{type(error).__name__}: {error}"
         return PartState("engine", name, False, "", problem, "install its library again", use)
+
+
+def _no_gpu() -> str:
+    """Why an engine that is installed cannot run on a GPU; empty where there is one."""
+    try:
+        CudaStream().close()
+    except LandmintError as error:
+        return f", runs nothing: {error.fact}"
+    return ""
 
 
 def _examine(need: Need) -> PartState:

@@ -34,7 +34,7 @@ def test_it_reads_what_was_decided(
     notes = quantize(job_of(source, paired, tensors, contract_of(kind)))
     quantize_onnx(job_of(source, asymmetric, tensors, contract_of(kind)))
 
-    plain, int8, refusal = build((half, paired, asymmetric))
+    plain, int8, refusal, untyped = build((half, paired, asymmetric, source))
     assert isinstance(plain, Built) and isinstance(int8, Built)
     assert plain.notes["pairs"] == "0 QuantizeLinear, 0 DequantizeLinear"
     assert len(plain.float_layers) == plain.weighted == int8.weighted
@@ -46,6 +46,7 @@ def test_it_reads_what_was_decided(
         whole = {name for name in built.layers if name.endswith(" float")}
         assert whole <= {"CAST float", "CONSTANT float"}
     assert "INT8 activations nowhere" in int8.caution
+    assert isinstance(untyped, Built) and "CONVOLUTION float" in untyped.layers  # rule 10
     # ONNX Runtime's file: whichever node comes first, a bias in INT32 or a zero point.
     assert isinstance(refusal, str) and "refused the graph" in refusal
     assert "Non-zero zero point is not supported" in refusal or "has type Int32" in refusal

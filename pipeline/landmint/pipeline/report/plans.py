@@ -41,6 +41,7 @@ def plans_table(measurements: Sequence[Measurement]) -> Table:
         Column("Q/DQ pairs", words=True),
         Column("in float", "of the convolutions and matrix products"),
         Column("against the decision", words=True),
+        Column("file", "MiB", "the graph that was built, an ONNX file"),
         Column("plan", "MiB"),
         Column("built by", words=True),
     )
@@ -57,6 +58,7 @@ def _row(raw: Measurement, built: Built) -> Row:
         Cell(notes["pairs"], css="words"),
         Cell(f"{len(built.float_layers)} of {built.weighted}"),
         Cell(against_decision(raw) or NONE, css="words"),
+        Cell(mebibytes(raw.size_bytes)),
         Cell(mebibytes(built.plan_bytes)),
         Cell(built.builder, css="words"),
     ]

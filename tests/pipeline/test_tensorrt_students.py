@@ -1,0 +1,64 @@
+"""What shipped recipes train goes through NVIDIA's own parser and builder, part by part."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from landmint.export.forms.onnx import to_onnx
+from landmint.export.forms.tensorrt import to_tensorrt
+from landmint.pipeline.recipe import load_recipe
+from landmint.pipeline.shipped_recipes import shipped_recipes
+from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.decide.decision import decide
+from landmint.quantize.forms.tensorrt import quantize
+from landmint.quantize.job import Job
+from landmint.runtime.engines.built import Built
+from landmint.runtime.markup import get_markup
+from landmint.train.models import ModelConfig, create_model
+
+SIZE = 64
+TEACHERS = ("fan", "hrnet")  # recipes train them to teach, and an export of them takes a minute
+Build = Callable[[Sequence[Path]], list[Built | str]]
+
+
+def students() -> dict[str, ModelConfig]:
+    """Few of what recipes train, small: each head, trunk, decoder and activation is in one."""
+    networks = {name: load_recipe(path).student.model for name, path in shipped_recipes().items()}
+    parts = {
+        name: {
+            (part, getattr(network, part))
+            for part in ("name", "backbone", "decoder", "activation", "squeeze_excite")
+        }
+        for name, network in networks.items()
+        if network.name not in TEACHERS
+    }
+    chosen = list[str]()
+    while missing := set[tuple[str, object]]().union(*parts.values()):
+        chosen.append(max(parts, key=lambda name: len(parts[name])))
+        parts = {name: own & missing - parts[chosen[-1]] for name, own in parts.items()}
+    small = {"input_size": SIZE, "markup": "68", "pretrained": False}
+    return {name: networks[name].model_copy(update=small) for name in chosen}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", students())
+def test_what_was_decided_is_read_and_built(name: str, build: Build, tmp_path: Path) -> None:
+    config = students()[name]
+    rng = np.random.default_rng(0)
+    shape = rng.uniform(0.2, 0.8, (get_markup(config.markup).points, 2))
+    network = create_model(config, shape).eval()
+    source, half, int8 = (tmp_path / f"{kind}.onnx" for kind in ("float32", "float16", "int8"))
+    to_onnx(network, source)
+    to_tensorrt(source, half)
+    graph, settings = onnx.load(source), QuantizeConfig()
+    crops = rng.normal(size=(2, 3, SIZE, SIZE)).astype(np.float32)
+    decision = decide(graph, crops, settings)
+    notes = quantize(Job(source, int8, graph, decision, crops, network.contract, settings))
+    plain, paired = build((half, int8))
+    assert isinstance(plain, Built) and isinstance(paired, Built), (plain, paired)
+    assert len(plain.float_layers) == plain.weighted == paired.weighted
+    assert paired.notes == {note: notes[note] for note in paired.notes}
+    assert 0 < len(paired.float_layers) < paired.weighted
