@@ -20,20 +20,21 @@ from landmint.runtime.markup import get_markup
 from landmint.train.models import ModelConfig, create_model
 
 SIZE = 64
-TEACHERS = ("fan", "hrnet")  # recipes train them to teach, and an export of them takes a minute
+# Recipes train these to teach, and those of the zoo to compare with: an export takes minutes.
+HEAVY = ("fan", "hrnet", "zoo/")
 Build = Callable[[Sequence[Path]], list[Built | str]]
 
 
 def students() -> dict[str, ModelConfig]:
-    """Few of what recipes train, small: each head, trunk, decoder and activation is in one."""
+    """Few of what recipes train, small: each head, kind of trunk and decoder is in one."""
     networks = {name: load_recipe(path).student.model for name, path in shipped_recipes().items()}
     parts = {
         name: {
-            (part, getattr(network, part))
-            for part in ("name", "backbone", "decoder", "activation", "squeeze_excite")
+            *((part, getattr(network, part)) for part in ("name", "decoder", "squeeze_excite")),
+            ("trunk", network.backbone.partition("_")[0]),
         }
         for name, network in networks.items()
-        if network.name not in TEACHERS
+        if not name.startswith(HEAVY)
     }
     chosen = list[str]()
     while missing := set[tuple[str, object]]().union(*parts.values()):
