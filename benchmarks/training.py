@@ -3,9 +3,12 @@
 Both train the recipe's network on the same faces at the same batch size. The plain loop is what a
 torchvision tutorial would have: every image decoded and transformed anew by `transforms.v2` in one
 loader process, float32, contiguous images, Adam, no average of the weights. The two take turns.
-Prints Markdown.
+With --cpu, this loop takes turns with itself instead: threads and arithmetic on a CPU. There, faces
+a core are those of one second of processor time of the training process, which other work on the
+machine hardly changes; the loader's process is not in it. Prints Markdown.
 
     python benchmarks/training.py recipes/pipnet-mbv3-ytf68.toml --network student
+    python benchmarks/training.py recipes/pipnet-mbv3-ytf68.toml --cpu
 """
 
 import argparse
@@ -29,6 +32,7 @@ from landmint.pipeline.recipe import load_recipe
 from landmint.pipeline.run import Run
 from landmint.pipeline.text import markdown_table, number, percent
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.progress import Progress
 from landmint.train.config import NetworkRecipe
 from landmint.train.faces.dataset import mean_shape
 from landmint.train.faces.face import FaceSet, face_set
@@ -51,12 +55,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--network", choices=("teacher", "student"), default="student")
     parser.add_argument("--faces", type=int, default=320, help="faces per turn and loop")
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--cpu", action="store_true", help="1 and 2 threads, float32 and bfloat16")
     options = parser.parse_args(arguments)
     try:
         recipe = load_recipe(options.recipe)
         network = getattr(recipe, options.network)
         run = Run(recipe, options.runs / recipe.name)
         train, val = (_first(run.faces(split), options.faces) for split in ("train", "val"))
+        if options.cpu:
+            print(on_cpu(network, train, val, options.turns))
+            return 0
         turns = [(ours(network, train, val), plain(network, train)) for _ in range(options.turns)]
     except LandmintError as error:
         print(f"training: {error}", file=sys.stderr)
@@ -93,6 +101,62 @@ def ours(network: NetworkRecipe, train: FaceSet, val: FaceSet) -> tuple[float, f
         with (Path(folder) / "metrics.csv").open(newline="") as lines:
             *_, last = csv.DictReader(lines)
     return float(last["faces_per_s"]), float(last["loader_share"])
+
+
+class Watch(Progress):
+    """Reads two clocks after each step."""
+
+    def __init__(self) -> None:
+        """Nothing is read yet."""
+        self.readings: list[tuple[float, float]] = []
+
+    def at(self, done: int, total: int, note: str = "") -> None:
+        """Note wall time and processor time of this process."""
+        self.readings.append((time.monotonic(), time.process_time()))
+
+    def step(self, note: str) -> None:
+        """Messages take no time."""
+
+
+def on_cpu(network: NetworkRecipe, train: FaceSet, val: FaceSet, turns: int) -> str:
+    """A table of threads and arithmetic: medians, and the ratio to the first row, by turn."""
+    kinds = [(threads, precision) for threads in (1, 2) for precision in ("32", "bf16")]
+    speeds = {kind: [_cpu_speed(network, train, val, *kind)] for kind in kinds}
+    for _ in range(turns - 1):
+        for kind in kinds:
+            speeds[kind].append(_cpu_speed(network, train, val, *kind))
+    rows = []
+    for (threads, precision), measured in speeds.items():
+        ratios = sorted(
+            own[1] / base[1] for own, base in zip(measured, speeds[kinds[0]], strict=True)
+        )
+        rows.append(
+            [
+                f"{network.model.name}, {network.model.input_size} px",
+                str(threads),
+                {"32": "float32", "bf16": "bfloat16"}[precision],
+                number(median(wall for wall, _ in measured), 1),
+                number(median(core for _, core in measured), 1),
+                f"{median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})",
+            ]
+        )
+    columns = ("network", "threads", "arithmetic", "faces/s", "faces/s a core", "a core, times")
+    return markdown_table(columns, rows)
+
+
+def _cpu_speed(
+    network: NetworkRecipe, train: FaceSet, val: FaceSet, threads: int, precision: str
+) -> tuple[float, float]:
+    """Faces a second, and faces a second of processor time, without the first five steps."""
+    model, task = _built(network, train)
+    change = {"epochs": 1, "accelerator": "cpu", "threads": threads, "precision": precision}
+    config, watch = network.fit.model_copy(update=change), Watch()
+    with tempfile.TemporaryDirectory() as folder:
+        few = replace(val, faces=val.faces[:8])
+        fit(model, task, train, few, network.augment, config, Path(folder), watch)
+    first, last = watch.readings[5], watch.readings[-2]  # the last is after the validation
+    faces = (len(watch.readings) - 7) * config.batch_size
+    return faces / (last[0] - first[0]), faces / (last[1] - first[1])
 
 
 class _PlainFaces(Dataset[tuple[Tensor, Tensor]]):
