@@ -12,12 +12,11 @@ import torch
 from typer.testing import CliRunner, Result
 
 from landmint.pipeline import cli
-from landmint.pipeline.data_check import lean_line
-from landmint.runtime.crop import Floats
 from landmint.runtime.markup import get_markup
 from landmint.train.faces.face import FaceSet
 from landmint.train.faces.synthetic import PERSON_PATTERN, write_synthetic
 from landmint.train.models import ModelConfig, create_model, save_model
+from landmint.train.second_opinion import Opinion
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +28,13 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ask(*words: str | Path) -> Result:
     return CliRunner().invoke(cli.app, ["data", "check", *map(str, words)])
+
+
+@pytest.fixture(autouse=True)
+def _no_model_is_shipped(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """But for the test that is about it: a shipped one takes seconds."""
+    if "shipped" not in request.node.name:
+        monkeypatch.setattr("landmint.pipeline.data_check.shipped", lambda: ())
 
 
 def test_help_has_examples() -> None:
@@ -60,44 +66,55 @@ def test_broken(faces: Path, tmp_path: Path) -> None:
     assert (tmp_path / "sheet.jpg").is_file()
 
 
-def test_labels_that_lean_to_one_side(
+def test_what_a_model_says_is_told(
     faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The model is asked about faces that are labelled well; here it leans and errs by order."""
     weights = tmp_path / "model.safetensors"
     torch.manual_seed(0)
     config = ModelConfig(name="pfld", width=0.25, input_size=64)
     save_model(create_model(config, np.full((68, 2), 0.5)), weights)
     asked = (faces, "--model", weights, "--out", tmp_path / "sheet.png")
-    monkeypatch.setattr("landmint.pipeline.data_check._LEANS", 1.0)
-    assert "labels lean to neither side (of 24 faces)" in ask(*asked).stdout
-    monkeypatch.setattr("landmint.pipeline.data_check._LEANS", 0.0)
-    monkeypatch.setattr("landmint.pipeline.data_check._FEW_SIZES", 0.0)
-    monkeypatch.setattr("landmint.train.evaluate.mirror_lean", _leaning_by(0.4, 0.0152))
-    said = ask(*asked).stdout
-    assert "% of the box's longer side to the right of what the model" in said
-    assert "label_offset = { pixels = [0.40, 0], share = [0.0152, 0] }" in said
-    monkeypatch.setattr("landmint.runtime.stats.MIN_PERSONS", 1000)
-    assert "cannot be told: not enough persons" in ask(*asked).stdout
+    opinion = "landmint.train.second_opinion.second_opinion"
+    monkeypatch.setattr(opinion, _says(error=0.05))
+    said = ask(*asked)
+    assert said.exit_code == 0, said.output
+    assert "a model was asked about 24 faces at random" in said.stdout
+    assert "to the right of what the model sees both ways round (24 faces)" in said.stdout
+    assert "label_offset = { pixels = [0.00, 0], share = [0.0200, 0] }" in said.stdout
+    assert "below what the model sees (24 faces)" in said.stdout
+    assert "nothing is advised" in said.stdout
+    monkeypatch.setattr(opinion, _says(error=0.5))
+    said = ask(*asked)
+    assert said.exit_code == 2
+    assert "broken: labels of the mirrored picture: 24" in said.stdout
+    assert "falls from 50% to 10% with labels mirrored" in said.stdout
+    assert "label_offset" not in said.stdout and "mend first" in said.stdout
     result = ask(faces, "--markup", "98", "--model", weights)
     assert result.exit_code == 2
     assert "the model knows markup 68, the faces have 98" in result.stderr
+    result = ask(faces, "--model", "nowhere.safetensors")
+    assert result.exit_code == 2
+    assert "nowhere.safetensors is no file" in result.stderr
 
 
-def _leaning_by(pixels: float, share: float) -> Callable[[object, FaceSet], Floats]:
-    def lean(_: object, faces: FaceSet) -> Floats:
-        return np.array([pixels + share * max(face.box.w, face.box.h) for face in faces.faces])
+def _says(error: float) -> Callable[[object, FaceSet], Opinion]:
+    def opinion(_: object, faces: FaceSet) -> Opinion:
+        sides = np.array([max(face.box.w, face.box.h) for face in faces.faces])
+        alike = np.ones(len(sides))
+        lean = 0.02 * np.stack([sides, sides], axis=1)
+        return Opinion(lean, error * alike, 0.9 * alike, 0.1 * alike, 0.9 * alike)
 
-    return lean
-
-
-def test_a_lean_is_split_into_pixels_and_share() -> None:
-    sides = np.array([40.0, 80, 160])
-    assert lean_line(0.5 + 0.01 * sides, sides) == pytest.approx((0.5, 0.01))
+    return opinion
 
 
-def test_the_lean_of_faces_of_one_size_is_a_share() -> None:
-    sides = np.array([100.0, 101, 99])
-    assert lean_line(0.02 * sides, sides) == pytest.approx((0.0, 0.02))
+def test_a_shipped_model_is_asked_where_none_is_named(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("landmint.train.second_opinion.second_opinion", _says(error=0.05))
+    asked = (faces, "--out", tmp_path / "sheet.png")
+    assert "a model was asked about 24 faces" in ask(*asked).stdout
+    assert "a model was asked" not in ask(*asked, "--model", "none").stdout
 
 
 def test_splits_by_name(faces: Path, tmp_path: Path) -> None:
@@ -136,7 +153,6 @@ def test_a_recipe_finds_its_own_folder(
         (("nowhere", "--markup", "67"), "unknown markup '67'"),
         (("nowhere", "--person-pattern", "("), "not a regular expression"),
         (("--recipe", "nowhere.toml"), "cannot read the recipe"),
-        (("nowhere", "--model", "nowhere.safetensors"), "nowhere.safetensors"),
     ],
 )
 def test_mistakes(words: tuple[str, ...], said: str, tmp_path: Path) -> None:

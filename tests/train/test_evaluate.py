@@ -17,9 +17,9 @@ from landmint.train.evaluate import (
     FaceCrops,
     FlipTestSession,
     TorchSession,
+    both_ways,
     crop_faces,
     evaluate,
-    mirror_lean,
     own_lean,
     truth_of,
 )
@@ -198,7 +198,8 @@ def test_labels_that_lean_to_one_side_are_found_whatever_the_network_says(
 
     labelled = dataclasses.replace(faces, faces=tuple(map(leant, faces.faces)))
     answer = torch.rand(68, 2, generator=torch.Generator().manual_seed(2))
-    lean_px = mirror_lean(_with_answer(answer), labelled)
+    plain, middle = both_ways(_with_answer(answer), labelled)
+    lean_px = (plain.truth.points - middle)[..., 0].mean(axis=1)
     widths = np.array([face.box.w for face in labelled.faces])
     assert (lean_px / widths).mean() == pytest.approx(leaning, abs=1e-4)
 

@@ -1,6 +1,7 @@
 """What `landmint data check` says of a data set, and the picture that it writes."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,18 +13,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from landmint.pipeline.draw import write_image
-from landmint.pipeline.judge.comparison import side_of
+from landmint.pipeline.leaning import leaning_lines
 from landmint.pipeline.progress import Screen
-from landmint.pipeline.text import percent
-from landmint.runtime.crop import Floats
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
-from landmint.runtime.stats import person_interval
-from landmint.train.faces.check import DataCheck, check_data
+from landmint.train.faces.check import MISLABELLED, DataCheck, check_data
 from landmint.train.faces.face import Face, FaceSet
 from landmint.train.faces.readers import SPLITS, FacesConfig, Split
-from landmint.train.faces.remark import Remark
+from landmint.train.faces.remark import Remark, placed_faces
 from landmint.train.faces.sheet import contact_sheet
+from landmint.train.faces.typical import FEWEST_FACES
+from landmint.train.zoo import find_model, shipped
 
 if TYPE_CHECKING:
     from landmint.train.models.base import LandmarkModel
@@ -32,20 +32,16 @@ BROKEN = 2
 """Exit code where something is broken: that of bad input."""
 _COLUMNS, _TILES = 8, 24
 _MOST_HINTS = 10
-_LEANING = 400
-"""Faces, chosen at random, that tell whether labels lean to one side."""
-_LEANS = 0.002
-"""Share of the box's longer side from which that is worth a word: a twentieth of a good NME."""
-_FEW_SIZES = 0.1
-"""Standard deviation of the faces' sides, as a share of their mean, below which they are too much
-of a size to tell what part of a lean is the same for all and what part grows with the face."""
+NO_MODEL = "none"
+_ASKED, _ASKED_UNBIDDEN = 400, 150
+"""Faces, chosen at random, that a network is asked about: one that was named, and another."""
 
 
 def check_faces(
     config: FacesConfig,
     splits: Sequence[Split],
     sheet: Path,
-    model: "LandmarkModel | None" = None,
+    network: str | None = None,
 ) -> int:
     """Examine a data set, print what is found, write the contact sheet.
 
@@ -53,7 +49,9 @@ def check_faces(
         config: which data set; a relative root starts at the working directory.
         splits: what to read.
         sheet: where the picture goes, in the format of its suffix.
-        model: trained on such faces; tells whether their labels lean to one side.
+        network: weights, or the name of a shipped model, that is asked which way round labels fit,
+            and whether they lean; "none" for none. None: a shipped one of the markup, if there are
+            faces enough.
 
     Returns:
         0 where it is sound, else 2.
@@ -62,18 +60,21 @@ def check_faces(
         LandmintError: the picture cannot be written, or the model has another markup.
     """
     screen = Screen()
-    _check_markup(model, config.markup)
+    model = _given(network, config.markup)
     with screen.bar("reading images") as bar:
         check = check_data(config, splits, Path(), bar)
+    opinion: list[str] = []
+    asked = _sample(check)[:_ASKED]
+    if network is None and len(asked) >= FEWEST_FACES:
+        model, asked = _shipped(config.markup), asked[:_ASKED_UNBIDDEN]
+    if model is not None and asked:
+        with screen.bar("asking a model"):
+            check, opinion = _asked(model, check, asked)
     console = Console(highlight=False, soft_wrap=True)
     console.print(_counts(check))
-    for line in lines_of(check):
+    for line in (*lines_of(check), *opinion):
         console.print(escape(line))
     worst, sample = _shown(check)
-    if sample and model is not None:
-        with screen.bar("looking both ways"):
-            console.print(escape(_leaning(model, sample[:_LEANING], check.markup)))
-    sample = sample[:_TILES]
     if sample:
         markup = get_markup(check.markup)
         groups = [faces for faces in (worst, sample) if faces]
@@ -144,65 +145,71 @@ def lines_of(check: DataCheck) -> Iterator[str]:
             yield f"  what to do: {kind.remedy}"
 
 
-def _check_markup(model: "LandmarkModel | None", markup: str) -> None:
-    """Refuse a network of another markup before the faces are read.
+def _given(network: str | None, markup: str) -> "LandmarkModel | None":
+    """The network of a name or path; one of another markup is refused before faces are read.
 
     Raises:
-        LandmintError: it is of another.
+        LandmintError: there is no such network, or it is of another markup.
     """
-    if model is not None and model.contract.markup != markup:
+    if network in (None, NO_MODEL):
+        return None
+    from landmint.train.models import load_model
+
+    model = load_model(find_model(network or ""))
+    if model.contract.markup != markup:
         raise LandmintError(
             f"the model knows markup {model.contract.markup}, the faces have {markup}",
             remedy="name a model that was trained on such faces",
         )
+    return model
 
 
-def _leaning(model: "LandmarkModel", faces: Sequence[Face], markup: str) -> str:
-    """Whether labels lean to one side of what a network sees both ways round, as a line."""
-    from landmint.train.evaluate import mirror_lean
+def _shipped(markup: str) -> "LandmarkModel | None":
+    """The best shipped model of a markup that has learnt from photographs."""
+    from landmint.train.models import load_model
 
-    lean_px = mirror_lean(model, FaceSet(markup, tuple(faces), "a sample", ""))
+    fitting = (m for m in shipped() if m.about.markup == markup and not m.about.drawn)
+    model = next(fitting, None)
+    return load_model(model.weights) if model else None
+
+
+def _asked(
+    model: "LandmarkModel", check: DataCheck, named: Sequence[tuple[str, Face]]
+) -> tuple[DataCheck, list[str]]:
+    """The check with what a network says of some of its faces, and lines about their lean."""
+    from landmint.train.second_opinion import opinion_remarks, second_opinion
+
+    faces = [face for _, face in named]
+    opinion = second_opinion(model, FaceSet(check.markup, tuple(faces), "a sample", ""))
+    known = {remark.where for remark in check.findings if remark.fault}
+    places = [where for where, _ in named]
+    remarks = [r for r in opinion_remarks(opinion, places) if r.where not in known]
+    findings = sorted((*check.findings, *remarks), key=lambda remark: not remark.fault)
+    asked = f"a model was asked about {len(faces)} faces at random"
+    check = replace(check, findings=tuple(findings))
+    if any(remark.fault and remark.kind in MISLABELLED for remark in check.findings):
+        return check, [asked, "whether labels lean is not told: mend first what is broken in them"]
     sides = np.array([max(face.box.w, face.box.h) for face in faces])
-    shift = person_interval(lean_px / sides, [face.person for face in faces])
-    if shift.is_unbounded:
-        return "whether labels lean to one side cannot be told: not enough persons"
-    if side_of(shift, 0) == "undecided" or abs(shift.estimate) < _LEANS:
-        return f"labels lean to neither side (of {len(faces)} faces)"
-    side = "right" if shift.estimate > 0 else "left"
-    amount = percent(abs(shift.estimate))
-    pixels, share = lean_line(lean_px, sides)
-    return (
-        f"look at: labels lie {amount} % of the box's longer side to the {side} of what the "
-        f"model sees both ways round ({len(faces)} faces); to take that off, add under [faces]: "
-        f"label_offset = {{ pixels = [{pixels:.2f}, 0], share = [{share:.4f}, 0] }}"
-    )
-
-
-def lean_line(lean_px: Floats, sides: Floats) -> tuple[float, float]:
-    """A lean as pixels that are the same for all faces, and a share of the box's longer side.
-
-    Args:
-        lean_px: (N,) of each face.
-        sides: (N,) longer side of each face box, in pixels.
-
-    Returns:
-        the least-squares line of the lean over the side: its value at 0, and its slope. Where the
-        faces are all of about one size, 0 and the mean share.
-    """
-    if sides.std() < _FEW_SIZES * sides.mean():
-        return 0.0, float((lean_px / sides).mean())
-    share, pixels = np.polyfit(sides, lean_px, 1)
-    return float(pixels), float(share)
+    persons = [face.person for face in faces]
+    return check, [asked, *leaning_lines(opinion.lean_px, sides, persons)]
 
 
 def _line(finding: Remark) -> str:
     return f"{finding.where}: {finding.detail}" if finding.detail else finding.where
 
 
+def _sample(check: DataCheck) -> list[tuple[str, Face]]:
+    """Faces in random order, each with its place; those that can be read and have all landmarks."""
+    named = [
+        (where, face)
+        for where, face in placed_faces(check.splits)
+        if face.image in check.readable and face.placed.all()
+    ]
+    order = np.random.default_rng(0).permutation(len(named)).tolist()
+    return [named[i] for i in order]
+
+
 def _shown(check: DataCheck) -> tuple[list[Face], list[Face]]:
     """The strangest faces, and a random sample; of those whose pictures can be read."""
-    everyone = [face for part in check.splits for face in part.faces]
-    order = np.random.default_rng(0).permutation(len(everyone)).tolist()
     worst = [face for face in check.strangest if face.image in check.readable]
-    sample = [everyone[i] for i in order if everyone[i].image in check.readable]
-    return worst[:_TILES], sample
+    return worst[:_TILES], [face for _, face in _sample(check)][:_TILES]

@@ -225,33 +225,11 @@ def evaluate(
     )
 
 
-def mirror_lean(model: LandmarkModel, faces: FaceSet) -> Floats:
-    """How far labels lie right of where the network sees them both ways round.
-
-    The middle between a network's landmarks of a face and those of its mirror image, turned back,
-    leans to neither side, whatever the network has learnt. What mirroring cannot tell is whether
-    labels lie too high or too low.
-
-    Args:
-        model: trained on such faces; the better it is, the less the faces differ.
-        faces: of the model's markup.
-
-    Returns:
-        (N,) mean over the landmarks of each face, in image pixels.
-
-    Raises:
-        LandmintError: the markups differ, there are no faces, or an image cannot be read.
-    """
-    plain, middle = _both_ways(model, faces)
-    right: Floats = (plain.truth.points - middle)[..., 0].mean(axis=1)
-    return right
-
-
 def own_lean(model: LandmarkModel, faces: FaceSet) -> Floats:
     """How far a network's landmarks lie right of where it sees them both ways round.
 
-    A network without lean puts the landmarks of a mirrored picture at the mirrored places. Like
-    `mirror_lean` it is blind to a lean up or down.
+    A network without lean puts the landmarks of a mirrored picture at the mirrored places. What
+    mirroring cannot tell is whether it leans up or down.
 
     Args:
         model: any trained network.
@@ -263,14 +241,20 @@ def own_lean(model: LandmarkModel, faces: FaceSet) -> Floats:
     Raises:
         LandmintError: the markups differ, there are no faces, or an image cannot be read.
     """
-    plain, middle = _both_ways(model, faces)
+    plain, middle = both_ways(model, faces)
     sides = np.array([max(face.box.w, face.box.h) for face in faces.faces])
     share: Floats = (plain.points - middle)[..., 0].mean(axis=1) / sides
     return share
 
 
-def _both_ways(model: LandmarkModel, faces: FaceSet) -> tuple[Evaluation, Floats]:
-    """A network on faces, and the middle (N, L, 2) of that and what it sees in their mirror."""
+def both_ways(model: LandmarkModel, faces: FaceSet) -> tuple[Evaluation, Floats]:
+    """A network on faces, and the middle (N, L, 2) of that and what it sees in their mirror.
+
+    The middle leans to neither side, whatever the network has learnt.
+
+    Raises:
+        LandmintError: the markups differ, there are no faces, or an image cannot be read.
+    """
     contract = model.contract
     seen = crop_faces(faces.faces, contract)
     turn = np.array([[-1.0, 0.0, contract.input_size - 1.0], [0.0, 1.0, 0.0]])

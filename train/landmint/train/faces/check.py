@@ -11,8 +11,22 @@ from pathlib import Path
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
 from landmint.runtime.progress import SILENT, Progress
-from landmint.train.faces.check_pictures import Picture, examine, picture_remarks
-from landmint.train.faces.check_shapes import by_strangeness, shape_remarks
+from landmint.train.faces.check_pictures import (
+    SIZE,
+    TURNED,
+    Picture,
+    examine,
+    picture_remarks,
+)
+from landmint.train.faces.check_shapes import (
+    FROM_BELOW,
+    MIRRORED,
+    NO_FACE,
+    ORDER,
+    SWAPPED,
+    by_strangeness,
+    shape_remarks,
+)
 from landmint.train.faces.face import Face
 from landmint.train.faces.readers import FacesConfig, Split, find_rows, named_twice
 from landmint.train.faces.remark import Kind, Remark, SplitFaces, placed_faces
@@ -20,6 +34,8 @@ from landmint.train.faces.row import MissingPoints
 
 BROKEN_ROWS = Kind("broken rows", True, "correct these annotations, or remove them")
 LEFT_OUT = Kind("faces left out", False)
+MISLABELLED = (SWAPPED, FROM_BELOW, NO_FACE, ORDER, TURNED, SIZE, MIRRORED)
+"""Faults by which landmarks do not lie where they should."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,6 +30,12 @@ SWAPPED = Kind(
     "a flip without the markup's flip map leaves faces so: exchange the names of the two sides in "
     "these faces, or take flipped copies out; training flips faces by itself",
 )
+MIRRORED = Kind(
+    "labels of the mirrored picture",
+    True,
+    "picture and labels were not mirrored together: mirror the one that was not, with the markup's "
+    "flip map for the labels, or take such copies out; training flips faces by itself",
+)
 FROM_BELOW = Kind(
     "y counted from below",
     True,

@@ -64,7 +64,7 @@ def _inks_of_sides(faces: Sequence[Face], markup: Markup) -> list[Ink]:
     for face in faces:
         axis = face.points[other] - face.points[first]
         along.append((face.points - face.points[list(markup.flip)]) @ axis)
-    beyond = np.median(along, axis=0)
+    beyond = np.nanmedian(along, axis=0)
     return [_INK if x == 0 else _FIRST_INK if x < 0 else _OTHER_INK for x in beyond.tolist()]
 
 
@@ -83,9 +83,10 @@ def _tile(image: Image, points: Floats, box: Box, inks: Sequence[Ink], size_px: 
     tile = warp(image, matrix, size_px)
     if inks:
         radius = max(1, size_px // 200) << SHIFT
-        places = fixed_point(apply_affine(invert_affine(matrix), points)).tolist()
-        for (x, y), ink in zip(places, inks, strict=True):
-            cv2.circle(tile, (x, y), radius, ink, -1, cv2.LINE_AA, SHIFT)
+        placed = np.flatnonzero(np.isfinite(points).all(axis=1))
+        places = fixed_point(apply_affine(invert_affine(matrix), points[placed])).tolist()
+        for (x, y), landmark in zip(places, placed.tolist(), strict=True):
+            cv2.circle(tile, (x, y), radius, inks[landmark], -1, cv2.LINE_AA, SHIFT)
     return tile
 
 
