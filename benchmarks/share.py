@@ -2,7 +2,8 @@
 
 Stages take turns within every round, so that other work on the machine falls on all of them alike.
 What counts is the processor time of each in its quickest round, with one thread: on a busy machine
-the clock alone would tell how long a stage waited. Read the shares, not the microseconds.
+the clock alone would tell how long a stage waited. There a stage also finds its code and data
+forgotten by the processor's caches: microseconds of two machines, or two hours, do not compare.
 
     python benchmarks/share.py int8-bundle/tflite/int8.tflite int8-bundle/onnx/int8.onnx
 """
@@ -10,7 +11,7 @@ the clock alone would tell how long a stage waited. Read the shares, not the mic
 import argparse
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,21 +56,20 @@ def _print_shares(path: Path, image: Image, rounds: int) -> None:
     session = engine.load(path, contract, threads=1)
     head = f"{contract.head.kind}, {contract.input_size} px, {engine.version}"
     print(f"\n{path.name}: {head}, {session.executed_precision}\n")
-    print(
-        "| face, px | crop | bytes to input | engine | decode | whole, µs | landmint over engine |"
-    )
+    print("| face, px | crop | bytes to input | decode | landmint, µs | engine, µs | over engine |")
     print("|---:|---:|---:|---:|---:|---:|---:|")
     for face_px in FACES_PX:
         stages = measure(session, contract, image, face_px, rounds)
-        whole = sum(stages.values())
-        shares = " | ".join(f"{us / whole:.0%}" for us in stages.values())
-        over = (whole - stages["engine"]) / stages["engine"]
-        print(f"| {face_px} | {shares} | {whole:.0f} | {over:.0%} |")
+        engine_us = stages.pop("engine")
+        own_us = sum(stages.values())
+        parts = " | ".join(f"{us:.0f}" for us in stages.values())
+        over = own_us / engine_us
+        print(f"| {face_px} | {parts} | {own_us:.0f} | {engine_us:.0f} | {over:.0%} |")
 
 
 def measure(
     session: Session, contract: Contract, image: Image, face_px: int, rounds: int
-) -> Mapping[str, float]:
+) -> dict[str, float]:
     """Least processor time of each stage in microseconds, for a face in the image's middle."""
     size, corner = contract.input_size, (len(image) - face_px) / 2 + 0.3
     box = Box(corner, corner, face_px, face_px)

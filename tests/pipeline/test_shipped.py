@@ -63,6 +63,37 @@ sys.exit(main())
 """
 
 
+MODULES = """
+import sys
+from landmint.pipeline.cli import app
+
+app(standalone_mode=False)
+print(*sys.modules, sep="\\n")
+"""
+HEAVY = ("torch", "torchvision", "timm", "tensorflow", "onnx", "openvino", "scipy", "pandas")
+ROOMS = ("train.models", "train.fit", "export", "quantize", "targets", "pipeline.judge")
+
+
+def test_a_first_prediction_imports_what_it_needs(photograph: Path, tmp_path: Path) -> None:
+    """How soon the first landmarks come is mostly how much is imported before them."""
+    words = ["predict", str(photograph), "--box", "20,10,40,40", "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, "-c", MODULES, *words],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    if "torch/float32" in done.stdout:
+        pytest.skip("not measured: no engine for a shipped form is installed")
+    imported = done.stdout.split()
+    assert not {name.split(".")[0] for name in imported} & {*HEAVY, "matplotlib", "jinja2"}
+    own = [name.removeprefix("landmint.") for name in imported if name.startswith("landmint.")]
+    assert not [name for name in own if name.startswith(ROOMS)]
+    assert "runtime.predict" in own
+    assert "runtime.latency" not in own, "what measures is not what predicts"
+
+
 @pytest.mark.slow
 def test_a_shipped_form_needs_no_torch(ship: Ship, photograph: Path, tmp_path: Path) -> None:
     from landmint import api

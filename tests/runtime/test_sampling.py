@@ -108,6 +108,24 @@ def test_four_samples_stand_for_a_block(side: int) -> None:
     assert difference.max() <= 4  # at the disc's edge
 
 
+@pytest.mark.parametrize("step", [2.0, 2.6, 3.3, 3.9, 5.5, 9.4, 17.0])
+def test_a_crop_is_the_mean_of_all_its_pixels(step: float) -> None:
+    """Or nearly, in a picture whose noise its four samples do not quite average away."""
+    size, fine = 64, round(step + 0.5)
+    corner = 100.3
+    middle = corner + (step / fine - step) / 2
+    line = np.array([step / fine, 0, middle])
+    every = cv2.warpAffine(
+        LARGE,
+        np.stack([line, line[[1, 0, 2]]]),
+        (size * fine, size * fine),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+    )
+    means = cv2.resize(every, (size, size), interpolation=cv2.INTER_AREA).astype(int)
+    difference = np.abs(warp(LARGE, turned(step, 0, (corner, corner)), size) - means)
+    assert difference.mean() < 1.0
+
+
 @pytest.mark.parametrize("side", [2, 3, 4, 6, 8, 16])
 def test_no_stripes_of_two_pixels_alias(side: int) -> None:
     """Alternate columns, or rows, of black and white become grey."""

@@ -35,7 +35,6 @@ from landmint.runtime.errors import (
     MissingLibraryError,
     NotMeasuredError,
 )
-from landmint.runtime.measurement import Measurement
 from landmint.runtime.predict import Prediction
 from landmint.runtime.progress import SILENT, Progress
 from landmint.train.zoo import Shipped
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from landmint.pipeline.recipe import Recipe
     from landmint.pipeline.self_test import SelfTest
     from landmint.quantize.config import QuantizeConfig
+    from landmint.runtime.measurement import Measurement
 
 __all__ = [
     "SILENT",
@@ -104,6 +104,7 @@ _LATER = {
     "ExportConfig": "landmint.export.config",
     "Judgement": "landmint.pipeline.judge.judgement",
     "Limits": "landmint.pipeline.judge.gate",
+    "Measurement": "landmint.runtime.measurement",
     "MeasureConfig": "landmint.pipeline.measure_config",
     "PairedRules": "landmint.pipeline.judge.paired",
     "Quantized": "landmint.pipeline.quantizing",
@@ -112,7 +113,7 @@ _LATER = {
     "SelfTest": "landmint.pipeline.self_test",
     "Verdict": "landmint.pipeline.judge.gate",
 }
-"""Classes whose modules need more than numpy: imported when somebody names one."""
+"""Classes whose modules a prediction does not need: imported when somebody names one."""
 
 
 @naming_extras

@@ -98,14 +98,14 @@ def warp(image: Image, matrix: Floats, size: int) -> Image:
     """Sample a size x size crop of an (H, W, 3) image; bilinear, black outside.
 
     When a crop pixel is at least two image pixels wide, the image is first averaged over blocks of
-    whole pixels, by four samples of each, so that large photographs do not alias. Blocks are as
-    wide as a crop pixel, to the nearest whole pixel from 3 on. They are counted from the image's
-    corner: they do not depend on the crop.
+    whole pixels, by four samples of each, so that large photographs do not alias. Blocks are two
+    pixels wide, and from a crop pixel of four on as wide as that, to the nearest whole pixel. They
+    are counted from the image's corner: they do not depend on the crop.
     """
     (xx, xy, x), (yx, yy, y) = matrix.tolist()
     step = math.sqrt(abs(xx * yy - xy * yx))
-    # A millionth above, lest a step of 2, computed as 1.999.., count as 1.
-    side = round(step) if step >= 3 else max(1, int(step + 1e-6))
+    step += 1e-6  # lest a step of 2, computed as 1.999.., count as less
+    side = round(step) if step >= 4 else 2 if step >= 2 else 1
     first_x, last_x = _reach(xx * (size - 1), xy * (size - 1), x, side, image.shape[1])
     first_y, last_y = _reach(yx * (size - 1), yy * (size - 1), y, side, image.shape[0])
     if last_x < first_x or last_y < first_y:
