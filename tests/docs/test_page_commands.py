@@ -34,6 +34,18 @@ NOT_RUN = {
     "landmint run recipes/tinynet.toml": "run by test_how_to_pages.py",
     "landmint run my-recipe.toml": "the same run as that of own-faces, of which it is a copy",
     "torchrun ": "needs two machines",
+    **dict.fromkeys(
+        (
+            "landmint import ",
+            "landmint export --lint net/",
+            "landmint quantize net/",
+            "landmint measure net/",
+            "landmint gate net/",
+            "landmint report net",
+            "landmint predict photo.jpg --bundle net/",
+        ),
+        "run by test_importing_page.py, on the network that the page is about",
+    ),
     "sudo apt-get ": "changes the machine",
 }
 """Beginnings of commands that do not run here, and why."""

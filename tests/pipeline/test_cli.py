@@ -15,7 +15,18 @@ from landmint.runtime.errors import LandmintError
 from landmint.train.zoo import find_model
 
 VERBS = (
-    *("run", "train", "distill", "label", "export", "quantize", "measure", "gate", "report"),
+    *(
+        "run",
+        "train",
+        "distill",
+        "label",
+        "export",
+        "import",
+        "quantize",
+        "measure",
+        "gate",
+        "report",
+    ),
     *("predict", "models", "doctor"),
 )
 

@@ -6,7 +6,7 @@ The conversion to each format stands in `forms/`.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from landmint.export.bundle_decoded import decoded_twins
 from landmint.export.config import LINT_FILE, ExportConfig
@@ -74,8 +74,16 @@ class Origin(Protocol):
     def save(self, folder: Path) -> Variant:
         """Write the network itself into a bundle's folder; returns its variant, the reference."""
 
-    def to_onnx(self, path: Path) -> None:
-        """Write the network as ONNX, as `landmint.export.forms.onnx.to_onnx` does.
+    @property
+    def source(self) -> Format:
+        """The format that is made of the network itself, as float32."""
+
+    @property
+    def label(self) -> str:
+        """What the network is, in a sentence."""
+
+    def write_source(self, path: Path) -> None:
+        """Write the network in the format `source`, with its contract inside.
 
         Raises:
             LandmintError: the graph does not fit the contract.
@@ -109,7 +117,10 @@ class Trained:
         save_model(self.model, folder / TORCH_WEIGHTS)
         return Variant(TORCH, "torch", (TORCH_WEIGHTS,))
 
-    def to_onnx(self, path: Path) -> None:
+    source: ClassVar[Format] = SOURCE
+    label: ClassVar[str] = "the network"
+
+    def write_source(self, path: Path) -> None:
         """As `Origin` says."""
         to_onnx(self.model, path)
 
@@ -168,14 +179,17 @@ def export_bundle(
 def _export_all(
     origin: Origin, config: ExportConfig, check: "_Check", folder: Path, progress: Progress
 ) -> Iterator[Variant]:
-    """Export to ONNX, then to every other format; each variant is compared with the network."""
-    progress.step(f"export to {SOURCE} and compare with the network")
+    """Export to the source, then to every other format; each is compared with the network."""
+    progress.step(f"export to {origin.source} and compare with the network")
     yield from (check(folder, variant) for variant in _export_source(origin, folder))
     refusals = _lint(origin.contract, folder, config.formats)
     for name in dict.fromkeys(config.formats):
-        if name != SOURCE:
+        if name != origin.source:
             progress.step(f"export to {name} and compare with the network")
-            made = _export(name, folder, refusals.get(name, ""))
+            refusal = refusals.get(name, "")
+            if origin.source != SOURCE:
+                refusal = f"it is made of {SOURCE_VARIANT}, and {origin.label} does not become ONNX"
+            made = _export(name, folder, refusal)
             yield from (check(folder, variant) for variant in made)
 
 
@@ -199,19 +213,20 @@ def _lint(contract: Contract, folder: Path, formats: Sequence[Format]) -> dict[s
 
 
 def _export_source(origin: Origin, folder: Path) -> list[Variant]:
-    """Write the ONNX file, which every other format is made from; returns its variant."""
-    record = FORMATS[SOURCE]
-    variant = Variant(SOURCE_VARIANT, record.engine, reason=_missing(record))
-    if variant.reason:
+    """Write the file that is made of the network itself; returns its variant."""
+    record, name = FORMATS[origin.source], f"{origin.source}/float32"
+    reason = _missing(record) if origin.source == SOURCE else ""
+    variant = Variant(name, record.engine, layout=record.layout, reason=reason)
+    if reason:
         return [variant]
-    origin.to_onnx(folder / ONNX)
-    return [replace(variant, files=(ONNX,))]
+    origin.write_source(folder / f"{name}{record.graph_suffix}")
+    return [replace(variant, files=record.files(folder, name))]
 
 
 def _export(name: Format, folder: Path, refusal: str) -> list[Variant]:
     """The float variants of a format, or why there are none."""
     record = FORMATS[name]
-    reason = _missing(FORMATS[SOURCE]) or _missing(record) or refusal
+    reason = refusal or _missing(FORMATS[SOURCE]) or _missing(record)
     notes: Mapping[str, str] = {}
     if not reason:
         (folder / name).mkdir(exist_ok=True)

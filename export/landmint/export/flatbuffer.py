@@ -3,6 +3,7 @@
 Not a converter, and no runtime: `ai_edge_litert` knows the schema, and is imported with this file.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import flatbuffers
@@ -18,6 +19,9 @@ _OPTIONS = {
     "ADD": schema.AddOptionsT,
     "MUL": schema.MulOptionsT,
     "DEQUANTIZE": schema.DequantizeOptionsT,
+    "RESHAPE": schema.ReshapeOptionsT,
+    "TRANSPOSE": schema.TransposeOptionsT,
+    "SLICE": schema.SliceOptionsT,
 }
 _SINCE = {"DEQUANTIZE": 2}  # the version that takes int8, where it is not the first
 _LEFT_OUT = -1  # an input that an operator may have and has not
@@ -84,6 +88,43 @@ class Flatbuffer:
         self._graph.tensors.append(twin)
         return len(self._graph.tensors) - 1
 
+    def index(self, name: str) -> int:
+        """Index of the input or output tensor of this name."""
+        ends = (*self._graph.inputs, *self._graph.outputs)
+        return next(int(tensor) for tensor in ends if self.name(tensor) == name)
+
+    def shape(self, tensor: int) -> tuple[int, ...]:
+        """The tensor's shape."""
+        return tuple(int(axis) for axis in self._graph.tensors[tensor].shape)
+
+    def sign(self, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> None:
+        """Make these tensors the graph's ends, under names of one signature."""
+        signature = schema.SignatureDefT()
+        signature.signatureKey, signature.subgraphIndex = b"serving_default", 0
+        signature.inputs, signature.outputs = (
+            [_end(name, tensor) for name, tensor in ends.items()] for ends in (inputs, outputs)
+        )
+        self._model.signatureDefs = [signature]
+        self._graph.inputs, self._graph.outputs = [*inputs.values()], [*outputs.values()]
+
+    def add_computed(self, name: str, shape: tuple[int, ...]) -> int:
+        """Add a computed float32 tensor; returns its index."""
+        tensor = schema.TensorT()
+        tensor.shape, tensor.type = list(shape), schema.TensorType.FLOAT32
+        tensor.name, tensor.buffer = name.encode(), 0
+        self._graph.tensors.append(tensor)
+        return len(self._graph.tensors) - 1
+
+    def add_whole(self, name: str, values: tuple[int, ...]) -> int:
+        """Add a constant int32 vector; returns the index of its tensor."""
+        buffer, tensor = schema.BufferT(), schema.TensorT()
+        buffer.data = np.frombuffer(np.array(values, np.int32).tobytes(), dtype=np.uint8)
+        self._model.buffers.append(buffer)
+        tensor.shape, tensor.type = [len(values)], schema.TensorType.INT32
+        tensor.name, tensor.buffer = name.encode(), len(self._model.buffers) - 1
+        self._graph.tensors.append(tensor)
+        return len(self._graph.tensors) - 1
+
     def add_number(self, name: str, value: float) -> int:
         """Add a constant float32 scalar; returns the index of its tensor."""
         buffer = schema.BufferT()
@@ -112,8 +153,8 @@ class Flatbuffer:
         content = np.ascontiguousarray(values, dtype=np.float32).tobytes()
         self._model.buffers[mine.buffer].data = np.frombuffer(content, dtype=np.uint8)
 
-    def operator(self, kind: str, inputs: list[int], output: int, **options: int) -> Any:
-        """Make an ADD, MUL or DEQUANTIZE; the caller puts it into `operators`."""
+    def operator(self, kind: str, inputs: list[int], output: int, **options: Any) -> Any:
+        """Make an operator of a kind in `_OPTIONS`; the caller puts it into `operators`."""
         made = schema.OperatorT()
         made.opcodeIndex = self._opcode(getattr(schema.BuiltinOperator, kind), _SINCE.get(kind, 1))
         made.inputs, made.outputs = inputs, [output]
@@ -181,6 +222,13 @@ class Flatbuffer:
         builder = _Sharing(1 << 20)
         builder.Finish(self._model.Pack(builder), _FILE_ID)
         return bytes(builder.Output())
+
+
+def _end(name: str, tensor: int) -> Any:
+    """One input or output of a signature."""
+    end = schema.TensorMapT()
+    end.name, end.tensorIndex = name.encode(), tensor
+    return end
 
 
 class _Sharing(flatbuffers.Builder):  # type: ignore[misc]  # it has no types

@@ -8,7 +8,7 @@ what it needs when it is called, and says what to install where that is missing.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from landmint.api.bundles import export, import_, lint, quantize
+from landmint.api.bundles import draft_contract, export, import_, lint, quantize
 from landmint.api.gating import gate, self_test
 from landmint.api.history import gate_by_history
 from landmint.api.listings import (
@@ -78,6 +78,7 @@ __all__ = [
     "View",
     "adapt",
     "distill",
+    "draft_contract",
     "engines",
     "export",
     "import_",

@@ -104,7 +104,7 @@ def import_(
     compared with it on crops, of drawn faces where none are given.
 
     Args:
-        model: an ONNX file.
+        model: an ONNX or a TFLite file, or the .xml of an OpenVINO IR.
         contract: a TOML file that says what the network takes and returns.
         out: the bundle's folder; a bundle that stands there is replaced.
         config: which forms; those of the recipe when absent, else all.
@@ -133,6 +133,30 @@ def import_(
         "contract_sha256": sha256_file(Path(contract)),
     }
     return _export(origin, provenance, Path(out), config, recipe, faces, progress)
+
+
+@naming_extras
+def draft_contract(model: str | Path) -> str:
+    """A contract for `import_`, drafted by looking at a network; a person corrects it.
+
+    Args:
+        model: an ONNX or a TFLite file, or the .xml of an OpenVINO IR.
+
+    Returns:
+        TOML with comments; CHECK stands where the file does not tell.
+
+    Raises:
+        LandmintError: the file cannot be read, or looks like no landmark network.
+        MissingLibraryError: landmint[export] is not installed.
+
+    Example:
+        >>> from landmint import api
+        >>> print(api.draft_contract("net.onnx").splitlines()[0])
+        # What landmint must know of net.onnx, drafted by looking at it. Correct it, then:
+    """
+    from landmint.export.importing.draft import draft_contract
+
+    return draft_contract(Path(model))
 
 
 @naming_extras

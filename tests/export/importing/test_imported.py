@@ -58,7 +58,7 @@ def test_the_graph_computes_what_the_file_computes(case: str, tmp_path: Path) ->
     path, layout = tmp_path / "net.onnx", settings.get("layout", "NCHW")
     foreign_onnx(path, **settings)
     origin = read_imported(path, write_contract(tmp_path / "c.toml", layout, extra))
-    origin.to_onnx(tmp_path / "made.onnx")
+    origin.write_source(tmp_path / "made.onnx")
     session = load_engine("onnxruntime").load(tmp_path / "made.onnx", origin.contract, threads=1)
     picture = _picture()
     points, confidence = decode(origin.contract, session.run(picture))
@@ -75,7 +75,7 @@ def test_the_graph_computes_what_the_file_computes(case: str, tmp_path: Path) ->
 def test_a_graph_has_names_batch_one_and_no_open_norm(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     foreign_onnx(path)
-    read_imported(path, write_contract(tmp_path / "c.toml")).to_onnx(tmp_path / "made.onnx")
+    read_imported(path, write_contract(tmp_path / "c.toml")).write_source(tmp_path / "made.onnx")
     graph = onnx.load(tmp_path / "made.onnx").graph
     names = [node.name for node in graph.node]
     assert all(names) and len(set(names)) == len(names)
@@ -95,7 +95,7 @@ def test_tensors_beside_the_file_travel_with_it(tmp_path: Path) -> None:
     variant = origin.save(tmp_path / "bundle")
     assert variant.files == ("original/net.onnx", "original/net.data", "original/binding.json")
     assert (tmp_path / "bundle/original/net.onnx").read_bytes() == path.read_bytes()
-    origin.to_onnx(tmp_path / "made.onnx")
+    origin.write_source(tmp_path / "made.onnx")
     assert not onnx.load(tmp_path / "made.onnx").graph.initializer[0].external_data
 
 

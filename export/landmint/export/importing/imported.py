@@ -3,23 +3,23 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import onnx
-
-from landmint.export.forms.onnx import save_onnx
 from landmint.export.importing.binding import Binding
 from landmint.export.importing.foreign_contract import corrected, read_foreign_contract
-from landmint.export.importing.onnx_file import close_shapes, files_of, read_onnx, signature_of
-from landmint.export.importing.onnx_graph import canonical_graph
-from landmint.export.importing.original import BINDING, FOLDER, open_original, write_binding
+from landmint.export.importing.original import (
+    BINDING,
+    FOLDER,
+    KINDS,
+    Kind,
+    open_original,
+    write_binding,
+)
 from landmint.export.parity import Crops, Tensors, engine_outputs, require_finite
 from landmint.runtime.bundle import Variant
 from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.formats import ORIGINAL
-
-SUFFIXES = (".onnx",)
-"""Files that can be imported."""
+from landmint.runtime.formats import ORIGINAL, Format, load
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +32,27 @@ class Imported:
     """What it takes and returns, once bound."""
     binding: Binding
     """How its tensors become the contract's."""
-    model: onnx.ModelProto
-    """Its graph, with closed shapes."""
+    model: Any
+    """What its kind's `read` returned."""
 
     @property
     def name(self) -> str:
         """The file's own name."""
         return self.path.stem
+
+    @property
+    def source(self) -> Format:
+        """The format that is made of the file itself."""
+        return self._kind.form
+
+    @property
+    def label(self) -> str:
+        """What the file is, in a sentence."""
+        return f"the {self._kind.label} file {self.path.name}"
+
+    @property
+    def _kind(self) -> Kind:
+        return KINDS[self.path.suffix]
 
     def outputs(self, crops: Crops) -> Tensors:
         """Canonical outputs of the file as it came."""
@@ -58,7 +72,7 @@ class Imported:
 
     def save(self, folder: Path) -> Variant:
         """Copy the file, byte for byte, with the files in which it keeps tensors."""
-        names = files_of(self.path)
+        names = load(self._kind.files)(self.path) if self._kind.files else (self.path.name,)
         for name in names:
             place = folder / FOLDER / name
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -67,10 +81,10 @@ class Imported:
         files = (*(f"{FOLDER}/{name}" for name in names), BINDING)
         return Variant(ORIGINAL, FOLDER, files)
 
-    def to_onnx(self, path: Path) -> None:
-        """Write the graph with the contract's input and outputs."""
+    def write_source(self, path: Path) -> None:
+        """Write the network with the contract's input and outputs."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_onnx(canonical_graph(self.model, self.contract, self.binding), self.contract, path)
+        load(self._kind.write)(self.model, self.contract, self.binding, path)
 
 
 def read_imported(path: Path, contract_path: Path) -> Imported:
@@ -83,17 +97,28 @@ def read_imported(path: Path, contract_path: Path) -> Imported:
     Raises:
         LandmintError: either cannot be read, or they do not fit each other.
     """
-    if path.suffix not in SUFFIXES:
+    spec = read_foreign_contract(contract_path)
+    model, signature = load(kind_of(path).read)(path, spec.input.size)
+    try:
+        contract, binding = spec.bind(signature)
+    except LandmintError as error:
+        raise corrected(error, contract_path) from None
+    return Imported(path, contract, binding, model)
+
+
+def kind_of(path: Path) -> Kind:
+    """The kind of a file, by its suffix.
+
+    Raises:
+        LandmintError: it is not there, or of a kind that is not imported.
+    """
+    if path.suffix not in KINDS:
         raise LandmintError(
             f"{path} is no file that can be imported",
             reason=f"its name ends in {path.suffix!r}",
             remedy="export the network to ONNX from its framework",
-            choices=SUFFIXES,
+            choices=KINDS,
         )
-    spec = read_foreign_contract(contract_path)
-    model = close_shapes(read_onnx(path), spec.input.size)
-    try:
-        contract, binding = spec.bind(signature_of(model.graph))
-    except LandmintError as error:
-        raise corrected(error, contract_path) from None
-    return Imported(path, contract, binding, model)
+    if not path.is_file():
+        raise LandmintError(f"{path} does not exist", remedy="check the path")
+    return KINDS[path.suffix]

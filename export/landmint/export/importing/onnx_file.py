@@ -1,17 +1,22 @@
 """Reads an ONNX file of a stranger: one sound float32 graph of one face, or the reason why not."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from landmint.export.forms.onnx import OPSET
 from landmint.export.importing.foreign_contract import Signature
+from landmint.export.importing.original import Run
 from landmint.export.lint.rule import PAIR
 from landmint.runtime.contract import Shape
 from landmint.runtime.embedded import external_locations
+from landmint.runtime.engines.engine import import_library, loading
 from landmint.runtime.errors import LandmintError
 
 OLDEST_OPSET = 11
@@ -47,6 +52,12 @@ def files_of(path: Path) -> tuple[str, ...]:
                 remedy=f"put it into {path.parent}",
             )
     return (path.name, *locations)
+
+
+def read(path: Path, size: int) -> tuple[onnx.ModelProto, Signature]:
+    """A file's graph for pictures of a size, and its input and outputs."""
+    model = close_shapes(read_onnx(path), size)
+    return model, signature_of(model.graph)
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:
@@ -106,6 +117,30 @@ def close_shapes(model: onnx.ModelProto, size: int) -> onnx.ModelProto:
             reason=" ".join(str(error).split())[:400],
             remedy="correct input.size in the contract",
         ) from None
+
+
+def runner(path: Path) -> tuple[Run, str]:
+    """What runs the file as it came, and with which library."""
+    library = import_library("onnxruntime", "pip install onnxruntime")
+    options = library.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    with loading("onnxruntime", path):
+        session = library.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    (entrance,) = session.get_inputs()
+    kind = _ONNX_TYPES.get(entrance.type, np.float32)
+    names = [output.name for output in session.get_outputs()]
+
+    def infer(tensor: NDArray[np.float32]) -> Mapping[str, NDArray[Any]]:
+        values = session.run(None, {entrance.name: tensor.astype(kind)})
+        return dict(zip(names, values, strict=True))
+
+    return infer, f"onnxruntime {library.__version__}"
+
+
+_ONNX_TYPES: Mapping[str, type] = MappingProxyType(
+    {"tensor(float16)": np.float16, "tensor(uint8)": np.uint8, "tensor(double)": np.float64}
+)
 
 
 def signature_of(graph: onnx.GraphProto) -> Signature:

@@ -1,12 +1,13 @@
 """A foreign ONNX graph with the contract's input and outputs, in the shape that quantisers want."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from landmint.export.forms.onnx import strip
+from landmint.export.forms.onnx import save_onnx, strip
 from landmint.export.graphs import Wiring, alive, attribute, replace_nodes
 from landmint.export.importing.binding import Binding, Step, steps_of
 from landmint.export.importing.onnx_file import signature_of
@@ -15,6 +16,11 @@ from landmint.runtime.errors import LandmintError
 
 _OWN = "landmint_"
 _OPERATORS = {"reshape": "Reshape", "transpose": "Transpose"}
+
+
+def write(model: onnx.ModelProto, contract: Contract, binding: Binding, path: Path) -> None:
+    """Write a foreign network as ONNX with the contract's input and outputs."""
+    save_onnx(canonical_graph(model, contract, binding), contract, path)
 
 
 def canonical_graph(

@@ -15,15 +15,65 @@ from numpy.typing import NDArray
 from landmint.export.importing.binding import Binding, steps_of, take
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.contract import Contract
-from landmint.runtime.engines.engine import Tensor, import_library, loading
+from landmint.runtime.engines.engine import Tensor
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import read_json, write_json
+from landmint.runtime.formats import Format, load
 from landmint.runtime.typed_json import MismatchError, read_as
 
 FOLDER = "original"
 """Folder of the file in a bundle; also the name of what runs it."""
 BINDING = f"{FOLDER}/binding.json"
 """Path in a bundle of the contract and the binding of the file."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of file that can be imported; each function as "module:function"."""
+
+    label: str
+    """What people call it."""
+    form: Format
+    """The format whose float32 form is made of it first; all others need the ONNX form."""
+    read: str
+    """Takes the path and the side of the crop; returns what `write` takes, and a `Signature`."""
+    write: str
+    """Takes what `read` returned, contract, binding and the path of that form, and writes it."""
+    run: str
+    """Takes the path; returns a `Run`, and the library with its version."""
+    files: str = ""
+    """Takes the path; returns all files of the model, in its folder. Empty: it is alone."""
+
+
+_HERE = "landmint.export.importing"
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        ".onnx": Kind(
+            label="ONNX",
+            form="onnx",
+            read=f"{_HERE}.onnx_file:read",
+            write=f"{_HERE}.onnx_graph:write",
+            run=f"{_HERE}.onnx_file:runner",
+            files=f"{_HERE}.onnx_file:files_of",
+        ),
+        ".tflite": Kind(
+            label="TFLite",
+            form="tflite",
+            read=f"{_HERE}.tflite_file:read",
+            write=f"{_HERE}.tflite_file:write",
+            run=f"{_HERE}.tflite_file:runner",
+        ),
+        ".xml": Kind(
+            label="OpenVINO IR",
+            form="openvino",
+            read=f"{_HERE}.openvino_file:read",
+            write=f"{_HERE}.openvino_file:write",
+            run=f"{_HERE}.openvino_file:runner",
+            files=f"{_HERE}.openvino_file:files_of",
+        ),
+    }
+)
+"""The files that can be imported, by suffix."""
 
 Run = Callable[[NDArray[np.float32]], Mapping[str, NDArray[Any]]]
 """Takes the input in the file's layout; returns the file's outputs by name."""
@@ -64,8 +114,7 @@ def open_original(path: Path, contract: Contract, binding: Binding) -> OriginalS
         LandmintError: it does not load.
         NotMeasuredError: what runs it is not installed.
     """
-    opener = _OPENERS[path.suffix]
-    infer, version = opener(path, binding)
+    infer, version = load(KINDS[path.suffix].run)(path)
     return OriginalSession(contract, binding, infer, version)
 
 
@@ -95,31 +144,3 @@ def open_reference(bundle: Bundle) -> OriginalSession:
             f"{path} is of another contract than the manifest", remedy="import the model again"
         )
     return open_original(bundle.entry(bundle.manifest.reference), contract, binding)
-
-
-def _open_onnx(path: Path, binding: Binding) -> tuple[Run, str]:
-    library = import_library("onnxruntime", "pip install onnxruntime")
-    options = library.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 1
-    with loading("onnxruntime", path):
-        session = library.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    (entrance,) = session.get_inputs()
-    kind = _ONNX_TYPES.get(entrance.type, np.float32)
-    names = [output.name for output in session.get_outputs()]
-
-    def infer(tensor: NDArray[np.float32]) -> Mapping[str, NDArray[Any]]:
-        values = session.run(None, {entrance.name: tensor.astype(kind)})
-        return dict(zip(names, values, strict=True))
-
-    return infer, f"onnxruntime {library.__version__}"
-
-
-_ONNX_TYPES: Mapping[str, type] = MappingProxyType(
-    {"tensor(float16)": np.float16, "tensor(uint8)": np.uint8, "tensor(double)": np.float64}
-)
-
-_OPENERS: Mapping[str, Callable[[Path, Binding], tuple[Run, str]]] = MappingProxyType(
-    {".onnx": _open_onnx}
-)
-"""What runs a file, by its suffix."""

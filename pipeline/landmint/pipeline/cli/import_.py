@@ -9,14 +9,26 @@ from landmint.pipeline.cli.command import FacesOption, RecipeOption
 
 
 def import_(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file.")],
-    contract: Annotated[
+    model: Annotated[
         Path,
+        typer.Argument(
+            metavar="MODEL", help="An ONNX or a TFLite file, or the .xml of an OpenVINO IR."
+        ),
+    ],
+    contract: Annotated[
+        Path | None,
         typer.Option(
             metavar="FILE", help="TOML that says what the network takes and what it returns."
         ),
-    ],
-    out: Annotated[Path, typer.Option(help="The bundle's folder.")],
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The bundle's folder.")] = None,
+    draft: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Build nothing; look at the network and draft that TOML, for you to correct.",
+        ),
+    ] = None,
     formats: Annotated[
         list[str] | None,
         typer.Option(
@@ -32,6 +44,7 @@ def import_(
     every verb that takes a bundle works on it as on a network of landmint's own.
 
     Examples:
+        landmint import net.onnx --draft contract.toml
         landmint import net.onnx --contract contract.toml --out bundle
         landmint import net.onnx --contract c.toml --format tflite --out bundle
         landmint import net.onnx --contract c.toml --faces /data/my-300w --out bundle
@@ -41,6 +54,13 @@ def import_(
     from landmint.runtime.errors import LandmintError
     from landmint.runtime.formats import FORMATS
 
+    if draft is not None:
+        return _draft(model, draft)
+    if contract is None or out is None:
+        raise LandmintError(
+            "no contract is given" if contract is None else "no folder is given for the bundle",
+            remedy="draft one with --draft FILE, correct it, then add --contract FILE --out FOLDER",
+        )
     settings = None if recipe is None else api.load_recipe(recipe)
     config = settings.export if settings else api.ExportConfig()
     for unknown in set(formats or ()) - set(FORMATS):
@@ -52,4 +72,21 @@ def import_(
             model, contract, out, config=config, recipe=settings, faces=faces, progress=bar
         )
     print(bundle.path)
+    return 0
+
+
+def _draft(model: Path, draft: Path) -> int:
+    """Write a drafted contract; what stands there already is not replaced."""
+    from landmint import api
+    from landmint.runtime.errors import LandmintError
+    from landmint.runtime.files import write_text
+
+    if draft.exists():
+        raise LandmintError(
+            f"{draft} exists already",
+            reason="somebody may have corrected it",
+            remedy="remove it, or give another file",
+        )
+    write_text(draft, api.draft_contract(model))
+    print(draft)
     return 0
