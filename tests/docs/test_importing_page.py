@@ -2,13 +2,11 @@
 
 import re
 import shlex
-from functools import partial
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from landmint.export.config import ExportConfig
 from landmint.pipeline import cli
 from landmint.pipeline.draw import write_image
 from landmint.pipeline.measure_config import MeasureConfig
@@ -35,9 +33,7 @@ class Quick(MeasureConfig):
 @pytest.mark.slow
 def test_the_page_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    # As on the page, but for ONNX alone, and timed for a moment.
-    onnx_alone = partial(ExportConfig, formats=("onnx",))
-    monkeypatch.setattr("landmint.export.config.ExportConfig", onnx_alone)
+    # As on the page, but timed for a moment.
     monkeypatch.setattr("landmint.pipeline.measure_config.MeasureConfig", Quick)
     foreign_onnx(tmp_path / "net.onnx")
     counts: dict[Split, int] = {"train": 64, "val": 4, "test": 8}
