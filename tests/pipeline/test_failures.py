@@ -56,3 +56,9 @@ def test_a_full_disk_behind_another_error_is_named() -> None:
 
 def test_only_the_first_line_of_a_long_story_is_told() -> None:
     assert explain(ValueError("first\nsecond")).reason == "first"
+
+
+def test_a_training_that_was_stopped_says_where_it_goes_on() -> None:
+    where = "training stopped by SIGINT after step 24 of 96; the same command goes on from there"
+    assert explain(KeyboardInterrupt(where)).reason == where
+    assert explain(KeyboardInterrupt()).reason == "nothing half-written was left at its place"

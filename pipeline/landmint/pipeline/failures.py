@@ -40,7 +40,7 @@ def explain(error: BaseException) -> LandmintError:
     if isinstance(error, KeyboardInterrupt):
         return NotMeasuredError(
             "interrupted",
-            reason="nothing half-written was left at its place",
+            reason=str(error) or "nothing half-written was left at its place",
             remedy="run the same command again",
         )
     if isinstance(error, ModuleNotFoundError) and (missing := missing_library(error)):
