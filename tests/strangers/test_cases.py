@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner, Result
 
+from landmint.pipeline import cli
 from landmint.pipeline.predict_video import frame_times
 from landmint.runtime.errors import LandmintError
-from landmint.train.faces.face import read_image
+from landmint.train.faces.check import check_data
+from landmint.train.faces.face import read_face, read_image
 from landmint.train.faces.readers import FacesConfig, load_faces
 from tests.strangers.readings import READINGS, ending
 
@@ -128,7 +131,7 @@ def test_imglab_from_one_is_read(real_faces: RealFaces) -> None:
 
 
 def test_pictures_are_read_or_refused(real_faces: RealFaces) -> None:
-    refused = {"bomb.png": "too large", "fake.heic": "HEIC"}
+    refused = {"bomb.png": "it claims 60000 x 60000 px", "fake.heic": "HEIC"}
     for path in sorted(real_faces("cases/images").glob("*.*")):
         if path.name not in refused:
             assert read_image(path).size
@@ -136,6 +139,34 @@ def test_pictures_are_read_or_refused(real_faces: RealFaces) -> None:
         with pytest.raises(LandmintError, match="cannot read") as caught:
             read_image(path)
         assert refused[path.name] in caught.value.reason
+
+
+def test_formats_show_the_same_picture(real_faces: RealFaces) -> None:
+    """Colours too, which CMYK and palettes keep but roughly."""
+    folder = real_faces("cases/images")
+    wanted = read_image(folder / "x.webp").astype(float)
+    for name, off in (("x.avif", 4), ("cmyk.jpg", 25), ("pal.gif", 18)):
+        image = read_image(folder / name)
+        assert image.shape == wanted.shape, name
+        assert np.abs(image - wanted).mean() < off, name
+
+
+def test_a_check_goes_on_over_broken_pictures(real_faces: RealFaces) -> None:
+    config = FacesConfig(kind="300w", root=real_faces("cases/images/broken-set"))
+    findings = check_data(config, ["train"], Path()).findings
+    unreadable = [r.where[-9:-4] for r in findings if r.title == "unreadable images"]
+    assert unreadable == ["face0", "face1", "face2", "face3", "face4", "face6"]
+    assert all(r.detail for r in findings if r.title == "unreadable images")
+    titles = {Path(r.where).stem: r.title for r in findings if r.where.endswith(".jpg")}
+    assert titles["face5"] == "blank pictures" and titles["face7"] == "nearly black pictures"
+
+
+@pytest.mark.parametrize("name", ["images/line.png", "images/one.png", "malformed/07/t_1x9000.png"])
+def test_a_picture_too_thin_for_a_face_is_a_row(
+    name: str, real_faces: RealFaces, ask_in_vain: Callable[..., Result]
+) -> None:
+    path = real_faces("cases") / name
+    ask_in_vain("predict", path, said="no face was found", code=3, leaves="predictions")
 
 
 def test_twelve_bits_are_no_darkness(real_faces: RealFaces) -> None:
@@ -149,6 +180,40 @@ def test_a_phones_picture_stands_upright(real_faces: RealFaces) -> None:
     )
     assert turned.shape == wanted.shape
     assert np.abs(turned.astype(int) - wanted).mean() < 6
+
+
+def test_a_phones_picture_is_labelled_as_the_upright_one(
+    real_faces: RealFaces, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(real_faces("cases/exif-phone"), images)
+    out = tmp_path / "labels.json"
+    words = ["label", str(images), "--model", "pfld", "--out", str(out), "--processes", "1"]
+    result = CliRunner().invoke(cli.app, words)
+    assert result.exit_code == 0, result.output
+    config = FacesConfig(kind="coco", root=tmp_path, train=("labels.json",), images="images")
+    phone, upright = load_faces(config, "train", Path()).faces
+    assert (phone.image.name, phone.upright) == ("phone6.jpg", True)
+    assert read_face(phone).shape == read_face(upright).shape
+    assert np.abs(phone.points - upright.points).max() < 0.05 * upright.box.w
+    assert check_data(config, ["train"], Path()).sound
+
+
+COVERED = (
+    *("coco/*/*", "exif-phone/*", "fuzz/*", "images/*.*", "images/broken-set/train/*"),
+    *("imglab-one-based/*", "label-files/*", "label-files/*/*", "malformed/0[3-7]/*"),
+    *("missing-points/*/*", "missing-points/coco/images/*", "videos/*"),
+    "own-models/*",  # in tests/export
+    "README.md",
+)
+"""The files that a test of this module reads, but for those named otherwise."""
+
+
+def test_every_file_of_the_cases_is_read_by_a_test(real_faces: RealFaces) -> None:
+    root = real_faces("cases")
+    covered = {path for pattern in COVERED for path in root.glob(pattern)}
+    files = {path for path in root.rglob("*") if path.is_file()}
+    assert sorted(files - covered) == []
 
 
 @pytest.mark.parametrize("name", ["vfr.mp4", "rec.webm"])

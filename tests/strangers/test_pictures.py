@@ -13,9 +13,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from landmint.pipeline import cli
+from landmint.runtime.crop import Floats
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.markup import get_markup
 from landmint.train.faces.check import check_data
 from landmint.train.faces.face import read_image
+from landmint.train.faces.posture import expected_shape
 from landmint.train.faces.pts300w import write_pts
 from landmint.train.faces.readers import FacesConfig
 
@@ -33,6 +36,13 @@ def _png(width: int, height: int, rows: bytes = b"") -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + parts
+
+
+def _labels() -> Floats:
+    """Landmarks of a face in a picture of 64 x 64."""
+    face = expected_shape(get_markup("68"))
+    assert face is not None
+    return 15 * face + (32, 24)
 
 
 PICTURES: Mapping[str, bytes] = {
@@ -63,9 +73,8 @@ def test_predict_tells_of_a_picture(content: bytes, tmp_path: Path, ask_in_vain:
 
 @picture_case
 def test_a_check_counts_a_broken_picture_and_goes_on(content: bytes, tmp_path: Path) -> None:
-    points = np.random.default_rng(0).uniform(0, 60, (68, 2))
     for name in "ab":
-        write_pts(tmp_path / f"{name}.pts", points)
+        write_pts(tmp_path / f"{name}.pts", _labels())
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64, 3), dtype=np.uint8))
     (tmp_path / "b.png").write_bytes(content)
     check = check_data(FacesConfig(kind="300w", root=tmp_path, train=(".",)), ["train"], Path())
@@ -143,8 +152,10 @@ def test_a_picture_that_shows_nothing_is_told(tmp_path: Path) -> None:
     black = rng.integers(0, 3, (64, 64, 3), dtype=np.uint8)
     pictures = {"black": black, "white": np.full_like(black, 255), "dark": 6 * black}
     for name, pixels in pictures.items():
-        write_pts(tmp_path / f"{name}.pts", rng.uniform(5, 60, (68, 2)))
+        write_pts(tmp_path / f"{name}.pts", _labels())
         cv2.imwrite(str(tmp_path / f"{name}.png"), pixels)
     check = check_data(FacesConfig(kind="300w", root=tmp_path, train=(".",)), ["train"], Path())
-    told = {Path(f.where).stem for f in check.findings if f.title == "blank pictures"}
-    assert told == {"black", "white"} and check.sound
+    titles = {Path(f.where).stem: f.title for f in check.findings if "pictures" in f.title}
+    blank = "blank pictures"
+    assert titles == {"black": blank, "white": blank, "dark": "nearly black pictures"}
+    assert check.sound

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from landmint.runtime.crop import Box, Floats, Image
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import sha256_file
+from landmint.train.faces.header import claimed_size
 
 ATTRIBUTES = ("pose", "expression", "illumination", "make_up", "occlusion", "blur")
 """The flags of a difficult face, in the order of the WFLW lists."""
@@ -27,6 +28,8 @@ IMAGE_TYPES = (
 )
 """How the name of an image ends, in small letters."""
 
+MOST_PIXELS = 2**28
+"""Of a picture that is decoded: more than any camera has, and 0.8 GB."""
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 _DEPTHS = (10, 12, 14, 16)
 """Bits that sensors have, of those that are stored in 16."""
@@ -136,9 +139,14 @@ def read_image(path: Path, upright: bool = False) -> Image:
         LandmintError: the file is missing or is no readable image.
     """
     try:
-        content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+        file = path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from None
+    width, height = claimed_size(file) or (0, 0)
+    if width * height > MOST_PIXELS:
+        reason = f"it claims {width} x {height} px, more than {MOST_PIXELS / 1e6:.0f} million"
+        raise _unreadable(path, reason)
+    content = np.frombuffer(file, dtype=np.uint8)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
     flags |= 0 if upright else cv2.IMREAD_IGNORE_ORIENTATION
     cv2.utils.logging.setLogLevel(
@@ -149,7 +157,7 @@ def read_image(path: Path, upright: bool = False) -> Image:
     except cv2.error:  # OpenCV reads up to 2^30 pixels, and as many as the memory holds
         raise _unreadable(path, "it is too large, or its header claims a size it has not") from None
     if image is None:
-        raise _unreadable(path, _why_not(content.tobytes()[:16]))
+        raise _unreadable(path, _why_not(file[:16]))
     rgb: Image = cv2.cvtColor(_eight_bits(image), cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
     return rgb
 
