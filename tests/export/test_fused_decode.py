@@ -31,6 +31,7 @@ STUDENTS: tuple[dict[str, Any], ...] = (
     {"name": "pipnet", "backbone": "mobilenetv3_small_050", "stride": 16},
     {"name": "mobilefan", "backbone": "mobilenetv2_050", "decoder": "shuffle"},
     {"name": "simcc", "backbone": "mobilenetv3_small_050", "stride": 16},
+    {"name": "grmi", "backbone": "mobilenetv2_050"},
 )
 
 

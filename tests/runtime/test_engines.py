@@ -20,7 +20,7 @@ import pytest
 from numpy.typing import NDArray
 
 from landmint.export.isolated import missing_packages
-from landmint.runtime.contract import Contract, CropRule, Head, Layout, Output
+from landmint.runtime.contract import OFFSETS, Contract, CropRule, Head, Layout, Output
 from landmint.runtime.crop import normalise
 from landmint.runtime.decode import decode
 from landmint.runtime.engines import ENGINES, load_engine
@@ -498,6 +498,14 @@ def contract_of(kind: str, layout: Layout) -> Contract:
             Head("simcc", sigma=2.8, radius=5),
             (Output("simcc_x", (68, 128)), Output("simcc_y", (68, 128))),
         ),
+        "offset": (
+            Head("offset", sigma=1.5),
+            tuple(Output(name, (68, 16, 16)) for name in ("scores", *OFFSETS)),
+        ),
+        "nested": (
+            Head("nested", sigma=1.5),
+            (Output("heatmaps", (68, 16, 16)), Output("inner", (68, 8, 8))),
+        ),
     }
     head, outputs = heads[kind]
     return Contract(
@@ -506,7 +514,7 @@ def contract_of(kind: str, layout: Layout) -> Contract:
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-@pytest.mark.parametrize("kind", ["coordinates", "heatmap", "pip", "simcc"])
+@pytest.mark.parametrize("kind", ["coordinates", "heatmap", "pip", "simcc", "offset", "nested"])
 def test_null_engine_keeps_any_contract(kind: str, layout: Layout) -> None:
     contract = contract_of(kind, layout)
     session = load_engine("null").load(Path("nothing"), contract, threads=1)
@@ -514,7 +522,7 @@ def test_null_engine_keeps_any_contract(kind: str, layout: Layout) -> None:
     points, _ = decode(contract, outputs)
     expected = plain_face(get_markup("68")) * 64 - 0.5
     np.testing.assert_allclose(
-        points[0], expected, atol={"heatmap": 0.2, "simcc": 0.01}.get(kind, 1e-4)
+        points[0], expected, atol={"heatmap": 0.2, "simcc": 0.01, "nested": 0.26}.get(kind, 1e-4)
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from landmint.runtime.contract import Contract, CropRule, Head, Output
+from landmint.runtime.contract import OFFSETS, Contract, CropRule, Head, Output
 from landmint.runtime.decode import decode
 from landmint.train.torch_decode import decoder_for
 
@@ -43,6 +43,18 @@ HEADS: Mapping[str, tuple[Head, Mapping[str, tuple[int, ...]]]] = {
     "pip": (
         Head("pip", neighbours=NEIGHBOURS),
         {name: (channels, *GRID) for name, channels in _PIP.items()},
+    ),
+    "offset": (
+        Head("offset", sigma=1.5, radius=1),
+        {name: (LANDMARKS, *GRID) for name in ("scores", *OFFSETS)},
+    ),
+    "offset, one map for all": (
+        Head("offset", sigma=1.5, radius=0),
+        {"scores": (LANDMARKS, *GRID)} | {name: (1, *GRID) for name in OFFSETS},
+    ),
+    "nested": (
+        Head("nested", sigma=1.5),
+        {"heatmaps": (LANDMARKS, *GRID), "inner": (LANDMARKS, 8, 8)},
     ),
     "simcc": (
         Head("simcc", sigma=2.8, radius=5),

@@ -200,6 +200,8 @@ _PEAK_OUTPUTS: Mapping[str, tuple[str, ...]] = {
     "heatmap": ("heatmaps",),
     "pip": ("cls",),
     "simcc": SIMCC_OUTPUTS,
+    "offset": ("scores",),
+    "nested": ("heatmaps", "inner"),
 }
 _HALF_A_PIXEL = 0.5
 

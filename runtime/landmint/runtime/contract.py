@@ -14,10 +14,13 @@ from landmint.runtime.markup import Markup, get_markup
 from landmint.runtime.typed_json import MismatchError, read_as
 
 SCHEMA = 3
-HeadKind = Literal["coordinates", "heatmap", "pip", "simcc"]
+HeadKind = Literal["coordinates", "heatmap", "pip", "simcc", "offset", "nested"]
 Decode = Literal["", "argmax", "quarter", "dark", "local_soft_argmax", "centroid"]
 SIMCC_OUTPUTS = ("simcc_x", "simcc_y")
 """A SimCC head's outputs: for each landmark a vector of bins along x, and one along y."""
+OFFSETS = ("offset_x", "offset_y")
+"""An offset head's outputs beside its scores: from each cell to a landmark, in cells. There is
+a map for each landmark, or one for all."""
 Layout = Literal["NCHW", "NHWC"]
 Color = Literal["RGB", "BGR"]
 Shape = tuple[int, ...]
@@ -75,13 +78,15 @@ class Head:
     decode: Decode = ""
     """Heatmap decoding; empty for the other heads."""
     sigma: float = 0.0
-    """Standard deviation of the target's Gaussian, in heatmap cells or in bins."""
+    """Standard deviation of the target's Gaussian, in heatmap cells or in bins; of an offset head
+    how far from a landmark, in cells, offsets were taught."""
     neighbours: tuple[tuple[int, ...], ...] = ()
     """For each landmark of a PIP head, the landmarks that it also predicts."""
     tau: float = 10.0
     """Local soft-argmax: what heatmaps and SimCC's vectors are multiplied by before the softmax."""
     radius: int = 2
-    """Local soft-argmax and centroid: cells or bins on each side of the peak that count."""
+    """Local soft-argmax, centroid and offsets: cells or bins on each side of the peak that count.
+    0 is for offsets alone: those of the peak's cell."""
 
     def __post_init__(self) -> None:
         """Refuse a head that landmarks cannot be decoded from.
@@ -100,7 +105,7 @@ class Head:
             )
         _check_bounds("head.sigma", self.sigma, 1e-3 if self.decode == "dark" else 0, 100)
         _check_bounds("head.tau", self.tau, 1e-3, 1e4)
-        _check_bounds("head.radius", self.radius, 1, 64)
+        _check_bounds("head.radius", self.radius, 0 if self.kind == "offset" else 1, 64)
 
 
 @dataclass(frozen=True)
@@ -304,6 +309,21 @@ def _simcc_problem(shapes: Mapping[str, Shape], points: int, head: Head) -> str:
     )
 
 
+def _offset_problem(shapes: Mapping[str, Shape], points: int, head: Head) -> str:
+    """What is wrong with an offset head's outputs; empty when nothing is."""
+    grid = _grid(shapes.get("scores", ()))
+    maps = 1 if shapes.get(OFFSETS[0], ())[:1] == (1,) else points
+    return _difference(
+        shapes, {"scores": (points, *grid)} | {name: (maps, *grid) for name in OFFSETS}
+    )
+
+
+def _nested_problem(shapes: Mapping[str, Shape], points: int, head: Head) -> str:
+    """What is wrong with a nested head's outputs; empty when nothing is."""
+    names = "heatmaps", "inner"
+    return _difference(shapes, {name: (points, *_grid(shapes.get(name, ()))) for name in names})
+
+
 def _grid(shape: Shape) -> Shape:
     """Rows and columns of a map; 1 for what none can have."""
     return tuple(n if 1 <= n <= _LARGEST_SIDE else 1 for n in (*shape[1:], 1, 1)[:2])
@@ -326,5 +346,7 @@ _OUTPUTS: Mapping[HeadKind, Callable[[Mapping[str, Shape], int, Head], str]] = M
         "heatmap": _heatmap_problem,
         "pip": _pip_problem,
         "simcc": _simcc_problem,
+        "offset": _offset_problem,
+        "nested": _nested_problem,
     }
 )

@@ -16,7 +16,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from landmint.runtime.contract import SIMCC_OUTPUTS, Contract, Head
+from landmint.runtime.contract import OFFSETS, SIMCC_OUTPUTS, Contract, Head
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.quantised import Quantised, Reals, Values
 
@@ -120,6 +120,51 @@ def _decode_simcc(contract: Contract, tensors: Mapping[str, Values]) -> tuple[Fl
     return np.stack([x, y], axis=-1), np.minimum(sure_x, sure_y)
 
 
+def _decode_offset(contract: Contract, tensors: Mapping[str, Values]) -> tuple[Floats, Floats]:
+    """Offset vote: the mean of what the cells about the peak say, of those that score half of it.
+
+    Papandreou et al., "Towards accurate multi-person pose estimation in the wild", CVPR 2017,
+    section 3.2.3, whose Hough votes are added over all cells through a kernel.
+    """
+    scores = tensors["scores"]
+    count, landmarks, rows, columns = scores.shape
+    x, y, top = _peaks(scores.reshape(-1, rows, columns))
+    radius = contract.head.radius
+    near = _patches(scores.reshape(-1, rows, columns), x, y, radius, -np.inf)
+    counts = near >= top - np.abs(top) / 2
+    steps = np.arange(-radius, radius + 1)
+    across, down = x + steps[None, :, None], y + steps[:, None, None]
+    face, landmark = np.divmod(np.arange(count * landmarks), landmarks)
+    places = np.clip(down, 0, rows - 1), np.clip(across, 0, columns - 1)
+    points = np.empty((count, landmarks, 2))
+    axes = zip(OFFSETS, (across, down), (columns, rows), strict=True)
+    for axis, (name, cell, cells) in enumerate(axes):
+        maps = landmark * (tensors[name].shape[1] > 1)
+        votes = (cell + tensors[name][face, maps, *places]) * counts
+        mean = votes.sum(axis=(0, 1)) / counts.sum(axis=(0, 1))
+        points[..., axis] = ((mean + 0.5) / cells).reshape(count, landmarks)
+    return points, top.reshape(count, landmarks)
+
+
+def _decode_nested(contract: Contract, tensors: Mapping[str, Values]) -> tuple[Floats, Floats]:
+    """Heatmap in heatmap: the peak's cell, and within it the middle of the best inner cell.
+
+    Lan et al., "HIH: towards more accurate face alignment via heatmap in heatmap", 2021, whose code
+    decodes to the inner cell's corner.
+    """
+    outer, inner = tensors["heatmaps"], tensors["inner"]
+    x, y, top = _peaks(outer.reshape(-1, *outer.shape[2:]))
+    inner_x, inner_y, _ = _peaks(inner.reshape(-1, *inner.shape[2:]))
+    points = np.stack(
+        [
+            (x + (inner_x + 0.5) / inner.shape[3]) / outer.shape[3],
+            (y + (inner_y + 0.5) / inner.shape[2]) / outer.shape[2],
+        ],
+        axis=-1,
+    )
+    return points.reshape(*outer.shape[:2], 2), top.reshape(outer.shape[:2])
+
+
 _HEADS: Mapping[str, Callable[[Contract, Mapping[str, Values]], tuple[Floats, Floats]]] = (
     MappingProxyType(
         {
@@ -127,6 +172,8 @@ _HEADS: Mapping[str, Callable[[Contract, Mapping[str, Values]], tuple[Floats, Fl
             "heatmap": _decode_heatmap,
             "pip": _decode_pip,
             "simcc": _decode_simcc,
+            "offset": _decode_offset,
+            "nested": _decode_nested,
         }
     )
 )

@@ -51,6 +51,11 @@ SMALL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("adnet", {"input_size": 64, "backbone": "hourglass_2", "width": 0.125}),
     ("adnet", {"input_size": 64, "backbone": "residual_1", "width": 0.125, "markup": "29"}),
     ("simplebaseline", {"input_size": 64, "backbone": "resnet18", "width": 0.25}),
+    ("grmi", {"input_size": 64}),
+    ("grmi", {"input_size": 64, "backbone": "mobilenetv2_050", "stride": 4, "decoder": "deconv"}),
+    ("centernet", {"input_size": 64, "backbone": "mobilenetv2_050", "width": 0.5}),
+    ("hih", {"input_size": 64, "backbone": "residual_2", "width": 0.125}),
+    ("hih", {"backbone": "residual_1", "width": 0.0625, "markup": "29"}),
     ("deeppose", {"input_size": 64, "backbone": "mobilenetv3_small_050", "stride": 16}),
     *((name, {"input_size": 64}) for name in MODELS.added),
 )

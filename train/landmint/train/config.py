@@ -18,7 +18,20 @@ from landmint.train.models.config import ModelConfig
 
 Curriculum = Literal["std", "cls2", "cls3"]
 LossKind = Literal[
-    "mse", "adaptive_wing", "directional", "star", "pip", "pfld", "wing", "l2", "simcc"
+    "mse",
+    "adaptive_wing",
+    "directional",
+    "star",
+    "pip",
+    "pfld",
+    "wing",
+    "l2",
+    "simcc",
+    "disk",
+    "udp",
+    "focal",
+    "laplace",
+    "nested",
 ]
 
 
@@ -29,7 +42,8 @@ class LossConfig(BaseModel):
 
     kind: LossKind | None = None
     """Which loss: mse or adaptive_wing for heatmaps, directional or star for ADNet, pip for PIPNet,
-    pfld, wing or l2 for coordinates, simcc for SimCC. Left out: the first of these that fits the
+    pfld, wing or l2 for coordinates, simcc for SimCC, disk (G-RMI), udp, focal (CenterNet) or
+    laplace (PifPaf) for offsets, nested for HIH. Left out: the first of these that fits the
     head."""
     cls_weight: float = Field(default=10.0, ge=0)
     """pip: weight of the score map. Offsets and neighbours have weight 1."""

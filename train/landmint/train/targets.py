@@ -22,6 +22,17 @@ def cell_places(grid: Grid, like: Tensor) -> Tensor:
     return torch.stack([x, y], dim=-1)
 
 
+def offsets_from_cells(points: Tensor, grid: Grid) -> Tensor:
+    """From the middle of every cell to every landmark, in cells: (B, L, H, W, 2), x then y.
+
+    Args:
+        points: (B, L, 2).
+        grid: rows and columns.
+    """
+    scale = torch.tensor([grid[1], grid[0]], dtype=torch.float32, device=points.device)
+    return (points.float() * scale)[:, :, None, None] - cell_places(grid, points)
+
+
 def boundary_maps(points: Tensor, contours: Contours, grid: Grid, sigma: float = 1.0) -> Tensor:
     """How near each cell is to each contour: (B, E, H, W), 1 on the line, 0 beyond three sigma.
 

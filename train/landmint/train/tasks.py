@@ -29,6 +29,8 @@ _KINDS: Mapping[str, tuple[LossKind, ...]] = {
     "pip": ("pip",),
     "coordinates": ("pfld", "wing", "l2"),
     "simcc": ("simcc",),
+    "offset": ("disk", "udp", "focal", "laplace"),
+    "nested": ("nested",),
 }
 _POOLED: Mapping[Curriculum, int] = {"cls2": 2, "cls3": 4}
 
@@ -323,6 +325,10 @@ def task_for(
         return PfldTask(model, config, _flags(faces))
     if kind == "l2":
         return _named("point_tasks:L2Task")(model, config)
+    if head == "offset":
+        return _named("cell_tasks:OffsetTask")(model, config, kind)
+    if head == "nested":
+        return _named("cell_tasks:NestedTask")(model, config)
     return _heatmap_task(config, kind)(model, config, kind)
 
 

@@ -211,6 +211,55 @@ class SimccDecode(nn.Module):
         return (cells + 0.5) / count, mass / weights.sum(dim=1, keepdim=True)
 
 
+class OffsetDecode(nn.Module):
+    """The mean vote of the cells about each peak that score at least half of it."""
+
+    def __init__(self, head: Head) -> None:
+        """Keep what the head says of its cells."""
+        super().__init__()
+        self.head = head
+
+    def forward(self, scores: Tensor, offset_x: Tensor, offset_y: Tensor) -> tuple[Tensor, Tensor]:
+        """Points, and the scores' peaks."""
+        batch, landmarks, height, width = scores.shape
+        maps = scores.reshape(-1, height, width)
+        x, y, top = _peak(maps)
+        rows, columns = _window(maps, x, y, self.head.radius)
+        inside = rows.sum(dim=2)[:, :, None] * columns.sum(dim=2)[:, None, :]
+        least = (top - top.abs() / 2)[:, :, None]
+        counts = (rows @ maps @ columns.transpose(1, 2) >= least).float() * inside
+        steps = _steps(self.head.radius, maps)
+
+        def mean_vote(offsets: Tensor, along: Tensor, start: Tensor, cells: int) -> Tensor:
+            every = offsets.expand(-1, landmarks, -1, -1).reshape(-1, height, width)
+            votes = (rows @ every @ columns.transpose(1, 2) + along) * counts
+            mean = votes.sum(dim=(1, 2)) / counts.sum(dim=(1, 2))
+            return (start + mean[:, None] + 0.5) / cells
+
+        across = mean_vote(offset_x, steps, x, width)
+        down = mean_vote(offset_y, steps[:, None], y, height)
+        points = torch.cat([across, down], dim=1).reshape(batch, landmarks, 2)
+        return points, top.reshape(batch, landmarks)
+
+
+class NestedDecode(nn.Module):
+    """The peak's cell, and within it the middle of the best inner cell."""
+
+    def __init__(self, head: Head) -> None:
+        """Nothing depends on the head."""
+        super().__init__()
+
+    def forward(self, heatmaps: Tensor, inner: Tensor) -> tuple[Tensor, Tensor]:
+        """Points, and the heatmaps' peaks."""
+        height, width = heatmaps.shape[2:]
+        x, y, top = _peak(heatmaps.reshape(-1, height, width))
+        inner_x, inner_y, _ = _peak(inner.reshape(-1, *inner.shape[2:]))
+        across = (x + (inner_x + 0.5) / inner.shape[3]) / width
+        down = (y + (inner_y + 0.5) / inner.shape[2]) / height
+        points = torch.cat([across, down], dim=1).reshape(*heatmaps.shape[:2], 2)
+        return points, top.reshape(heatmaps.shape[:2])
+
+
 _DECODERS: Mapping[str, Callable[[Head], nn.Module]] = {
     "coordinates": CoordinatesDecode,
     "argmax": HeatmapDecode,
@@ -220,6 +269,8 @@ _DECODERS: Mapping[str, Callable[[Head], nn.Module]] = {
     "centroid": CentroidDecode,
     "pip": PipDecode,
     "simcc": SimccDecode,
+    "offset": OffsetDecode,
+    "nested": NestedDecode,
 }
 
 

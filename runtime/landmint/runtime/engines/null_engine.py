@@ -104,4 +104,37 @@ def _simcc(contract: Contract, points: NDArray[np.float64]) -> dict[str, NDArray
     }
 
 
-_ENCODERS = {"coordinates": _coordinates, "heatmap": _heatmaps, "pip": _pip, "simcc": _simcc}
+def _offset(contract: Contract, points: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Scores as heatmaps; every cell's offset leads to the landmark, or to the one in the cell."""
+    scores = _heatmaps(contract, points)["heatmaps"]
+    _, rows, columns = scores.shape
+    flat = np.zeros(scores.shape)
+    across = points[:, 0, None, None] * columns - 0.5 - np.arange(columns) + flat
+    down = points[:, 1, None, None] * rows - 0.5 - np.arange(rows)[:, None] + flat
+    if contract.outputs[1].shape[0] == 1:  # one map for all: that of the landmark that is nearest
+        nearest = (across**2 + down**2).argmin(axis=0)[None]
+        across, down = (np.take_along_axis(part, nearest, axis=0) for part in (across, down))
+    return {"scores": scores, "offset_x": across, "offset_y": down}
+
+
+def _nested(contract: Contract, points: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """One high cell in each map, and one in each inner map."""
+    (_, rows, columns), (_, inner_rows, inner_columns) = (o.shape for o in contract.outputs)
+    place = points * [columns, rows]
+    fraction = (place % 1 * [inner_columns, inner_rows]).astype(int)
+    maps = np.zeros(contract.outputs[0].shape)
+    inner = np.zeros(contract.outputs[1].shape)
+    every = np.arange(len(points))
+    maps[every, place[:, 1].astype(int), place[:, 0].astype(int)] = 1
+    inner[every, fraction[:, 1], fraction[:, 0]] = 1
+    return {"heatmaps": maps, "inner": inner}
+
+
+_ENCODERS = {
+    "coordinates": _coordinates,
+    "heatmap": _heatmaps,
+    "pip": _pip,
+    "simcc": _simcc,
+    "offset": _offset,
+    "nested": _nested,
+}

@@ -67,7 +67,8 @@ class ModelConfig(BaseModel):
     bins_per_pixel: int = Field(default=2, ge=1, le=8)
     """SimCC: bins along each axis, for each pixel of the input."""
     heatmap_sigma: float = Field(default=1.5, gt=0)
-    """Heatmap heads: standard deviation of the target's Gaussian, in heatmap cells. SimCC does not
+    """Heatmap heads: standard deviation of the target's Gaussian, in heatmap cells. Offset heads:
+    how far from a landmark, in cells, scores are 1 and offsets are taught. SimCC does not
     read it: its Gaussian is a quarter of the square root of its bins along an axis."""
     decode: Decode = ""
     """Heatmap heads: how a map becomes a point. Empty for the architecture's own way."""
@@ -76,9 +77,9 @@ class ModelConfig(BaseModel):
     is the published one; a smaller value listens more to cells around the peak. SimCC also learns
     by it, see `bin_divergence`."""
     soft_argmax_radius: int = Field(default=2, ge=1, le=64)
-    """Decodes "local_soft_argmax" and "centroid": how many cells on each side of the peak count; as
-    many as a map has, for the centroid of all of it. SimCC does not read it: the bins within 1.5
-    standard deviations of its Gaussian count."""
+    """Decodes "local_soft_argmax" and "centroid", and offset heads: how many cells on each side of
+    the peak count; as many as a map has, for the centroid of all of it. SimCC does not read it: the
+    bins within 1.5 standard deviations of its Gaussian count."""
     crop_scale: Scale = 1.2
     """Side of the crop, as a multiple of the side of the face box; or two numbers, for width and
     height, where the crop is not a square."""

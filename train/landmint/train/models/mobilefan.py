@@ -5,7 +5,8 @@ Recognition 2020. A decoder of 256 channels would make it 5.2 M parameters; the 
 need a narrow one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from landmint.train.models.base import (
     scaled,
     start_small,
 )
-from landmint.train.models.config import ModelConfig
+from landmint.train.models.config import Decoder, ModelConfig
 from landmint.train.models.pixel_shuffle import PixelShuffle
 from landmint.train.models.trunks import EFFICIENTNET_LITE, MOBILENET_V2, timm_trunk
 
@@ -55,13 +56,9 @@ class MobileFAN(LandmarkModel):
             out_indices=(4,),
         )
         way = self.decoder_of(config)
-        twice = separable_shuffle if way == "shuffle" else deconv_bn_relu
-        self.decoder = nn.ModuleList()
-        for level in self.LEVELS[way]:
-            outputs = scaled(level, config.width)
-            self.decoder.append(twice(channels, outputs))
-            channels = outputs
-        self.heatmaps = start_small(nn.Conv2d(channels, contract.landmarks.points, 1))
+        widths = [scaled(level, config.width) for level in self.LEVELS[way]]
+        self.decoder = decoder_levels(way, channels, widths)
+        self.heatmaps = start_small(nn.Conv2d(widths[-1], contract.landmarks.points, 1))
 
     def features(self, images: Tensor) -> tuple[Tensor, ...]:
         """Encoder map and decoder levels, coarse to fine."""
@@ -92,6 +89,18 @@ class MobileFAN(LandmarkModel):
     def scales(cls, config: ModelConfig) -> bool:
         """The decoder scales; the encoder has its width in its name."""
         return True
+
+
+def decoder_levels(way: Decoder, inputs: int, widths: Sequence[int]) -> nn.ModuleList:
+    """Layers that each double the size of a map, by deconvolution or pixel shuffle.
+
+    Args:
+        way: "deconv" or "shuffle".
+        inputs: channels of the map that comes in.
+        widths: channels that each level gives.
+    """
+    twice = separable_shuffle if way == "shuffle" else deconv_bn_relu
+    return nn.ModuleList(twice(a, b) for a, b in pairwise([inputs, *widths]))
 
 
 def deconv_bn_relu(inputs: int, outputs: int) -> nn.Sequential:
