@@ -134,6 +134,7 @@ def test_what_can_be_built_where_it_cannot_run(
     names, folder = ("onnx/float32",), tmp_path / "m"
     measure_bundle(BuildingTarget(does), bundle, names, write_crops(3), QUICK, folder)
     (stored,) = read_measurements(folder)
+    assert stored.why_not == ("it was built, not run: " if does == "build" else "") + reason
     assert (stored.status, stored.reason, stored.points) == (status, reason, None)
     assert (stored.built is not None) == (does == "build")
     if stored.built is not None:

@@ -87,6 +87,11 @@ class Measurement:
     """(N, L, 2) predicted landmarks in original image pixels; None when not measured."""
 
     @property
+    def why_not(self) -> str:
+        """Why there are no figures, and whether a plan was built; empty where it ran."""
+        return f"it was built, not run: {self.reason}" if self.built else self.reason
+
+    @property
     def latency(self) -> Latency | None:
         """Figures of the launches; None when latency was not measured."""
         if not self.launches:

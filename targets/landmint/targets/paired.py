@@ -100,7 +100,8 @@ class PairedVisit:
     def failure(self) -> str:
         """Why the comparison cannot go on, and on which side; empty while it can."""
         failed = [subject for subject in self._visit.subjects if subject.failure]
-        return "; ".join(f"the {subject.label}: {subject.failure}" for subject in failed)
+        reasons = (self._visit.measurement(side, self._session).why_not for side in failed)
+        return "; ".join(f"the {s.label}: {why}" for s, why in zip(failed, reasons, strict=True))
 
     def predict(self) -> None:
         """Compute the landmarks of both builds on all faces, and ask what precision ran."""

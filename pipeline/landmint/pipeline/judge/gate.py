@@ -268,8 +268,7 @@ def _judge_one(
     variant = measurement.variant
     optional = limits.is_optional(variant)
     if measurement.status != "measured":
-        built = "it was built, not run: " if measurement.built else ""
-        return Verdict(variant, "not measured", f"{built}{measurement.reason}", optional=optional)
+        return Verdict(variant, "not measured", measurement.why_not, optional=optional)
     if "null" in (measurement.target, measurement.engine):
         reason = "a rehearsal: the null engine ran instead of the model"
         return Verdict(variant, "not measured", reason, optional=optional)

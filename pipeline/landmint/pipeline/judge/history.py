@@ -52,7 +52,7 @@ def judge_against_history(
 
 def _judge(candidate: Measurement, past: Sequence[Measurement], false_alarms: float) -> Verdict:
     if not candidate.launches:
-        reason = candidate.reason or "latency was not measured"
+        reason = candidate.why_not or "latency was not measured"
         return Verdict(candidate.variant, "not measured", reason)
     subject = _subject(candidate)
     earlier = [
