@@ -66,6 +66,9 @@ ONLY_PARSED = {
     "landmint run mobilefan-shuffle-taught-ytf68": "takes hours",
     "landmint run pipnet-lite0": "takes hours",
     "landmint run zoo/": "needs the real faces",
+    "landmint export pipnet-lite0 --recipe": "needs the real faces",
+    "landmint quantize for-boards": "needs the real faces",
+    "landmint measure in-int8": "needs the real faces",
 }
 """Beginnings of commands whose arguments alone are checked, and why."""
 

@@ -84,6 +84,7 @@ def test_without_a_verb_help_is_shown() -> None:
         (["train", "demo", "--budget", "0", "--out", "x"], "write it as 9m, 1h30m or 90s"),
         (["distill", "demo", "--teacher", "t", "--budget", "9", "--out", "x"], "no length of time"),
         (["export", "no.safetensors", "--out", "x"], "no.safetensors"),
+        (["export", "pfld", "--format", "nccn", "--out", "x"], "unknown format 'nccn'"),
         (["quantize", "nowhere", "--out", "x"], "nowhere is no bundle"),
         (["measure", "nowhere", "--out", "x"], "nowhere is no bundle"),
         (["measure", "nowhere", "--out", "x", "--target", "moon"], "unknown target 'moon'"),

@@ -83,6 +83,7 @@ NEEDS: tuple[Need, ...] = (
         use="INT8 of TFLite",
     ),
     Need("converter", "FlatBuffers", ("flatbuffers",), "flatbuffers", _EXPORT, "INT8 of TFLite"),
+    Need("converter", "pnnx", ("pnnx",), "pnnx", "pip install 'landmint[ncnn]'", "to ncnn"),
     Need("converter", "TensorRT", ("tensorrt",), "tensorrt", _NVIDIA, "builds TensorRT engines"),
     Need(
         part="converter",

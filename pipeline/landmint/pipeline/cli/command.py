@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from landmint.runtime.errors import LandmintError
 from landmint.runtime.formats import FORMATS
 
 app = typer.Typer(
@@ -39,13 +40,6 @@ targets = typer.Typer()
 app.add_typer(targets, name="targets")
 
 
-def _known_formats(names: list[str] | None) -> list[str] | None:
-    for name in names or ():
-        if name not in FORMATS:
-            raise typer.BadParameter(f"unknown format '{name}'; choices: {', '.join(FORMATS)}")
-    return names
-
-
 RecipeFile = Annotated[
     Path,
     typer.Argument(
@@ -70,7 +64,6 @@ FormatsOption = Annotated[
     typer.Option(
         "--format",
         metavar="FORMAT",
-        callback=_known_formats,
         help="Only this format, instead of the recipe's; may be given again.",
     ),
 ]
@@ -161,6 +154,18 @@ def _help(function: Callable[..., int | None]) -> dict[str, Any]:
     lines = [f"[cyan]{line.strip()}[/cyan]" for line in examples.splitlines() if line.strip()]
     paragraphs = "\n\n".join(part.replace("\n", " ") for part in text.strip().split("\n\n"))
     return {"help": paragraphs, "epilog": "\n\n".join(["[bold]Examples[/bold]", *lines])}
+
+
+def chosen_formats(names: list[str] | None) -> dict[str, tuple[str, ...]]:
+    """The setting that `--format` changes; empty where it is not given.
+
+    Raises:
+        LandmintError: there is no such format.
+    """
+    for name in names or ():
+        if name not in FORMATS:
+            raise LandmintError(f"unknown format '{name}'", choices=FORMATS)
+    return {"formats": tuple(names)} if names else {}
 
 
 def _end_as_a_cut_pipe() -> int:

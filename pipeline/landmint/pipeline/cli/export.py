@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from landmint.pipeline.cli.command import FacesOption, FormatsOption, ModelArgument, RecipeOption
+from landmint.pipeline.cli.command import (
+    FacesOption,
+    FormatsOption,
+    ModelArgument,
+    RecipeOption,
+    chosen_formats,
+)
 
 if TYPE_CHECKING:
     from landmint.api import ExportConfig
@@ -65,7 +71,7 @@ def _config(recipe: Path | None, formats: list[str] | None) -> "ExportConfig":
     from landmint import api
 
     config = api.ExportConfig() if recipe is None else api.load_recipe(recipe).export
-    return config.model_copy(update={"formats": tuple(formats)} if formats else {})
+    return config.model_copy(update=chosen_formats(formats))
 
 
 def _lint(model: str, recipe: Path | None, formats: list[str] | None, out: Path | None) -> int:

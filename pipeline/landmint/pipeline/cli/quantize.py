@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from landmint.pipeline.cli.command import FacesOption, FormatsOption, RecipeOption
+from landmint.pipeline.cli.command import FacesOption, FormatsOption, RecipeOption, chosen_formats
 
 
 def quantize(
@@ -54,7 +54,7 @@ def quantize(
     settings = None if recipe is None else api.load_recipe(recipe)
     config = settings.quantize if settings else api.QuantizeConfig()
     options: dict[str, object] = {"explain": True} if explain else {}
-    options |= {"formats": tuple(formats)} if formats else {}
+    options |= chosen_formats(formats)
     options |= {} if fallback_budget is None else {"fallback_budget": fallback_budget}
     config = config.model_copy(update=options)
     with Screen().bar("quantize") as bar:

@@ -26,7 +26,7 @@ from landmint.targets.emulated.cpus import CPUS, Cpu
 APT_COMMAND = "apt-get install -y --no-install-recommends qemu-user gcc libc6-dev"
 """What installs all that landmint does not bring: QEMU, and a compiler for its plugin."""
 _PLUGIN_SOURCE = Path(__file__).with_name("counter.c")
-_ENGINES = ("ai-edge-litert", "onnxruntime", "openvino")
+_ENGINES = ("ai-edge-litert", "onnxruntime", "openvino", "ncnn")
 _DEBIAN = ("python3-minimal", "libpython3-stdlib", "libstdc++6", "libgomp1", "libatomic1")
 _DEBIAN_NAMES = {"aarch64": "arm64"}
 _OLDEST_GLIBC_MINOR = 17  # of manylinux2014
