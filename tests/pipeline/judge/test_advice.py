@@ -88,6 +88,11 @@ def test_the_machine_gets_the_fastest_that_keeps_its_limits(
     line = line_of(lines, "ONNX Runtime")
     assert "onnx/int8 is not recommended: its verdict is accuracy drift: NME rise 0." in line
     assert "limit 0 points. Use onnx/float32" in line
+    (cures,) = [line for line in lines if "lost accuracy" in line]
+    assert cures.startswith("onnx/int8") and "equalise = true" in cures
+    order = [cures.index(word) for word in ("calibrator", "equalise", "fallback_budget", "[qat]")]
+    assert order == sorted(order), "the cheapest stands first"
+    assert not any("lost accuracy" in line for line in advise(summaries, LOOSE))
     chosen = ("torch/float32", "onnx/int8", "openvino/int8", "tflite/int8")
     integers = [summary for summary in summaries if summary.name in chosen]
     assert "no variant that was timed surely keeps its limits" in advise(integers, tight)[-1]

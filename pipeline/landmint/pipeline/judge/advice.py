@@ -31,6 +31,12 @@ so many points."""
 _INTEGERS = ("i8", "u8", "int8", "uint8")
 _CONVERSIONS = ("quantize", "reorder", "convert", "cast")
 _NAMED = 4
+CURES = (
+    "What may give it back, the cheapest first: under [quantize] another calibrator, "
+    "equalise = true or bias_correction = true, each a new quantisation; fallback_budget, which "
+    "searches for layers to keep in float and costs speed; [qat], which trains with rounding"
+)
+"""What can be done about INT8 that loses more than it may, by its cost."""
 
 
 def advise_folder(measurements: Path, limits: Limits) -> tuple[str, ...]:
@@ -77,7 +83,14 @@ def advise(
     if not lines:
         return ()
     doubts = [sentence] if (sentence := saturation(summaries)) else []
-    return (*lines, *doubts, f"On this machine: {recommend(eligible)}.")
+    losing = [
+        summary.name
+        for summary in summaries
+        if summary.precision == "int8"
+        and _loses(summary, by_name.get(summary.name), accepted_points)
+    ]
+    cures = [f"{listed(losing)} lost accuracy. {CURES}."] if losing else []
+    return (*lines, *doubts, *cures, f"On this machine: {recommend(eligible)}.")
 
 
 def saturation(summaries: Sequence[VariantSummary]) -> str:
@@ -132,6 +145,15 @@ def _objection(
             f"at most {NME_RISE.write_with_unit(accepted_points)} are accepted"
         )
     return ""
+
+
+def _loses(int8: VariantSummary, verdict: Verdict | None, accepted_points: float) -> bool:
+    """Whether it is accuracy that speaks against a variant."""
+    if verdict is not None and verdict.status == "accuracy drift":
+        return True
+    rise = int8.difference.nme_rise if int8.difference else None
+    judged = verdict is not None and verdict.status == "pass"
+    return rise is not None and not judged and 100 * rise.low > accepted_points
 
 
 def _gain(int8: VariantSummary, twin: VariantSummary | None) -> str:
