@@ -35,6 +35,8 @@ class Flatbuffer:
         """Read a .tflite."""
         self._model = schema.ModelT.InitFromPackedBuf(content, 0)
         (self._graph,) = self._model.subgraphs
+        for code in self._model.operatorCodes:  # files of before 2021 have the older field alone
+            code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
         for buffer in self._model.buffers:
             if buffer.size > 0:  # it stands behind the flatbuffer, where `pack` would lose it
                 held = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)

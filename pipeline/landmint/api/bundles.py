@@ -75,14 +75,17 @@ def _export(
     from landmint.export.config import ExportConfig
     from landmint.pipeline.given import given_or_drawn_faces, recipe_on
     from landmint.pipeline.lock import hold
+    from landmint.train.faces.synthetic.markup import drawable
 
     settings = None if recipe is None else recipe_on(recipe, faces)
     config = config or (settings.export if settings else ExportConfig())
     provenance |= {"recipe": settings.name} if settings else {}
-    markup, count = origin.contract.markup, ExportConfig().parity_faces
+    # A crop needs a box alone: faces are drawn whose markup can be drawn.
+    drawn = origin.contract.markup if recipe or faces else drawable(origin.contract.markup)
+    count = ExportConfig().parity_faces
     with (
         hold(place, progress.step),
-        given_or_drawn_faces(settings, faces, markup, "val", count, progress) as parity_faces,
+        given_or_drawn_faces(settings, faces, drawn, "val", count, progress) as parity_faces,
     ):
         return export_bundle(origin, parity_faces, config, place, provenance, progress)
 

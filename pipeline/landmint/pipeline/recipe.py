@@ -24,7 +24,8 @@ from landmint.pipeline.toml_lines import Key, key_lines, line_of
 from landmint.quantize.config import QatConfig, QuantizeConfig
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.formats import FORMATS, SOURCE
-from landmint.runtime.markup import MARKUPS
+from landmint.runtime.markup import known_markups
+from landmint.runtime.markup_file import read_markup
 from landmint.train.config import DistillConfig, NetworkRecipe, SelfTrainingConfig
 from landmint.train.faces.readers import FacesConfig
 from landmint.train.models import MODELS
@@ -109,6 +110,7 @@ def load_recipe(path: Path) -> Recipe:
     if problems := list(_endless_numbers(raw)):
         raise problems_error(path, text, problems)
     raw.setdefault("name", path.stem)
+    _read_own_markup(raw, path.parent)
     _inherit_markup(raw)
     _inherit_formats(raw)
     try:
@@ -213,10 +215,21 @@ def _endless_numbers(value: Any, key: Key = ()) -> Iterator[Problem]:
             yield from _endless_numbers(part, (*key, name))
 
 
+def _read_own_markup(raw: dict[str, Any], folder: Path) -> None:
+    """Put a markup's name where the faces have that of its file, a path from the recipe's folder.
+
+    Raises:
+        LandmintError: the file cannot be read or is wrong.
+    """
+    match raw.get("faces"):
+        case {"markup": str(name)} if name.endswith(".toml"):
+            raw["faces"]["markup"] = read_markup(folder / name).name
+
+
 def _inherit_markup(raw: dict[str, Any]) -> None:
     """Networks and unlabelled faces have the markup of the faces unless they say otherwise."""
     faces = raw.get("faces")
-    if not isinstance(faces, dict) or faces.get("markup") not in tuple(MARKUPS):
+    if not isinstance(faces, dict) or not isinstance(faces.get("markup"), str):
         return
     for model in _models(raw).values():
         model.setdefault("markup", faces["markup"])
@@ -248,7 +261,7 @@ def _models(raw: Mapping[str, Any]) -> dict[Key, dict[str, Any]]:
 def _registry_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
     """Names that no registry knows."""
     for key, model in _models(raw).items():
-        for field, known in (("name", MODELS), ("markup", MARKUPS)):
+        for field, known in (("name", MODELS), ("markup", known_markups())):
             value = model.get(field)
             if isinstance(value, str) and value not in known:
                 fact = f"unknown {_NOUNS[field]} '{value}'{_hint(value, known)}"

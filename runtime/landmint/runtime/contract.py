@@ -10,10 +10,10 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.markup import Markup, get_markup
+from landmint.runtime.markup import Markup, get_markup, keep_markup, own_markup
 from landmint.runtime.typed_json import MismatchError, read_as
 
-SCHEMA = 3
+SCHEMA = 4
 HeadKind = Literal["coordinates", "heatmap", "pip", "simcc", "offset", "nested"]
 Decode = Literal["", "argmax", "quarter", "dark", "local_soft_argmax", "centroid"]
 SIMCC_OUTPUTS = ("simcc_x", "simcc_y")
@@ -188,9 +188,12 @@ class Contract:
         """
         content = dataclasses.asdict(self)
         width, height = self.crop.scale
+        scheme = own_markup(self.markup)
+        if scheme is not None:
+            return {"schema": 4, **content, "scheme": dataclasses.asdict(scheme)}
         if width != height:
-            return {"schema": SCHEMA, **content}
-        return {"schema": SCHEMA - 1, **content, "crop": {**content["crop"], "scale": width}}
+            return {"schema": 3, **content}
+        return {"schema": 2, **content, "crop": {**content["crop"], "scale": width}}
 
     @staticmethod
     def from_json(content: Any) -> "Contract":
@@ -211,6 +214,8 @@ class Contract:
             fields = {name: value for name, value in content.items() if name != "schema"}
             for step in range(schema, SCHEMA):
                 fields = _UPDATES[step](fields)
+            if scheme := fields.pop("scheme", None):
+                keep_markup(read_as(Markup, scheme, "contract.scheme"))
             return read_as(Contract, fields, "contract")
         except MismatchError as error:
             raise LandmintError(
@@ -243,8 +248,15 @@ def _to_schema_3(content: Mapping[str, Any]) -> dict[str, Any]:
     return {**content, "crop": {**crop, **scales}}
 
 
+def _to_schema_4(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Schema 3 knew only the markups that come along."""
+    if "scheme" in content:
+        raise MismatchError("contract says schema 3, but has a markup of its own")
+    return dict(content)
+
+
 _UPDATES: Mapping[int, Callable[[Mapping[str, Any]], dict[str, Any]]] = MappingProxyType(
-    {1: _to_schema_2, 2: _to_schema_3}
+    {1: _to_schema_2, 2: _to_schema_3, 3: _to_schema_4}
 )
 """From each older schema to the next."""
 

@@ -4,6 +4,7 @@ Indices are 0-based. Sources: the annotation guides of 300W (68 points), WFLW (9
 COFW's (29; Burgos-Artizzu et al., 2013) and the 19 points that Zhu et al., 2016, chose of AFLW's.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,6 +16,8 @@ Indices = tuple[int, ...]
 Normaliser = Literal["inter_ocular", "inter_pupil", "box"]
 """What landmark errors are divided by; `accuracy.normalisers` says how each is measured."""
 
+_NAME = re.compile(r"[\w-]{1,40}")
+_MOST_POINTS = 5000
 _UNITS: Mapping[Normaliser, str] = MappingProxyType(
     {
         "inter_ocular": "inter-ocular distance",
@@ -49,6 +52,42 @@ class Markup:
     normalisers: tuple[Normaliser, ...] = ("inter_ocular", "inter_pupil", "box")
     """What errors can be divided by; the first is meant where nothing else is said. AFLW has
     profiles, whose eye corners may lie on top of each other: there it is the box alone."""
+
+    def __post_init__(self) -> None:
+        """Refuse a scheme whose parts do not fit.
+
+        Raises:
+            LandmintError: the flip map is no involution, a landmark is none of its own, the regions
+                leave one out or name one twice, or it has no name or no normaliser.
+        """
+        every = range(self.points)
+        listed = (*self.eye_corners, *self.pose_points, *(i for part in self.pupils for i in part))
+        drawn = (i for line, _ in self.contours for i in line)
+        parts = sorted(i for part in self.regions.values() for i in part)
+        problems = {
+            "a markup has 2 to 5000 landmarks": 2 <= self.points <= _MOST_POINTS,
+            "its name is 1 to 40 letters, digits, - and _": bool(_NAME.fullmatch(self.name)),
+            "flip names each landmark's mirror, whose mirror is that landmark": (
+                len(self.flip) == self.points
+                and all(i in every for i in self.flip)
+                and all(self.flip[self.flip[i]] == i for i in every)
+            ),
+            f"landmarks are numbers from 0 to {self.points - 1}": all(
+                i in every for i in (*listed, *drawn)
+            ),
+            "the regions name every landmark once": parts == list(every),
+            "one of the regions is called eyes": "eyes" in self.regions,
+            "each pupil is one landmark or more": all(self.pupils),
+            "there are 14 pose points, or none": len(self.pose_points) in (0, 14),
+            "there is a normaliser": bool(self.normalisers),
+        }
+        for rule, kept in problems.items():
+            if not kept:
+                raise LandmintError(
+                    f"the markup '{self.name[:40]}' does not fit itself",
+                    reason=rule,
+                    remedy="correct the markup's file",
+                )
 
     @property
     def error_unit(self) -> str:
@@ -265,6 +304,36 @@ MARKUPS: Mapping[str, Markup] = MappingProxyType(
 )
 
 
+_OWN: dict[str, Markup] = {}
+"""Markups that were read in this process, from files, contracts and labels."""
+
+
+def keep_markup(markup: Markup) -> Markup:
+    """Make a markup known by its name; one that is known already is the same.
+
+    Raises:
+        LandmintError: another markup has this name.
+    """
+    known = MARKUPS.get(markup.name) or _OWN.setdefault(markup.name, markup)
+    if known != markup:
+        raise LandmintError(
+            f"two markups are called '{markup.name}'",
+            reason="what is measured by one cannot be compared with the other",
+            remedy="give yours another name",
+        )
+    return known
+
+
+def known_markups() -> tuple[str, ...]:
+    """Names of all markups, those that come along first."""
+    return (*MARKUPS, *_OWN)
+
+
+def own_markup(name: str) -> Markup | None:
+    """The markup called `name`, if it does not come along with landmint."""
+    return _OWN.get(name)
+
+
 def get_markup(name: str) -> Markup:
     """The markup called `name`.
 
@@ -272,6 +341,10 @@ def get_markup(name: str) -> Markup:
         LandmintError: there is no such markup.
     """
     try:
-        return MARKUPS[name]
+        return _OWN[name] if name in _OWN else MARKUPS[name]
     except KeyError:
-        raise LandmintError(f"unknown markup '{name}'", choices=MARKUPS) from None
+        raise LandmintError(
+            f"unknown markup '{name}'",
+            remedy='one of your own stands in a file: markup = "FILE.toml"',
+            choices=MARKUPS,
+        ) from None

@@ -21,6 +21,7 @@ from landmint.runtime.contract import (
 )
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
+from landmint.runtime.markup_file import read_markup
 from landmint.runtime.typed_json import MismatchError, read_as
 
 
@@ -69,7 +70,7 @@ class ForeignContract:
     """All that a person says of a network."""
 
     markup: str
-    """Name of the landmark scheme."""
+    """Name of the landmark scheme; in the file it may be that of a TOML file beside it."""
     input: InputSpec
     """What it takes."""
     crop: CropSpec
@@ -122,6 +123,8 @@ def read_foreign_contract(path: Path) -> ForeignContract:
         crop = content.get("crop")
         if isinstance(crop, dict) and isinstance(crop.get("scale"), int | float):
             crop["scale"] = [crop["scale"]] * 2
+        if str(content.get("markup")).endswith(".toml"):
+            content["markup"] = read_markup(path.parent / content["markup"]).name
         return read_as(ForeignContract, content, path.name)
     except FileNotFoundError:
         raise LandmintError(

@@ -4,6 +4,7 @@ Without pictures: a folder of measurements can be judged where the faces are not
 """
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 from landmint.runtime.accuracy import Truth
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path
+from landmint.runtime.markup import Markup, keep_markup, own_markup
+from landmint.runtime.typed_json import read_as
 
 TRUTH_FILE = "truth.npz"
 """Its name in a folder of measurements."""
@@ -22,6 +25,8 @@ def write_truth(path: Path, truth: Truth) -> None:
     arrays: dict[str, Any] = {
         name: np.array(value) for name, value in dataclasses.asdict(truth).items()
     }
+    if scheme := own_markup(truth.markup):
+        arrays["scheme"] = np.array(json.dumps(dataclasses.asdict(scheme)))
     with atomic_path(path) as fresh, fresh.open("wb") as file:
         np.savez(file, **arrays)
 
@@ -34,6 +39,9 @@ def read_truth(path: Path) -> Truth:
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            if "scheme" in arrays:
+                content = json.loads(str(arrays["scheme"]))
+                keep_markup(read_as(Markup, content, "scheme"))
             return Truth(
                 markup=str(arrays["markup"]),
                 names=tuple(map(str, arrays["names"])),

@@ -60,6 +60,11 @@ _RUNS: Mapping[str, tuple[_Run, ...]] = {
 }
 
 
+def drawable(name: str) -> str:
+    """The markup of this name if its landmarks can be drawn, else one whose can."""
+    return name if name in _RUNS else next(iter(_RUNS))
+
+
 def landmarks(shape: FaceShape, markup: Markup, yaw_rad: float) -> Floats:
     """The landmarks of the face on its surface, (L, 3), for a viewer at the given yaw.
 
