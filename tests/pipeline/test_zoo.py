@@ -44,13 +44,15 @@ def _toy(recipe: Recipe, stacks: int = 2) -> NetworkRecipe:
 
 def _small(backbone: str, stacks: int) -> str:
     family, _, size = backbone.rpartition("_")
+    if family == "cpm":
+        return "cpm_2"
     stacked = family in ("hourglass", "residual", "fan")
     return f"{family}_{min(stacks, int(size))}" if stacked else _SMALLER.get(backbone, backbone)
 
 
 _SMALLER = {"resnet50": "resnet18", "resnet101": "resnet18", "mobilenetv2_100": "mobilenetv2_050"}
 # By other tests, and what is made of the same layers as those.
-_EXPORTED = ("hrnet", "pipnet", "pfld", "mobilefan", "simcc", "simplebaseline", "deeppose")
+_EXPORTED = ("hrnet", "pipnet", "pfld", "mobilefan", "simcc", "simplebaseline", "deeppose", "cpm")
 # Networks that differ in training alone, or in how a device decodes, are one graph.
 GRAPHS = {
     json.dumps(_toy(recipe, 1).model.model_dump(exclude={"decode"})): name

@@ -54,6 +54,12 @@ CASES: tuple[tuple[str, dict[str, Any], LossConfig, set[str]], ...] = (
         )
     ),
     ("hih", {"backbone": "residual_2", "width": 0.125}, LossConfig(), {"heatmaps", "inner"}),
+    (
+        "deeppose",
+        {"backbone": "mobilenetv3_small_050"},
+        LossConfig(kind="wing", companion_weight=1),
+        {"points", "companion"},
+    ),
     ("deeppose", {"backbone": "mobilenetv3_small_050"}, LossConfig(kind="l2"), {"points"}),
     ("pipnet", {"stride": 16}, LossConfig(), {"cls", "offsets", "neighbours"}),
     ("simcc", {"stride": 16}, LossConfig(), {"simcc_x", "simcc_y"}),

@@ -51,6 +51,8 @@ SMALL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("adnet", {"input_size": 64, "backbone": "hourglass_2", "width": 0.125}),
     ("adnet", {"input_size": 64, "backbone": "residual_1", "width": 0.125, "markup": "29"}),
     ("simplebaseline", {"input_size": 64, "backbone": "resnet18", "width": 0.25}),
+    ("cpm", {"input_size": 64, "backbone": "cpm_3", "width": 0.125}),
+    ("anchorface", {"input_size": 64, "backbone": "mobilenetv3_small_050"}),
     ("grmi", {"input_size": 64}),
     ("grmi", {"input_size": 64, "backbone": "mobilenetv2_050", "stride": 4, "decoder": "deconv"}),
     ("centernet", {"input_size": 64, "backbone": "mobilenetv2_050", "width": 0.5}),
@@ -259,6 +261,27 @@ def test_pfld_starts_at_the_mean_face(
         outputs = model(torch.randn(1, 3, 64, 64))
     points, _ = decode(model.contract, {k: v.numpy() for k, v in outputs.items()})
     np.testing.assert_allclose((points[0] + 0.5) / 64, mean_shape, atol=0.03)
+
+
+def test_anchors_are_mixed_by_confidence(
+    make_model: MakeModel, mean_shape: NDArray[np.float64]
+) -> None:
+    """A fresh network is sure of none: the mean of the turned faces, first."""
+    model = make_model("anchorface", input_size=64, backbone="mobilenetv3_small_050").eval()
+    anchors = model.get_buffer("anchors").reshape(9, 68, 2).numpy()
+    np.testing.assert_allclose(anchors[4], mean_shape, atol=1e-6)
+    middle = mean_shape.mean(axis=0)
+    turned = np.arctan2(*(anchors[-1, 0] - middle)[::-1]) - np.arctan2(
+        *(mean_shape[0] - middle)[::-1]
+    )
+    assert np.degrees(turned) == pytest.approx(60, abs=1e-3)
+    with torch.no_grad():
+        outputs = model(torch.randn(1, 3, 64, 64))
+        found = outputs["coordinates"].reshape(68, 2).numpy()
+        np.testing.assert_allclose(found, anchors.mean(axis=0), atol=0.03)
+        model.get_parameter("confidence.bias")[8] = 50
+        sure = model(torch.randn(1, 3, 64, 64))["coordinates"].reshape(68, 2).numpy()
+    np.testing.assert_allclose(sure, anchors[8], atol=0.03)
 
 
 def test_decode_is_the_architectures_own_unless_configured(make_model: MakeModel) -> None:

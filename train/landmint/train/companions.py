@@ -1,5 +1,8 @@
 """What helps a task in training and is cut off afterwards: boundaries, a mirrored second view."""
 
+import math
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -8,7 +11,9 @@ from landmint.train import losses
 from landmint.train.config import LossConfig, LossKind
 from landmint.train.models.base import LandmarkModel, tap_shapes
 from landmint.train.targets import boundary_maps
-from landmint.train.tasks import Batch, HeatmapTask, Parts
+from landmint.train.tasks import Batch, DecodeHeatmaps, HeatmapTask, Lesson, Parts, Task
+
+_SIGMA = 1.5  # of a companion's heatmaps, in cells
 
 
 class BoundaryTask(HeatmapTask):
@@ -76,3 +81,41 @@ class ConsistencyTask(HeatmapTask):
         points = batch["points"][:, self.mirror]
         turned = torch.stack([1 - points[..., 0], points[..., 1]], dim=2)
         return {"images": batch["images"].flip(3), "points": turned}
+
+
+class HeatmapCompanion(Task):
+    """Coordinates, and heatmaps that a layer of the task's own draws from an early map.
+
+    Bazarevsky et al., "BlazePose: on-device real-time body pose tracking", 2020: the branch teaches
+    the layers that both read, and is cut off afterwards.
+    """
+
+    def __init__(self, model: LandmarkModel, config: LossConfig, task: Task) -> None:
+        """Draw from the model's first tap, beside the task on its coordinates."""
+        super().__init__()
+        self.task = task
+        self.weight = config.companion_weight
+        channels, *grid = tap_shapes(model)[0]
+        self.grid = (grid[0], grid[1])
+        self.drawn = nn.Conv2d(channels, model.contract.landmarks.points, 1)
+        self.unit = grid[0] * grid[1] / (math.pi * _SIGMA**2)
+
+    def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
+        """The task's own, and companion."""
+        points, known = losses.labelled(batch["points"])
+        target = losses.encode_heatmaps(points, self.grid, _SIGMA)
+        unlike = losses.heatmap_mse(self.drawn(features[0]), target, known)
+        companion = self.weight * self.unit * unlike
+        return {**self.task.parts(features, outputs, batch), "companion": companion}
+
+    def lesson(self, heatmaps: Tensor, decode: DecodeHeatmaps) -> Lesson:
+        """The task's own."""
+        return self.task.lesson(heatmaps, decode)
+
+    def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
+        """The task's own."""
+        return self.task.lesson_parts(outputs, lesson)
+
+    def copy_parts(self, outputs: Parts, wanted: Mapping[str, Tensor]) -> Parts:
+        """The task's own."""
+        return self.task.copy_parts(outputs, wanted)

@@ -62,6 +62,9 @@ class LossConfig(BaseModel):
     consistency_weight: float = Field(default=0.0, ge=0)
     """mse, adaptive_wing: weight of the difference between the heatmaps of a face and those of its
     mirror image, which the network sees too: twice the work of training."""
+    companion_weight: float = Field(default=0.0, ge=0)
+    """wing, l2: weight of heatmaps that are drawn from the network's finest map, in training alone;
+    with 1 empty heatmaps cost 1."""
 
 
 class NetworkRecipe(BaseModel):

@@ -319,12 +319,13 @@ def task_for(
         return _named("curriculum:CurriculumTask")(model, config, _POOLED[curriculum])
     if kind == "simcc":
         return SimccTask(model)
-    if kind == "wing":
-        return WingTask(model, config)
+    if kind in ("wing", "l2"):
+        made = WingTask if kind == "wing" else _named("point_tasks:L2Task")
+        task = made(model, config)
+        beside = _named("companions:HeatmapCompanion")
+        return beside(model, config, task) if config.companion_weight else task
     if kind == "pfld":
         return PfldTask(model, config, _flags(faces))
-    if kind == "l2":
-        return _named("point_tasks:L2Task")(model, config)
     if head == "offset":
         return _named("cell_tasks:OffsetTask")(model, config, kind)
     if head == "nested":

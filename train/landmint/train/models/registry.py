@@ -19,6 +19,8 @@ MODELS = Registry(
         "awing": "landmint.train.models.awing:AWing",
         "adnet": "landmint.train.models.adnet:ADNet",
         "simplebaseline": "landmint.train.models.simplebaseline:SimpleBaseline",
+        "anchorface": "landmint.train.models.anchorface:AnchorFace",
+        "cpm": "landmint.train.models.cpm:CPM",
         "grmi": "landmint.train.models.grmi:GRMI",
         "centernet": "landmint.train.models.grmi:CenterNet",
         "hih": "landmint.train.models.hih:HIH",
