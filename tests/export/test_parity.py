@@ -137,7 +137,7 @@ def test_broken_network_is_named_as_such(pip_net: LandmarkModel, faces: FaceSet)
     kept = bias.data.clone()
     bias.data[:] = np.nan
     try:
-        with pytest.raises(LandmintError, match="torch network returns NaN"):
+        with pytest.raises(LandmintError, match="the network returns NaN"):
             torch_outputs(pip_net, crops_for_parity(faces, pip_net.contract, 1))
     finally:
         bias.data[:] = kept
