@@ -53,9 +53,10 @@ def _small(backbone: str, stacks: int) -> str:
 _SMALLER = {"resnet50": "resnet18", "resnet101": "resnet18", "mobilenetv2_100": "mobilenetv2_050"}
 # By other tests, and what is made of the same layers as those.
 _EXPORTED = ("hrnet", "pipnet", "pfld", "mobilefan", "simcc", "simplebaseline", "deeppose", "cpm")
+_DECODED_BY = {"decode", "heatmap_sigma", "soft_argmax_radius"}
 # Networks that differ in training alone, or in how a device decodes, are one graph.
 GRAPHS = {
-    json.dumps(_toy(recipe, 1).model.model_dump(exclude={"decode"})): name
+    json.dumps(_toy(recipe, 1).model.model_dump(exclude=_DECODED_BY)): name
     for name, recipe in RECIPES.items()
     if recipe.student.model.name not in _EXPORTED
 }
