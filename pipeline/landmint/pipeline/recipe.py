@@ -229,7 +229,7 @@ def _read_own_markup(raw: dict[str, Any], folder: Path) -> None:
 def _inherit_markup(raw: dict[str, Any]) -> None:
     """Networks and unlabelled faces have the markup of the faces unless they say otherwise."""
     faces = raw.get("faces")
-    if not isinstance(faces, dict) or not isinstance(faces.get("markup"), str):
+    if not isinstance(faces, dict) or faces.get("markup") not in known_markups():
         return
     for model in _models(raw).values():
         model.setdefault("markup", faces["markup"])
