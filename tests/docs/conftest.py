@@ -66,6 +66,14 @@ QAT = """
 [qat]
 epochs = 1
 """
+SOURCE = """
+[source]
+system = "a network"
+family = "hybrid"
+paper = "its paper"
+published = "its figures"
+ours = "nothing"
+"""
 LINKED = "my-faces", "photographs", "runtime", "benchmarks", "recipes"
 
 
@@ -91,6 +99,7 @@ def _fill(folder: Path) -> None:
     (folder / "recipes" / shipped_recipes.ZOO).mkdir(parents=True)
     for name in shipped_recipes.shipped_recipes():
         text = TINY.format(faces=folder / "my-faces")
+        text += SOURCE if name in shipped_recipes.published_systems() else ""
         (folder / f"recipes/{name}.toml").write_text(text)
     demo = folder / "recipes/demo.toml"
     made = CliRunner().invoke(cli.app, ["run", str(demo), "--out", str(folder / "runs/demo")])

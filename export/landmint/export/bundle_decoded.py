@@ -80,7 +80,9 @@ def _compare(
         points, precision = _landmarks(folder, twin, contract.decoded(), crops)
     except NotMeasuredError as error:
         return f"not measured: {error.fact}"
-    apart = float(np.nan_to_num(np.linalg.norm(points - expected, axis=2), nan=np.inf).max())
+    apart = float(
+        np.nan_to_num(np.linalg.norm(points - expected, axis=2), nan=np.inf, posinf=np.inf).max()
+    )
     if apart > NEAR_PX:
         raise LandmintError(
             f"{twin.name} decodes otherwise than numpy",

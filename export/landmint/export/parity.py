@@ -150,7 +150,7 @@ def compare(contract: Contract, reference: Tensors, exported: Tensors) -> Parity
         tied = _ties(contract, reference, exported, np.linalg.norm(actual - expected, axis=2))
         if any(places.any() for places in tied.values()):
             actual, _ = decode(contract, _settle(reference, exported, tied))
-    distances = np.nan_to_num(np.linalg.norm(actual - expected, axis=2), nan=np.inf)
+    distances = np.nan_to_num(np.linalg.norm(actual - expected, axis=2), nan=np.inf, posinf=np.inf)
     return Parity(
         crops=len(expected),
         mean_px=float(distances.mean()),

@@ -119,7 +119,7 @@ def _nme(points: Floats, truth: Floats, markup: Markup) -> float:
     boxes = np.array([box_of(face) for face in truth], dtype=np.float64)
     sizes = normalisers(truth, boxes, markup, "inter_ocular")
     apart = np.linalg.norm(points - truth, axis=2).mean(axis=1) / sizes
-    return float(np.nan_to_num(apart, nan=np.inf).mean())
+    return float(np.nan_to_num(apart, nan=np.inf, posinf=np.inf).mean())
 
 
 def _specs(looks: Looks, size: int, layout: Layout) -> Iterator[tuple[ForeignContract, str]]:
