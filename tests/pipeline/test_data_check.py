@@ -77,19 +77,19 @@ def test_what_a_model_says_is_told(
     asked = (faces, "--model", weights, "--out", tmp_path / "sheet.png")
     opinion = "landmint.train.second_opinion.second_opinion"
     monkeypatch.setattr(opinion, _says(error=0.05))
-    said = ask(*asked)
-    assert said.exit_code == 0, said.output
-    assert "a model was asked about 24 faces at random" in said.stdout
-    assert "to the right of what the model sees both ways round (24 faces)" in said.stdout
-    assert "label_offset = { pixels = [0.00, 0], share = [0.0200, 0] }" in said.stdout
-    assert "below what the model sees (24 faces)" in said.stdout
-    assert "nothing is advised" in said.stdout
+    answer = ask(*asked)
+    assert answer.exit_code == 0, answer.output
+    assert "a model was asked about 24 faces at random" in answer.stdout
+    assert "to the right of what the model sees both ways round (24 faces)" in answer.stdout
+    assert "label_offset = { pixels = [0.00, 0], share = [0.0200, 0] }" in answer.stdout
+    assert "below what the model sees (24 faces)" in answer.stdout
+    assert "nothing is advised" in answer.stdout
     monkeypatch.setattr(opinion, _says(error=0.5))
-    said = ask(*asked)
-    assert said.exit_code == 2
-    assert "broken: labels of the mirrored picture: 24" in said.stdout
-    assert "falls from 50% to 10% with labels mirrored" in said.stdout
-    assert "label_offset" not in said.stdout and "mend first" in said.stdout
+    answer = ask(*asked)
+    assert answer.exit_code == 2
+    assert "broken: labels of the mirrored picture: 24" in answer.stdout
+    assert "falls from 50% to 10% with labels mirrored" in answer.stdout
+    assert "label_offset" not in answer.stdout and "mend first" in answer.stdout
     result = ask(faces, "--markup", "98", "--model", weights)
     assert result.exit_code == 2
     assert "the model knows markup 68, the faces have 98" in result.stderr

@@ -50,8 +50,8 @@ def test_an_engine_without_its_gpu_says_that_it_runs_nothing(
     monkeypatch.setattr(cuda_driver, "_LIBRARY", "libcuda-that-is-not-there.so.1")
     monkeypatch.setattr(doctor, "load_engine", lambda name: SimpleNamespace(version=f"{name} 1"))
     found = {finding["name"]: finding["version"] for finding in examine()["findings"]}
-    told = "tensorrt 1, runs nothing: no NVIDIA driver on this machine"
-    assert (found["tensorrt"], found["null"]) == (told, "null 1")
+    version = "tensorrt 1, runs nothing: no NVIDIA driver on this machine"
+    assert (found["tensorrt"], found["null"]) == (version, "null 1")
 
 
 def test_people_read_what_to_install() -> None:

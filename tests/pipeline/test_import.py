@@ -107,17 +107,17 @@ def test_a_reference_of_another_contract_is_not_measured(run: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "wording"),
     [
         (["--format", "onyx"], "unknown format 'onyx'"),
         (["--contract", "none.toml"], "none.toml does not exist"),
     ],
 )
-def test_a_wrong_call_is_one_message(words: list[str], said: str, tmp_path: Path) -> None:
+def test_a_wrong_call_is_one_message(words: list[str], wording: str, tmp_path: Path) -> None:
     foreign_onnx(tmp_path / "net.onnx")
     contract = write_contract(tmp_path / "contract.toml")
     given = "--contract", contract, "--out", tmp_path / "b"
     result = _ask("import", tmp_path / "net.onnx", *given, *words)
-    assert result.exit_code == 2 and said in result.output
+    assert result.exit_code == 2 and wording in result.output
     assert "Traceback" not in result.output
     assert not (tmp_path / "b").exists()

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import linregress
 
-from landmint.pipeline.leaning import lean_line, leaning_lines, told_line
+from landmint.pipeline.leaning import lean_line, leaning_lines, significant_line
 
 Floats = NDArray[np.float64]
 SIDES = np.exp(np.random.default_rng(0).uniform(np.log(60), np.log(600), 300))
@@ -42,7 +42,7 @@ def test_faces_of_one_person_count_as_one() -> None:
     ],
 )
 def test_only_the_parts_that_are_told_are_named(lean: Floats, pixels: float, share: float) -> None:
-    line = told_line(lean + _noise(0.1), SIDES, PERSONS)
+    line = significant_line(lean + _noise(0.1), SIDES, PERSONS)
     assert (line.pixels == 0, line.share == 0) == (pixels == 0, share == 0)
     assert (line.pixels, line.share) == pytest.approx((pixels, share), abs=0.06)
 

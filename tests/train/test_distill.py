@@ -126,8 +126,8 @@ def test_every_stack_hears_the_teacher(make_task: MakeTask, batch: MakeBatch) ->
         lesson = task._lesson(examples)["heatmaps"]
     unit = 16 * 16 / (math.pi * 1.5**2)
     wanted = [float((maps - lesson).square().mean()) for maps in (features[0], outputs["heatmaps"])]
-    told = task.parts(features, outputs, examples)["teacher_heatmaps"]
-    assert float(told) == pytest.approx(unit * sum(wanted) / 2, rel=1e-4)
+    part = task.parts(features, outputs, examples)["teacher_heatmaps"]
+    assert float(part) == pytest.approx(unit * sum(wanted) / 2, rel=1e-4)
 
 
 def test_a_student_that_is_its_teacher_hears_nothing(

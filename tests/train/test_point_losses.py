@@ -9,7 +9,7 @@ import scipy.stats
 import torch
 
 from landmint.train.losses import encode_heatmaps
-from landmint.train.point_losses import Spread, directional, normals, spread_likelihood, star
+from landmint.train.point_losses import Spread, directional, normals, star
 
 
 def test_mean_and_covariance_of_maps_are_numpys() -> None:
@@ -81,26 +81,9 @@ def test_star_divides_by_the_maps_own_spread() -> None:
     smooth = np.where(error < 0.01, error**2 / 0.02, error - 0.005)
     wanted = (smooth / np.sqrt(values + 1e-5)).sum() + values.sum()
     spread = Spread(torch.from_numpy(heatmap)[None, None])
-    told = star(spread, torch.from_numpy(target)[None, None].float(), torch.ones(1, 1))
-    assert float(told) == pytest.approx(wanted, rel=1e-3)
+    loss = star(spread, torch.from_numpy(target)[None, None].float(), torch.ones(1, 1))
+    assert float(loss) == pytest.approx(wanted, rel=1e-3)
     assert float(star(spread, spread.mean + 1, torch.zeros(1, 1))) == 0, "masked"
-
-
-def test_the_likelihood_of_a_gaussian_is_scipys() -> None:
-    cholesky = torch.tensor([[[1.5, -0.7, 0.8]]])
-    lower = np.array([[1.5, 0], [-0.7, 0.8]])
-    normal = scipy.stats.multivariate_normal([3, 4], lower @ lower.T)
-    mean, target = torch.tensor([[[3.0, 4.0]]]), torch.tensor([[[4.0, 2.5]]])
-    told = spread_likelihood(mean, target, cholesky, laplacian=False)
-    assert float(told) == pytest.approx(-normal.logpdf([4, 2.5]), rel=1e-5)
-
-
-def test_the_laplacian_integrates_to_one() -> None:
-    y, x = torch.meshgrid(*[torch.arange(-40, 40, 0.1)] * 2, indexing="ij")
-    target = torch.stack([x, y], dim=-1).reshape(1, -1, 2)
-    cholesky = torch.tensor([1.5, -0.7, 0.8]).expand(1, target.shape[1], 3)
-    told = spread_likelihood(torch.zeros_like(target), target, cholesky)
-    assert float((-told).exp().sum() * 0.01) == pytest.approx(1, abs=0.01)
 
 
 def test_a_drawn_gaussian_is_where_it_was_drawn() -> None:

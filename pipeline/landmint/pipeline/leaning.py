@@ -48,7 +48,7 @@ def leaning_lines(lean_px: Floats, sides: Floats, persons: Sequence[str]) -> Ite
     if leans[0]:
         side = "right" if shares[0].estimate > 0 else "left"
         amount = percent(abs(shares[0].estimate))
-        line = told_line(lean_px[:, 0], sides, persons)
+        line = significant_line(lean_px[:, 0], sides, persons)
         yield (
             f"look at: labels lie {amount} % of the box's longer side to the {side} of what the "
             f"model sees both ways round ({faces}); {_parts(line)}; to take that off, add under "
@@ -60,7 +60,7 @@ def leaning_lines(lean_px: Floats, sides: Floats, persons: Sequence[str]) -> Ite
     if leans[1]:
         side = "below" if shares[1].estimate > 0 else "above"
         amount = percent(abs(shares[1].estimate))
-        line = told_line(lean_px[:, 1], sides, persons)
+        line = significant_line(lean_px[:, 1], sides, persons)
         yield (
             f"look at: labels lie {amount} % of the box's longer side {side} what the model sees "
             f"({faces}); {_parts(line)}; a mirror does not tell which of the two leans, so nothing "
@@ -70,7 +70,7 @@ def leaning_lines(lean_px: Floats, sides: Floats, persons: Sequence[str]) -> Ite
         yield f"labels lean neither up nor down from what the model sees (of {faces})"
 
 
-def told_line(lean_px: Floats, sides: Floats, persons: Sequence[str]) -> LeanLine:
+def significant_line(lean_px: Floats, sides: Floats, persons: Sequence[str]) -> LeanLine:
     """The line with the parts that can be told from 0 alone.
 
     Where neither can, though the labels lean, all of it is taken to grow with the face, as a

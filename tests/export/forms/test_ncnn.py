@@ -89,15 +89,15 @@ def test_both_precisions_keep_names_shape_and_contract(
 def test_the_contract_changes_nothing_for_ncnn(
     pip_onnx: Path, pip_net: LandmarkModel, tmp_path: Path
 ) -> None:
-    bare, told = tmp_path / "bare.param", tmp_path / "told.param"
+    bare, carrier = tmp_path / "bare.param", tmp_path / "carrier.param"
     convert(pip_onnx, bare, pip_net.contract)
-    export(pip_onnx, {"float32": told})
-    assert told.read_text().startswith(bare.read_text()) and len(told.read_text()) > 1000
+    export(pip_onnx, {"float32": carrier})
+    assert carrier.read_text().startswith(bare.read_text()) and len(carrier.read_text()) > 1000
     size = pip_net.contract.input_size
     image = np.random.default_rng(1).normal(size=(1, 3, size, size)).astype(np.float32)
     engine = load_engine("ncnn")
     plain, carrying = (
-        engine.load(path, pip_net.contract, threads=1).run(image) for path in (bare, told)
+        engine.load(path, pip_net.contract, threads=1).run(image) for path in (bare, carrier)
     )
     for name, values in plain.items():
         np.testing.assert_allclose(carrying[name], values, atol=1e-6)

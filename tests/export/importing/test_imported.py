@@ -107,13 +107,13 @@ def _refused(path: Path, contract: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "wording"),
     [(b"", "no sound ONNX"), (b"\x08\x07no", "ONNX file"), (b"{}", "ONNX file")],
 )
-def test_a_broken_file(content: bytes, said: str, tmp_path: Path) -> None:
+def test_a_broken_file(content: bytes, wording: str, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(content)
-    assert said in _refused(path, write_contract(tmp_path / "c.toml"))
+    assert wording in _refused(path, write_contract(tmp_path / "c.toml"))
 
 
 def test_a_file_that_is_cut_short(tmp_path: Path) -> None:
@@ -140,8 +140,8 @@ def test_tensors_outside_the_folder(location: str, tmp_path: Path) -> None:
     tensor.data_location = onnx.TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value=location)
     path.write_bytes(model.SerializeToString())
-    said = _refused(path, write_contract(tmp_path / "c.toml"))
-    assert "outside the model's own folder" in said
+    wording = _refused(path, write_contract(tmp_path / "c.toml"))
+    assert "outside the model's own folder" in wording
 
 
 def test_a_link_out_of_the_folder(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def _two_inputs(model: onnx.ModelProto) -> None:
 
 
 @pytest.mark.parametrize(
-    ("edit", "said"),
+    ("edit", "wording"),
     [
         (_custom, "operators of its own: com.example.Relu"),
         (_quantised, "quantised already"),
@@ -193,14 +193,14 @@ def _two_inputs(model: onnx.ModelProto) -> None:
     ],
 )
 def test_what_cannot_be_worked_with(
-    edit: Callable[[onnx.ModelProto], object], said: str, tmp_path: Path
+    edit: Callable[[onnx.ModelProto], object], wording: str, tmp_path: Path
 ) -> None:
     path = _edited(tmp_path / "net.onnx", edit)
-    assert said in _refused(path, write_contract(tmp_path / "c.toml"))
+    assert wording in _refused(path, write_contract(tmp_path / "c.toml"))
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "wording"),
     [
         ({"opset": 9}, "opset 9"),
         ({"batch": 4}, "4 pictures at once"),
@@ -209,13 +209,13 @@ def test_what_cannot_be_worked_with(
         ({"shape": (137,)}, "137 numbers"),
     ],
 )
-def test_what_does_not_fit(settings: dict[str, Any], said: str, tmp_path: Path) -> None:
+def test_what_does_not_fit(settings: dict[str, Any], wording: str, tmp_path: Path) -> None:
     foreign_onnx(tmp_path / "net.onnx", **settings)
-    assert said in _refused(tmp_path / "net.onnx", write_contract(tmp_path / "c.toml"))
+    assert wording in _refused(tmp_path / "net.onnx", write_contract(tmp_path / "c.toml"))
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "wording"),
     [
         ('"points"', '"landmarks"', "no output 'landmarks'"),
         ('"68"', '"69"', "unknown markup"),
@@ -227,12 +227,12 @@ def test_what_does_not_fit(settings: dict[str, Any], said: str, tmp_path: Path) 
         ("std = [128.0, 128.0, 128.0]", "std = [0, 0, 0]", "std"),
     ],
 )
-def test_a_contract_with_a_mistake(old: str, new: str, said: str, tmp_path: Path) -> None:
+def test_a_contract_with_a_mistake(old: str, new: str, wording: str, tmp_path: Path) -> None:
     foreign_onnx(tmp_path / "net.onnx")
     contract = write_contract(tmp_path / "c.toml")
     text = contract.read_text(encoding="utf-8")
     assert old in text
     contract.write_text(text.replace(old, new), encoding="utf-8")
     message = _refused(tmp_path / "net.onnx", contract)
-    assert said in message
+    assert wording in message
     assert "export the model again" not in message

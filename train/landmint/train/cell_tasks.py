@@ -13,7 +13,7 @@ from landmint.train.config import LossConfig, LossKind
 from landmint.train.models.base import LandmarkModel, tap_shapes
 from landmint.train.models.hih import INNER
 from landmint.train.targets import offsets_from_cells
-from landmint.train.tasks import Batch, DecodeHeatmaps, Lesson, Parts, Task, resize
+from landmint.train.tasks import Batch, DecodeHeatmaps, HeatmapTask, Lesson, Parts, Task
 
 _INNER_WEIGHT = 0.05  # of HIH's inner maps beside the heatmaps
 _SCORES = 4.0  # G-RMI: weight of the disks beside the offsets
@@ -129,57 +129,32 @@ _SCORE_LOSSES: Mapping[LossKind, ScoreLoss] = {
 }
 
 
-class NestedTask(Task):
+class NestedTask(HeatmapTask):
     """HIH's heatmaps against Gaussians, and inner cells by cross-entropy with a soft target.
 
     Published is a divergence of softmaxes of values in [0, 1], which are nearly flat; the bin is
     rounded there, so that fractions above 7.5 / 8 fall off the map. Here it is not rounded.
     """
 
-    def __init__(self, model: LandmarkModel, config: LossConfig) -> None:
-        """Take grid and sigma from the model's contract."""
-        super().__init__()
-        self.early_heatmaps = model.early_heatmaps
-        self.sigma = model.contract.head.sigma
-        _, rows, columns = model.contract.outputs[0].shape
-        self.grid = (rows, columns)
-        self.unit = rows * columns / (math.pi * self.sigma**2)
-
     def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
         """heatmaps, the mean over the stacks; inner."""
-        points, known = losses.labelled(batch["points"])
-        target = losses.encode_heatmaps(points, self.grid, self.sigma)
-        drawn = (*self.early_heatmaps(features), outputs["heatmaps"])
-        unlike = [losses.heatmap_mse(maps, target, known) for maps in drawn]
-        return {
-            "heatmaps": self.unit * torch.stack(unlike).mean(),
-            "inner": self._inner(outputs["inner"], points, known),
-        }
+        inner = self._inner(outputs["inner"], *losses.labelled(batch["points"]))
+        return {**super().parts(features, outputs, batch), "inner": inner}
 
     def lesson(self, heatmaps: Tensor, decode: DecodeHeatmaps) -> Lesson:
         """The heatmaps, and the decoded points for the inner cells."""
-        return {"heatmaps": resize(heatmaps, self.grid), **decode(heatmaps)}
+        return {**super().lesson(heatmaps, decode), **decode(heatmaps)}
 
     def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
         """Heatmap to heatmap, or to Gaussians at the teacher's points; inner cells of those."""
-        points, confidence = lesson["points"], lesson["confidence"]
-        target = (
-            lesson["heatmaps"]
-            if "heatmaps" in lesson
-            else losses.encode_heatmaps(points, self.grid, self.sigma)
-        )
-        return {
-            "heatmaps": self.unit * losses.heatmap_mse(outputs["heatmaps"], target, confidence),
-            "inner": self._inner(outputs["inner"], points, confidence),
-        }
+        inner = self._inner(outputs["inner"], lesson["points"], lesson["confidence"])
+        return {**super().lesson_parts(outputs, lesson), "inner": inner}
 
     def copy_parts(self, outputs: Parts, wanted: Mapping[str, Tensor]) -> Parts:
         """Squared differences of heatmaps; divergence of the distributions over inner cells."""
         ours, theirs = (maps["inner"].float().flatten(2) for maps in (outputs, wanted))
-        return {
-            "heatmaps": self.unit * losses.heatmap_mse(outputs["heatmaps"], wanted["heatmaps"]),
-            "inner": _INNER_WEIGHT * losses.bin_divergence(ours, theirs, 1.0),
-        }
+        inner = _INNER_WEIGHT * losses.bin_divergence(ours, theirs, 1.0)
+        return {**super().copy_parts(outputs, wanted), "inner": inner}
 
     def _inner(self, logits: Tensor, points: Tensor, weight: Tensor) -> Tensor:
         scale = torch.tensor([self.grid[1], self.grid[0]], device=points.device)

@@ -1,7 +1,5 @@
 """Losses on landmarks that weigh directions: pure functions of tensors, as in `losses`."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -114,29 +112,3 @@ def star(spread: Spread, target: Tensor, weight: Tensor, restraint: float = 1.0)
         smooth = torch.where(length < 0.01, length.square() / 0.02, length - 0.005)
         loss = loss + smooth / (variance + _LEAST).sqrt() + restraint * variance
     return (loss * weight).mean()
-
-
-def spread_likelihood(
-    mean: Tensor, target: Tensor, cholesky: Tensor, laplacian: bool = True
-) -> Tensor:
-    """Negative log likelihood (B, L) of landmarks under a spread about their mean, in cells.
-
-    Kumar et al., "LUVLi face alignment", CVPR 2020, equations 6 and 7. The spread is C C^T with
-    C = [[l0, 0], [l1, l2]]: so its determinant is (l0 l2)^2, and no matrix is inverted.
-
-    Args:
-        mean: (B, L, 2).
-        target: (B, L, 2).
-        cholesky: (B, L, 3): l0, l1, l2, the first and last positive.
-        laplacian: published; else Gaussian.
-    """
-    l0, l1, l2 = cholesky.float().unbind(dim=2)
-    error = target - mean.float()
-    first = error[..., 0] / l0
-    second = (error[..., 1] - l1 * first) / l2
-    squared = first.square() + second.square()
-    log_determinant = (l0 * l2).log()  # half of the spread's
-    if laplacian:
-        far = (3 * squared + 1e-12).sqrt()
-        return math.log(2 * math.pi / 3) + log_determinant + far
-    return math.log(2 * math.pi) + log_determinant + squared / 2

@@ -329,7 +329,7 @@ def task_for(
     if head == "offset":
         return _named("cell_tasks:OffsetTask")(model, config, kind)
     if head == "nested":
-        return _named("cell_tasks:NestedTask")(model, config)
+        return _named("cell_tasks:NestedTask")(model, config, kind)
     return _heatmap_task(config, kind)(model, config, kind)
 
 

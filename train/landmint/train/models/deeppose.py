@@ -10,41 +10,29 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from landmint.runtime.contract import Contract, Head, Output
-from landmint.train.models.base import LandmarkModel, Shape, coordinates_head, start_at_mean
+from landmint.train.models.base import Shape, coordinates_head, start_at_mean
 from landmint.train.models.config import ModelConfig
+from landmint.train.models.one_trunk import OneTrunk
 from landmint.train.models.trunks import (
     EFFICIENTNET_LITE,
     MOBILENET_V2,
     MOBILENET_V3,
     RESNET,
-    timm_trunk,
 )
 
 
-class DeepPose(LandmarkModel):
+class DeepPose(OneTrunk):
     """Coordinates (2L,) in [0, 1].
 
     Taps: the trunk's maps of strides 8 and 16, then the last one, which is pooled.
     """
 
     BACKBONES: ClassVar = (*RESNET, *MOBILENET_V3, *MOBILENET_V2, *EFFICIENTNET_LITE)
-    STRIDES: ClassVar = (32, 16)
-    IMITATES: ClassVar = (2,)
 
     def __init__(self, config: ModelConfig, contract: Contract) -> None:
         """Build trunk and head."""
         super().__init__(config, contract)
-        self.trunk, channels = timm_trunk(
-            self.backbone_of(config),
-            config,
-            output_stride=self.stride_of(config),
-            out_indices=(2, 3, 4),
-        )
-        self.coordinates = nn.Linear(channels[-1], contract.outputs[0].shape[0])
-
-    def features(self, images: Tensor) -> tuple[Tensor, ...]:
-        """The trunk's maps, fine to coarse."""
-        return tuple(self.trunk(images))
+        self.coordinates = nn.Linear(self.channels, contract.outputs[0].shape[0])
 
     def head(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Coordinates (B, 2L): x0, y0, x1, y1, ..."""

@@ -11,39 +11,31 @@ from torch import Tensor, nn
 from landmint.runtime.contract import Contract, Head, Output
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import get_markup
-from landmint.train.models.base import LandmarkModel, Shape, conv_bn_relu, start_small
+from landmint.train.models.base import Shape, conv_bn_relu, start_small
 from landmint.train.models.config import ModelConfig
+from landmint.train.models.one_trunk import OneTrunk
 from landmint.train.models.trunks import (
     EFFICIENTNET_LITE,
     MOBILENET_V2,
     MOBILENET_V3,
     RESNET,
-    timm_trunk,
 )
 
 _WIDENED = 1280  # channels that MobileNetV2 ends with, which timm leaves to its classifier
 
 
-class PIPNet(LandmarkModel):
+class PIPNet(OneTrunk):
     """Five 1x1 convolutions on the last map of a trunk, MobileNetV3 first.
 
     Taps: the trunk's maps of strides 8 and 16, then the last one, which feeds the head.
     """
 
     BACKBONES: ClassVar = (*MOBILENET_V3, *EFFICIENTNET_LITE, *MOBILENET_V2, *RESNET)
-    STRIDES: ClassVar = (32, 16)
-    IMITATES: ClassVar = (2,)
 
     def __init__(self, config: ModelConfig, contract: Contract) -> None:
         """Build trunk and head."""
         super().__init__(config, contract)
-        self.trunk, channels = timm_trunk(
-            self.backbone_of(config),
-            config,
-            output_stride=self.stride_of(config),
-            out_indices=(2, 3, 4),
-        )
-        last = channels[-1]
+        last = self.channels
         self.widen: nn.Module = nn.Identity()
         if self.backbone_of(config) in MOBILENET_V2:
             self.widen, last = conv_bn_relu(last, _WIDENED, 1), _WIDENED

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from landmint.runtime.contract import SIMCC_OUTPUTS, Contract, Head, Output
 from landmint.runtime.markup import get_markup
-from landmint.train.models.base import LandmarkModel, Shape, start_small
+from landmint.train.models.base import Shape, start_small
 from landmint.train.models.config import ModelConfig
-from landmint.train.models.trunks import EFFICIENTNET_LITE, MOBILENET_V3, timm_trunk
+from landmint.train.models.one_trunk import OneTrunk
+from landmint.train.models.trunks import EFFICIENTNET_LITE, MOBILENET_V3
 
 
-class SimCC(LandmarkModel):
+class SimCC(OneTrunk):
     """A small map for each landmark, and two linear layers from its cells to bins.
 
     The linear layers are shared by all landmarks. Taps: the trunk's maps of strides 8 and 16, then
@@ -25,27 +26,15 @@ class SimCC(LandmarkModel):
     """
 
     BACKBONES: ClassVar = (*EFFICIENTNET_LITE, *MOBILENET_V3)
-    STRIDES: ClassVar = (32, 16)
-    IMITATES: ClassVar = (2,)
 
     def __init__(self, config: ModelConfig, contract: Contract) -> None:
         """Build trunk and head."""
         super().__init__(config, contract)
-        self.trunk, channels = timm_trunk(
-            self.backbone_of(config),
-            config,
-            output_stride=self.stride_of(config),
-            out_indices=(2, 3, 4),
-        )
-        self.maps = nn.Conv2d(channels[-1], contract.landmarks.points, 1)
+        self.maps = nn.Conv2d(self.channels, contract.landmarks.points, 1)
         cells = (config.input_size // self.stride_of(config)) ** 2
         self.bins = nn.ModuleDict(
             {o.name: start_small(nn.Linear(cells, o.shape[1])) for o in contract.outputs}
         )
-
-    def features(self, images: Tensor) -> tuple[Tensor, ...]:
-        """The trunk's maps, fine to coarse."""
-        return tuple(self.trunk(images))
 
     def head(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Vectors along x and along y, (B, L, bins) each."""
