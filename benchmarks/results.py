@@ -170,14 +170,18 @@ def overview(sections: Mapping[str, str]) -> str:
     rows = [
         ["" if number_in_run else name, *cells]
         for name, text in real.items()
-        for number_in_run, cells in enumerate(_main_columns(name, text))
+        for number_in_run, cells in enumerate(main_columns(name, text))
     ]
     parts = [markdown_table(("recipe", "variant", *_FIGURES), rows), *_footnotes(real.values())]
     return "\n\n".join(parts)
 
 
-def _main_columns(name: str, text: str) -> Iterator[list[str]]:
-    """Variant and figures of each row of the table that stands first in a recipe's section."""
+def main_columns(name: str, text: str) -> Iterator[list[str]]:
+    """Variant and figures of each row of the table that stands first in a recipe's section.
+
+    Raises:
+        LandmintError: the section has another table, or none.
+    """
     columns = ["variant", *_FIGURES]
     table = re.search(r"(?:^\|.*\n?)+", text, re.MULTILINE)
     rows = [
@@ -186,7 +190,7 @@ def _main_columns(name: str, text: str) -> Iterator[list[str]]:
     ]
     if rows[:1] != [columns]:
         raise LandmintError(
-            f"the section of {name} in docs/results.md does not begin with a table of all figures",
+            f"the section of {name} does not begin with a table of all figures",
             reason=f"its columns should be {'; '.join(columns)}",
             remedy=f"landmint run {name}, or delete the section",
         )
@@ -215,7 +219,15 @@ def _section(result: RunResult) -> Iterator[str]:
     if result.about.get("about"):
         yield str(result.about["about"])
     yield f"```sh\nlandmint run {result.name}\n```"
-    yield _facts(result)
+    yield measured_part(result)
+
+
+def measured_part(result: RunResult) -> str:
+    """What a section says of a run: when, on what, every variant, and why some have no figures."""
+    return "\n\n".join([_facts(result), *_tables(result), *_reasons(result)])
+
+
+def _tables(result: RunResult) -> Iterator[str]:
     columns = (
         "variant",
         *_FIGURES,
@@ -234,6 +246,9 @@ def _section(result: RunResult) -> Iterator[str]:
             [s.format, number(s.speedup.estimate), _bounds(s.speedup)] for s in int8 if s.speedup
         ]
         yield markdown_table(("format", "INT8 over float32, times as fast", "95 % interval"), rows)
+
+
+def _reasons(result: RunResult) -> Iterator[str]:
     reasons: dict[tuple[str, str], list[str]] = {}
     for raw in (summary.measurement for summary in result.summaries):
         if raw.status != "measured":

@@ -1,38 +1,70 @@
-"""Write docs/zoo.md: every published system with what is measured of it under runs/.
+"""Write docs/zoo.md: every published system with what is measured of it.
 
-Nothing is trained or measured here; a system without a measured run says so. Sizes are counted on
-the recipe's own network.
+A system whose run is here gets its figures written anew; those of a system that ran elsewhere are
+kept, with when, how and on what they were measured. Nothing is trained or measured here; a system
+without figures says why. Sizes are counted on the recipe's own network.
 
     python benchmarks/zoo.py [--runs runs]
 """
 
 import argparse
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from landmint.pipeline.judge.summary import VariantSummary, machine_of
+from landmint.pipeline.judge.figures import NME_RISE
 from landmint.pipeline.recipe import Recipe, load_recipe
 from landmint.pipeline.shipped_recipes import published_systems
-from landmint.pipeline.text import NONE, markdown_table, milliseconds, number, percent
+from landmint.pipeline.source_config import SourceConfig
+from landmint.pipeline.text import NONE, listed, markdown_table, number
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.formats import reference_among
 from landmint.train.models import model_class
 from landmint.train.models.complexity import Complexity, complexity
 from landmint.train.starting import stand_in_shape
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
-from benchmarks.results import RunResult, read_runs, replace_table  # noqa: E402
+from benchmarks.results import (  # noqa: E402
+    RunResult,
+    main_columns,
+    measured_part,
+    read_runs,
+    read_sections,
+    replace_table,
+)
 
 ENGINES = ("onnx", "openvino", "tflite")
+FLOAT32, INT8 = ([f"{engine}/{name}" for engine in ENGINES] for name in ("float32", "int8"))
 _COLUMNS = (
-    *("recipe", "system", "family", "parameters, M", "MMACs", "NME, %"),
-    *("INT8 rise, points", "float32, ms", "INT8, ms"),
+    *("recipe", "system", "family", "good on a board for", "parameters, M", "MMACs", "NME, %"),
+    *("INT8 NME, %", f"INT8 {NME_RISE.heading}", "float32, ms", "INT8, ms"),
 )
 _EACH = " / "
 NOT_TRAINED = "not trained"
+_GAPS = "Why there is a dash stands in the section of the system"
+_NOT_YET = "no run of it has been measured yet"
+_FAMILY_IS_GOOD_FOR = {
+    "heatmap": "accuracy before speed",
+    "hybrid": "one CPU core, small maps",
+    "regression": "one CPU core, no decode",
+}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the table shows of one variant, as it is written; a dash where there is none."""
+
+    nme: str = NONE
+    """In per cent."""
+    rise: str = NONE
+    """Of the NME against the trained network's, in points."""
+    warm_ms: str = NONE
+    """Median latency."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,60 +76,110 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "zoo.md")
     options = parser.parse_args(arguments)
     recipes = {name: load_recipe(path) for name, path in published_systems().items()}
+    systems = {recipe.name: name for name, recipe in recipes.items()}
     try:
-        names = {recipe.name for recipe in recipes.values()}
-        results = {r.name: r for r in measured(options.runs) if r.name in names}
-        replace_table(options.page, page(recipes, results))
+        fresh = {systems[r.name]: part(r) for r in runs_of(options.runs) if r.name in systems}
+        kept = kept_parts(options.page)
+        parts = {name: text for name, text in {**kept, **fresh}.items() if name in recipes}
+        replace_table(options.page, page(recipes, parts))
     except LandmintError as error:
         print(f"zoo: {error}", file=sys.stderr)
         return error.exit_code
-    print(f"{len(recipes)} systems, {len(results)} of them measured")
+    print(f"{len(recipes)} systems, {len(parts)} of them measured")
+    if elsewhere := sorted(parts.keys() - fresh.keys()):
+        print(f"kept, for they did not run here: {', '.join(elsewhere)}")
     return 0
 
 
-def measured(runs: Path) -> list[RunResult]:
+def runs_of(folder: Path) -> list[RunResult]:
     """The runs that were measured; none where nothing ran yet."""
-    return list(read_runs(runs)) if any(runs.glob("*/bundle")) else []
+    return list(read_runs(folder)) if any(folder.glob("*/bundle")) else []
 
 
-def page(recipes: Mapping[str, Recipe], results: Mapping[str, RunResult]) -> str:
-    """The table, where it was measured, and what each system is."""
-    rows = [_row(name, recipe, results.get(recipe.name)) for name, recipe in recipes.items()]
-    machines = sorted({machine_of(result.summaries) for result in results.values()} - {""})
-    parts = [markdown_table(_COLUMNS, rows), *(f"Measured on {machine}." for machine in machines)]
-    return "\n\n".join([*parts, *map(_about, recipes.items())])
+def part(result: RunResult) -> str:
+    """What a system's section says of its run, with why a variant is not there at all."""
+    absent = {*FLOAT32, *INT8} - {summary.name for summary in result.summaries}
+    missing = f"Not measured: {listed(sorted(absent))}. The recipe does not ask for it"
+    return "\n\n".join([measured_part(result), *([missing] if absent else [])])
 
 
-def _row(name: str, recipe: Recipe, result: RunResult | None) -> list[str]:
-    source, size = recipe.source, size_of(recipe)
-    assert source is not None
+def kept_parts(path: Path) -> dict[str, str]:
+    """What the page says of each run, by the system's recipe, as `part` wrote it.
+
+    Raises:
+        LandmintError: the page is missing or does not have its two markers.
+    """
+    sections = [
+        (
+            re.search(r"^`(.+?)`", text, re.MULTILINE),
+            re.search(r"^- Measured on (?s:.)*", text, re.M),
+        )
+        for text in read_sections(path).values()
+    ]
+    return {name[1]: measured[0] for name, measured in sections if name and measured}
+
+
+def page(recipes: Mapping[str, Recipe], parts: Mapping[str, str]) -> str:
+    """The table, what holds for several of its rows, and a section for each system.
+
+    Args:
+        recipes: each system's, by name.
+        parts: what was measured of each, as `part` writes it; systems without are not trained.
+
+    Raises:
+        LandmintError: one of these has no table of figures.
+    """
+    figures = {name: figures_of(name, text) for name, text in sorted(parts.items())}
+    rows = [_row(name, recipe, figures.get(name)) for name, recipe in recipes.items()]
+    gaps = [row[0] for row in rows if row[0] in parts and any(NONE in cell for cell in row)]
+    notes = [*_machines(parts), *([f"{_GAPS}: {listed(gaps)}."] if gaps else [])]
+    sections = (_section(name, recipe, parts.get(name)) for name, recipe in recipes.items())
+    return "\n\n".join([markdown_table(_COLUMNS, rows), *notes, *sections])
+
+
+def figures_of(name: str, text: str) -> dict[str, Figures]:
+    """The figures of each variant.
+
+    Args:
+        name: the system's recipe.
+        text: what was measured of it, as `part` writes it.
+
+    Raises:
+        LandmintError: it has no table of figures.
+    """
+    rows = main_columns(name, text)
+    return {variant: Figures(nme, rise, warm_ms) for variant, nme, rise, _, warm_ms, _ in rows}
+
+
+def _row(name: str, recipe: Recipe, figures: Mapping[str, Figures] | None) -> list[str]:
+    source, size = _source(recipe), size_of(recipe)
     counts = number(size.parameters / 1e6), number(size.macs / 1e6, 0)
-    return [name, source.system, source.family, *counts, *(_figures(result) if result else _NONE)]
+    good_for = source.board or _FAMILY_IS_GOOD_FOR[source.family]
+    cells = [NOT_TRAINED, *[NONE] * 4] if figures is None else _cells(figures)
+    return [name, source.system, source.family, good_for, *counts, *cells]
 
 
-_NONE = (NOT_TRAINED, *[NONE] * 3)
-
-
-def _figures(result: RunResult) -> tuple[str, ...]:
-    """NME of the trained network, then by engine what INT8 adds to it, and both latencies."""
-    variants = {summary.name: summary for summary in result.summaries}
-    reference = next(summary for summary in result.summaries if summary.is_reference)
-    nme = reference.accuracy.main.nme if reference.accuracy else None
-
-    float32, int8 = (
-        [variants.get(f"{engine}/{precision}") for engine in ENGINES]
-        for precision in ("float32", "int8")
+def _cells(figures: Mapping[str, Figures]) -> list[str]:
+    """NME of the trained network, then by engine what INT8 makes of it, and both latencies."""
+    float32, int8 = ([figures.get(name, Figures()) for name in names] for names in (FLOAT32, INT8))
+    columns = (
+        [variant.nme for variant in int8],
+        [variant.rise for variant in int8],
+        [variant.warm_ms for variant in float32],
+        [variant.warm_ms for variant in int8],
     )
-    columns = (map(_rise, int8), map(_latency, float32), map(_latency, int8))
-    return percent(nme), *map(_EACH.join, columns)
+    nme = figures.get(reference_among(figures), Figures()).nme
+    return [nme, *map(_EACH.join, columns)]
 
 
-def _rise(summary: VariantSummary | None) -> str:
-    return percent(summary.difference.nme_rise.estimate if summary and summary.difference else None)
-
-
-def _latency(summary: VariantSummary | None) -> str:
-    return milliseconds(summary.latency.warm_ms if summary and summary.latency else None)
+def _machines(parts: Mapping[str, str]) -> Iterator[str]:
+    """Which systems were measured on each machine."""
+    by_machine: dict[str, list[str]] = {}
+    for name, text in sorted(parts.items()):
+        for machine in re.findall(r"^- Machine: (.+)$", text, re.MULTILINE):
+            by_machine.setdefault(machine, []).append(name)
+    for machine, names in sorted(by_machine.items()):
+        yield f"Measured on {machine}: {listed(names)}."
 
 
 def size_of(recipe: Recipe) -> Complexity:
@@ -109,19 +191,22 @@ def size_of(recipe: Recipe) -> Complexity:
         return complexity(kind(model.model_copy(update={"pretrained": False}), contract))
 
 
-def _about(system: tuple[str, Recipe]) -> str:
-    name, recipe = system
-    source = recipe.source
-    assert source is not None
-    size = source.size
+def _section(name: str, recipe: Recipe, measured: str | None) -> str:
+    source = _source(recipe)
     lines = [f"## {source.system}", f"`{name}`. {source.paper}."]
-    if size:
+    if size := source.size:
         counted = f"{size.parameters_m:g} M parameters, {size.gmacs:g} GMACs ({size.counted})"
         lines.append(f"Published network: {counted}.")
     lines += [f"Published: {source.published}", f"Ours: {source.ours}"]
     if source.recalled:
         lines.append(f"Not checked at the source: {source.recalled}.")
-    return "\n\n".join(lines)
+    untrained = f"{NOT_TRAINED.capitalize()}: {source.untrained or _NOT_YET}."
+    return "\n\n".join([*lines, measured or untrained])
+
+
+def _source(recipe: Recipe) -> SourceConfig:
+    assert recipe.source is not None  # a test sees to it
+    return recipe.source
 
 
 if __name__ == "__main__":

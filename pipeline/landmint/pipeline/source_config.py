@@ -40,6 +40,8 @@ class SourceConfig(BaseModel):
     family: Literal["heatmap", "hybrid", "regression"]
     """heatmap: a point is a map's peak. hybrid: a peak and offsets, or bins. regression: the
     network returns coordinates."""
+    board: str = ""
+    """What it is good for on a board, in a few words; empty for what its family is good for."""
     paper: str
     """Authors, title, where it appeared."""
     published: str
@@ -47,6 +49,8 @@ class SourceConfig(BaseModel):
     are of other faces."""
     ours: str
     """In what this recipe differs from what was published."""
+    untrained: str = ""
+    """Why nothing is measured of it here; empty where that is only to be done."""
     recalled: str = ""
     """Which of these facts were not checked at the source."""
     size: SizeConfig | None = None
