@@ -1,14 +1,16 @@
-"""What distilling is worth: a student on the labels alone, distilled, and distilled with features.
+"""What lessons are worth to a student: from its labels, drawn faces, and a teacher.
 
-For each seed the three ways take the same crops in the same order for the same number of steps,
-from the same first weights; seeds differ in first weights and order, and share the crops. The
-recipe's own teacher is that of its run. What teachers say of a crop is kept on disk for each way,
-so that they are asked once for all seeds; delete that folder when all is done. NME of the student
-in PyTorch on the test faces; differences are paired by face, means over the seeds, with 95 %
-intervals over persons.
+For each seed the ways take the same crops in the same order for the same number of steps; seeds
+differ in first weights and order, and share the crops. "Drawn faces first" begins from a network
+that learned as many synthetic faces for as many epochs before, the same for all seeds. The teacher
+is asked for heatmaps of the student's own crops, or for points of crops at the teacher's own size.
+The recipe's own teacher is that of its run. What teachers say of a crop is kept on disk for each
+way, so that they are asked once for all seeds; delete that folder when all is done. NME of the
+student in PyTorch on the test faces; differences are paired by face, means over the seeds, with
+95 % intervals over persons.
 A training that was interrupted goes on; one that is done is not repeated.
 
-    python benchmarks/ways.py recipes/pipnet-mbv3s-ytf68.toml --seeds 0 1 2
+    python benchmarks/ways.py recipes/pipnet-lite0-64-ytf68.toml --seeds 0 1 2
 """
 
 import argparse
@@ -27,20 +29,28 @@ from landmint.pipeline.steps.weights import teacher_weights
 from landmint.pipeline.text import markdown_table, number, percent, percent_interval
 from landmint.runtime.accuracy import failure_rate
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.markup import get_markup
+from landmint.runtime.progress import Progress
 from landmint.runtime.stats import person_interval
-from landmint.train.config import TrainingPlan
+from landmint.train.config import NetworkRecipe, TrainingPlan
 from landmint.train.evaluate import Evaluation, evaluate
+from landmint.train.faces.readers import FacesConfig, SyntheticConfig, load_faces
+from landmint.train.faces.synthetic import write_synthetic
 from landmint.train.models import load_model
 from landmint.train.training import train_network
 
 ROOT = Path(__file__).resolve().parents[1]
-ALONE = "labels alone"
-WAYS: Mapping[str, Mapping[str, float] | None] = {
+ALONE, DRAWN_FIRST = "labels alone", "drawn faces first"
+WAYS: Mapping[str, Mapping[str, float | str] | None] = {
     ALONE: None,
-    "distilled": {"feature_weight": 0.0, "patch_weight": 0.0},
-    "distilled with features": {},
+    DRAWN_FIRST: None,
+    "distilled": {"lesson": "maps", "feature_weight": 0.0, "patch_weight": 0.0},
+    "distilled with features": {"lesson": "maps"},
+    "distilled by points": {"lesson": "points"},
 }
 """By what a reader is told: changes to the recipe's [distill]; None for no teacher."""
+DRAWN_PX = 144
+"""Width and height of the drawn pictures."""
 _COLUMNS = ("way", "NME, %", "spread", "each seed, %", "FR@10 %, %", "over labels alone", "95 %")
 
 
@@ -83,13 +93,12 @@ def _trained(run: Run, seed: int, lessons: Path, screen: Screen) -> dict[str, Ev
 
 def _train(run: Run, way: str, seed: int, place: Path, lessons: Path, screen: Screen) -> None:
     recipe: Recipe = run.recipe
-    student = recipe.student
-    fit = student.fit.model_copy(update={"seed": seed})
-    augment = student.augment.model_copy(update={"seed": 0})
-    network = student.model_copy(update={"fit": fit, "augment": augment})
     changes = WAYS[way]
     taught = changes is not None
     with screen.bar(f"{way}, seed {seed}") as bar:
+        network = _network(run, seed)
+        if way == DRAWN_FIRST:
+            network = network.model_copy(update={"start": str(_drawn_first(run, bar))})
         plan = TrainingPlan(
             network,
             run.faces("train"),
@@ -98,6 +107,34 @@ def _train(run: Run, way: str, seed: int, place: Path, lessons: Path, screen: Sc
             recipe.distill.model_copy(update=changes),
         )
         train_network(plan, place, bar, lessons)
+
+
+def _network(run: Run, seed: int) -> NetworkRecipe:
+    student = run.recipe.student
+    fit = student.fit.model_copy(update={"seed": seed})
+    augment = student.augment.model_copy(update={"seed": 0})
+    return student.model_copy(update={"fit": fit, "augment": augment})
+
+
+def _drawn_first(run: Run, bar: Progress) -> Path:
+    """Weights of the student after as many synthetic faces, for as many epochs."""
+    weights = run.folder / "ways" / DRAWN_FIRST.replace(" ", "-") / WEIGHTS
+    if weights.is_file():
+        return weights
+    drawn = SyntheticConfig(
+        train=len(run.faces("train").faces),
+        val=len(run.faces("val").faces),
+        test=0,
+        size_px=DRAWN_PX,
+    )
+    config = FacesConfig(
+        kind="synthetic", markup=run.recipe.faces.markup, root=run.folder / "drawn", synthetic=drawn
+    )
+    markup = get_markup(config.markup)
+    write_synthetic(config.root, drawn.counts, markup, drawn.size_px, drawn.seed, bar)
+    train, val = (load_faces(config, split, Path()) for split in ("train", "val"))
+    train_network(TrainingPlan(_network(run, 0), train, val), weights.parent, bar)
+    return weights
 
 
 def _row(way: str, found: list[dict[str, Evaluation]]) -> list[str]:
