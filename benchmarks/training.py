@@ -3,8 +3,9 @@
 Both train the recipe's network on the same faces at the same batch size. The plain loop is what a
 torchvision tutorial would have: every image decoded and transformed anew by `transforms.v2` in one
 loader process, float32, contiguous images, Adam, no average of the weights. The two take turns.
-With --cpu, this loop takes turns with itself instead: threads and arithmetic on a CPU. There, faces
-a core are those of one second of processor time of the training process, which other work on the
+With --cpu, this loop takes turns with itself instead: threads and arithmetic on a CPU, bfloat16
+where the processor has it in hardware (in software it is tens of times as slow). There, faces a
+core are those of one second of processor time of the training process, which other work on the
 machine hardly changes; the loader's process is not in it. Prints Markdown.
 
     python benchmarks/training.py recipes/pipnet-mbv3-ytf68.toml --network student
@@ -37,6 +38,7 @@ from landmint.train.config import NetworkRecipe
 from landmint.train.faces.dataset import mean_shape
 from landmint.train.faces.face import FaceSet, face_set
 from landmint.train.fit import fit
+from landmint.train.launch import precision_on
 from landmint.train.models import create_model
 from landmint.train.models.base import LandmarkModel
 from landmint.train.tasks import Task, task_for
@@ -120,7 +122,8 @@ class Watch(Progress):
 
 def on_cpu(network: NetworkRecipe, train: FaceSet, val: FaceSet, turns: int) -> str:
     """A table of threads and arithmetic: medians, and the ratio to the first row, by turn."""
-    kinds = [(threads, precision) for threads in (1, 2) for precision in ("32", "bf16")]
+    own = precision_on("cpu", network.fit.model_copy(update={"precision": "auto"}))
+    kinds = [(threads, precision) for threads in (1, 2) for precision in dict.fromkeys(("32", own))]
     speeds = {kind: [_cpu_speed(network, train, val, *kind)] for kind in kinds}
     for _ in range(turns - 1):
         for kind in kinds:
@@ -141,7 +144,10 @@ def on_cpu(network: NetworkRecipe, train: FaceSet, val: FaceSet, turns: int) -> 
             ]
         )
     columns = ("network", "threads", "arithmetic", "faces/s", "faces/s a core", "a core, times")
-    return markdown_table(columns, rows)
+    table = markdown_table(columns, rows)
+    if own == "bf16":
+        return table
+    return f"{table}\n\nbfloat16: not measured, for this processor has no arithmetic of it."
 
 
 def _cpu_speed(

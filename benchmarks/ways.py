@@ -44,9 +44,8 @@ ALONE, DRAWN_FIRST = "labels alone", "drawn faces first"
 WAYS: Mapping[str, Mapping[str, float | str] | None] = {
     ALONE: None,
     DRAWN_FIRST: None,
-    "distilled": {"lesson": "maps", "feature_weight": 0.0, "patch_weight": 0.0},
-    "distilled with features": {"lesson": "maps"},
-    "distilled by points": {"lesson": "points"},
+    "taught maps and features": {"lesson": "maps"},
+    "taught points": {"lesson": "points"},
 }
 """By what a reader is told: changes to the recipe's [distill]; None for no teacher."""
 DRAWN_PX = 144
