@@ -230,7 +230,7 @@ def test_int8_is_made_in_the_formats_that_are_exported(
         ),
         (
             "[quantize]\nfallback_budget = 0.1\n[qat]",
-            "quantize.fallback_budget: no layers are searched for where",
+            "quantize.fallback_budget: no cure is searched for where",
         ),
     ],
     ids=["without its float form", "explained without onnx", "searched without onnx", "and QAT"],

@@ -239,9 +239,9 @@ def quantize(
     config = config or (settings.quantize if settings else QuantizeConfig())
     if weights is not None and config.fallback_budget is not None:
         raise LandmintError(
-            "no fallback is searched for with adapted weights",
-            reason="they were trained with the layers rounded that the recipe rounds",
-            remedy="leave --fallback-budget away, or set quantize.float_layers and train again",
+            "no cure is searched for with adapted weights",
+            reason="they were trained in the ranges, and with the layers rounded, of the recipe",
+            remedy="leave --fallback-budget away, or change [quantize] and train again",
         )
     splits: tuple[Split, ...] = ("train", "test")
     splits += ("val",) if config.explains or weights else ()

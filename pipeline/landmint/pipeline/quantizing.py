@@ -6,12 +6,13 @@ from pathlib import Path
 
 from landmint.export.bundle_export import export_bundle
 from landmint.export.config import ExportConfig
-from landmint.pipeline.fallback import measure_together, quantize_with, search_fallbacks
+from landmint.pipeline.cures import measure_together, quantize_with, search_cures
 from landmint.pipeline.judge.trial import Search
 from landmint.pipeline.measure_config import MeasureConfig
 from landmint.pipeline.recipe import Recipe
 from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.cures import decisions, fallbacks
 from landmint.quantize.decide.decision import RANGES
 from landmint.quantize.explain.bundle_explain import explain
 from landmint.quantize.explain.explanation import EXPLANATION, Explanation, write_explanation
@@ -63,8 +64,8 @@ def quantize_into(
 ) -> Quantized:
     """Write a bundle with the INT8 forms as well; explain it where `config` asks for that.
 
-    Where `config` has a fallback budget, INT8 keeps layers in float until its NME rises by no more
-    than that, as far as a search can tell.
+    Where `config` has a fallback budget, cures are tried until INT8's NME rises by no more than
+    that, as far as a search can tell.
 
     Args:
         folder: of the new bundle.
@@ -99,7 +100,9 @@ def quantize_into(
     build = quantize_with(bundle, faces["train"], faces["test"], config)
     measuring = recipe.measure if recipe else MeasureConfig()
     measure, budget = measure_together(faces["val"], measuring, bar), config.fallback_budget / 100
-    searches = search_fallbacks(folder, explanation, budget, build, measure, bar)
+    searches = search_cures(
+        folder, decisions(config), lambda: fallbacks(explanation), budget, build, measure, bar
+    )
     write_explanation(folder / EXPLANATION, explanation)  # the search writes the bundle anew
     return Quantized(Bundle.open(folder, verify=False), explanation, searches)
 

@@ -311,9 +311,7 @@ def _format_problems(recipe: Recipe) -> Iterator[Problem]:
         fact = "layers are explained in the ONNX INT8 graph; add onnx to quantize.formats"
         yield Problem(("quantize", "explain" if quantize.explain else "fallback_budget"), fact)
     if quantize.fallback_budget is not None and recipe.qat:
-        fact = (
-            "no layers are searched for where [qat] trains with them rounded; drop one of the two"
-        )
+        fact = "no cure is searched for where [qat] trains with rounding; drop one of the two"
         yield Problem(("quantize", "fallback_budget"), fact)
 
 

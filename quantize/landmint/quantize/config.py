@@ -54,10 +54,11 @@ class QuantizeConfig(BaseModel):
     fallback_budget: float | None = Field(
         default=None, ge=0, exclude_if=lambda budget: budget is None
     )
-    """Search for layers to keep in float, measured on the target, until NME is at most this many
-    points above the float student's. It implies `explain`, and takes long. Where no candidate
-    surely stays within the budget, plain INT8 is kept. Not with `[qat]`, which trains with the
-    layers rounded."""
+    """Try cures, measured on the target, until NME is at most this many points above the float
+    student's: first other calibrators, equalisation, corrected biases and a reduced range, which
+    cost no speed, then layers in float. It implies `explain`, and takes long. Where no candidate
+    surely stays within the budget, plain INT8 is kept. Not with `[qat]`, which trains with
+    rounding."""
     nncf: bool = False
     """OpenVINO: let NNCF choose ranges of its own and correct all biases, instead of taking the
     ranges that all formats share. Landmarks then agree less with those of the other formats."""

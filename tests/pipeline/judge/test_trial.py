@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 from landmint.pipeline.judge.trial import Trial, choose_trial
+from landmint.quantize.cures import Cure
 from landmint.runtime.stats import Interval
 
 
@@ -14,13 +15,14 @@ def surely(value: float) -> Interval:
 def trial(layers: str, nme_rise: float, latency_ms: float, float_ms: float = 2.0) -> Trial:
     speedup = surely(float_ms / latency_ms)
     over_plain = surely(-0.001 if layers else 0.0)
-    return Trial(tuple(layers.split()), surely(nme_rise), over_plain, latency_ms, speedup)
+    cure = Cure({"float_layers": tuple(layers.split())} if layers else {})
+    return Trial(cure, surely(nme_rise), over_plain, latency_ms, speedup)
 
 
 def test_plain_int8_is_chosen_where_it_keeps_the_budget() -> None:
     chosen = choose_trial([trial("", 0.004, 1.0), trial("a", 0.001, 1.1)], budget=0.005)
     assert chosen is not None
-    assert chosen.float_layers == ()
+    assert chosen.cure.float_layers == ()
 
 
 def test_noise_keeps_no_layer_in_float() -> None:

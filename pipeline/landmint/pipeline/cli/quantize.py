@@ -31,8 +31,9 @@ def quantize(
         typer.Option(
             metavar="POINTS",
             min=0.0,
-            help="Search for layers to keep in float, measured on the target, until NME rises by "
-            "at most so many points over the float student; explains as well.",
+            help="Try cures, measured on the target, until NME rises by at most so many points "
+            "over the float student: other ranges, corrected weights, layers in float; explains "
+            "as well.",
         ),
     ] = None,
 ) -> int:
@@ -47,7 +48,7 @@ def quantize(
         landmint quantize bundle --recipe r.toml --out int8-bundle --fallback-budget 0.05
     """
     from landmint import api
-    from landmint.pipeline.fallback import print_searches
+    from landmint.pipeline.cures import print_searches
     from landmint.pipeline.progress import Screen
     from landmint.pipeline.tables import print_explanation
 

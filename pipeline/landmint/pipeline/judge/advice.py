@@ -33,8 +33,9 @@ _CONVERSIONS = ("quantize", "reorder", "convert", "cast")
 _NAMED = 4
 CURES = (
     "What may give it back, the cheapest first: under [quantize] another calibrator, "
-    "equalise = true or bias_correction = true, each a new quantisation; fallback_budget, which "
-    "searches for layers to keep in float and costs speed; [qat], which trains with rounding"
+    "equalise = true or bias_correction = true, which cost no speed; then layers in float. "
+    "fallback_budget, or `landmint quantize --fallback-budget POINTS`, tries all of these in that "
+    "order and measures them. At last [qat], which trains with rounding"
 )
 """What can be done about INT8 that loses more than it may, by its cost."""
 

@@ -1,6 +1,7 @@
-"""The search for layers that stay in float: candidates built, measured on the target, one chosen.
+"""The search for a cure of INT8's loss: each is built, measured on the target, one is chosen.
 
-Each format chooses for itself: what is worth float32 on one engine may slow another.
+Each format chooses for itself: what is worth float32 on one engine may slow another. Cures that
+cost no speed come first; layers in float are tried for the formats that none of those has cured.
 """
 
 import dataclasses
@@ -22,8 +23,7 @@ from landmint.pipeline.tables import as_rich, print_tables
 from landmint.pipeline.text import NONE, milliseconds, percent_interval, times
 from landmint.quantize.bundle_quantize import PRECISION, quantize_bundle
 from landmint.quantize.config import QuantizeConfig
-from landmint.quantize.explain.explanation import Explanation
-from landmint.quantize.fallback import candidates
+from landmint.quantize.cures import Cure
 from landmint.runtime.accuracy import Truth
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.measurement import Measurement, read_measurements
@@ -31,8 +31,8 @@ from landmint.runtime.progress import SILENT, Progress
 from landmint.runtime.scratch import scratch_folder
 from landmint.train.faces.face import FaceSet
 
-Build = Callable[[tuple[str, ...], Path], Bundle]
-"""From the layers that stay in float and a folder to the bundle made there."""
+Build = Callable[[Cure, Path], Bundle]
+"""From a cure and a folder to the bundle made there."""
 Measure = Callable[[Bundle, Sequence[str]], tuple[Sequence[Measurement], Truth]]
 """From a bundle and names of its variants to what they did in one visit, and on which faces."""
 
@@ -47,22 +47,24 @@ class _Part:
     """Its name there."""
 
 
-def search_fallbacks(
+def search_cures(
     final: Path,
-    explanation: Explanation,
+    first: Sequence[Cure],
+    then: Callable[[], Sequence[Cure]],
     budget: float,
     build: Build,
     measure: Measure,
     progress: Progress = SILENT,
 ) -> list[Search]:
-    """Try candidates for every INT8 variant of a bundle, and keep the best within the budget.
+    """Try cures for every INT8 variant of a bundle, and keep the best within the budget.
 
     The bundle's INT8 variants are replaced by those that were chosen; where nothing surely keeps
     the budget, plain INT8 stays.
 
     Args:
-        final: folder of the INT8 bundle; made by `build` without float layers.
-        explanation: of that bundle.
+        final: folder of the INT8 bundle; made by `build` with the plain cure.
+        first: cures to try beside plain INT8 for every format.
+        then: cures for the formats that `first` leaves uncured; asked for if there are any.
         budget: most rise of NME over the float student, a share.
         build: makes a candidate.
         measure: measures several variants in turns.
@@ -73,57 +75,76 @@ def search_fallbacks(
     """
     plain = Bundle.open(final, verify=False)
     with scratch_folder() as scratch:
-        bundles: dict[tuple[str, ...], Bundle] = {(): plain}
-        sets = candidates(explanation)
-        for number, layers in enumerate(sets[1:], start=1):
-            which = f"candidate {number} of {len(sets) - 1}"
-            progress.step(f"build {which}: {len(layers)} layers in float")
-            bundles[layers] = build(layers, scratch / str(number))
-        progress.step("measure the candidates")
-        searches = [
-            _try(variant, bundles, budget, scratch / variant.format, measure)
-            for variant in plain.manifest.variants
-            if variant.precision == PRECISION
-        ]
-        chosen = {s.format: bundles[s.chosen.float_layers] for s in searches if s.chosen}
+        trying = _Trying(plain, {}, budget, build, measure, scratch, progress)
+        searches = trying.search(trying.formats, [Cure()])
+        searches |= trying.search(_uncured(searches), [Cure(), *first])
+        if uncured := _uncured(searches):
+            searches |= trying.search(uncured, [Cure(), *first, *then()])
+        chosen = {s.format: trying.bundle(s.chosen.cure) for s in searches.values() if s.chosen}
         parts = []
         for variant in plain.manifest.variants:
             source = chosen.get(variant.format, plain) if variant.precision == PRECISION else plain
             parts.append(_Part(source, source.variant(variant.name), variant.name))
         _assemble(plain, parts, final)
-    return searches
+    return list(searches.values())
 
 
-def _try(
-    variant: Variant,
-    bundles: Mapping[tuple[str, ...], Bundle],
-    budget: float,
-    folder: Path,
-    measure: Measure,
-) -> Search:
-    """Measure one format's candidates beside its float32 variant."""
-    plain = bundles[()]
-    reference = f"{variant.format}/float32"
-    if all(known.name != reference for known in plain.manifest.variants):
-        return Search(variant.format, (), budget, f"there is no {reference} to compare with")
-    names = {f"{variant.name}-{i}": layers for i, layers in enumerate(bundles)}
-    parts = [
-        _Part(plain, plain.variant(name), name)
-        for name in (plain.manifest.reference.name, reference)
-    ]
-    parts += [
-        _Part(bundle, bundle.variant(variant.name), name)
-        for name, bundle in zip(names, bundles.values(), strict=True)
-    ]
-    missing = [part for part in parts if not part.variant.files]
-    if missing:
-        return Search(variant.format, (), budget, missing[0].variant.reason)
-    together = _assemble(plain, parts, folder)
-    measurements, truth = measure(together, [reference, *names])
-    trials = trials_of(measurements, truth, names)
-    failures = [measurement.reason for measurement in measurements if measurement.reason]
-    reason = "; ".join(failures) or "a comparison of times needs two or more launches"
-    return Search(variant.format, trials, budget, "" if trials else reason)
+def _uncured(searches: Mapping[str, Search]) -> list[str]:
+    """Formats that were measured, and of which nothing surely keeps the budget."""
+    return [search.format for search in searches.values() if search.trials and not search.chosen]
+
+
+@dataclass(frozen=True)
+class _Trying:
+    """The candidates of one bundle; each is built once."""
+
+    plain: Bundle
+    built: dict[str, Bundle]
+    budget: float
+    build: Build
+    measure: Measure
+    scratch: Path
+    progress: Progress
+
+    @property
+    def formats(self) -> list[str]:
+        """Of the INT8 variants, in the bundle's order."""
+        variants = self.plain.manifest.variants
+        return [variant.format for variant in variants if variant.precision == PRECISION]
+
+    def bundle(self, cure: Cure) -> Bundle:
+        """The bundle with a cure."""
+        if not cure.settings:
+            return self.plain
+        if str(cure) not in self.built:
+            self.progress.step(f"try {cure}")
+            self.built[str(cure)] = self.build(cure, self.scratch / f"cure-{len(self.built)}")
+        return self.built[str(cure)]
+
+    def search(self, formats: Sequence[str], cures: Sequence[Cure]) -> dict[str, Search]:
+        """Measure the cures of each format beside its float32 variant."""
+        return {format_: self._try(format_, cures) for format_ in formats}
+
+    def _try(self, format_: str, cures: Sequence[Cure]) -> Search:
+        int8, reference = f"{format_}/{PRECISION}", f"{format_}/float32"
+        if all(known.name != reference for known in self.plain.manifest.variants):
+            return Search(format_, (), self.budget, f"there is no {reference} to compare with")
+        names = {f"{int8}-{i}": cure for i, cure in enumerate(cures)}
+        floats = (self.plain.manifest.reference.name, reference)
+        parts = [_Part(self.plain, self.plain.variant(name), name) for name in floats]
+        for name, cure in names.items():
+            bundle = self.bundle(cure)
+            parts.append(_Part(bundle, bundle.variant(int8), name))
+        missing = [part for part in parts if not part.variant.files]
+        if missing:
+            return Search(format_, (), self.budget, missing[0].variant.reason)
+        self.progress.step(f"measure {int8}, {len(cures)} ways")
+        together = _assemble(self.plain, parts, self.scratch / f"{format_}-{len(cures)}")
+        measurements, truth = self.measure(together, [reference, *names])
+        trials = trials_of(measurements, truth, names)
+        failures = [measurement.reason for measurement in measurements if measurement.reason]
+        reason = "; ".join(failures) or "a comparison of times needs two or more launches"
+        return Search(format_, trials, self.budget, "" if trials else reason)
 
 
 def _assemble(base: Bundle, parts: Sequence[_Part], final: Path) -> Bundle:
@@ -163,17 +184,12 @@ def measure_together(faces: FaceSet, config: MeasureConfig, bar: Progress) -> Me
 def quantize_with(
     bundle: Bundle, calibration: FaceSet, evaluation: FaceSet, config: QuantizeConfig
 ) -> Build:
-    """Building candidates from a float bundle; layers add to those that the config has."""
+    """Building candidates from a float bundle."""
+    without = {"explain": False, "fallback_budget": None}
 
-    def build(layers: tuple[str, ...], folder: Path) -> Bundle:
-        wanted = {
-            "float_layers": (*config.float_layers, *layers),
-            "explain": False,
-            "fallback_budget": None,
-        }
-        return quantize_bundle(
-            bundle, calibration, evaluation, config.model_copy(update=wanted), folder
-        )
+    def build(cure: Cure, folder: Path) -> Bundle:
+        cured = cure.applied(config).model_copy(update=without)
+        return quantize_bundle(bundle, calibration, evaluation, cured, folder)
 
     return build
 
@@ -182,8 +198,8 @@ def print_searches(searches: Sequence[Search], config: QuantizeConfig) -> int:
     """Print what was tried and chosen.
 
     Args:
-        searches: of `search_fallbacks`.
-        config: with the layers that were in float from the start.
+        searches: of `search_cures`.
+        config: what they were tried upon.
 
     Returns:
         the exit code, as the gate's: 0 when every format that could be measured surely keeps the
@@ -198,7 +214,7 @@ def print_searches(searches: Sequence[Search], config: QuantizeConfig) -> int:
 def search_table(search: Search) -> Table:
     """What was tried for one format, and why the others were not chosen."""
     columns = (
-        Column("layers in float"),
+        Column("INT8 with"),
         Column(NME_RISE.name, "points, 95 % interval"),
         Column("over plain INT8", "points, 95 % interval"),
         Column(LATENCY.name, LATENCY.unit),
@@ -211,29 +227,44 @@ def search_table(search: Search) -> Table:
         judgement = f"{status}: {reason}" if reason else status
         cells = [
             Cell(*percent_interval(trial.nme_rise, 3)),
-            Cell(*percent_interval(trial.over_plain, 3) if trial.float_layers else (NONE, "")),
+            Cell(*percent_interval(trial.over_plain, 3) if trial.cure.settings else (NONE, "")),
             Cell(milliseconds(trial.latency_ms)),
             Cell(*times(trial.speedup)),
             Cell("chosen" if trial == search.chosen else judgement, css="words"),
         ]
-        rows.append(Row(str(len(trial.float_layers)), cells))
-    return Table(f"{search.format}: layers in float, measured in turns", columns, rows)
+        rows.append(Row(str(trial.cure), cells))
+    return Table(f"{search.format}: cures, measured in turns", columns, rows)
 
 
 def as_toml(searches: Sequence[Search], config: QuantizeConfig) -> str:
-    """The choices, to be pasted into a recipe; formats that disagree need a recipe each."""
+    """The choices, to be pasted into a recipe; formats that disagree need a recipe each.
+
+    Where nothing that costs no training helped, the last cure is named.
+    """
     choices = {
-        search.format: ", ".join(f'"{name}"' for name in config.float_layers + trial.float_layers)
+        search.format: _settings(trial.cure, config)
         for search in searches
         if (trial := search.chosen) is not None
     }
     lines = ["[quantize]"]
-    if len(set(choices.values())) == 1:
-        lines.append(f"float_layers = [{next(iter(choices.values()))}]")
+    if len({tuple(settings) for settings in choices.values()}) == 1:
+        lines += next(iter(choices.values())) or ["# as it is"]
     else:
-        lines += [f"# {format_}: float_layers = [{layers}]" for format_, layers in choices.items()]
+        lines += [
+            f"# {format_}: {'; '.join(settings) or 'as it is'}"
+            for format_, settings in choices.items()
+        ]
     for search in searches:
         if search.chosen is None:
             unkept = f"nothing that was tried surely keeps the budget: {search.status}"
             lines.append(f"# {search.format}: {search.reason or unkept}")
+    if _uncured({search.format: search for search in searches}):
+        lines.append("# what is left is training with rounding: [qat], or `landmint qat`")
     return "\n".join(lines)
+
+
+def _settings(cure: Cure, config: QuantizeConfig) -> list[str]:
+    """Lines of the recipe, with the layers that were in float from the start."""
+    if cure.float_layers:
+        cure = Cure({"float_layers": cure.applied(config).float_layers})
+    return cure.as_toml()

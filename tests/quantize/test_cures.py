@@ -10,10 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from landmint.pipeline.judge.trial import Trial, choose_trial
+from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.cures import Cure, decisions, fallbacks
 from landmint.quantize.explain.explanation import Cost, Explanation, Layer
 from landmint.quantize.explain.sensitivity import Examination, layer_sensitivities
 from landmint.quantize.explain.simulation import Simulation
-from landmint.quantize.fallback import candidates
 from landmint.quantize.forms.onnx import quantize
 from landmint.quantize.job import Job
 from landmint.runtime.contract import Contract
@@ -29,9 +30,15 @@ def surely(value: float) -> Interval:
     return Interval(value, value, value, 0.0)
 
 
+def in_float(layers: tuple[str, ...]) -> Cure:
+    return Cure({"float_layers": layers} if layers else {})
+
+
 def trial(layers: tuple[str, ...], nme_rise: float, latency_ms: float) -> Trial:
     """A candidate on an engine where float32 takes 2 ms, surely better than plain INT8."""
-    return Trial(layers, surely(nme_rise), surely(-0.001), latency_ms, surely(2.0 / latency_ms))
+    return Trial(
+        in_float(layers), surely(nme_rise), surely(-0.001), latency_ms, surely(2.0 / latency_ms)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +65,8 @@ def explanation(twins: Twins, exam: Examination) -> Explanation:
 
 
 def test_the_spoilt_layer_is_the_first_candidate(explanation: Explanation) -> None:
-    sets = candidates(explanation)
-    assert sets[:2] == [(), ("thin",)]
+    sets = [cure.float_layers for cure in fallbacks(explanation)]
+    assert sets[0] == ("thin",)
     assert all(set(small) < set(large) for small, large in zip(sets, sets[1:], strict=False))
 
 
@@ -76,7 +83,8 @@ def test_the_search_keeps_exactly_the_spoilt_layer_in_float(
     onnx.save(twins[0], source)
     reference = exam.points(twins[0])
     trials = []
-    for layers in candidates(explanation, sizes=(1, 2)):
+    for cure in [Cure(), *fallbacks(explanation, sizes=(1, 2))]:
+        layers = cure.float_layers
         contract = contract_of("coordinates")
         quantize(job_of(source, target, tensors, contract, float_layers=layers))
         cost = exam.cost(exam.points(onnx.load(target)), reference)
@@ -85,7 +93,7 @@ def test_the_search_keeps_exactly_the_spoilt_layer_in_float(
     assert spared < plain / 3
     chosen = choose_trial(trials, budget=plain / 2)
     assert chosen is not None
-    assert chosen.float_layers == ("thin",)
+    assert chosen.cure.float_layers == ("thin",)
 
 
 def test_layers_that_take_nothing_back_are_never_tried() -> None:
@@ -95,4 +103,34 @@ def test_layers_that_take_nothing_back_are_never_tried() -> None:
     )
     cost = Cost(0.0, 1.0)
     explanation = Explanation("tiny", 1, "val", 0.1, cost, cost, layers)
-    assert candidates(explanation) == [(), ("cheap",), ("cheap", "dear")]
+    sets = [cure.float_layers for cure in fallbacks(explanation)]
+    assert sets == [("cheap",), ("cheap", "dear")]
+    useless = replace(explanation, layers=layers[:1])
+    assert fallbacks(useless) == []
+
+
+def test_what_the_recipe_does_already_is_no_cure() -> None:
+    named = [str(cure) for cure in decisions(QuantizeConfig())]
+    calibrators = [f'calibrator = "{name}"' for name in ("min_max", "entropy", "mse")]
+    free = ["equalise = true", "bias_correction = true", "reduce_range = true"]
+    assert named == [*calibrators, *free]
+    config = QuantizeConfig(calibrator="mse", equalise=True, formats=("tflite",))
+    assert {str(cure) for cure in decisions(config)} == {
+        'calibrator = "min_max"',
+        'calibrator = "percentile"',
+        'calibrator = "entropy"',
+        "bias_correction = true",
+    }
+    given = QuantizeConfig(ranges=Path("ranges.json"), formats=("tflite",))
+    assert [str(cure) for cure in decisions(given)] == ["bias_correction = true"]
+
+
+def test_a_cure_says_what_it_changes() -> None:
+    config = QuantizeConfig(float_layers=("first",))
+    layers = Cure({"float_layers": ("bad", "poor")})
+    assert layers.applied(config).float_layers == ("first", "bad", "poor")
+    assert layers.as_toml() == ['float_layers = ["bad", "poor"]']
+    assert str(layers) == "layers in float: 2"
+    assert Cure({"equalise": True}).applied(config).equalise
+    assert str(Cure()) == "plain INT8"
+    assert Cure().applied(config) == config

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from landmint.pipeline.fallback import as_toml, search_fallbacks, search_table
+from landmint.pipeline.cures import as_toml, search_cures, search_table
 from landmint.pipeline.judge.trial import Search
 from landmint.quantize.config import QuantizeConfig
+from landmint.quantize.cures import Cure, fallbacks
 from landmint.quantize.explain.explanation import Cost, Explanation, Layer
 from landmint.runtime.accuracy import Truth
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
@@ -21,6 +22,8 @@ ENGINES = {"torch": "torch", "onnx": "onnxruntime", "tflite": "litert", "tensorr
 # Times as fast as float32 by format and number of float layers: LiteRT pays for each border.
 SPEEDUP = {"onnx": (2.0, 1.8, 1.5), "tflite": (2.5, 0.9, 0.8)}
 RISE = (0.004, 0.001, 0.0005)
+EQUALISED = "equalise = true"
+EQUALISED_RISE = 0.0036
 
 
 def bundle_of(folder: Path, layers: Sequence[str]) -> Bundle:
@@ -80,9 +83,12 @@ def planted(bundle: Bundle, names: Sequence[str], noise: float = 0.0) -> Measure
     found = [measured("torch/float32", "torch", np.zeros(FACES), 9.0)]
     for name in names:
         variant = bundle.variant(name)
-        layers = len(bundle.entry(variant).read_text().split()) - 1
+        _, *layers_named = bundle.entry(variant).read_text().split(maxsplit=1)
+        equalised = layers_named == [EQUALISED]
+        layers = 0 if equalised else len(" ".join(layers_named).split())
         faster = 1.0 if "float32" in name else SPEEDUP[variant.format][layers]
-        rise = np.full(FACES, 0.0 if "float32" in name else RISE[layers])
+        loss = EQUALISED_RISE if equalised else RISE[layers]
+        rise = np.full(FACES, 0.0 if "float32" in name else loss)
         if layers:
             rise += np.abs(np.random.default_rng(layers).normal(0, noise, FACES))
         found.append(measured(name, variant.engine, rise, 1 / faster))
@@ -108,20 +114,22 @@ def search(
 ) -> dict[str, Search]:
     bundle_of(folder, ())
 
-    def build(layers: tuple[str, ...], place: Path) -> Bundle:
-        return bundle_of(place, layers)
+    def build(cure: Cure, place: Path) -> Bundle:
+        return bundle_of(place, cure.float_layers or cure.as_toml())
 
-    searches = search_fallbacks(folder, explanation, budget, build, measure)
-    return {one.format: one for one in searches}
+    searches = search_cures(
+        folder, [Cure({"equalise": True})], lambda: fallbacks(explanation), budget, build, measure
+    )
+    return {search.format: search for search in searches}
 
 
 def test_each_format_chooses_for_itself(tmp_path: Path, explanation: Explanation) -> None:
     found = search(tmp_path / "int8", explanation, budget=0.002)
     assert list(found) == ["onnx", "tflite", "tensorrt"]
-    tried = [one.float_layers for one in found["onnx"].trials]
-    assert tried == [(), ("bad",), ("bad", "poor")]
+    tried = [str(trial.cure) for trial in found["onnx"].trials]
+    assert tried == ["plain INT8", EQUALISED, "layers in float: 1", "layers in float: 2"]
     chosen = found["onnx"].chosen
-    assert chosen is not None and chosen.float_layers == ("bad",)
+    assert chosen is not None and chosen.cure.float_layers == ("bad",)
     assert found["tflite"].chosen is None
     assert found["tensorrt"].reason == "there is no tensorrt/float32 to compare with"
     made = Bundle.open(tmp_path / "int8")
@@ -136,9 +144,10 @@ def test_refusals_say_why(tmp_path: Path, explanation: Explanation) -> None:
     found = search(tmp_path / "int8", explanation, budget=0.002)
     said = [row.cells[-1].text for row in search_table(found["tflite"]).rows]
     assert said[0] == "accuracy drift: its NME rises by more than the budget"
-    assert said[1] == "regression: slower than float32 (0.90 times as fast)"
+    assert said[1] == "accuracy drift: its NME rises by more than the budget"
+    assert said[2] == "regression: slower than float32 (0.90 times as fast)"
     said = [row.cells[-1].text for row in search_table(found["onnx"]).rows]
-    assert said[1:] == ["chosen", "pass"]
+    assert said[2:] == ["chosen", "pass"]
     assert [one.status for one in found.values()] == ["pass", "regression", "not measured"]
 
 
@@ -147,17 +156,18 @@ def test_faces_that_disagree_keep_no_layer_in_float(
 ) -> None:
     """By its mean alone, a layer in float would keep the budget and beat plain INT8."""
     found = search(tmp_path / "int8", explanation, 0.0034, partial(planted, noise=0.004))["onnx"]
-    plain, spared, _ = found.trials
+    plain, _, spared, _ = found.trials
     assert spared.nme_rise.estimate < 0.0034 < spared.nme_rise.high
     assert spared.over_plain.estimate < 0
     assert found.chosen is None
     assert found.status == "inconclusive"
-    assert [row.cells[-1].text for row in search_table(found).rows][1] == (
+    assert [row.cells[-1].text for row in search_table(found).rows][2] == (
         "inconclusive: the interval of its NME rise lies across the budget"
     )
-    assert as_toml([found], QuantizeConfig()).splitlines()[-1] == (
-        "# onnx: nothing that was tried surely keeps the budget: inconclusive"
-    )
+    assert as_toml([found], QuantizeConfig()).splitlines()[1:] == [
+        "# onnx: nothing that was tried surely keeps the budget: inconclusive",
+        "# what is left is training with rounding: [qat], or `landmint qat`",
+    ]
 
 
 def test_the_choice_can_be_pasted_into_a_recipe(tmp_path: Path, explanation: Explanation) -> None:
@@ -166,4 +176,19 @@ def test_the_choice_can_be_pasted_into_a_recipe(tmp_path: Path, explanation: Exp
     assert lines[:2] == ["[quantize]", 'float_layers = ["first", "bad"]']
     assert lines[2] == "# tflite: nothing that was tried surely keeps the budget: regression"
     found = list(search(tmp_path / "int8", explanation, budget=0.0045).values())
-    assert as_toml(found[:2], QuantizeConfig()).splitlines() == ["[quantize]", "float_layers = []"]
+    assert as_toml(found[:2], QuantizeConfig()).splitlines() == ["[quantize]", "# as it is"]
+
+
+def test_what_costs_no_speed_comes_first(tmp_path: Path, explanation: Explanation) -> None:
+    """Where equalising keeps the budget no layer is tried in float, where INT8 does nothing is."""
+    found = search(tmp_path / "int8", explanation, budget=0.0038)
+    for format_ in ("onnx", "tflite"):
+        assert [str(trial.cure) for trial in found[format_].trials] == ["plain INT8", EQUALISED]
+        chosen = found[format_].chosen
+        assert chosen is not None and str(chosen.cure) == EQUALISED
+    made = Bundle.open(tmp_path / "int8")
+    assert made.entry(made.variant("onnx/int8")).read_text() == f"onnx/int8 {EQUALISED}"
+    lines = as_toml(list(found.values())[:2], QuantizeConfig()).splitlines()
+    assert lines == ["[quantize]", EQUALISED]
+    found = search(tmp_path / "enough", explanation, budget=0.0045)
+    assert [str(trial.cure) for trial in found["onnx"].trials] == ["plain INT8"]
