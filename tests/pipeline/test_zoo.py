@@ -46,7 +46,7 @@ def _small(backbone: str, stacks: int) -> str:
     family, _, size = backbone.rpartition("_")
     if family == "cpm":
         return "cpm_2"
-    stacked = family in ("hourglass", "residual", "fan")
+    stacked = family in ("hourglass", "residual", "fan", "unet")
     return f"{family}_{min(stacks, int(size))}" if stacked else _SMALLER.get(backbone, backbone)
 
 

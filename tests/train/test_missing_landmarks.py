@@ -23,6 +23,7 @@ STUDENTS: Mapping[str, tuple[str, dict[str, Any], LossConfig, Curriculum]] = {
     "hrnet": ("hrnet", {"backbone": "hrnet_w18_small"}, LossConfig(), "std"),
     "fan": ("fan", {"backbone": "fan_2"}, LossConfig(), "std"),
     "mobilefan": ("mobilefan", {}, LossConfig(kind="adaptive_wing"), "std"),
+    "cunet": ("cunet", {"backbone": "unet_2", "width": 0.125}, LossConfig(), "std"),
     "pipnet": ("pipnet", {"stride": 16}, LossConfig(), "std"),
     "pipnet, coarse round": ("pipnet", {"stride": 16}, LossConfig(), "cls2"),
     "simcc": ("simcc", {"stride": 16}, LossConfig(), "std"),

@@ -52,6 +52,7 @@ SMALL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("adnet", {"input_size": 64, "backbone": "residual_1", "width": 0.125, "markup": "29"}),
     ("simplebaseline", {"input_size": 64, "backbone": "resnet18", "width": 0.25}),
     ("cpm", {"input_size": 64, "backbone": "cpm_3", "width": 0.125}),
+    ("cunet", {"input_size": 64, "backbone": "unet_2", "width": 0.125}),
     ("anchorface", {"input_size": 64, "backbone": "mobilenetv3_small_050"}),
     ("grmi", {"input_size": 64}),
     ("grmi", {"input_size": 64, "backbone": "mobilenetv2_050", "stride": 4, "decoder": "deconv"}),
@@ -85,8 +86,10 @@ def test_a_loss_on_the_outputs_reaches_every_parameter(
 ) -> None:
     model = make_model(name, **settings).train()
     size = model.contract.input_size
-    outputs = model(torch.randn(2, 3, size, size))
-    loss = torch.stack([tensor.square().mean() for tensor in outputs.values()]).sum()
+    features = model.features(torch.randn(2, 3, size, size))
+    # What is drawn early and read by nothing later is learnt all the same.
+    drawn = (*model.head(features).values(), *model.early_heatmaps(features))
+    loss = torch.stack([tensor.square().mean() for tensor in drawn]).sum()
     torch.autograd.backward(loss)
     assert not [n for n, p in model.named_parameters() if p.grad is None]
 

@@ -11,16 +11,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from landmint.runtime.contract import Contract, Head, Output
-from landmint.train.models.base import (
-    LandmarkModel,
-    Shape,
-    conv_bn_relu,
-    heatmap_head,
-    scaled,
-    start_small,
-)
+from landmint.runtime.contract import Contract
+from landmint.train.models.base import conv_bn_relu, scaled, start_small
 from landmint.train.models.config import ModelConfig
+from landmint.train.models.staged import Staged
 
 _STRIDE = 8
 # VGG-19 up to its second convolution of stride 16, whose pool is left out.
@@ -29,7 +23,7 @@ _SEEN = 128  # channels that every stage sees of the picture
 _FIRST = 512  # channels of the first stage
 
 
-class CPM(LandmarkModel):
+class CPM(Staged):
     """Heatmaps (L, S/8, S/8).
 
     Taps: the heatmaps of every stage but the last, then the map that feeds the last one's.
@@ -37,7 +31,6 @@ class CPM(LandmarkModel):
 
     BACKBONES: ClassVar = ("cpm_6", "cpm_3", "cpm_2")
     STRIDES: ClassVar = (_STRIDE,)
-    IMITATES: ClassVar = (-1,)
 
     def __init__(self, config: ModelConfig, contract: Contract) -> None:
         """Build trunk and stages."""
@@ -67,25 +60,6 @@ class CPM(LandmarkModel):
             taps.append(head(refined))
             refined = stage(torch.cat([seen, taps[-1]], dim=1))
         return (*taps, refined)
-
-    @staticmethod
-    def early_heatmaps(features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Those of every stage but the last: each learns to draw them."""
-        return features[:-1]
-
-    def head(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """Heatmaps (B, L, S/8, S/8) of the last stage."""
-        return {"heatmaps": self.heads[-1](features[-1])}
-
-    @classmethod
-    def head_for(cls, config: ModelConfig, mean_shape: Shape) -> tuple[Head, tuple[Output, ...]]:
-        """A heatmap head, decoded by local soft-argmax in place of an enlarged map's peak."""
-        return heatmap_head(config, _STRIDE, "local_soft_argmax")
-
-    @classmethod
-    def scales(cls, config: ModelConfig) -> bool:
-        """All channels scale."""
-        return True
 
 
 def _refinement(inputs: int, width: int) -> nn.Sequential:

@@ -13,17 +13,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from landmint.runtime.contract import Contract, Head, Output
-from landmint.train.models.base import (
-    LandmarkModel,
-    Shape,
-    conv_bn_relu,
-    heatmap_head,
-    scaled,
-    start_small,
-)
+from landmint.runtime.contract import Contract
+from landmint.train.models.base import conv_bn_relu, scaled, start_small
 from landmint.train.models.config import Decoder, ModelConfig
 from landmint.train.models.pixel_shuffle import PixelShuffle
+from landmint.train.models.shared_norm import SharedNorm, norm_relu_conv
+from landmint.train.models.staged import Staged
 
 _STRIDE = 4  # input pixels per heatmap cell
 _DEPTH = 4  # halvings within an hourglass
@@ -34,7 +29,7 @@ MakeUp = Callable[[int], nn.Module]
 MakeBlock = Callable[[int, int], nn.Module]
 
 
-class Hourglass(LandmarkModel):
+class Hourglass(Staged):
     """Heatmaps (L, S/4, S/4) from one hourglass or more.
 
     Taps: what every stack but the last draws, then the map that feeds the last one's head.
@@ -45,7 +40,6 @@ class Hourglass(LandmarkModel):
     )
     STRIDES: ClassVar = (_STRIDE,)
     DECODERS: ClassVar[tuple[Decoder, ...]] = ("nearest", "shuffle")
-    IMITATES: ClassVar = (-1,)
     POOL: ClassVar[type[nn.Module]] = nn.MaxPool2d
     """What halves maps."""
     COORDINATES: ClassVar[bool] = False
@@ -90,11 +84,6 @@ class Hourglass(LandmarkModel):
         """How many maps a stack draws."""
         return contract.landmarks.points
 
-    def draw(self, stack: int, refined: Tensor) -> Tensor:
-        """What a stack draws from its last map."""
-        drawn: Tensor = self.heads[stack](refined)
-        return drawn
-
     def features(self, images: Tensor) -> tuple[Tensor, ...]:
         """Drawings of the early stacks, then the last stack's map."""
         taps: list[Tensor] = []
@@ -105,29 +94,10 @@ class Hourglass(LandmarkModel):
             maps = maps + back(refined) + seen(taps[-1])
         return (*taps, self.stacks[-1](self.enter[-1](maps)))
 
-    @staticmethod
-    def early_heatmaps(features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Those of every stack but the last: each learns to draw them."""
-        return features[:-1]
-
-    def head(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """Heatmaps (B, L, S/4, S/4) of the last stack."""
-        return {"heatmaps": self.draw(-1, features[-1])}
-
-    @classmethod
-    def head_for(cls, config: ModelConfig, mean_shape: Shape) -> tuple[Head, tuple[Output, ...]]:
-        """A heatmap head, decoded by local soft-argmax: a peak in INT8 is a plateau."""
-        return heatmap_head(config, _STRIDE, "local_soft_argmax")
-
     @classmethod
     def divisor_of(cls, config: ModelConfig) -> int:
         """The stride of an hourglass's coarsest map."""
         return _COARSEST
-
-    @classmethod
-    def scales(cls, config: ModelConfig) -> bool:
-        """All channels scale; published are 256."""
-        return True
 
 
 class CoordConv(nn.Module):
@@ -163,12 +133,12 @@ class FanBlock(nn.Module):
         """Build it; a 1x1 convolution is the shortcut where channels differ."""
         super().__init__()
         half, quarter = outputs // 2, outputs // 4
-        self.first = _norm_relu_conv(inputs, half, 3)
-        self.second = _norm_relu_conv(half, quarter, 3)
-        self.third = _norm_relu_conv(quarter, quarter, 3)
+        self.first = norm_relu_conv(inputs, half, 3)
+        self.second = norm_relu_conv(half, quarter, 3)
+        self.third = norm_relu_conv(quarter, quarter, 3)
         self.shortcut: nn.Module = nn.Identity()
         if inputs != outputs:
-            self.shortcut = _norm_relu_conv(inputs, outputs, 1)
+            self.shortcut = norm_relu_conv(inputs, outputs, 1)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps (B, inputs, H, W) to (B, outputs, H, W)."""
@@ -187,9 +157,9 @@ class PreBlock(nn.Module):
         super().__init__()
         half = outputs // 2
         self.layers = nn.Sequential(
-            _norm_relu_conv(inputs, half, 1, SharedNorm, bias=True),
-            _norm_relu_conv(half, half, 3, nn.BatchNorm2d, bias=True),
-            _norm_relu_conv(half, outputs, 1, nn.BatchNorm2d, bias=True),
+            norm_relu_conv(inputs, half, 1, SharedNorm, bias=True),
+            norm_relu_conv(half, half, 3, nn.BatchNorm2d, bias=True),
+            norm_relu_conv(half, outputs, 1, nn.BatchNorm2d, bias=True),
         )
         same = inputs == outputs
         self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1)
@@ -259,36 +229,6 @@ class _Stack(nn.Sequential):
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
         )
-
-
-class SharedNorm(nn.BatchNorm2d):
-    """A batch norm of a map that others read too: no convolution before it can take it in.
-
-    Exported, it is a multiplication and an addition for each channel, which INT8 kernels have.
-    """
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Maps (B, C, H, W), normalised."""
-        if not torch.onnx.is_in_onnx_export():
-            return super().forward(maps)
-        assert self.running_mean is not None and self.running_var is not None
-        scale = self.weight / (self.running_var + self.eps).sqrt()
-        shift = self.bias - self.running_mean * scale
-        return maps * scale[:, None, None] + shift[:, None, None]
-
-
-def _norm_relu_conv(
-    inputs: int,
-    outputs: int,
-    kernel: int,
-    norm: type[nn.BatchNorm2d] = SharedNorm,
-    bias: bool = False,
-) -> nn.Sequential:
-    return nn.Sequential(
-        norm(inputs),
-        nn.ReLU(),  # not in place: the shortcut reads the same map
-        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias),
-    )
 
 
 def _nearest(width: int) -> nn.Module:

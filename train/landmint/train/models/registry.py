@@ -20,6 +20,7 @@ MODELS = Registry(
         "adnet": "landmint.train.models.adnet:ADNet",
         "simplebaseline": "landmint.train.models.simplebaseline:SimpleBaseline",
         "anchorface": "landmint.train.models.anchorface:AnchorFace",
+        "cunet": "landmint.train.models.coupled_unet:CoupledUNet",
         "cpm": "landmint.train.models.cpm:CPM",
         "grmi": "landmint.train.models.grmi:GRMI",
         "centernet": "landmint.train.models.grmi:CenterNet",
