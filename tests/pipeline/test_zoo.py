@@ -145,7 +145,7 @@ def test_a_mirrored_answer_is_that_of_the_mirrored_face(name: str) -> None:
         pytest.skip(f"{contract.head.kind}: coordinates and offsets are not turned over")
     flip = list(contract.landmarks.flip)
     mirrored = {
-        key: maps[:, flip] if key == "simcc_y" else maps[:, flip, ..., ::-1]
+        key: maps[:, flip] if key in ("simcc_y", "confidence") else maps[:, flip, ..., ::-1]
         for key, maps in outputs.items()
     }
     points, confidence = decode(contract, outputs)

@@ -115,6 +115,14 @@ def test_a_crop_beside_the_face_is_refused(share: float) -> None:
         CropRule((1.2, 1.2), square=True, shift=(0.0, share))
 
 
+def test_heatmaps_may_come_with_a_confidence() -> None:
+    stated = (*HEATMAP.outputs, Output("confidence", (68,)))
+    contract = dataclasses.replace(HEATMAP, outputs=stated)
+    assert Contract.from_json(contract.to_json()) == contract
+    with pytest.raises(LandmintError, match="do not fit a heatmap head"):
+        dataclasses.replace(HEATMAP, outputs=(*HEATMAP.outputs, Output("confidence", (67,))))
+
+
 @pytest.mark.parametrize(
     "heatmaps", [(67, 32, 32), (68, 32), (68, 0, 32), (68, 32, 10**6), (68, 32, 32, 1), (68, -1, 4)]
 )

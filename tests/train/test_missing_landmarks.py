@@ -24,6 +24,12 @@ STUDENTS: Mapping[str, tuple[str, dict[str, Any], LossConfig, Curriculum]] = {
     "fan": ("fan", {"backbone": "fan_2"}, LossConfig(), "std"),
     "mobilefan": ("mobilefan", {}, LossConfig(kind="adaptive_wing"), "std"),
     "cunet": ("cunet", {"backbone": "unet_2", "width": 0.125}, LossConfig(), "std"),
+    "luvli": (
+        "luvli",
+        {"backbone": "unet_2", "width": 0.125},
+        LossConfig(kind="spread_nll"),
+        "std",
+    ),
     "pipnet": ("pipnet", {"stride": 16}, LossConfig(), "std"),
     "pipnet, coarse round": ("pipnet", {"stride": 16}, LossConfig(), "cls2"),
     "simcc": ("simcc", {"stride": 16}, LossConfig(), "std"),

@@ -9,7 +9,7 @@ import scipy.stats
 import torch
 
 from landmint.train.losses import encode_heatmaps
-from landmint.train.point_losses import Spread, directional, normals, star
+from landmint.train.point_losses import Spread, directional, normals, spread_nll, star
 
 
 def test_mean_and_covariance_of_maps_are_numpys() -> None:
@@ -84,6 +84,22 @@ def test_star_divides_by_the_maps_own_spread() -> None:
     loss = star(spread, torch.from_numpy(target)[None, None].float(), torch.ones(1, 1))
     assert float(loss) == pytest.approx(wanted, rel=1e-3)
     assert float(star(spread, spread.mean + 1, torch.zeros(1, 1))) == 0, "masked"
+
+
+def test_the_likelihood_along_an_axis_is_by_hand() -> None:
+    mean, target = torch.tensor([[[3.0, 4.0]] * 2]), torch.tensor([[[5.0, 4.0], [3.0, 5.0]]])
+    cholesky = torch.tensor([[[2.0, 1.0, 0.5]] * 2])
+    # Determinant (2 x 0.5)^2 = 1. Along x: (1, (0 - 1) / 0.5); along y: (0, 1 / 0.5).
+    wanted = [math.log(2 * math.pi / 3) + math.sqrt(3 * squares) for squares in (1 + 4, 4)]
+    assert spread_nll(mean, target, cholesky)[0].tolist() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_the_laplacian_integrates_to_one() -> None:
+    y, x = torch.meshgrid(*[torch.arange(-40, 40, 0.1)] * 2, indexing="ij")
+    target = torch.stack([x, y], dim=-1).reshape(1, -1, 2)
+    cholesky = torch.tensor([1.5, -0.7, 0.8]).expand(1, target.shape[1], 3)
+    loss = spread_nll(torch.zeros_like(target), target, cholesky)
+    assert float((-loss).exp().sum() * 0.01) == pytest.approx(1, abs=0.01)
 
 
 def test_a_drawn_gaussian_is_where_it_was_drawn() -> None:

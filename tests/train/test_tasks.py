@@ -32,6 +32,12 @@ CASES: tuple[tuple[str, dict[str, Any], LossConfig, set[str]], ...] = (
         LossConfig(kind="adaptive_wing", boundary_weight=1),
         {"heatmaps", "boundaries"},
     ),
+    (
+        "luvli",
+        {"backbone": "unet_2", "width": 0.25},
+        LossConfig(kind="spread_nll"),
+        {"heatmaps", "spread"},
+    ),
     ("cunet", {"backbone": "unet_2", "width": 0.25}, LossConfig(), {"heatmaps"}),
     (
         "adnet",

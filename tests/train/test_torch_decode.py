@@ -40,6 +40,10 @@ HEADS: Mapping[str, tuple[Head, Mapping[str, tuple[int, ...]]]] = {
     ),
     "centroid": (Head("heatmap", "centroid", 1.5, radius=3), _HEATMAPS),
     "centroid of the whole map": (Head("heatmap", "centroid", 1.5, radius=64), _HEATMAPS),
+    "centroid, confidence": (
+        Head("heatmap", "centroid", 1.5, radius=3),
+        {**_HEATMAPS, "confidence": (LANDMARKS,)},
+    ),
     "pip": (
         Head("pip", neighbours=NEIGHBOURS),
         {name: (channels, *GRID) for name, channels in _PIP.items()},

@@ -74,7 +74,8 @@ class Head:
     """How outputs become landmarks."""
 
     kind: HeadKind
-    """Family of the head; it fixes the outputs. Coordinates may come with a confidence."""
+    """Family of the head; it fixes the outputs. Coordinates and heatmaps may come with a
+    confidence."""
     decode: Decode = ""
     """Heatmap decoding; empty for the other heads."""
     sigma: float = 0.0
@@ -303,8 +304,11 @@ def _coordinate_problem(shapes: Mapping[str, Shape], points: int, head: Head) ->
 
 
 def _heatmap_problem(shapes: Mapping[str, Shape], points: int, head: Head) -> str:
-    """What is wrong with a heatmap head's output; empty when nothing is."""
-    return _difference(shapes, {"heatmaps": (points, *_grid(shapes.get("heatmaps", ())))})
+    """What is wrong with a heatmap head's outputs; empty when nothing is."""
+    expected: dict[str, Shape] = {"heatmaps": (points, *_grid(shapes.get("heatmaps", ())))}
+    if "confidence" in shapes:
+        expected["confidence"] = (points,)
+    return _difference(shapes, expected)
 
 
 def _pip_problem(shapes: Mapping[str, Shape], points: int, head: Head) -> str:

@@ -37,8 +37,9 @@ def decode(contract: Contract, outputs: Mapping[str, Values]) -> tuple[Floats, F
         outputs: canonical name to array with a batch axis N.
 
     Returns:
-        points (N, L, 2) in crop pixels, and confidence (N, L): the heatmap's or the score map's
-        peak, the probability about SimCC's peak, and 1 for a head that states none.
+        points (N, L, 2) in crop pixels, and confidence (N, L): what the model states; else
+        the heatmap's or the score map's peak, the probability about SimCC's peak, and 1 for
+        coordinates.
 
     Raises:
         LandmintError: an output is missing or has another shape than the contract says.
@@ -81,7 +82,8 @@ def _decode_coordinates(contract: Contract, tensors: Mapping[str, Values]) -> tu
 
 def _decode_heatmap(contract: Contract, tensors: Mapping[str, Values]) -> tuple[Floats, Floats]:
     heatmaps = tensors["heatmaps"]
-    cells, confidence = decode_heatmaps(heatmaps, contract.head)
+    cells, peaks = decode_heatmaps(heatmaps, contract.head)
+    confidence = np.asarray(tensors.get("confidence", peaks), dtype=np.float64)
     return (cells + 0.5) / np.array([heatmaps.shape[3], heatmaps.shape[2]]), confidence
 
 

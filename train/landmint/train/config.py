@@ -22,6 +22,7 @@ LossKind = Literal[
     "adaptive_wing",
     "directional",
     "star",
+    "spread_nll",
     "pip",
     "pfld",
     "wing",
@@ -41,10 +42,10 @@ class LossConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     kind: LossKind | None = None
-    """Which loss: mse or adaptive_wing for heatmaps, directional or star for ADNet, pip for PIPNet,
-    pfld, wing or l2 for coordinates, simcc for SimCC, disk (G-RMI), udp, focal (CenterNet) or
-    laplace (PifPaf) for offsets, nested for HIH. Left out: the first of these that fits the
-    head."""
+    """Which loss: mse or adaptive_wing for heatmaps, directional or star for ADNet,
+    spread_nll for LUVLi, pip for PIPNet, pfld, wing or l2 for coordinates, simcc for SimCC, disk
+    (G-RMI), udp, focal (CenterNet) or laplace (PifPaf) for offsets, nested for HIH. Left out: the
+    first of these that fits the head."""
     cls_weight: float = Field(default=10.0, ge=0)
     """pip: weight of the score map. Offsets and neighbours have weight 1."""
     pose_weight: float = Field(default=1.0, ge=0)
@@ -57,8 +58,8 @@ class LossConfig(BaseModel):
     wing_curvature_px: float = Field(default=2.0, gt=0)
     """wing: how sharply the logarithm bends, in crop pixels."""
     boundary_weight: float = Field(default=0.0, ge=0)
-    """mse, adaptive_wing: weight of a map of all contours that is drawn beside the heatmaps, in
-    training alone; with 1 it counts as one landmark's heatmap."""
+    """mse, adaptive_wing: weight of a map of all contours that is drawn beside the
+    heatmaps, in training alone; with 1 it counts as one landmark's heatmap."""
     consistency_weight: float = Field(default=0.0, ge=0)
     """mse, adaptive_wing: weight of the difference between the heatmaps of a face and those of its
     mirror image, which the network sees too: twice the work of training."""

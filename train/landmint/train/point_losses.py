@@ -1,5 +1,7 @@
 """Losses on landmarks that weigh directions: pure functions of tensors, as in `losses`."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -112,3 +114,22 @@ def star(spread: Spread, target: Tensor, weight: Tensor, restraint: float = 1.0)
         smooth = torch.where(length < 0.01, length.square() / 0.02, length - 0.005)
         loss = loss + smooth / (variance + _LEAST).sqrt() + restraint * variance
     return (loss * weight).mean()
+
+
+def spread_nll(mean: Tensor, target: Tensor, cholesky: Tensor) -> Tensor:
+    """Negative log likelihood (B, L), in nats, of landmarks under a Laplacian about their mean.
+
+    Kumar et al., "LUVLi face alignment", CVPR 2020. The spread is C C^T with
+    C = [[l0, 0], [l1, l2]]: so its determinant is (l0 l2)^2, and no matrix is inverted.
+
+    Args:
+        mean: (B, L, 2) in cells.
+        target: (B, L, 2) in cells.
+        cholesky: (B, L, 3): l0, l1, l2 in cells, the first and last positive.
+    """
+    l0, l1, l2 = cholesky.float().unbind(dim=2)
+    error = target - mean.float()
+    first = error[..., 0] / l0
+    second = (error[..., 1] - l1 * first) / l2
+    away = (3 * (first.square() + second.square()) + 1e-12).sqrt()
+    return math.log(2 * math.pi / 3) + (l0 * l2).log() + away

@@ -10,12 +10,14 @@ from landmint.train import losses
 from landmint.train.config import LossConfig, LossKind
 from landmint.train.models.adnet import ADNet
 from landmint.train.models.base import LandmarkModel
-from landmint.train.point_losses import Spread, directional, normals, star
+from landmint.train.models.luvli import LUVLi
+from landmint.train.point_losses import Spread, directional, normals, spread_nll, star
 from landmint.train.targets import boundary_maps
 from landmint.train.tasks import Batch, DecodeHeatmaps, HeatmapTask, Lesson, Parts, Task, points_of
 
 _MAPS = 10.0  # weight of edges and points, each, beside the landmarks
 _POINT_SIGMA = 1.5  # of the point maps, in cells at 256 px
+_LIKELIHOOD = 0.1  # weight of LUVLi's likelihood beside the heatmaps
 _RATIO = 2.0  # how much more an error across a contour counts, as configured by the authors
 
 
@@ -61,12 +63,7 @@ class AttentionTask(HeatmapTask):
         """
         super().__init__(model, config, kind)
         if not isinstance(model, ADNet):
-            raise LandmintError(
-                f"loss '{kind}' does not fit {model.config.name}",
-                reason="it needs a network that draws edges and points",
-                remedy="take adnet, or another loss",
-                choices=("mse", "adaptive_wing"),
-            )
+            raise _does_not_fit(model, kind, "that draws edges and points", "adnet")
         self._model = (model,)  # in a tuple, lest its weights become the task's as well
         self.contours = model.contract.landmarks.contours
         self.point_sigma = _POINT_SIGMA * self.grid[1] / 64
@@ -95,3 +92,49 @@ class AttentionTask(HeatmapTask):
         if self.kind == "star":
             return star(spread, target, known)
         return directional(spread.mean, target, across, _RATIO, known)
+
+
+class SpreadTask(HeatmapTask):
+    """LUVLi's heatmaps, and how likely landmarks are under the spreads about their centroids.
+
+    Kumar et al., CVPR 2020, section 5, trains heatmaps first and by the likelihood alone later;
+    here both teach at once. Left out is how likely a landmark is to be seen: of a hidden landmark
+    these faces have no labels.
+    """
+
+    def __init__(self, model: LandmarkModel, config: LossConfig, kind: LossKind) -> None:
+        """Heatmaps are taught by squared differences.
+
+        Raises:
+            LandmintError: the model states no spread.
+        """
+        super().__init__(model, config, kind)
+        if not isinstance(model, LUVLi):
+            raise _does_not_fit(model, kind, "that states a spread", "luvli")
+        self._model = (model,)  # in a tuple, lest its weights become the task's as well
+
+    def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
+        """heatmaps, spread: the mean over the U-Nets of each."""
+        points, known = losses.labelled(batch["points"])
+        cells = torch.tensor([self.grid[1], self.grid[0]], device=points.device)
+        drawn = (*self.early_heatmaps(features), outputs["heatmaps"])
+        each = [
+            (spread_nll(Spread(torch.relu(maps)).mean * cells, points * cells, spread) * known)
+            for maps, spread in zip(drawn, self._model[0].spreads(features), strict=True)
+        ]
+        spread = _LIKELIHOOD * torch.stack(each).mean()
+        return {**super().parts(features, outputs, batch), "spread": spread}
+
+    def copy_parts(self, outputs: Parts, wanted: Mapping[str, Tensor]) -> Parts:
+        """Squared differences of heatmaps and of confidence."""
+        unlike = (outputs["confidence"] - wanted["confidence"]).float().square().mean()
+        return {**super().copy_parts(outputs, wanted), "spread": unlike}
+
+
+def _does_not_fit(model: LandmarkModel, kind: LossKind, needed: str, network: str) -> LandmintError:
+    return LandmintError(
+        f"loss '{kind}' does not fit {model.config.name}",
+        reason=f"it needs a network {needed}",
+        remedy=f"take {network}, or another loss",
+        choices=("mse", "adaptive_wing"),
+    )

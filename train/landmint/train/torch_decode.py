@@ -53,14 +53,15 @@ class HeatmapDecode(nn.Module):
         super().__init__()
         self.head = head
 
-    def forward(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-        """Points and peaks of heatmaps (B, L, H, W)."""
+    def forward(self, heatmaps: Tensor, confidence: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Points of heatmaps (B, L, H, W), and their peaks unless there is a confidence."""
         batch, landmarks, height, width = heatmaps.shape
         maps = heatmaps.reshape(-1, height, width)
         x, y, top = _peak(maps)
         shift_x, shift_y = self.shift(maps, x, y, top)
         points = torch.cat([(x + shift_x + 0.5) / width, (y + shift_y + 0.5) / height], dim=1)
-        return points.reshape(batch, landmarks, 2), top.reshape(batch, landmarks)
+        sure = top.reshape(batch, landmarks) if confidence is None else confidence
+        return points.reshape(batch, landmarks, 2), sure
 
     def shift(self, maps: Tensor, x: Tensor, y: Tensor, top: Tensor) -> tuple[Tensor, Tensor]:
         """From the peak's cell to the landmark, in cells: (M, 1) along x and along y.

@@ -21,6 +21,7 @@ MODELS = Registry(
         "simplebaseline": "landmint.train.models.simplebaseline:SimpleBaseline",
         "anchorface": "landmint.train.models.anchorface:AnchorFace",
         "cunet": "landmint.train.models.coupled_unet:CoupledUNet",
+        "luvli": "landmint.train.models.luvli:LUVLi",
         "cpm": "landmint.train.models.cpm:CPM",
         "grmi": "landmint.train.models.grmi:GRMI",
         "centernet": "landmint.train.models.grmi:CenterNet",
