@@ -67,6 +67,7 @@ CASES: tuple[tuple[str, dict[str, Any], LossConfig, set[str]], ...] = (
         LossConfig(kind="wing", companion_weight=1),
         {"points", "companion"},
     ),
+    ("ghostone", {"width": 0.25}, LossConfig(kind="wing"), {"points"}),
     ("deeppose", {"backbone": "mobilenetv3_small_050"}, LossConfig(kind="l2"), {"points"}),
     ("pipnet", {"stride": 16}, LossConfig(), {"cls", "offsets", "neighbours"}),
     ("simcc", {"stride": 16}, LossConfig(), {"simcc_x", "simcc_y"}),

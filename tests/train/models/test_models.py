@@ -54,6 +54,7 @@ SMALL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("cpm", {"input_size": 64, "backbone": "cpm_3", "width": 0.125}),
     ("cunet", {"input_size": 64, "backbone": "unet_2", "width": 0.125}),
     ("luvli", {"input_size": 64, "backbone": "unet_2", "width": 0.125}),
+    ("ghostone", {"input_size": 64, "width": 0.25}),
     ("anchorface", {"input_size": 64, "backbone": "mobilenetv3_small_050"}),
     ("grmi", {"input_size": 64}),
     ("grmi", {"input_size": 64, "backbone": "mobilenetv2_050", "stride": 4, "decoder": "deconv"}),

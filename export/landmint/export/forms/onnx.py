@@ -3,7 +3,6 @@
 Its shapes are static: batch 1, and the contract's input size.
 """
 
-import copy
 import json
 import logging
 import warnings
@@ -22,6 +21,7 @@ from landmint.runtime.embedded import ONNX_KEY
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path
 from landmint.train.models.base import LandmarkModel
+from landmint.train.models.deployed import deployed
 
 if TYPE_CHECKING:
     import onnx
@@ -34,7 +34,8 @@ def to_onnx(model: LandmarkModel, path: Path) -> None:
     """Write `model` as ONNX with the contract inside.
 
     The graph has batch 1, static shapes, the contract's input name and the canonical outputs in
-    the contract's order; batch norms are folded; hard-swish stays the one operator HardSwish.
+    the contract's order; branches are merged and batch norms folded; hard-swish stays the one
+    operator HardSwish.
 
     Args:
         model: any landmark network; it is copied, neither moved nor changed.
@@ -44,7 +45,7 @@ def to_onnx(model: LandmarkModel, path: Path) -> None:
         LandmintError: the graph is not static, or an output has another shape than the contract.
     """
     contract = model.contract
-    wrapped = _Ordered(copy.deepcopy(model).cpu().float()).eval()
+    wrapped = _Ordered(deployed(model).cpu().float()).eval()
     graph = trace_onnx(wrapped, {contract.input_name: contract.input_shape}, wrapped.names)
     save_onnx(graph, contract, path)
 

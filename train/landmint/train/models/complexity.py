@@ -6,6 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from landmint.train.models.base import LandmarkModel
+from landmint.train.models.deployed import deployed
 
 
 class Complexity(NamedTuple):
@@ -19,12 +20,13 @@ class Complexity(NamedTuple):
 
 
 def complexity(model: LandmarkModel) -> Complexity:
-    """Count for one input of the contract's size; the network is run once on zeros."""
-    size, training = model.config.input_size, model.training
-    device = next(model.parameters()).device
-    model.eval()
+    """Count for one input of the contract's size, of the form that a device runs.
+
+    The network is run once on zeros.
+    """
+    size, on_device = model.config.input_size, deployed(model).eval()
+    device = next(on_device.parameters()).device
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.zeros(1, 3, size, size, device=device))
-    model.train(training)
-    parameters = sum(p.numel() for p in model.parameters())
+        on_device(torch.zeros(1, 3, size, size, device=device))
+    parameters = sum(p.numel() for p in on_device.parameters())
     return Complexity(parameters, counter.get_total_flops() // 2)

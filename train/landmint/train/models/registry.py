@@ -22,6 +22,7 @@ MODELS = Registry(
         "anchorface": "landmint.train.models.anchorface:AnchorFace",
         "cunet": "landmint.train.models.coupled_unet:CoupledUNet",
         "luvli": "landmint.train.models.luvli:LUVLi",
+        "ghostone": "landmint.train.models.ghostone:GhostOne",
         "cpm": "landmint.train.models.cpm:CPM",
         "grmi": "landmint.train.models.grmi:GRMI",
         "centernet": "landmint.train.models.grmi:CenterNet",
