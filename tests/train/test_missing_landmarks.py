@@ -24,6 +24,12 @@ STUDENTS: Mapping[str, tuple[str, dict[str, Any], LossConfig, Curriculum]] = {
     "fan": ("fan", {"backbone": "fan_2"}, LossConfig(), "std"),
     "mobilefan": ("mobilefan", {}, LossConfig(kind="adaptive_wing"), "std"),
     "cunet": ("cunet", {"backbone": "unet_2", "width": 0.125}, LossConfig(), "std"),
+    "propagation": (
+        "propagation",
+        {"backbone": "hourglass_2", "width": 0.125},
+        LossConfig(kind="focal_wing", boundary_weight=1),
+        "std",
+    ),
     "luvli": (
         "luvli",
         {"backbone": "unet_2", "width": 0.125},

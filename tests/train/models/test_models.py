@@ -55,6 +55,7 @@ SMALL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("cunet", {"input_size": 64, "backbone": "unet_2", "width": 0.125}),
     ("luvli", {"input_size": 64, "backbone": "unet_2", "width": 0.125}),
     ("ghostone", {"input_size": 64, "width": 0.25}),
+    ("propagation", {"input_size": 64, "backbone": "hourglass_2", "width": 0.125}),
     ("anchorface", {"input_size": 64, "backbone": "mobilenetv3_small_050"}),
     ("grmi", {"input_size": 64}),
     ("grmi", {"input_size": 64, "backbone": "mobilenetv2_050", "stride": 4, "decoder": "deconv"}),
@@ -90,7 +91,8 @@ def test_a_loss_on_the_outputs_reaches_every_parameter(
     size = model.contract.input_size
     features = model.features(torch.randn(2, 3, size, size))
     # What is drawn early and read by nothing later is learnt all the same.
-    drawn = (*model.head(features).values(), *model.early_heatmaps(features))
+    early = (*model.early_heatmaps(features), *model.early_boundaries(features))
+    drawn = (*model.head(features).values(), *early)
     loss = torch.stack([tensor.square().mean() for tensor in drawn]).sum()
     torch.autograd.backward(loss)
     assert not [n for n, p in model.named_parameters() if p.grad is None]

@@ -41,13 +41,35 @@ class BoundaryTask(HeatmapTask):
     def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
         """heatmaps, boundaries: the mean over the stacks of each."""
         each = boundary_maps(batch["points"], self.contours, self.grid)
-        target = each.amax(dim=1, keepdim=True)
+        merged = each.amax(dim=1, keepdim=True)
         drawn = (*self.early_boundaries(features), self.boundaries(features[-1]))
         # A map beside the heatmaps, not as many as those: so it counts as one of them.
         share = self.weight / outputs["heatmaps"].shape[1]
-        unlike = [self.unlike(maps, target, target.new_ones(1)) for maps in drawn]
+        targets = [merged if maps.shape[1] == 1 else each for maps in drawn]
+        always = merged.new_ones(1)
+        unlike = [self.unlike(*pair, always) for pair in zip(drawn, targets, strict=True)]
         boundaries = share * torch.stack(unlike).mean()
         return {**super().parts(features, outputs, batch), "boundaries": boundaries}
+
+
+class FocalWingTask(BoundaryTask):
+    """Boundaries, and heatmaps by Adaptive Wing, which count more for faces of rare attributes.
+
+    Huang et al., "PropagationNet", CVPR 2020, count attributes in each batch; here they are
+    counted once, over all faces, and a face without any has a weight too.
+    """
+
+    weights: Tensor
+
+    def __init__(self, model: LandmarkModel, config: LossConfig, flags: Tensor) -> None:
+        """Weigh the classes by the flags (N, A) of the training faces."""
+        super().__init__(model, config, "adaptive_wing")
+        self.register_buffer("weights", losses.attribute_weights(flags))
+
+    def labels(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Points, and each landmark's weight times its face's."""
+        points, known = super().labels(batch)
+        return points, known * losses.face_weights(batch["attributes"], self.weights)[:, None]
 
 
 class ConsistencyTask(HeatmapTask):

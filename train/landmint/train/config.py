@@ -23,6 +23,7 @@ LossKind = Literal[
     "directional",
     "star",
     "spread_nll",
+    "focal_wing",
     "pip",
     "pfld",
     "wing",
@@ -42,7 +43,7 @@ class LossConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     kind: LossKind | None = None
-    """Which loss: mse or adaptive_wing for heatmaps, directional or star for ADNet,
+    """Which loss: mse, adaptive_wing or focal_wing for heatmaps, directional or star for ADNet,
     spread_nll for LUVLi, pip for PIPNet, pfld, wing or l2 for coordinates, simcc for SimCC, disk
     (G-RMI), udp, focal (CenterNet) or laplace (PifPaf) for offsets, nested for HIH. Left out: the
     first of these that fits the head."""
@@ -58,7 +59,7 @@ class LossConfig(BaseModel):
     wing_curvature_px: float = Field(default=2.0, gt=0)
     """wing: how sharply the logarithm bends, in crop pixels."""
     boundary_weight: float = Field(default=0.0, ge=0)
-    """mse, adaptive_wing: weight of a map of all contours that is drawn beside the
+    """mse, adaptive_wing, focal_wing: weight of a map of all contours that is drawn beside the
     heatmaps, in training alone; with 1 it counts as one landmark's heatmap."""
     consistency_weight: float = Field(default=0.0, ge=0)
     """mse, adaptive_wing: weight of the difference between the heatmaps of a face and those of its

@@ -25,7 +25,7 @@ points."""
 Parts = dict[str, Tensor]
 
 _KINDS: Mapping[str, tuple[LossKind, ...]] = {
-    "heatmap": ("mse", "adaptive_wing", "directional", "star", "spread_nll"),
+    "heatmap": ("mse", "adaptive_wing", "directional", "star", "spread_nll", "focal_wing"),
     "pip": ("pip",),
     "coordinates": ("pfld", "wing", "l2"),
     "simcc": ("simcc",),
@@ -92,10 +92,14 @@ class HeatmapTask(Task):
 
     def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
         """One part, heatmaps: the mean over the last ones and those that come before."""
-        points, known = losses.labelled(batch["points"])
+        points, weight = self.labels(batch)
         target = losses.encode_heatmaps(points, self.grid, self.sigma)
         drawn = (*self.early_heatmaps(features), outputs["heatmaps"])
-        return {"heatmaps": torch.stack([self.unlike(m, target, known) for m in drawn]).mean()}
+        return {"heatmaps": torch.stack([self.unlike(m, target, weight) for m in drawn]).mean()}
+
+    def labels(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Points (B, L, 2) without NaN, and how far each landmark (B, L) counts."""
+        return losses.labelled(batch["points"])
 
     def unlike(self, maps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """How far maps (B, M, H, W) are from a target, by the loss that was chosen."""
@@ -326,6 +330,8 @@ def task_for(
         return beside(model, config, task) if config.companion_weight else task
     if kind == "pfld":
         return PfldTask(model, config, _flags(faces))
+    if kind == "focal_wing":
+        return _named("companions:FocalWingTask")(model, config, _flags(faces))
     if head == "offset":
         return _named("cell_tasks:OffsetTask")(model, config, kind)
     if head == "nested":

@@ -72,7 +72,10 @@ class LandmarkModel(nn.Module):
 
     @staticmethod
     def early_boundaries(features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Maps (B, 1, H, W) among the taps that show all contours; none by default."""
+        """Maps (B, 1, H, W) among the taps that show all contours, or (B, E, H, W) that show each.
+
+        None by default.
+        """
         return ()
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:

@@ -231,6 +231,28 @@ class _Stack(nn.Sequential):
         )
 
 
+class Gate(nn.Module):
+    """How much each cell of features counts, from them and from other maps beside them.
+
+    Wu et al., "Look at boundary: a boundary-aware face alignment algorithm", CVPR 2018: a small
+    hourglass and a sigmoid.
+    """
+
+    def __init__(self, width: int, others: int) -> None:
+        """Build it for so many channels of features and of other maps."""
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(width + others, width, 1),
+            _Hourglass(2, width, PreBlock, nn.MaxPool2d, _nearest),
+            nn.Conv2d(width, width, 1),
+        )
+
+    def forward(self, features: Tensor, others: Tensor) -> Tensor:
+        """Shares (B, width, H, W) in [0, 1]."""
+        counted: Tensor = self.layers(torch.cat([features, others], dim=1))
+        return counted.sigmoid()
+
+
 def _nearest(width: int) -> nn.Module:
     return nn.Upsample(scale_factor=2)
 

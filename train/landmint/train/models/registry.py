@@ -23,6 +23,7 @@ MODELS = Registry(
         "cunet": "landmint.train.models.coupled_unet:CoupledUNet",
         "luvli": "landmint.train.models.luvli:LUVLi",
         "ghostone": "landmint.train.models.ghostone:GhostOne",
+        "propagation": "landmint.train.models.propagation:PropagationNet",
         "cpm": "landmint.train.models.cpm:CPM",
         "grmi": "landmint.train.models.grmi:GRMI",
         "centernet": "landmint.train.models.grmi:CenterNet",
