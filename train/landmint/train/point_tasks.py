@@ -97,8 +97,8 @@ class AttentionTask(HeatmapTask):
 class SpreadTask(HeatmapTask):
     """LUVLi's heatmaps, and how likely landmarks are under the spreads about their centroids.
 
-    Kumar et al., CVPR 2020, section 5, trains heatmaps first and by the likelihood alone later;
-    here both teach at once. Left out is how likely a landmark is to be seen: of a hidden landmark
+    Kumar et al., CVPR 2020, train heatmaps first and by the likelihood alone later; here
+    both teach at once. Left out is how likely a landmark is to be seen: of a hidden landmark
     these faces have no labels.
     """
 

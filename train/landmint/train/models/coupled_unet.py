@@ -1,7 +1,7 @@
 """Coupled U-Nets: each block also reads what the same block of the U-Net before has learnt.
 
 Tang et al., "Quantized densely connected U-Nets for efficient landmark localization", ECCV 2018,
-section 3, with couplings of order one: to the U-Net before, no further. Maps are joined before they
+with couplings of order one: to the U-Net before, no further. Maps are joined before they
 are normalised, so that in INT8 every batch norm of a joined map stays an operator of its own.
 """
 

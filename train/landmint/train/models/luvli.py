@@ -1,7 +1,7 @@
 """LUVLi: coupled U-Nets that also say how far a landmark may lie from where they draw it.
 
 Kumar et al., "LUVLi face alignment: estimating landmarks' location, uncertainty, and visibility
-likelihood", CVPR 2020, section 4. One linear layer reads the smallest map of every U-Net and
+likelihood", CVPR 2020. One linear layer reads the smallest map of every U-Net and
 returns the spread of each landmark as a Cholesky factor; the likelihood that it is taught by stands
 in `landmint.train.point_losses`. On a device the last U-Net's spread is the confidence.
 """
