@@ -30,6 +30,12 @@ STUDENTS: Mapping[str, tuple[str, dict[str, Any], LossConfig, Curriculum]] = {
         LossConfig(kind="focal_wing", boundary_weight=1),
         "std",
     ),
+    "lab": (
+        "lab",
+        {"backbone": "residual_2", "width": 0.125},
+        LossConfig(kind="wing", boundary_weight=1),
+        "std",
+    ),
     "luvli": (
         "luvli",
         {"backbone": "unet_2", "width": 0.125},

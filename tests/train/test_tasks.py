@@ -74,6 +74,12 @@ CASES: tuple[tuple[str, dict[str, Any], LossConfig, set[str]], ...] = (
         {"points", "companion"},
     ),
     ("ghostone", {"width": 0.25}, LossConfig(kind="wing"), {"points"}),
+    (
+        "lab",
+        {"backbone": "residual_2", "width": 0.125},
+        LossConfig(kind="wing", boundary_weight=1),
+        {"points", "boundaries"},
+    ),
     ("deeppose", {"backbone": "mobilenetv3_small_050"}, LossConfig(kind="l2"), {"points"}),
     ("pipnet", {"stride": 16}, LossConfig(), {"cls", "offsets", "neighbours"}),
     ("simcc", {"stride": 16}, LossConfig(), {"simcc_x", "simcc_y"}),

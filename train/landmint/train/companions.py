@@ -105,7 +105,28 @@ class ConsistencyTask(HeatmapTask):
         return {"images": batch["images"].flip(3), "points": turned}
 
 
-class HeatmapCompanion(Task):
+class Companion(Task):
+    """A task on coordinates, and beside it something else that layers learn in training alone."""
+
+    def __init__(self, task: Task) -> None:
+        """Put something beside `task`, which alone answers for what teachers say."""
+        super().__init__()
+        self.task = task
+
+    def lesson(self, heatmaps: Tensor, decode: DecodeHeatmaps) -> Lesson:
+        """The task's own."""
+        return self.task.lesson(heatmaps, decode)
+
+    def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
+        """The task's own."""
+        return self.task.lesson_parts(outputs, lesson)
+
+    def copy_parts(self, outputs: Parts, wanted: Mapping[str, Tensor]) -> Parts:
+        """The task's own."""
+        return self.task.copy_parts(outputs, wanted)
+
+
+class HeatmapCompanion(Companion):
     """Coordinates, and heatmaps that a layer of the task's own draws from an early map.
 
     Bazarevsky et al., "BlazePose: on-device real-time body pose tracking", 2020: the branch teaches
@@ -114,8 +135,7 @@ class HeatmapCompanion(Task):
 
     def __init__(self, model: LandmarkModel, config: LossConfig, task: Task) -> None:
         """Draw from the model's first tap, beside the task on its coordinates."""
-        super().__init__()
-        self.task = task
+        super().__init__(task)
         self.weight = config.companion_weight
         channels, *grid = tap_shapes(model)[0]
         self.grid = (grid[0], grid[1])
@@ -130,14 +150,35 @@ class HeatmapCompanion(Task):
         companion = self.weight * self.unit * unlike
         return {**self.task.parts(features, outputs, batch), "companion": companion}
 
-    def lesson(self, heatmaps: Tensor, decode: DecodeHeatmaps) -> Lesson:
-        """The task's own."""
-        return self.task.lesson(heatmaps, decode)
 
-    def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
-        """The task's own."""
-        return self.task.lesson_parts(outputs, lesson)
+class BoundaryCompanion(Companion):
+    """Coordinates, and the contours that the network draws on its way to them, as LAB does.
 
-    def copy_parts(self, outputs: Parts, wanted: Mapping[str, Tensor]) -> Parts:
-        """The task's own."""
-        return self.task.copy_parts(outputs, wanted)
+    Wu et al., "Look at boundary: a boundary-aware face alignment algorithm", CVPR 2018.
+    """
+
+    def __init__(self, model: LandmarkModel, config: LossConfig, task: Task) -> None:
+        """Take the contours from the model's markup.
+
+        Raises:
+            LandmintError: the model draws no contours.
+        """
+        super().__init__(task)
+        if type(model).early_boundaries is LandmarkModel.early_boundaries:
+            raise LandmintError(
+                f"boundary_weight is not for {model.config.name}",
+                reason="it draws no contours on its way to coordinates",
+                remedy="take lab, or leave boundary_weight away",
+            )
+        self.early_boundaries = model.early_boundaries
+        self.contours = model.contract.landmarks.contours
+        self.weight = config.boundary_weight
+
+    def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
+        """The task's own, and boundaries: the mean over the stacks; with 1 empty maps cost 1."""
+        drawn = self.early_boundaries(features)
+        height, width = drawn[0].shape[2:]
+        target = boundary_maps(batch["points"], self.contours, (height, width))
+        unlike = [losses.relative_mse(maps, target) for maps in drawn]
+        boundaries = self.weight * torch.stack(unlike).mean()
+        return {**self.task.parts(features, outputs, batch), "boundaries": boundaries}

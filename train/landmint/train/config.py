@@ -60,7 +60,8 @@ class LossConfig(BaseModel):
     """wing: how sharply the logarithm bends, in crop pixels."""
     boundary_weight: float = Field(default=0.0, ge=0)
     """mse, adaptive_wing, focal_wing: weight of a map of all contours that is drawn beside the
-    heatmaps, in training alone; with 1 it counts as one landmark's heatmap."""
+    heatmaps, in training alone; with 1 it counts as one landmark's heatmap. wing, l2: weight of the
+    contours that LAB draws; with 1 empty maps cost 1."""
     consistency_weight: float = Field(default=0.0, ge=0)
     """mse, adaptive_wing: weight of the difference between the heatmaps of a face and those of its
     mirror image, which the network sees too: twice the work of training."""

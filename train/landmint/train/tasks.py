@@ -326,8 +326,11 @@ def task_for(
     if kind in ("wing", "l2"):
         made = WingTask if kind == "wing" else _named("point_tasks:L2Task")
         task = made(model, config)
-        beside = _named("companions:HeatmapCompanion")
-        return beside(model, config, task) if config.companion_weight else task
+        if config.companion_weight:
+            task = _named("companions:HeatmapCompanion")(model, config, task)
+        if config.boundary_weight:
+            task = _named("companions:BoundaryCompanion")(model, config, task)
+        return task
     if kind == "pfld":
         return PfldTask(model, config, _flags(faces))
     if kind == "focal_wing":

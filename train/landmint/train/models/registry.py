@@ -24,6 +24,7 @@ MODELS = Registry(
         "luvli": "landmint.train.models.luvli:LUVLi",
         "ghostone": "landmint.train.models.ghostone:GhostOne",
         "propagation": "landmint.train.models.propagation:PropagationNet",
+        "lab": "landmint.train.models.lab:LAB",
         "cpm": "landmint.train.models.cpm:CPM",
         "grmi": "landmint.train.models.grmi:GRMI",
         "centernet": "landmint.train.models.grmi:CenterNet",

@@ -15,7 +15,7 @@ class Staged(LandmarkModel):
     Taps: what every stage but the last draws, then the map that feeds the last one's head.
     """
 
-    IMITATES: ClassVar = (-1,)
+    IMITATES: ClassVar[tuple[int, ...]] = (-1,)
     heads: nn.ModuleList
     """What draws, for each stage."""
 
