@@ -8,10 +8,11 @@ the quickest round, and the median of the rounds' ratios to the first variant th
 """
 
 import argparse
+import functools
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         bundle = Bundle.open(given.bundle)
         sessions = {name: load_variant(bundle, bundle.variant(name)) for name in given.variants}
-        times = measure(bundle, sessions, given.rounds)
+        times = in_turn(_calls(bundle, sessions), given.rounds)
     except LandmintError as error:
         print(f"engines_in_turn: {error}", file=sys.stderr)
         return error.exit_code
@@ -61,19 +62,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(bundle: Bundle, sessions: Mapping[str, Session], rounds: int) -> dict[str, list[float]]:
-    """Processor time of every round in milliseconds, by variant."""
+def _calls(bundle: Bundle, sessions: Mapping[str, Session]) -> dict[str, Callable[[], object]]:
+    """A run of each variant, all on one crop of noise."""
     size = bundle.manifest.contract.input_size
     crop = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
     inputs = {
         name: input_of(session, bundle.contract_of(bundle.variant(name)), crop)
         for name, session in sessions.items()
     }
-    times: dict[str, list[float]] = {name: [] for name in sessions}
+    return {
+        name: functools.partial(session.run, inputs[name]) for name, session in sessions.items()
+    }
+
+
+def in_turn(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Processor time of each call in every round, in milliseconds, all threads of this process."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(WARM_ROUNDS + rounds):
-        for name, session in sessions.items():
+        for name, call in calls.items():
             begin = time.process_time_ns()
-            session.run(inputs[name])
+            call()
             times[name].append((time.process_time_ns() - begin) / 1e6)
     return {name: ms[WARM_ROUNDS:] for name, ms in times.items()}
 
