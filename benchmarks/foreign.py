@@ -44,6 +44,7 @@ _DRAWN = CropRule(scale=(2.0, 2.0), square=True)
 _DRAWING_PX = 512
 """Side of a face that is drawn anew, whose box is half as wide: dlib's landmarks are whole pixels,
 and boxes of OpenCV too."""
+_DLIB_LICENCE = "CC0, faces for research only"
 Predict = Callable[[Image, Box], Floats]
 """Landmarks (L, 2) in pixels of a picture (H, W, 3); NaN where no face was seen."""
 
@@ -176,7 +177,12 @@ def face_mesh(refined: bool, still: bool = True) -> Contestant:
 
 def dlib_68(folder: Path) -> Contestant:
     """The 68 points that dlib's author trained, on a face that is drawn anew."""
-    return shape_predictor(dlib_file(), "CC0, faces for research only")
+    return shape_predictor(dlib_file(), _DLIB_LICENCE)
+
+
+def dlib_68_plain(folder: Path) -> Contestant:
+    """The same on the picture as it is, as most people run it."""
+    return shape_predictor(dlib_file(), _DLIB_LICENCE, drawn=False)
 
 
 def dlib_file() -> Path:
@@ -312,7 +318,8 @@ RIVALS: Mapping[str, Callable[[Path], Contestant]] = MappingProxyType(
         "MediaPipe mesh, level crop": mesh_again,
         "MediaPipe FaceMesh": lambda _: face_mesh(refined=False),
         "MediaPipe FaceMesh, refined": lambda _: face_mesh(refined=True),
-        "dlib, 68 points": dlib_68,
+        "dlib, 68 points, drawn": dlib_68,
+        "dlib, 68 points": dlib_68_plain,
         "OpenCV LBF": facemark_lbf,
         "MTCNN O-Net": onet,
     }

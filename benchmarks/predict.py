@@ -78,7 +78,7 @@ def with_box(folder: Path) -> dict[str, foreign.Predict]:
     mesh = foreign.mesh(folder).predict
     return {
         **{f"{name}, {FORM}": _student(name) for name in STUDENTS},
-        "dlib, 68 points": foreign.shape_predictor(foreign.dlib_file(), "", drawn=False).predict,
+        "dlib, 68 points": foreign.dlib_68_plain(folder).predict,
         "MediaPipe mesh by LiteRT": lambda image, box: mesh(image, _MESH_PLACE(box)),
         "MediaPipe FaceMesh, following": foreign.face_mesh(refined=False, still=False).predict,
         "MediaPipe FaceMesh, refined, following": foreign.face_mesh(True, still=False).predict,
