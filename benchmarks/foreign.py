@@ -126,7 +126,8 @@ def _mesh_points(session: Session, contract: Contract, image: Image, matrix: Flo
     """All 468 points. The network counts from the edge of the first pixel, not from its middle."""
     crop = warp(image, matrix, contract.input_size)
     counted = compose(matrix, _HALF_PIXEL)
-    return predict_crops(session, contract, crop[None], counted[None])[0][0]
+    points, _ = predict_crops(session, contract, crop[None], counted[None])
+    return points.reshape(-1, 2)
 
 
 def level_crop(points: Floats, eyes: tuple[int, int], scale: float, size: int) -> Floats:
