@@ -1,4 +1,4 @@
-"""Write docs/zoo.md: every published system with what is measured of it.
+"""Write docs/zoo.md and its picture: every published system with what is measured of it.
 
 A system whose run is here gets its figures written anew; those of a system that ran elsewhere are
 kept, with when, how and on what they were measured. Nothing is trained or measured here; a system
@@ -20,8 +20,9 @@ from landmint.pipeline.judge.figures import NME_RISE
 from landmint.pipeline.recipe import Recipe, load_recipe
 from landmint.pipeline.shipped_recipes import published_systems
 from landmint.pipeline.source_config import SourceConfig
-from landmint.pipeline.text import NONE, listed, markdown_table, number
+from landmint.pipeline.text import NONE, listed, markdown_table, milliseconds, number
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.files import write_text
 from landmint.runtime.formats import reference_among
 from landmint.train.models import model_class
 from landmint.train.models.complexity import Complexity, complexity
@@ -37,14 +38,20 @@ from benchmarks.results import (  # noqa: E402
     read_sections,
     replace_table,
 )
+from benchmarks.zoo_plot import Point, front, picture  # noqa: E402
 
 ENGINES = ("onnx", "openvino", "tflite")
 FLOAT32, INT8 = ([f"{engine}/{name}" for engine in ENGINES] for name in ("float32", "int8"))
+DRAWN = "tflite/int8"
+"""The variant that the picture is of."""
+PICTURE = Path("images") / "zoo.svg"
+"""Beside the page."""
 _COLUMNS = (
     *("recipe", "system", "family", "good on a board for", "parameters, M", "MMACs", "NME, %"),
     *("INT8 NME, %", f"INT8 {NME_RISE.heading}", "float32, ms", "INT8, ms"),
 )
 _EACH = " / "
+_FIGURE = re.compile(r"[0-9.]+")
 NOT_TRAINED = "not trained"
 _GAPS = "Why there is a dash stands in the section of the system"
 _NOT_YET = "no run of it has been measured yet"
@@ -68,7 +75,7 @@ class Figures:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Replace the page's part between its markers; returns the exit code."""
+    """Replace the page's part between its markers, and its picture; returns the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -82,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kept = kept_parts(options.page)
         parts = {name: text for name, text in {**kept, **fresh}.items() if name in recipes}
         replace_table(options.page, page(recipes, parts))
+        write_picture(options.page.parent / PICTURE, recipes, parts)
     except LandmintError as error:
         print(f"zoo: {error}", file=sys.stderr)
         return error.exit_code
@@ -132,9 +140,10 @@ def page(recipes: Mapping[str, Recipe], parts: Mapping[str, str]) -> str:
     figures = {name: figures_of(name, text) for name, text in sorted(parts.items())}
     rows = [_row(name, recipe, figures.get(name)) for name, recipe in recipes.items()]
     gaps = [row[0] for row in rows if row[0] in parts and any(NONE in cell for cell in row)]
-    notes = [*_machines(parts), *([f"{_GAPS}: {listed(gaps)}."] if gaps else [])]
+    notes = [*_machine_notes(parts), *([f"{_GAPS}: {listed(gaps)}."] if gaps else [])]
+    drawn = _about_picture(points_by_machine(recipes, parts))
     sections = (_section(name, recipe, parts.get(name)) for name, recipe in recipes.items())
-    return "\n\n".join([markdown_table(_COLUMNS, rows), *notes, *sections])
+    return "\n\n".join([markdown_table(_COLUMNS, rows), *notes, *drawn, *sections])
 
 
 def figures_of(name: str, text: str) -> dict[str, Figures]:
@@ -172,14 +181,62 @@ def _cells(figures: Mapping[str, Figures]) -> list[str]:
     return [nme, *map(_EACH.join, columns)]
 
 
-def _machines(parts: Mapping[str, str]) -> Iterator[str]:
+def _machine_notes(parts: Mapping[str, str]) -> Iterator[str]:
     """Which systems were measured on each machine."""
-    by_machine: dict[str, list[str]] = {}
+    for machine, names in sorted(_by_machine(parts).items()):
+        yield f"Measured on {machine}: {listed(names)}."
+
+
+def _by_machine(parts: Mapping[str, str]) -> dict[str, list[str]]:
+    """Names of the systems that were timed on each machine."""
+    machines: dict[str, list[str]] = {}
     for name, text in sorted(parts.items()):
         for machine in re.findall(r"^- Machine: (.+)$", text, re.MULTILINE):
-            by_machine.setdefault(machine, []).append(name)
-    for machine, names in sorted(by_machine.items()):
-        yield f"Measured on {machine}: {listed(names)}."
+            machines.setdefault(machine, []).append(name)
+    return machines
+
+
+def points_by_machine(
+    recipes: Mapping[str, Recipe], parts: Mapping[str, str]
+) -> list[tuple[str, list[Point]]]:
+    """What can be drawn, of each machine; that of which most can be drawn stands first.
+
+    Raises:
+        LandmintError: a system's part has no table of figures.
+    """
+    by_machine = []
+    for machine, names in sorted(_by_machine(parts).items()):
+        figures = {name: figures_of(name, parts[name]).get(DRAWN, Figures()) for name in names}
+        points = [
+            Point(name, _source(recipes[name]).family, float(f.warm_ms), float(f.nme))
+            for name, f in figures.items()
+            if _FIGURE.fullmatch(f.nme) and _FIGURE.fullmatch(f.warm_ms)
+        ]
+        by_machine += [(machine, points)] if points else []
+    return sorted(by_machine, key=lambda each: -len(each[1]))
+
+
+def _about_picture(by_machine: Sequence[tuple[str, Sequence[Point]]]) -> Iterator[str]:
+    """The picture, who stands on its front, and who was left out."""
+    yield f"![NME against the latency of INT8 in TFLite, with the Pareto front]({PICTURE})"
+    for _, points in by_machine[:1]:
+        best = [f"{p.name} ({milliseconds(p.ms)} ms, {number(p.nme)} %)" for p in front(points)]
+        yield f"On the front stand {listed(best)}: no system drawn is both quicker and better."
+    others = sorted(point.name for _, points in by_machine[1:] for point in points)
+    if others:
+        yield f"Not drawn, for they were timed on another machine: {listed(others)}."
+
+
+def write_picture(path: Path, recipes: Mapping[str, Recipe], parts: Mapping[str, str]) -> None:
+    """Draw NME against latency of the systems that one machine measured.
+
+    Raises:
+        LandmintError: the picture cannot be written, or a system's part has no table of figures.
+    """
+    by_machine = points_by_machine(recipes, parts)
+    machine, points = by_machine[0] if by_machine else ("", [])
+    path.parent.mkdir(exist_ok=True)
+    write_text(path, picture(points, f"Measured on {machine}" if machine else ""))
 
 
 def size_of(recipe: Recipe) -> Complexity:

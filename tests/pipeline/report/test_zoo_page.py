@@ -147,6 +147,31 @@ def test_a_variant_without_figures_is_a_dash_with_its_reason(
     assert "Why there is a dash stands in the section of the system: zoo/fake." in text
 
 
+def test_the_picture_is_of_one_machine(
+    zoo: ModuleType, systems: dict[str, Path], fake_run: Path, page: Path, tmp_path: Path
+) -> None:
+    systems["zoo/third"] = Path(shutil.copy(systems["zoo/other"], tmp_path / "third.toml"))
+    text = systems["zoo/third"].read_text("utf-8").replace('"Other"', '"Third"')
+    systems["zoo/third"].write_text(text, encoding="utf-8")
+    written = _write(zoo, fake_run.parent, page)
+    picture = tmp_path / "images" / "zoo.svg"
+    assert ">fake</text>" in picture.read_text("utf-8")
+    assert "(images/zoo.svg)" in written
+    assert re.search(r"On the front stand zoo/fake \(3\.\d+ ms, \d\.\d+ %\)", written)
+
+    (run,) = zoo.read_runs(fake_run.parent)
+    recipes = {name: zoo.load_recipe(path) for name, path in systems.items()}
+    here = zoo.part(run)
+    elsewhere = here.replace("Imaginary CPU", "Another CPU")
+    parts = {"zoo/fake": here, "zoo/other": elsewhere, "zoo/third": elsewhere}
+    both = zoo.page(recipes, parts)
+    assert "Measured on Another CPU (2 cores, one thread a model): zoo/other and zoo/third." in both
+    assert "Not drawn, for they were timed on another machine: zoo/fake." in both
+    zoo.write_picture(picture, recipes, parts)
+    assert ">fake</text>" not in picture.read_text("utf-8")
+    assert "Measured on Another CPU" in picture.read_text("utf-8")
+
+
 def test_no_row_of_the_page_is_without_a_figure_and_without_a_reason(zoo: ModuleType) -> None:
     """The page as it stands in the repository."""
     path = ROOT / "docs" / "zoo.md"
