@@ -27,7 +27,7 @@ VERBS = (
         "gate",
         "report",
     ),
-    *("predict", "models", "doctor"),
+    *("predict", "models", "new-recipe", "doctor"),
 )
 
 

@@ -18,6 +18,7 @@ from landmint.pipeline.cli import (
     label,
     measure,
     models,
+    new_recipe,
     predict,
     qat,
     quantize,
@@ -50,12 +51,13 @@ VERBS = (
     models.models,
     recipes.recipes,
     zoo.zoo,
+    new_recipe.new_recipe,
     doctor.doctor,
 )
 """In the order of the work, as the help shows them."""
 
 for _verb in VERBS:
-    register(_verb, app, _verb.__name__.rstrip("_"))
+    register(_verb, app, _verb.__name__.rstrip("_").replace("_", "-"))
 register(data_check.check, data)
 register_callback(targets.targets, targets_group)
 register(targets.probe, targets_group)
