@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from landmint.runtime.crop import normalise
 from landmint.runtime.errors import LandmintError
-from landmint.train import losses
+from landmint.train import distill, losses
 from landmint.train.config import DistillConfig, LossConfig
 from landmint.train.distill import DistillTask, Imitation
 from landmint.train.faces.dataset import finish_batch
@@ -221,6 +221,19 @@ def test_a_teacher_of_half_precision_says_nearly_the_same(
     assert rounded.dtype == torch.float32
     assert not torch.equal(exact, rounded)
     torch.testing.assert_close(exact, rounded, atol=0.05, rtol=0.1)
+
+
+def test_a_teacher_rounds_only_where_the_device_does_so_in_hardware(
+    make_task: MakeTask, batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = batch(2, 64)["images"]
+    _, full = make_task("pfld", width=0.25)
+    _, own = make_task("pfld", DistillConfig(precision="auto"), width=0.25)
+    exact = full.teachers[0].explain(images)[1]["heatmaps"]
+    for precision, equal in (("32", True), ("bf16", False)):
+        monkeypatch.setattr(distill, "own_precision", lambda device, chosen=precision: chosen)
+        maps = own.teachers[0].explain(images)[1]["heatmaps"]
+        assert torch.allclose(exact, maps, rtol=1e-6, atol=1e-6) == equal
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from landmint.runtime.errors import LandmintError
 from landmint.train import losses
 from landmint.train.config import DistillConfig
+from landmint.train.launch import own_precision
 from landmint.train.lessons import LessonBook
 from landmint.train.models.base import LandmarkModel, tap_shapes
 from landmint.train.tasks import Batch, Lesson, Parts, Task, resize
@@ -118,7 +119,7 @@ class Teacher:
         self.model = copy.deepcopy(teacher).eval().requires_grad_(False)
         self.contract = teacher.contract
         self.decoder = decoder_for(teacher.contract.head)
-        self.dtype = _AUTOCAST.get(config.precision)
+        self.precision = config.precision
         old, new = student.contract, teacher.contract
         self._reversed = old.color != new.color
         per_channel = [
@@ -140,8 +141,9 @@ class Teacher:
         """
         self._move(images.device)
         device = images.device.type
+        dtype = _AUTOCAST.get(own_precision(device) if self.precision == "auto" else self.precision)
         crops = self._as_own(images.float())
-        with torch.autocast(device, dtype=self.dtype, enabled=self.dtype is not None):
+        with torch.autocast(device, dtype=dtype, enabled=dtype is not None):
             features = self.model.features(crops)
         with torch.autocast(device, enabled=False):
             wide = tuple(tap.float() for tap in features)

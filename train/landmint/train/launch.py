@@ -100,8 +100,11 @@ def precision_on(device: str, config: ProcessConfig) -> str:
             reason="torch has no float16 training on CPUs",
             choices=("auto", "32", "bf16"),
         )
-    if config.precision != "auto":
-        return config.precision
+    return own_precision(device) if config.precision == "auto" else config.precision
+
+
+def own_precision(device: str) -> str:
+    """The quickest arithmetic that cpu or cuda has in hardware: 32, bf16 or fp16."""
     if device == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     # An older torch cannot tell; float32 is right everywhere.
