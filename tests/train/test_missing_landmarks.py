@@ -42,6 +42,7 @@ STUDENTS: Mapping[str, tuple[str, dict[str, Any], LossConfig, Curriculum]] = {
         LossConfig(kind="spread_nll"),
         "std",
     ),
+    "latent": ("mobilefan", {}, LossConfig(kind="latent"), "std"),
     "pipnet": ("pipnet", {"stride": 16}, LossConfig(), "std"),
     "pipnet, coarse round": ("pipnet", {"stride": 16}, LossConfig(), "cls2"),
     "simcc": ("simcc", {"stride": 16}, LossConfig(), "std"),

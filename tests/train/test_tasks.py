@@ -24,6 +24,7 @@ MakeBatch = Callable[[int, int], dict[str, Tensor]]
 CASES: tuple[tuple[str, dict[str, Any], LossConfig, set[str]], ...] = (
     ("hrnet", {"backbone": "hrnet_w18_small"}, LossConfig(), {"heatmaps"}),
     ("mobilefan", {}, LossConfig(kind="adaptive_wing"), {"heatmaps"}),
+    ("mobilefan", {}, LossConfig(kind="latent"), {"heatmaps"}),
     ("mobilefan", {}, LossConfig(boundary_weight=1), {"heatmaps", "boundaries"}),
     ("mobilefan", {}, LossConfig(consistency_weight=1), {"heatmaps", "consistency"}),
     (

@@ -20,6 +20,7 @@ Curriculum = Literal["std", "cls2", "cls3"]
 LossKind = Literal[
     "mse",
     "adaptive_wing",
+    "latent",
     "directional",
     "star",
     "spread_nll",
@@ -43,10 +44,10 @@ class LossConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     kind: LossKind | None = None
-    """Which loss: mse, adaptive_wing or focal_wing for heatmaps, directional or star for ADNet,
-    spread_nll for LUVLi, pip for PIPNet, pfld, wing or l2 for coordinates, simcc for SimCC, disk
-    (G-RMI), udp, focal (CenterNet) or laplace (PifPaf) for offsets, nested for HIH. Left out: the
-    first of these that fits the head."""
+    """Which loss: mse, adaptive_wing, focal_wing or latent (semantic alignment) for heatmaps,
+    directional or star for ADNet, spread_nll for LUVLi, pip for PIPNet, pfld, wing or l2 for
+    coordinates, simcc for SimCC, disk (G-RMI), udp, focal (CenterNet) or laplace (PifPaf) for
+    offsets, nested for HIH. Left out: the first of these that fits the head."""
     cls_weight: float = Field(default=10.0, ge=0)
     """pip: weight of the score map. Offsets and neighbours have weight 1."""
     pose_weight: float = Field(default=1.0, ge=0)

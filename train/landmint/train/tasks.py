@@ -25,7 +25,10 @@ points."""
 Parts = dict[str, Tensor]
 
 _KINDS: Mapping[str, tuple[LossKind, ...]] = {
-    "heatmap": ("mse", "adaptive_wing", "directional", "star", "spread_nll", "focal_wing"),
+    "heatmap": (
+        *("mse", "adaptive_wing", "focal_wing", "latent"),
+        *("directional", "star", "spread_nll"),
+    ),
     "pip": ("pip",),
     "coordinates": ("pfld", "wing", "l2"),
     "simcc": ("simcc",),
@@ -346,6 +349,8 @@ def _heatmap_task(config: LossConfig, kind: LossKind) -> Callable[..., Task]:
     """The task of a heatmap head: what exists in training alone is loaded where it is asked for."""
     if kind in ("directional", "star"):
         return _named("point_tasks:AttentionTask")
+    if kind == "latent":
+        return _named("latent:LatentTask")
     if kind == "spread_nll":
         return _named("point_tasks:SpreadTask")
     if config.boundary_weight:
