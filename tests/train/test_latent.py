@@ -102,6 +102,6 @@ def test_only_weak_landmarks_are_taught_elsewhere_than_at_their_label(
     ]
     assert float(task.parts((), {"heatmaps": at_jaw}, examples)["heatmaps"]) == pytest.approx(0)
     elsewhere = float(task.parts((), {"heatmaps": drawn}, examples)["heatmaps"])
-    plain = task_for(model, LossConfig(kind="mse"), make_faces({}))
-    cost = plain.unit * losses.heatmap_mse(drawn, losses.encode_heatmaps(points, (16, 16), 1.5))
-    assert elsewhere == pytest.approx(float(cost) * 53 / 68, rel=1e-3)
+    unit = 16 * 16 / (math.pi * 1.5**2)
+    unlike = losses.heatmap_mse(drawn, losses.encode_heatmaps(points, (16, 16), 1.5))
+    assert elsewhere == pytest.approx(unit * float(unlike) * 53 / 68, rel=1e-3)

@@ -47,6 +47,12 @@ STUDENTS: Mapping[str, tuple[str, dict[str, Any], LossConfig, Curriculum]] = {
     "pipnet, coarse round": ("pipnet", {"stride": 16}, LossConfig(), "cls2"),
     "simcc": ("simcc", {"stride": 16}, LossConfig(), "std"),
     "pfld": ("pfld", {"width": 0.25}, LossConfig(), "std"),
+    "spiga": (
+        "spiga",
+        {"backbone": "hourglass_2", "width": 0.125},
+        LossConfig(kind="cascade"),
+        "std",
+    ),
     "wing": ("pfld", {"backbone": "mobilenetv3_small_050"}, LossConfig(kind="wing"), "std"),
 }
 FACE, LOST = 1, (3, 40)

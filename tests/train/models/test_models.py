@@ -50,6 +50,8 @@ SMALL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("awing", {"input_size": 64, "backbone": "fan_2", "width": 0.125}),
     ("adnet", {"input_size": 64, "backbone": "hourglass_2", "width": 0.125}),
     ("adnet", {"input_size": 64, "backbone": "residual_1", "width": 0.125, "markup": "29"}),
+    ("spiga", {"input_size": 64, "backbone": "hourglass_2", "width": 0.125}),
+    ("spiga", {"input_size": 128, "backbone": "residual_1", "width": 0.125, "markup": "29"}),
     ("simplebaseline", {"input_size": 64, "backbone": "resnet18", "width": 0.25}),
     ("cpm", {"input_size": 64, "backbone": "cpm_3", "width": 0.125}),
     ("cunet", {"input_size": 64, "backbone": "unet_2", "width": 0.125}),

@@ -29,6 +29,7 @@ LossKind = Literal[
     "pfld",
     "wing",
     "l2",
+    "cascade",
     "simcc",
     "disk",
     "udp",
@@ -46,12 +47,12 @@ class LossConfig(BaseModel):
     kind: LossKind | None = None
     """Which loss: mse, adaptive_wing, focal_wing or latent (semantic alignment) for heatmaps,
     directional or star for ADNet, spread_nll for LUVLi, pip for PIPNet, pfld, wing or l2 for
-    coordinates, simcc for SimCC, disk (G-RMI), udp, focal (CenterNet) or laplace (PifPaf) for
-    offsets, nested for HIH. Left out: the first of these that fits the head."""
+    coordinates, cascade for SPIGA, simcc for SimCC, disk (G-RMI), udp, focal (CenterNet) or laplace
+    (PifPaf) for offsets, nested for HIH. Left out: the first of these that fits the head."""
     cls_weight: float = Field(default=10.0, ge=0)
     """pip: weight of the score map. Offsets and neighbours have weight 1."""
     pose_weight: float = Field(default=1.0, ge=0)
-    """pfld: weight of the pose net's own error, 1 - cos summed over three angles."""
+    """pfld, cascade: weight of the pose's own error, 1 - cos summed over three angles."""
     pose_floor: float = Field(default=1.0, ge=0)
     """pfld: weight of a face whose pose is guessed exactly; 1 - cos of the error is added to it.
     0 is the paper's formula, in which such a face teaches nothing."""

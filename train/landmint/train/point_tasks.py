@@ -1,8 +1,9 @@
 """Tasks that judge landmarks, of coordinates or of a heatmap's mass, by other than Wing or PFLD."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from landmint.runtime.errors import LandmintError
@@ -11,6 +12,7 @@ from landmint.train.config import LossConfig, LossKind
 from landmint.train.models.adnet import ADNet
 from landmint.train.models.base import LandmarkModel
 from landmint.train.models.luvli import LUVLi
+from landmint.train.models.spiga import SPIGA
 from landmint.train.point_losses import Spread, directional, normals, spread_nll, star
 from landmint.train.targets import boundary_maps
 from landmint.train.tasks import Batch, DecodeHeatmaps, HeatmapTask, Lesson, Parts, Task, points_of
@@ -30,7 +32,7 @@ class L2Task(Task):
 
     def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
         """One part, points."""
-        return self._squared(outputs, *losses.labelled(batch["points"]))
+        return self._apart(outputs, *losses.labelled(batch["points"]))
 
     def lesson(self, heatmaps: Tensor, decode: DecodeHeatmaps) -> Lesson:
         """The decoded points."""
@@ -38,14 +40,66 @@ class L2Task(Task):
 
     def lesson_parts(self, outputs: Parts, lesson: Lesson) -> Parts:
         """The teacher's decoded points, by confidence."""
-        return self._squared(outputs, lesson["points"], lesson["confidence"])
+        return self._apart(outputs, lesson["points"], lesson["confidence"])
 
     def copy_parts(self, outputs: Parts, wanted: Mapping[str, Tensor]) -> Parts:
         """One part, points."""
-        return self._squared(outputs, points_of(wanted), None)
+        return self._apart(outputs, points_of(wanted), None)
 
-    def _squared(self, outputs: Parts, points: Tensor, weight: Tensor | None) -> Parts:
+    def _apart(self, outputs: Parts, points: Tensor, weight: Tensor | None) -> Parts:
         return {"points": losses.squared_distance(points_of(outputs), points, weight).mean()}
+
+
+class CascadeTask(L2Task):
+    """SPIGA's landmarks after each step, edges and points of each stack, and pose, all at once.
+
+    The published network learns maps and pose first, and then the steps alone. Its pose has labels
+    of its own; here the projected landmarks teach what the angles leave open.
+    """
+
+    def __init__(self, model: LandmarkModel, config: LossConfig) -> None:
+        """Take the crop's size from the model's contract.
+
+        Raises:
+            LandmintError: the model has no steps.
+        """
+        super().__init__(model, config)
+        if not isinstance(model, SPIGA):
+            raise LandmintError(
+                f"loss 'cascade' does not fit {model.config.name}",
+                reason="it needs a network that moves a projected face in steps",
+                remedy="take spiga, or another loss",
+                choices=("pfld", "wing", "l2"),
+            )
+        self._model = (model,)  # in a tuple, lest its weights become the task's as well
+        self.pose_weight = config.pose_weight
+        self.size_px = model.contract.input_size
+
+    def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
+        """points, steps, maps, pose."""
+        *drawings, pose, projected, first, second, _ = features
+        target, known = losses.labelled(batch["points"])
+        early = [places.squeeze(3).transpose(1, 2) for places in (projected, first, second)]
+        angles = losses.pose_error(pose[:, :3].flatten(1), batch["euler_rad"])
+        parts = {
+            **self._apart(outputs, target, known),
+            "steps": torch.stack([self._smooth(step, target, known) for step in early]).sum(),
+            "pose": self.pose_weight * angles.mean(),
+        }
+        if drawings:
+            (model,) = self._model
+            drawn = _edges_and_points(model, drawings, batch["points"])
+            parts["maps"] = torch.stack(list(drawn.values())).sum()
+        return parts
+
+    def _apart(self, outputs: Parts, points: Tensor, weight: Tensor | None) -> Parts:
+        return {"points": self._smooth(points_of(outputs), points, weight)}
+
+    def _smooth(self, points: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+        """Mean smooth L1, in crop pixels."""
+        points, target = points.float() * self.size_px, target * self.size_px
+        loss = F.smooth_l1_loss(points, target, reduction="none").mean(dim=2)
+        return (loss if weight is None else loss * weight).mean()
 
 
 class AttentionTask(HeatmapTask):
@@ -66,27 +120,19 @@ class AttentionTask(HeatmapTask):
             raise _does_not_fit(model, kind, "that draws edges and points", "adnet")
         self._model = (model,)  # in a tuple, lest its weights become the task's as well
         self.contours = model.contract.landmarks.contours
-        self.point_sigma = _POINT_SIGMA * self.grid[1] / 64
 
     def parts(self, features: tuple[Tensor, ...], outputs: Parts, batch: Batch) -> Parts:
         """landmarks, edges, points."""
         (model,) = self._model
         points, known = losses.labelled(batch["points"])
-        edges = boundary_maps(batch["points"], self.contours, self.grid)
-        peaks = losses.encode_heatmaps(points, self.grid, self.point_sigma)
         across = normals(batch["points"], self.contours)
         drawings = model.drawings(features)
-        parts: dict[str, list[Tensor]] = {"landmarks": [], "edges": [], "points": []}
-        for before_last, maps in zip(range(len(drawings) - 1, -1, -1), drawings, strict=True):
-            share = 0.5**before_last
-            _, drawn_edges, drawn_points = model.split(maps)
-            spread = Spread(model.attended(maps))
-            parts["landmarks"].append(share * self._landmarks(spread, points, across, known))
-            edge_loss = losses.adaptive_wing(drawn_edges, edges)
-            point_loss = losses.adaptive_wing(drawn_points, peaks, weight=known)
-            parts["edges"].append(share * _MAPS * edge_loss)
-            parts["points"].append(share * _MAPS * point_loss)
-        return {name: torch.stack(each).sum() for name, each in parts.items()}
+        landmarks = [
+            share * self._landmarks(Spread(model.attended(maps)), points, across, known)
+            for share, maps in _halved(drawings)
+        ]
+        drawn = _edges_and_points(model, drawings, batch["points"])
+        return {"landmarks": torch.stack(landmarks).sum(), **drawn}
 
     def _landmarks(self, spread: Spread, target: Tensor, across: Tensor, known: Tensor) -> Tensor:
         if self.kind == "star":
@@ -138,3 +184,25 @@ def _does_not_fit(model: LandmarkModel, kind: LossKind, needed: str, network: st
         remedy=f"take {network}, or another loss",
         choices=("mse", "adaptive_wing"),
     )
+
+
+def _edges_and_points(model: ADNet, drawings: Sequence[Tensor], labels: Tensor) -> Parts:
+    """How far the edges and points that each stack drew are from those at labels (B, L, 2)."""
+    points, known = losses.labelled(labels)
+    grid = (drawings[0].shape[2], drawings[0].shape[3])
+    edges = boundary_maps(labels, model.contract.landmarks.contours, grid)
+    peaks = losses.encode_heatmaps(points, grid, _POINT_SIGMA * grid[1] / 64)
+    parts: dict[str, list[Tensor]] = {"edges": [], "points": []}
+    for share, maps in _halved(drawings):
+        _, drawn_edges, drawn_points = model.split(maps)
+        edge_loss = losses.adaptive_wing(drawn_edges, edges)
+        point_loss = losses.adaptive_wing(drawn_points, peaks, weight=known)
+        parts["edges"].append(share * _MAPS * edge_loss)
+        parts["points"].append(share * _MAPS * point_loss)
+    return {name: torch.stack(each).sum() for name, each in parts.items()}
+
+
+def _halved(drawings: Sequence[Tensor]) -> list[tuple[float, Tensor]]:
+    """The weight of each stack's drawing: 1 for the last, half as much for each before it."""
+    last = len(drawings) - 1
+    return [(0.5 ** (last - i), maps) for i, maps in enumerate(drawings)]

@@ -30,10 +30,15 @@ _KINDS: Mapping[str, tuple[LossKind, ...]] = {
         *("directional", "star", "spread_nll"),
     ),
     "pip": ("pip",),
-    "coordinates": ("pfld", "wing", "l2"),
+    "coordinates": ("pfld", "wing", "l2", "cascade"),
     "simcc": ("simcc",),
     "offset": ("disk", "udp", "focal", "laplace"),
     "nested": ("nested",),
+}
+_COORDINATES: Mapping[LossKind, str] = {
+    "wing": "tasks:WingTask",
+    "l2": "point_tasks:L2Task",
+    "cascade": "point_tasks:CascadeTask",
 }
 _POOLED: Mapping[Curriculum, int] = {"cls2": 2, "cls3": 4}
 
@@ -326,9 +331,8 @@ def task_for(
         return _named("curriculum:CurriculumTask")(model, config, _POOLED[curriculum])
     if kind == "simcc":
         return SimccTask(model)
-    if kind in ("wing", "l2"):
-        made = WingTask if kind == "wing" else _named("point_tasks:L2Task")
-        task = made(model, config)
+    if kind in _COORDINATES:
+        task = _named(_COORDINATES[kind])(model, config)
         if config.companion_weight:
             task = _named("companions:HeatmapCompanion")(model, config, task)
         if config.boundary_weight:

@@ -56,12 +56,12 @@ class Hourglass(Staged):
         self.stem = nn.Sequential(
             *self.first_layers(narrow),
             block(narrow, middle),
-            self.POOL(2),
+            self.halving(middle),
             block(middle, middle),
             block(middle, width),
         )
         up = _RISES[self.decoder_of(config) or "nearest"]
-        self.stacks = nn.ModuleList(_Stack(width, block, self.POOL, up) for _ in range(count))
+        self.stacks = nn.ModuleList(_Stack(width, block, self.halving, up) for _ in range(count))
         self.enter = nn.ModuleList(
             CoordConv(width, width, 1, side) if self.COORDINATES else nn.Identity()
             for _ in range(count)
@@ -78,6 +78,17 @@ class Hourglass(Staged):
             return first, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
         with_places = CoordConv(3, outputs, 7, self.config.input_size, stride=2)
         return with_places, SharedNorm(outputs), nn.ReLU(inplace=True)
+
+    def last_with_core(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """The last stack's map, and the smallest one within its hourglass."""
+        stack = self.stacks[-1]
+        assert isinstance(stack, _Stack)
+        return stack.with_core(maps)
+
+    @classmethod
+    def halving(cls, channels: int) -> nn.Module:
+        """What halves maps of so many channels."""
+        return cls.POOL(2)
 
     @classmethod
     def maps_drawn(cls, contract: Contract, is_last: bool) -> int:
@@ -208,14 +219,22 @@ class _Hourglass(nn.Module):
         super().__init__()
         inner = _Hourglass(depth - 1, width, block, pool, up) if depth > 1 else block(width, width)
         self.beside = block(width, width)
-        self.before = nn.Sequential(pool(2), block(width, width))
+        self.before = nn.Sequential(pool(width), block(width, width))
         self.within = inner
         self.after = nn.Sequential(block(width, width), up(width))
 
     def forward(self, maps: Tensor) -> Tensor:
+        return self.with_core(maps)[0]
+
+    def with_core(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """The map, and the smallest one on the way."""
+        below: Tensor = self.before(maps)
+        if isinstance(self.within, _Hourglass):
+            below, core = self.within.with_core(below)
+        else:
+            below = core = self.within(below)
         beside: Tensor = self.beside(maps)
-        below: Tensor = self.after(self.within(self.before(maps)))
-        return beside + below
+        return beside + self.after(below), core
 
 
 class _Stack(nn.Sequential):
@@ -230,6 +249,15 @@ class _Stack(nn.Sequential):
             nn.ReLU(inplace=True),
         )
 
+    def with_core(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """The map that is drawn from, and the hourglass's smallest one."""
+        hourglass, *layers = self
+        assert isinstance(hourglass, _Hourglass)
+        refined, core = hourglass.with_core(maps)
+        for layer in layers:
+            refined = layer(refined)
+        return refined, core
+
 
 class Gate(nn.Module):
     """How much each cell of features counts, from them and from other maps beside them.
@@ -243,7 +271,7 @@ class Gate(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Conv2d(width + others, width, 1),
-            _Hourglass(2, width, PreBlock, nn.MaxPool2d, _nearest),
+            _Hourglass(2, width, PreBlock, Hourglass.halving, _nearest),
             nn.Conv2d(width, width, 1),
         )
 
@@ -261,9 +289,14 @@ def _shuffle(width: int) -> nn.Module:
     return nn.Sequential(nn.Conv2d(width, 4 * width, 1), PixelShuffle())
 
 
+def _deconv(width: int) -> nn.Module:
+    grow = nn.ConvTranspose2d(width, width, 2, stride=2, bias=False)
+    return nn.Sequential(grow, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+
+
 _BLOCKS: Mapping[str, MakeBlock] = {
     "hourglass": PreBlock,
     "residual": PostBlock,
     "fan": FanBlock,
 }
-_RISES: Mapping[str, MakeUp] = {"nearest": _nearest, "shuffle": _shuffle}
+_RISES: Mapping[str, MakeUp] = {"nearest": _nearest, "shuffle": _shuffle, "deconv": _deconv}

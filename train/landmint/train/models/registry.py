@@ -18,6 +18,7 @@ MODELS = Registry(
         "hourglass": "landmint.train.models.hourglass:Hourglass",
         "awing": "landmint.train.models.awing:AWing",
         "adnet": "landmint.train.models.adnet:ADNet",
+        "spiga": "landmint.train.models.spiga:SPIGA",
         "simplebaseline": "landmint.train.models.simplebaseline:SimpleBaseline",
         "anchorface": "landmint.train.models.anchorface:AnchorFace",
         "cunet": "landmint.train.models.coupled_unet:CoupledUNet",
