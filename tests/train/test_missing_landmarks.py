@@ -42,6 +42,12 @@ STUDENTS: Mapping[str, tuple[str, dict[str, Any], LossConfig, Curriculum]] = {
         LossConfig(kind="spread_nll"),
         "std",
     ),
+    "san": (
+        "san",
+        {"backbone": "cpm_3", "width": 0.125, "heatmap_sigma": 0.75},
+        LossConfig(),
+        "std",
+    ),
     "latent": ("mobilefan", {}, LossConfig(kind="latent"), "std"),
     "pipnet": ("pipnet", {"stride": 16}, LossConfig(), "std"),
     "pipnet, coarse round": ("pipnet", {"stride": 16}, LossConfig(), "cls2"),

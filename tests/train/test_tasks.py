@@ -67,6 +67,7 @@ CASES: tuple[tuple[str, dict[str, Any], LossConfig, set[str]], ...] = (
             ("centernet", "focal"),
         )
     ),
+    ("san", {"backbone": "cpm_3", "width": 0.125}, LossConfig(), {"heatmaps"}),
     ("hih", {"backbone": "residual_2", "width": 0.125}, LossConfig(), {"heatmaps", "inner"}),
     (
         "deeppose",

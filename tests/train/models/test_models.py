@@ -59,6 +59,7 @@ SMALL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("ghostone", {"input_size": 64, "width": 0.25}),
     ("propagation", {"input_size": 64, "backbone": "hourglass_2", "width": 0.125}),
     ("lab", {"input_size": 64, "backbone": "residual_2", "width": 0.125}),
+    ("san", {"input_size": 64, "backbone": "cpm_3", "width": 0.125}),
     ("anchorface", {"input_size": 64, "backbone": "mobilenetv3_small_050"}),
     ("grmi", {"input_size": 64}),
     ("grmi", {"input_size": 64, "backbone": "mobilenetv2_050", "stride": 4, "decoder": "deconv"}),

@@ -27,6 +27,7 @@ MODELS = Registry(
         "propagation": "landmint.train.models.propagation:PropagationNet",
         "lab": "landmint.train.models.lab:LAB",
         "cpm": "landmint.train.models.cpm:CPM",
+        "san": "landmint.train.models.san:SAN",
         "grmi": "landmint.train.models.grmi:GRMI",
         "centernet": "landmint.train.models.grmi:CenterNet",
         "hih": "landmint.train.models.hih:HIH",
