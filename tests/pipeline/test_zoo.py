@@ -64,7 +64,7 @@ GRAPHS = {
 
 def _network(recipe: NetworkRecipe) -> LandmarkModel:
     torch.manual_seed(0)
-    return create_model(recipe.model, stand_in_shape(68))
+    return create_model(recipe.model, stand_in_shape(int(recipe.model.markup)))
 
 
 def _batch(network: LandmarkModel) -> dict[str, torch.Tensor]:

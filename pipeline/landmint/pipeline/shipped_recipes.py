@@ -1,7 +1,8 @@
 """The recipes that come with landmint, found by name as its models are.
 
 They stand in recipes/ at the top of the repository. The link `recipes` beside this file leads
-there; a wheel holds the files in its place. What stands in the folder is the list.
+there; a wheel holds the files in its place. What stands in the folder is the list, but for
+markups, whose names end in .markup.toml.
 """
 
 import tomllib
@@ -23,6 +24,7 @@ def shipped_recipes() -> dict[str, Path]:
     return {
         path.relative_to(place).with_suffix("").as_posix(): path
         for path in sorted(place.rglob("*.toml"))
+        if not path.name.endswith(".markup.toml")
     }
 
 
