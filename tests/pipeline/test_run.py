@@ -557,3 +557,25 @@ def test_a_file_of_ranges_counts_by_what_it_holds(tmp_path: Path) -> None:
         found.append(quantize_settings(config))
     assert found[0] == found[2] != found[1]
     assert quantize_settings(QuantizeConfig())["ranges"] is None
+
+
+def test_several_targets_are_visited_by_one_command(copy: Path) -> None:
+    """Three machines, so three processes; one of them is not there."""
+    desk = 'base = "host"\nabout = "a rehearsal elsewhere"\naddress = "desk"\n'
+    (copy / "desk.toml").write_text(desk, encoding="utf-8")
+    words = ("run", "tiny.toml", "--targets", "host,desk.toml,rpi5:nobody@nowhere.invalid")
+    command = [sys.executable, "-m", "landmint.pipeline", *words]
+    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=LONG_S)
+    assert done.returncode == 3, done.stderr
+    assert "report:  runs/tiny/targets.html" in done.stdout
+    run = copy / "runs" / "tiny"
+    measured = {folder.name for folder in (run / "targets").iterdir() if list(folder.glob("m*"))}
+    assert measured == {"host", "desk.toml"}
+    page = (run / "targets.html").read_text(encoding="utf-8")
+    assert "rpi5:nobody@nowhere.invalid" in page and "desk.toml" in page
+    done = _landmint(copy, *words[:-1], "host,desk.toml")
+    assert done.exit_code == 0, done.stderr
+    assert "measurements" not in _current(done.stderr), "they are up to date"
+    done = _landmint(copy, *words, "--until", "bundle")
+    assert done.exit_code == 2
+    assert "--until and --targets are given" in done.stderr

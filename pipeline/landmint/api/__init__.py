@@ -22,7 +22,7 @@ from landmint.api.listings import (
 )
 from landmint.api.measuring import judge, measure, report
 from landmint.api.predicting import load
-from landmint.api.running import run
+from landmint.api.running import run, run_on_targets
 from landmint.api.training import adapt, distill, train
 from landmint.pipeline.extras import naming_extras
 from landmint.pipeline.opening import Model
@@ -95,6 +95,7 @@ __all__ = [
     "recipes",
     "report",
     "run",
+    "run_on_targets",
     "self_test",
     "students",
     "targets",

@@ -20,6 +20,7 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 from rich.table import Column
 
+from landmint.pipeline.view import View
 from landmint.runtime.progress import Progress
 
 # Plain lines: not more often than the first, and not for less progress unless the second passed.
@@ -73,10 +74,31 @@ class _Live:
         self._progress.update(self._task, note=escape(note))
 
 
+class Side:
+    """One of several pieces of work that are seen at the same time: plain lines, under its name.
+
+    What is up to date is not told: that would be a line for each stage and each name.
+    """
+
+    def __init__(self, view: View, name: str) -> None:
+        """Say nothing yet."""
+        self._view, self._name = view, name
+
+    def line(self, text: str, style: str = "") -> None:
+        """Write one line, unless it is a dim one."""
+        if style != "dim":
+            self._view.line(f"{self._name}: {text}", style)
+
+    @contextmanager
+    def bar(self, title: str) -> Iterator[Progress]:
+        """A piece of work, in lines."""
+        yield _Lines(self, title)
+
+
 class _Lines:
     """Plain lines, few enough for a log."""
 
-    def __init__(self, screen: Screen, title: str) -> None:
+    def __init__(self, screen: View, title: str) -> None:
         self._screen, self._title = screen, title.rstrip()
         self._start = self._last = time.monotonic()
         self._shown = 0

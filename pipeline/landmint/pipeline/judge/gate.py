@@ -30,7 +30,7 @@ VerdictStatus = Literal[
 """Not judged: no limit applies. It is no pass."""
 
 # Worst first: what is proved comes before what is unknown, and a wrong face before a slow one.
-_EXIT_CODES: Mapping[VerdictStatus, int] = MappingProxyType(
+EXIT_CODES: Mapping[VerdictStatus, int] = MappingProxyType(
     {
         "accuracy drift": 5,
         "regression": 1,
@@ -40,7 +40,8 @@ _EXIT_CODES: Mapping[VerdictStatus, int] = MappingProxyType(
         "not judged": 0,
     }
 )
-PRECEDENCE: tuple[VerdictStatus, ...] = tuple(_EXIT_CODES)
+"""The exit code of every status, the worst first."""
+PRECEDENCE: tuple[VerdictStatus, ...] = tuple(EXIT_CODES)
 """Every status, the worst first."""
 
 
@@ -227,7 +228,7 @@ def exit_code(verdicts: Sequence[Verdict]) -> int:
 
     0 when every limit is kept, and when there is none. Where several apply, that of `outcome`.
     """
-    return _EXIT_CODES[outcome(verdicts)]
+    return EXIT_CODES[outcome(verdicts)]
 
 
 def not_passed(verdicts: Sequence[Verdict]) -> list[tuple[Verdict, Check]]:
