@@ -565,9 +565,9 @@ def test_several_targets_are_visited_by_one_command(copy: Path) -> None:
     (copy / "desk.toml").write_text(desk, encoding="utf-8")
     words = ("run", "tiny.toml", "--targets", "host,desk.toml,rpi5:nobody@nowhere.invalid")
     command = [sys.executable, "-m", "landmint.pipeline", *words]
-    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=LONG_S)
-    assert done.returncode == 3, done.stderr
-    assert "report:  runs/tiny/targets.html" in done.stdout
+    first = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=LONG_S)
+    assert first.returncode == 3, first.stderr
+    assert "report:  runs/tiny/targets.html" in first.stdout
     run = copy / "runs" / "tiny"
     measured = {folder.name for folder in (run / "targets").iterdir() if list(folder.glob("m*"))}
     assert measured == {"host", "desk.toml"}
