@@ -91,6 +91,12 @@ def run_on_targets(
         LandmintError: the recipe cannot work, a stage before the measurements failed, or a target
             is unknown or named twice.
         Interrupted: Ctrl-C; what was finished stays.
+
+    Example:
+        >>> from landmint import api
+        >>> visits = api.run_on_targets("demo", ["host", "rpi5"])  # doctest: +SKIP
+        >>> {result.target: result.status for result in visits.results}  # doctest: +SKIP
+        {'host': 'pass', 'rpi5': 'not measured'}
     """
     from landmint.pipeline.driver import bring_up_to_date
     from landmint.pipeline.given import recipe_on
