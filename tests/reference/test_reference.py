@@ -25,7 +25,6 @@ from landmint.pipeline.text import number
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.crop import Floats
 from landmint.runtime.files import sha256_file
-from landmint.runtime.machine import identify
 from landmint.train.evaluate import evaluate
 from landmint.train.faces.face import FaceSet
 from landmint.train.faces.readers import FacesConfig, Split, load_faces
@@ -39,9 +38,6 @@ MOST_BYTES = 25_000_000
 RealFaces = Callable[[str | Path], Path]
 MakeOnce = Callable[[str, Callable[[Path], object]], Path]
 TORCH = "torch/float32"
-SATURATED_POINTS = 0.15
-"""How much more INT8 may differ where sums overflow: the figures were published on a processor with
-VNNI. On one without, .02 to .13 points were measured over the shipped models."""
 
 each_model = pytest.mark.parametrize(
     "model", shipped(), ids=lambda model: model.name, scope="module"
@@ -153,11 +149,8 @@ def _compare(found: Mapping[str, Floats], told: Measured) -> None:
     apart = {}
     for variant, per_face in found.items():
         nme, figure = 100 * float(per_face.mean()), told.figures[variant]
-        tolerance = figure.tolerance_points
-        if variant in ("onnx/int8", "openvino/int8") and identify().int8_saturates:
-            tolerance += SATURATED_POINTS
-        if not abs(nme - figure.nme_percent) <= tolerance:
-            apart[variant] = f"{nme:.4f} %, not {figure.nme_percent} % ± {tolerance}"
+        if not abs(nme - figure.nme_percent) <= figure.tolerance_points:
+            apart[variant] = f"{nme:.4f} %, not {figure.nme_percent} % ± {figure.tolerance_points}"
     assert not apart
 
 

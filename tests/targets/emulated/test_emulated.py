@@ -8,7 +8,6 @@ import pytest
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.embedded import read_contract
 from landmint.runtime.latency import LatencyConfig
-from landmint.runtime.machine import identify
 from landmint.runtime.measurement import Measurement, read_measurement
 from landmint.targets import load_target
 from landmint.targets.measure import measure_bundle
@@ -63,8 +62,7 @@ def test_arm_kernels_of_int8(shipped: dict[str, Bundle], tmp_path: Path) -> None
     a53 = measured("emulated-rpi3", shipped["tflite"], tmp_path / "a53")
     # XNNPACK's INT8 is the same to the bit on all processors; ONNX Runtime's is not where an x86
     # processor has no VNNI.
-    saturated_px = 4.0 if identify().int8_saturates else 1.0
-    for form, bound_px in (("tflite", 0.01), ("onnx", saturated_px)):
+    for form, bound_px in (("tflite", 0.01), ("onnx", 1.0)):
         assert apart_px(a76[form], here[form]) < bound_px
     assert apart_px(a53, a76["tflite"]) < 0.01
     for one in a76.values():
