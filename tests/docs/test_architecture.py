@@ -1,25 +1,19 @@
 """No module is in a circle of imports, and the page of the architecture is the code's."""
 
-import importlib.util
 import re
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.scripts import benchmark
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def architecture() -> ModuleType:
-    path = ROOT / "benchmarks" / "architecture.py"
-    spec = importlib.util.spec_from_file_location("architecture", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("architecture")
 
 
 def source(root: Path, files: dict[str, str]) -> Path:

@@ -1,6 +1,5 @@
 """With what this project's CI compares its shipped models."""
 
-import importlib.util
 import subprocess
 from pathlib import Path
 from types import ModuleType
@@ -8,6 +7,7 @@ from types import ModuleType
 import pytest
 
 from landmint.runtime.errors import NotMeasuredError
+from tests.scripts import benchmark
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,12 +24,7 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def gate_landed(repository: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "gate_landed", ROOT / "benchmarks" / "gate_landed.py"
-    )
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = benchmark("gate_landed")
     monkeypatch.setattr(module, "ROOT", repository)
     return module
 

@@ -17,6 +17,7 @@ from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract, CropRule, Head, Output
 from landmint.runtime.latency import Block, Launch, WarmUp
 from landmint.runtime.measurement import Measurement
+from tests.labels import labelled
 
 ENGINES = {"torch": "torch", "onnx": "onnxruntime", "tflite": "litert", "tensorrt": "tensorrt"}
 # Times as fast as float32 by format and number of float layers: LiteRT pays for each border.
@@ -47,22 +48,14 @@ def bundle_of(folder: Path, layers: Sequence[str]) -> Bundle:
 
 
 FACES, PERSONS = 24, 8
-SHAPE = np.random.default_rng(0).uniform(0, 100, (FACES, 68, 2))
-SHAPE[:, 36], SHAPE[:, 45] = (0.0, 0.0), (100.0, 0.0)  # 100 px between the eyes: 1 px is 1 %
-TRUTH = Truth(
-    "68",
-    tuple(f"f{i}" for i in range(FACES)),
-    tuple(f"p{i % PERSONS}" for i in range(FACES)),
-    SHAPE,
-    np.tile([0.0, 0.0, 100.0, 100.0], (FACES, 1)),
-)
+TRUTH = labelled(tuple(f"p{i % PERSONS}" for i in range(FACES)))
 Measured = tuple[list[Measurement], Truth]
 
 
 def measured(name: str, engine: str, rise: np.ndarray, ms: float) -> Measurement:
     """Every landmark of a face is off by its rise (FACES,), a share; three equal launches."""
     launch = Launch(1.0, WarmUp(1.0, 40, True), (Block((ms,) * 5, 5 * ms),))
-    points = SHAPE + 100 * rise[:, None, None] * [1.0, 0.0]
+    points = TRUTH.points + 100 * rise[:, None, None] * [1.0, 0.0]
     return Measurement(
         *("tiny", name, engine, "measured"),
         session="now",
@@ -181,14 +174,14 @@ def test_the_choice_can_be_pasted_into_a_recipe(tmp_path: Path, explanation: Exp
 
 def test_what_costs_no_speed_comes_first(tmp_path: Path, explanation: Explanation) -> None:
     """Where equalising keeps the budget no layer is tried in float, where INT8 does nothing is."""
-    found = search(tmp_path / "int8", explanation, budget=0.0038)
+    searches = search(tmp_path / "int8", explanation, budget=0.0038)
     for format_ in ("onnx", "tflite"):
-        assert [str(trial.cure) for trial in found[format_].trials] == ["plain INT8", EQUALISED]
-        chosen = found[format_].chosen
+        assert [str(trial.cure) for trial in searches[format_].trials] == ["plain INT8", EQUALISED]
+        chosen = searches[format_].chosen
         assert chosen is not None and str(chosen.cure) == EQUALISED
     made = Bundle.open(tmp_path / "int8")
     assert made.entry(made.variant("onnx/int8")).read_text() == f"onnx/int8 {EQUALISED}"
-    lines = as_toml(list(found.values())[:2], QuantizeConfig()).splitlines()
+    lines = as_toml(list(searches.values())[:2], QuantizeConfig()).splitlines()
     assert lines == ["[quantize]", EQUALISED]
-    found = search(tmp_path / "enough", explanation, budget=0.0045)
-    assert [str(trial.cure) for trial in found["onnx"].trials] == ["plain INT8"]
+    searches = search(tmp_path / "enough", explanation, budget=0.0045)
+    assert [str(trial.cure) for trial in searches["onnx"].trials] == ["plain INT8"]

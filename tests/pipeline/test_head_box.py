@@ -1,6 +1,5 @@
 """Faces of nine points, made of faces of 68: they are read again, and stand for the same pose."""
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +15,7 @@ from landmint.train.faces.pose import POSE_MODEL
 from landmint.train.faces.pts300w import write_pts
 from landmint.train.faces.readers import FacesConfig, load_faces
 from landmint.train.faces.synthetic import write_synthetic
+from tests.scripts import benchmark
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """
@@ -30,11 +30,7 @@ name = "pfld"
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("head_box", ROOT / "benchmarks" / "head_box.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("head_box")
 
 
 def test_faces_of_nine_points_are_read_by_the_recipe_of_the_zoo(

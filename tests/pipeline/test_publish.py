@@ -1,9 +1,7 @@
 """A finished run becomes a shipped model with its card and its reference; others are refused."""
 
 import contextlib
-import importlib.util
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from landmint.runtime.files import sha256_file
 from landmint.train import zoo
 from landmint.train.faces.readers import SyntheticConfig
 from landmint.train.models import load_model
+from tests.scripts import benchmark
 
 pytestmark = pytest.mark.slow
 
@@ -81,12 +80,7 @@ class Publisher:
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("publish", ROOT / "benchmarks" / "publish.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["publish"] = module  # dataclasses look there
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("publish")
 
 
 @pytest.fixture(scope="module")

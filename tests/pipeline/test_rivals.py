@@ -1,7 +1,5 @@
 """The benchmarks beside other people's models: which points are compared, and how."""
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -11,33 +9,24 @@ import pytest
 from landmint.runtime.crop import Box, apply_affine, invert_affine
 from landmint.runtime.markup import get_markup
 from landmint.runtime.markup_file import read_markup
+from tests.scripts import benchmark
 
 ROOT = Path(__file__).parents[2]
 
 
-def _load(name: str) -> ModuleType:
-    path = ROOT / "benchmarks" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"benchmarks.{name}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def foreign() -> ModuleType:
-    return _load("foreign")
+    return benchmark("foreign")
 
 
 @pytest.fixture(scope="module")
 def rivals(foreign: ModuleType) -> ModuleType:
-    return _load("rivals")
+    return benchmark("rivals")
 
 
 @pytest.fixture(scope="module")
 def predict(rivals: ModuleType) -> ModuleType:
-    return _load("predict")
+    return benchmark("predict")
 
 
 def test_vertices_of_the_mesh_mirror_as_their_landmarks_do(foreign: ModuleType) -> None:

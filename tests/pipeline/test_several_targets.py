@@ -3,7 +3,6 @@
 import dataclasses
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from landmint.pipeline import several_targets
@@ -17,23 +16,15 @@ from landmint.pipeline.run import Run
 from landmint.pipeline.several_targets import TargetRun, checked_targets, visit_targets
 from landmint.pipeline.stage import Stage
 from landmint.pipeline.view import UNWATCHED, Relay
-from landmint.runtime.accuracy import Truth
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.instructions import Instructions
 from landmint.runtime.latency import Block, Launch, WarmUp
 from landmint.runtime.measurement import Measurement, write_measurement
 from landmint.runtime.progress import Progress
+from tests.labels import labelled
 
 PERSONS = 8
-SHAPE = np.random.default_rng(0).uniform(0, 100, (PERSONS, 68, 2))
-SHAPE[:, 36], SHAPE[:, 45] = (0.0, 0.0), (100.0, 0.0)  # 100 px between the eyes: 1 px is 1 %
-TRUTH = Truth(
-    "68",
-    tuple(f"f{i}" for i in range(PERSONS)),
-    tuple(f"p{i}" for i in range(PERSONS)),
-    SHAPE,
-    np.tile([0.0, 0.0, 100.0, 100.0], (PERSONS, 1)),
-)
+TRUTH = labelled(tuple(f"p{i}" for i in range(PERSONS)))
 RECIPE = """\
 [faces]
 kind = "synthetic"
@@ -53,7 +44,7 @@ def measurement(variant: str, error_px: float, ms: float | None) -> Measurement:
         *("tiny", variant, engine, "measured"),
         session="now",
         faces=TRUTH.names,
-        points=SHAPE + [error_px, 0.0],
+        points=TRUTH.points + [error_px, 0.0],
     )
     if ms is None:
         counted = (Instructions(12_600_000),)

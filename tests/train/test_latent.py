@@ -22,7 +22,7 @@ SIGMA = 1.5
 
 def _searched(heatmap: NDArray[np.float32], point: NDArray[np.float64]) -> NDArray[np.float64]:
     """The search of the paper, written out for one landmark: 9 x 9 places of 32 x 32 cells."""
-    best, found = math.inf, point
+    least, latent = math.inf, point
     for down in range(-4, 5):
         for right in range(-4, 5):
             place = point * 32 + (right, down)
@@ -35,9 +35,9 @@ def _searched(heatmap: NDArray[np.float32], point: NDArray[np.float64]) -> NDArr
                     drawn = heatmap[y, x] if 0 <= x < 32 and 0 <= y < 32 else 0.0
                     chi += (max(drawn, 0.0) - ideal) ** 2 / ideal
             cost = chi / (2 * math.pi * SIGMA**2) + (right**2 + down**2) / (2 * 2.0**2)
-            if cost < best:
-                best, found = cost, place / 32
-    return found
+            if cost < least:
+                least, latent = cost, place / 32
+    return latent
 
 
 def test_the_search_is_that_of_the_loops() -> None:

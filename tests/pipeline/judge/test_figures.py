@@ -1,21 +1,17 @@
 """One table of figures: complete, and what the documents' tables are headed with."""
 
-import importlib.util
 from pathlib import Path
 
 from landmint.pipeline.judge.figures import LATENCY, LATENCY_RATIO, LIMITED, MOVED, NME_RISE
 from landmint.pipeline.judge.gate import Limits
 from landmint.pipeline.measure_config import GateConfig
+from tests.scripts import benchmark
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_the_table_of_figures_is_current() -> None:
-    path = ROOT / "benchmarks" / "figures.py"
-    spec = importlib.util.spec_from_file_location("figures_table", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = benchmark("figures")
     page = (ROOT / "docs" / "how-it-measures.md").read_text(encoding="utf-8")
     assert "| NME rise | points |" in page
     assert page == module.with_table(page), "run `make reference`"

@@ -1,8 +1,6 @@
 """The INT8 benchmark says which goal each engine keeps; its measuring is tested elsewhere."""
 
 import dataclasses
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,18 +11,14 @@ from landmint.pipeline.judge.summary import summarise_run
 from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.measurement import read_measurements
+from tests.scripts import benchmark
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
 def int8() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("int8_benchmark", ROOT / "benchmarks" / "int8.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("int8")
 
 
 @pytest.fixture

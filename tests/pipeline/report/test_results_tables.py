@@ -1,7 +1,6 @@
 """The documents' tables come from runs, and from nothing else."""
 
 import dataclasses
-import importlib.util
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -9,17 +8,14 @@ from types import ModuleType
 import pytest
 
 from landmint.runtime.errors import LandmintError
+from tests.scripts import benchmark
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
 def results() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("results", ROOT / "benchmarks" / "results.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("results")
 
 
 @pytest.fixture

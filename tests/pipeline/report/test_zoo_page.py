@@ -1,13 +1,13 @@
 """The page of the published systems: figures come from runs, and those of other machines stay."""
 
-import importlib.util
 import re
 import shutil
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.scripts import benchmark
 
 ROOT = Path(__file__).parents[3]
 SYSTEM = ROOT / "recipes" / "zoo" / "pfld-025x.toml"
@@ -16,12 +16,7 @@ MARKED = "# Page\n\n<!-- results:begin -->\n<!-- results:end -->\n\nThe end.\n"
 
 @pytest.fixture(scope="module")
 def zoo() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("zoo_page", ROOT / "benchmarks" / "zoo.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["zoo_page"] = module  # dataclasses look there
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("zoo")
 
 
 @pytest.fixture
@@ -128,8 +123,8 @@ def test_a_row_without_figures_says_why(
     assert _rows(text)["zoo/other"][6:] == ["not trained", "–", "–", "–", "–"]
     assert "Not trained: no run of it has been measured yet." in text
     recipe = systems["zoo/other"]
-    said = recipe.read_text("utf-8").replace("[source]\n", '[source]\nuntrained = "too heavy"\n')
-    recipe.write_text(said, encoding="utf-8")
+    text = recipe.read_text("utf-8").replace("[source]\n", '[source]\nuntrained = "too heavy"\n')
+    recipe.write_text(text, encoding="utf-8")
     assert "Not trained: too heavy." in _write(zoo, fake_run.parent, page)
 
 

@@ -1,9 +1,7 @@
 """The picture of the zoo: the right front, a whole SVG, and names that can be read."""
 
-import importlib.util
 import itertools
 import random
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import ModuleType
@@ -11,18 +9,15 @@ from typing import Any
 
 import pytest
 
+from tests.scripts import benchmark
+
 ROOT = Path(__file__).parents[3]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
 def plot() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("zoo_plot", ROOT / "benchmarks" / "zoo_plot.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["zoo_plot"] = module  # dataclasses look there
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("zoo_plot")
 
 
 def _points(plot: ModuleType, count: int, seed: int) -> list[Any]:

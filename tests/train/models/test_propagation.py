@@ -58,8 +58,8 @@ def test_contours_are_drawn_from_heatmaps_alone(network: Any) -> None:
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         network.heads[0].weight.zero_()
-        one, other = (network.features(values)[1] for values in (images, -images))
-    torch.testing.assert_close(one, other)
+        maps, of_negative = (network.features(values)[1] for values in (images, -images))
+    torch.testing.assert_close(maps, of_negative)
 
 
 def test_early_contours_are_taught_one_by_one(
