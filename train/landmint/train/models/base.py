@@ -208,13 +208,6 @@ def coordinates_head(config: ModelConfig) -> tuple[Head, tuple[Output, ...]]:
     return Head("coordinates"), (Output("coordinates", (count,)),)
 
 
-def start_at_mean(layer: nn.Linear, mean_shape: Shape) -> None:
-    """Set a last layer so that its first answers are near the mean shape (L, 2)."""
-    with torch.no_grad():
-        nn.init.normal_(layer.weight, std=0.001)
-        layer.bias.copy_(torch.from_numpy(mean_shape.astype(np.float32).ravel()))
-
-
 def heatmap_head(
     config: ModelConfig, stride: int, decode: Decode
 ) -> tuple[Head, tuple[Output, ...]]:

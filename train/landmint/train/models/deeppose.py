@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from landmint.runtime.contract import Contract, Head, Output
-from landmint.train.models.base import Shape, coordinates_head, start_at_mean
+from landmint.runtime.contract import Contract
 from landmint.train.models.config import ModelConfig
+from landmint.train.models.coordinates import CoordinatesHead
 from landmint.train.models.one_trunk import OneTrunk
 from landmint.train.models.trunks import (
     EFFICIENTNET_LITE,
@@ -21,7 +21,7 @@ from landmint.train.models.trunks import (
 )
 
 
-class DeepPose(OneTrunk):
+class DeepPose(CoordinatesHead, OneTrunk):
     """Coordinates (2L,) in [0, 1].
 
     Taps: the trunk's maps of strides 8 and 16, then the last one, which is pooled.
@@ -37,12 +37,3 @@ class DeepPose(OneTrunk):
     def head(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Coordinates (B, 2L): x0, y0, x1, y1, ..."""
         return {"coordinates": self.coordinates(features[-1].mean(dim=(2, 3)))}
-
-    def start_from(self, mean_shape: Shape) -> None:
-        """Let the first guess be the mean face, so that only the residual is to be learnt."""
-        start_at_mean(self.coordinates, mean_shape)
-
-    @classmethod
-    def head_for(cls, config: ModelConfig, mean_shape: Shape) -> tuple[Head, tuple[Output, ...]]:
-        """A coordinates head."""
-        return coordinates_head(config)

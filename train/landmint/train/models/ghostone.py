@@ -12,15 +12,10 @@ import torch
 from timm.models.byobnet import LayerFn, MobileOneBlock
 from torch import Tensor, nn
 
-from landmint.runtime.contract import Contract, Head, Output
-from landmint.train.models.base import (
-    LandmarkModel,
-    Shape,
-    coordinates_head,
-    scaled,
-    start_at_mean,
-)
+from landmint.runtime.contract import Contract
+from landmint.train.models.base import scaled
 from landmint.train.models.config import ModelConfig
+from landmint.train.models.coordinates import CoordinatesHead
 from landmint.train.models.trunks import OWN
 
 _STRIDE = 16
@@ -38,7 +33,7 @@ _LAST: Sizes = (216, 16, 1)
 _COARSE = 32  # channels of what the last scale is seen on
 
 
-class GhostOne(LandmarkModel):
+class GhostOne(CoordinatesHead):
     """Coordinates (2L,) in [0, 1].
 
     Taps: the maps of strides 2, 4, 8 and 16 that are pooled, then all pooled features.
@@ -77,19 +72,6 @@ class GhostOne(LandmarkModel):
             maps.append(row(maps[-1] if maps else images))
         pooled = [self.pool(each) for each in maps]
         return (*maps, torch.cat([*pooled, self.whole(maps[-1])], dim=1))
-
-    def head(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """Coordinates (B, 2L): x0, y0, x1, y1, ..."""
-        return {"coordinates": self.coordinates(features[-1].flatten(1))}
-
-    def start_from(self, mean_shape: Shape) -> None:
-        """Let the first guess be the mean face, so that only the residual is to be learnt."""
-        start_at_mean(self.coordinates, mean_shape)
-
-    @classmethod
-    def head_for(cls, config: ModelConfig, mean_shape: Shape) -> tuple[Head, tuple[Output, ...]]:
-        """A coordinates head."""
-        return coordinates_head(config)
 
     @classmethod
     def scales(cls, config: ModelConfig) -> bool:

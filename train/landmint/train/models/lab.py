@@ -11,22 +11,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from landmint.runtime.contract import Contract, Head, Output
-from landmint.train.models.base import (
-    Shape,
-    conv_bn_relu,
-    coordinates_head,
-    scaled,
-    start_at_mean,
-)
+from landmint.runtime.contract import Contract
+from landmint.train.models.base import conv_bn_relu, scaled
 from landmint.train.models.config import ModelConfig
+from landmint.train.models.coordinates import CoordinatesHead
 from landmint.train.models.hourglass import Gate, Hourglass, PostBlock
 
 _CHANNELS = (32, 64, 128, 256)
 _STRIDE = 32  # of the map before the last convolution, which sees the face at once
 
 
-class LAB(Hourglass):
+class LAB(CoordinatesHead, Hourglass):
     """Coordinates (2L,) in [0, 1].
 
     Taps: the contours that each stack draws, then the regressor's features (B, C, 1, 1).
@@ -65,19 +60,6 @@ class LAB(Hourglass):
     def early_boundaries(features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """A map of each contour (B, E, S/4, S/4) of every stack."""
         return features[:-1]
-
-    def head(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """Coordinates (B, 2L): x0, y0, x1, y1, ..."""
-        return {"coordinates": self.coordinates(features[-1].flatten(1))}
-
-    def start_from(self, mean_shape: Shape) -> None:
-        """Let the first guess be the mean face, so that only the residual is to be learnt."""
-        start_at_mean(self.coordinates, mean_shape)
-
-    @classmethod
-    def head_for(cls, config: ModelConfig, mean_shape: Shape) -> tuple[Head, tuple[Output, ...]]:
-        """A coordinates head."""
-        return coordinates_head(config)
 
 
 class _Regressor(nn.Module):

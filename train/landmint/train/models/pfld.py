@@ -9,22 +9,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from landmint.runtime.contract import Contract, Head, Output
-from landmint.train.models.base import (
-    LandmarkModel,
-    Shape,
-    conv_bn_relu,
-    coordinates_head,
-    scaled,
-    start_at_mean,
-)
+from landmint.runtime.contract import Contract
+from landmint.train.models.base import conv_bn_relu, scaled
 from landmint.train.models.config import ModelConfig
+from landmint.train.models.coordinates import CoordinatesHead
 from landmint.train.models.trunks import EFFICIENTNET_LITE, MOBILENET_V3, OWN, timm_trunk
 
 _WHOLE = 128  # channels of the third scale, which sees the face at once
 
 
-class PFLD(LandmarkModel):
+class PFLD(CoordinatesHead):
     """Coordinates (2L,) in [0, 1].
 
     Taps: an early map, which the pose net reads in training, and the pooled features.
@@ -59,19 +53,6 @@ class PFLD(LandmarkModel):
         coarse = self.narrow(last)
         pooled = torch.cat([self.pool(middle), self.pool(coarse), self.whole(coarse)], dim=1)
         return early, pooled
-
-    def head(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """Coordinates (B, 2L): x0, y0, x1, y1, ..."""
-        return {"coordinates": self.coordinates(features[-1].flatten(1))}
-
-    def start_from(self, mean_shape: Shape) -> None:
-        """Let the first guess be the mean face, so that only the residual is to be learnt."""
-        start_at_mean(self.coordinates, mean_shape)
-
-    @classmethod
-    def head_for(cls, config: ModelConfig, mean_shape: Shape) -> tuple[Head, tuple[Output, ...]]:
-        """A coordinates head."""
-        return coordinates_head(config)
 
     @classmethod
     def strides_for(cls, config: ModelConfig) -> tuple[int, ...]:
