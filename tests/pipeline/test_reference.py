@@ -1,5 +1,6 @@
 """The errors that the suite measures again: written, read, and tolerated for a reason."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,26 @@ from landmint.pipeline.reference import (
     write_reference,
 )
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.machine import identify
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     figures = {"torch/float32": FormError(6.4873, 0.02), "onnx/int8": FormError(6.5356, 0.0373)}
     drawn = Measured("60 drawn faces", 60, "", figures)
-    reference = Reference("a-recipe", "f" * 64, drawn, Measured("2 faces", 2, "e" * 64, figures))
+    overflowing = {"onnx/int8": FormError(6.6, 0.0373)}
+    test = Measured("2 faces", 2, "e" * 64, figures, overflowing)
+    reference = Reference("a-recipe", "f" * 64, drawn, test)
     write_reference(tmp_path / "a.toml", reference)
     assert read_reference(tmp_path / "a.toml") == reference
+
+
+def test_a_processor_on_which_int8_overflows_has_figures_of_its_own() -> None:
+    float32, int8, overflowing = (FormError(nme, 0.02) for nme in (6.4, 6.5, 6.6))
+    figures = {"onnx/float32": float32, "onnx/int8": int8}
+    told = Measured("2 faces", 2, "", figures, {"onnx/int8": overflowing})
+    for flags, wanted in ((("avx2",), overflowing), (("avx2", "avx512_vnni"), int8)):
+        machine = replace(identify(), architecture="x86_64", flags=flags)
+        assert told.figures_on(machine) == {"onnx/float32": float32, "onnx/int8": wanted}
 
 
 def test_what_is_no_reference_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ that costs a model accuracy is seen where it is made. No times: those belong to 
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from landmint.runtime.engines import ON_GPU
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import write_text
 from landmint.runtime.formats import FORMATS, TORCH, Format
+from landmint.runtime.machine import Machine
 from landmint.runtime.markup import get_markup
 from landmint.runtime.predict import predict_crops
 from landmint.runtime.progress import SILENT, Progress
@@ -63,6 +64,13 @@ class Measured:
     """Of the `FaceSet`; empty where its pictures are drawn anew."""
     figures: Mapping[str, FormError]
     """By variant."""
+    saturated: Mapping[str, FormError] = field(default_factory=dict)
+    """The same of INT8 variants on a processor where their sums overflow (see
+    `Machine.int8_saturates`); empty where none was at hand."""
+
+    def figures_on(self, machine: Machine) -> Mapping[str, FormError]:
+        """The figures that hold on a machine."""
+        return {**self.figures, **(self.saturated if machine.int8_saturates else {})}
 
 
 @dataclass(frozen=True)
@@ -197,11 +205,19 @@ def write_reference(path: Path, reference: Reference) -> None:
     ]
     for name, measured in (("drawn", reference.drawn), ("test", reference.test)):
         lines += ["", f"[{name}]", f'what = "{measured.what}"', f"faces = {measured.faces}"]
-        lines += [f'fingerprint = "{measured.fingerprint}"', "", f"[{name}.figures]"]
-        for variant, figure in measured.figures.items():
-            values = ", ".join(f"{key} = {value:.4f}" for key, value in asdict(figure).items())
-            lines.append(f'"{variant}" = {{ {values} }}')
+        lines += [f'fingerprint = "{measured.fingerprint}"']
+        lines += _figures_table(f"{name}.figures", measured.figures)
+        if measured.saturated:
+            lines += _figures_table(f"{name}.saturated", measured.saturated)
     write_text(path, "\n".join(lines) + "\n")
+
+
+def _figures_table(name: str, figures: Mapping[str, FormError]) -> list[str]:
+    lines = ["", f"[{name}]"]
+    for variant, figure in figures.items():
+        values = ", ".join(f"{key} = {value:.4f}" for key, value in asdict(figure).items())
+        lines.append(f'"{variant}" = {{ {values} }}')
+    return lines
 
 
 def read_reference(path: Path) -> Reference:
@@ -223,5 +239,9 @@ def read_reference(path: Path) -> Reference:
 
 
 def _measured(content: Mapping[str, Any]) -> Measured:
-    figures = {name: FormError(**figure) for name, figure in content["figures"].items()}
-    return Measured(**{**content, "figures": figures})
+    tables = {
+        table: {name: FormError(**figure) for name, figure in content[table].items()}
+        for table in ("figures", "saturated")
+        if table == "figures" or table in content
+    }
+    return Measured(**{**content, **tables})
