@@ -1,8 +1,9 @@
 """Recall and boxes of the face detectors on labelled pictures, BlazeFace beside the Haar cascade.
 
-A face counts as found where a box shares at least half of the union with the tight box of its
-landmarks. Each picture has one labelled face; other boxes may be other people. Times are of the
-processor, with one thread, the detectors taking turns.
+"the largest face" looks for one face, as a video does: with BlazeFace's quick model first. A face
+counts as found where a box shares at least half of the union with the tight box of its landmarks.
+Each picture has one labelled face; other boxes may be other people. Times are of the processor,
+with one thread, the detectors taking turns.
 
     python benchmarks/detectors.py FOLDER    # of pictures with 68 points in .pts files beside them
 """
@@ -17,13 +18,30 @@ import cv2
 import numpy as np
 
 from landmint.pipeline.blazeface import overlap
-from landmint.pipeline.detect import detector_name, find_faces, find_faces_by_cascade
-from landmint.runtime.crop import box_of
+from landmint.pipeline.detect import (
+    detector_name,
+    find_faces,
+    find_faces_by_cascade,
+    largest_face,
+)
+from landmint.runtime.crop import Box, Image, box_of
 from landmint.train.faces.face import read_image
 from landmint.train.faces.pts300w import read_pts
 
 FOUND_FROM = 0.5
-DETECTORS = {"first choice": find_faces, "Haar cascade": find_faces_by_cascade}
+
+
+def only_largest(image: Image) -> list[Box]:
+    """The box of one face, or none."""
+    box = largest_face(image)
+    return [] if box is None else [box]
+
+
+DETECTORS = {
+    "all faces": find_faces,
+    "the largest face": only_largest,
+    "Haar cascade": find_faces_by_cascade,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             over = overlap(boxes, truth)
             shares[name].append(float(over.max(initial=0.0)))
             others[name] += int((over < FOUND_FROM).sum())
-    print(f"first choice here: {detector_name()}; {len(shares['Haar cascade'])} pictures\n")
+    print(
+        f"all faces are looked for by: {detector_name()}; {len(shares['Haar cascade'])} pictures\n"
+    )
     print("| detector | found | median overlap of those | other boxes | median ms |")
     print("|---|---:|---:|---:|---:|")
     for name, best in shares.items():

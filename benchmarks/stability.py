@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from landmint.pipeline.predict_video import FaceFollower
+from landmint.pipeline.following import FaceFollower
 from landmint.pipeline.progress import Screen
 from landmint.pipeline.text import NONE, markdown_table, percent
 from landmint.runtime.accuracy import nme_per_image, normalisers, point_errors

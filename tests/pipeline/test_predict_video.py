@@ -10,14 +10,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from landmint.pipeline import cli, predict_video
-from landmint.pipeline.predict_video import FaceFollower
+from landmint.pipeline import cli, following
 from landmint.runtime.bundle import Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract, CropRule, Head, Output
-from landmint.runtime.crop import Box, Image
-from landmint.runtime.engines import load_engine
-from landmint.runtime.engines.engine import Tensor
-from landmint.runtime.smooth import SmoothConfig
+from landmint.runtime.crop import Image
 
 CONTRACT = Contract(
     markup="68",
@@ -141,7 +137,7 @@ def test_a_phone_held_sideways(bundle: Path, tmp_path: Path) -> None:
 def test_a_video_without_a_face_says_so(
     bundle: Path, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict_video, "find_faces", lambda image: [])
+    monkeypatch.setattr(following, "largest_face", lambda image: None)
     result = run(video, "--bundle", bundle, "--out", tmp_path / "out")
     assert result.exit_code == 3 and "no face was found" in result.output
     told = json.loads((tmp_path / "out" / "me.json").read_text(encoding="utf-8"))
@@ -162,47 +158,3 @@ def test_a_broken_video_leaves_nothing(
 def test_smooth_is_for_videos(bundle: Path) -> None:
     result = run("me.png", "--bundle", bundle, "--smooth")
     assert result.exit_code == 2 and "nothing to smooth" in result.output
-
-
-class Shifting:
-    """A session whose landmarks are the null engine's, moved by so much of the crop."""
-
-    executed_precision = "f32"
-
-    def __init__(self, shift: float) -> None:
-        self.shift = shift
-        self.plain = load_engine("null").load(Path("none"), CONTRACT, threads=1)
-
-    def run(self, tensor: Tensor) -> dict[str, Tensor]:
-        outputs = self.plain.run(tensor).items()
-        return {name: np.asarray(value) + np.float32(self.shift) for name, value in outputs}
-
-
-def frame() -> Image:
-    return np.zeros((200, 300, 3), dtype=np.uint8)
-
-
-def test_the_landmarks_are_the_next_frames_box() -> None:
-    follower = FaceFollower(Shifting(0.05), CONTRACT, Box(100, 50, 60, 60), None)
-    boxes = [follower(frame(), i / 30).box for i in range(4)]
-    rights = [box.x + box.w / 2 for box in boxes if box]
-    assert len(rights) == 4 and all(b > a for a, b in zip(rights, rights[1:], strict=False))
-
-
-def test_a_face_that_jumps_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked: list[Image] = []
-
-    def find_none(image: Image) -> list[Box]:
-        looked.append(image)
-        return []
-
-    monkeypatch.setattr(predict_video, "find_faces", find_none)
-    follower = FaceFollower(Shifting(1.5), CONTRACT, Box(100, 50, 60, 60), SmoothConfig())
-    assert follower(frame(), 0.0).prediction is not None
-    assert follower(frame(), 0.1).prediction is None and looked
-
-
-def test_landmarks_that_are_no_numbers_are_no_face(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predict_video, "find_faces", lambda image: [])
-    follower = FaceFollower(Shifting(float("nan")), CONTRACT, Box(100, 50, 60, 60), None)
-    assert follower(frame(), 0.0).prediction is None

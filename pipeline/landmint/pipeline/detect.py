@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from landmint.pipeline.blazeface import BlazeFace
+from landmint.pipeline.blazeface import (
+    BACK_CAMERA,
+    LEAST_SCORE,
+    SHORT_RANGE,
+    BlazeFace,
+    BlazeFaceModel,
+)
 from landmint.runtime.crop import Box, Image
 from landmint.runtime.errors import NotMeasuredError
 
@@ -29,7 +35,15 @@ _MIN_NEIGHBOURS = 4
 # YouTube Faces with 68 points, in units of the square's side: how much lower the landmark box
 # stands, how wide and how high it is.
 _HAAR = (0.164, 0.896, 0.855)  # of 250 faces; interquartile ranges .04, .10, .09
-_BLAZEFACE = (0.095, 0.950, 0.911)  # of 373 faces; interquartile ranges .07, .11, .10
+_BLAZEFACE = {  # of 373 faces each
+    BACK_CAMERA: (0.095, 0.950, 0.911),  # interquartile ranges .07, .11, .10
+    SHORT_RANGE: (0.060, 0.998, 0.961),  # .06, .12, .11
+}
+_NEAR = 0.15
+"""A face that fills so much of the picture's longer side is surely seen by `SHORT_RANGE`."""
+_SURE_SCORE = 0.7
+"""What `SHORT_RANGE` scores less may be no face: patches of colour have up to .56, and 94 faces of
+YouTube Faces from .73."""
 
 
 def find_faces(image: Image) -> list[Box]:
@@ -41,22 +55,33 @@ def find_faces(image: Image) -> list[Box]:
     Raises:
         NotMeasuredError: there is no BlazeFace, and this OpenCV comes without its cascades.
     """
-    detector = _blazeface()
-    if detector is None:
-        return find_faces_by_cascade(image)
-    squares, _ = detector(image)
-    by_area = sorted(squares.tolist(), key=_area, reverse=True)
-    return [_landmark_box(square, _BLAZEFACE) for square in by_area]
+    boxes = _boxes(BACK_CAMERA, image, LEAST_SCORE)
+    return find_faces_by_cascade(image) if boxes is None else boxes
+
+
+def largest_face(image: Image) -> Box | None:
+    """The first box of `find_faces`, in a sixth of its time where a face is near; None without one.
+
+    The model for near faces looks first: what it misses is smaller than a near face that it sees.
+    Where it sees none, or is not sure, the other one looks.
+
+    Raises:
+        NotMeasuredError: as `find_faces`.
+    """
+    near = _boxes(SHORT_RANGE, image, _SURE_SCORE)
+    if near and max(near[0].w, near[0].h) >= _NEAR * max(image.shape):
+        return near[0]
+    return next(iter(find_faces(image)), None)
 
 
 def detector_name() -> str:
     """What looks for faces here."""
-    return "Haar cascade" if _blazeface() is None else "BlazeFace"
+    return "Haar cascade" if _blazeface(BACK_CAMERA) is None else "BlazeFace"
 
 
 def advice() -> str | None:
     """What to tell people whose faces are looked for; None where BlazeFace does it."""
-    if _blazeface() is not None:
+    if _blazeface(BACK_CAMERA) is not None:
         return None
     return (
         "faces are looked for by OpenCV's Haar cascade, which misses some; for BlazeFace: "
@@ -64,11 +89,21 @@ def advice() -> str | None:
     )
 
 
+def _boxes(model: BlazeFaceModel, image: Image, least_score: float) -> list[Box] | None:
+    """What one of BlazeFace's models sees, the largest first; None where it is not installed."""
+    detector = _blazeface(model)
+    if detector is None:
+        return None
+    squares, scores = detector(image)
+    by_area = sorted(squares[scores >= least_score].tolist(), key=_area, reverse=True)
+    return [_landmark_box(square, _BLAZEFACE[model]) for square in by_area]
+
+
 @functools.cache
-def _blazeface() -> BlazeFace | None:
+def _blazeface(model: BlazeFaceModel) -> BlazeFace | None:
     """Opened once; None where the package or LiteRT is not installed."""
     try:
-        return BlazeFace()
+        return BlazeFace(model)
     except NotMeasuredError:
         return None
 

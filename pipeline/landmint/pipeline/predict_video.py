@@ -1,33 +1,29 @@
-"""Landmarks in people's videos: the face followed from frame to frame, a video and JSON out.
+"""Landmarks in people's videos: a face followed from frame to frame, a video and JSON out.
 
-One face a video, the given one or the largest. Not a tracker: the landmarks of a frame are the box
-of the next, as the models were trained on such boxes; a face that is lost is looked for again.
+One face a video, the given one or the largest.
 """
 
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from landmint.pipeline.detect import advice, find_faces
+from landmint.pipeline.detect import advice
 from landmint.pipeline.draw import draw_landmarks
+from landmint.pipeline.following import FaceFollower, Frame
 from landmint.pipeline.opening import Model
 from landmint.pipeline.predict import NO_FACE, names_of
 from landmint.pipeline.progress import Screen
-from landmint.runtime.contract import Contract
-from landmint.runtime.crop import Box, Image, box_of, crop_matrix
-from landmint.runtime.engines import Session
+from landmint.runtime.crop import Box, Image
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path, write_json
 from landmint.runtime.markup import Markup
-from landmint.runtime.predict import Prediction, predict_image
 from landmint.runtime.progress import Progress
-from landmint.runtime.smooth import OneEuro, SmoothConfig
+from landmint.runtime.smooth import SmoothConfig
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 SCHEMA = 1
@@ -36,72 +32,6 @@ _QUICK = 0.1  # share of the steps in time that may be quicker than the drawn vi
 _MOST_FPS = 120.0
 _LEAST_STEP_S, _MOST_STEP_S = 1e-4, 60.0
 """Steps in time that a stamp may have; another is none."""
-# A box that halves, doubles or jumps by more than its own size is no face that moved.
-_MOST_GROWTH, _MOST_JUMP = 2.0, 1.0
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """What was found in one frame."""
-
-    time_s: float
-    """From the video's start."""
-    box: Box | None
-    """Where the face was looked at, in pixels; None where there is none."""
-    prediction: Prediction | None
-    """Its landmarks."""
-
-
-class FaceFollower:
-    """Finds the landmarks of one face in frame after frame."""
-
-    def __init__(
-        self, session: Session, contract: Contract, box: Box | None, smooth: SmoothConfig | None
-    ) -> None:
-        """Start where the face is.
-
-        Args:
-            session: the model.
-            contract: its contract, in the session's layout.
-            box: the face in the first frame; the largest that is found when absent.
-            smooth: the filter of its landmarks; None leaves them as the model gives them.
-        """
-        self._session, self._contract, self._smooth = session, contract, smooth
-        self._box = box
-        self._filter = None if smooth is None else OneEuro(smooth)
-
-    def __call__(self, image: Image, time_s: float) -> Frame:
-        """The landmarks in the next frame, an (H, W, 3) RGB image."""
-        box = self._box or next(iter(find_faces(image)), None)
-        if box is None:
-            return Frame(time_s, None, None)
-        prediction = predict_image(self._session, self._contract, image, box)
-        if not np.isfinite(prediction.points).all():
-            self._box = None
-            return Frame(time_s, box, None)
-        after = _box_after(prediction, box, image)
-        if self._filter is not None:
-            size = self._contract.input_size
-            side_px = crop_matrix(box, self._contract.crop, size)[0, 0] * size
-            points = self._filter(prediction.points, time_s, side_px)
-            prediction = dataclasses.replace(prediction, points=points)
-        if after is None and self._smooth is not None:
-            self._filter = OneEuro(self._smooth)  # the next face may be another one
-        self._box = after
-        return Frame(time_s, box, prediction)
-
-
-def _box_after(prediction: Prediction, box: Box, image: Image) -> Box | None:
-    """Where to look in the next frame; None when the face is lost."""
-    new = box_of(prediction.points)
-    grown = max(new.w, new.h) / max(box.w, box.h)
-    jump = max(
-        abs(new.x + new.w / 2 - box.x - box.w / 2), abs(new.y + new.h / 2 - box.y - box.h / 2)
-    )
-    height, width = image.shape[:2]
-    inside = new.x < width and new.y < height and new.x + new.w > 0 and new.y + new.h > 0
-    steady = 1 / _MOST_GROWTH < grown < _MOST_GROWTH and jump < _MOST_JUMP * max(box.w, box.h)
-    return new if inside and steady else None
 
 
 def predict_videos(
