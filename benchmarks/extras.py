@@ -73,7 +73,7 @@ def _run(environment: Path, words: Sequence[str]) -> tuple[bool, str]:
     if done.returncode == 0:
         return True, "works"
     last = (done.stderr.splitlines() or [""])[-1]
-    sound = done.returncode == 2 and "pip install 'landmint[" in last
+    sound = done.returncode in (2, 3) and "pip install 'landmint[" in last
     return sound, f"exit code {done.returncode}, {last}"
 
 

@@ -11,6 +11,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from landmint.pipeline import cli
+from landmint.pipeline.cli.command import print_bundle
+from landmint.runtime.bundle import Bundle, Manifest, Variant
+from landmint.runtime.contract import Contract, CropRule, Head, Output
 from landmint.runtime.errors import LandmintError
 from landmint.train.zoo import find_model
 
@@ -125,6 +128,22 @@ def test_one_process_makes_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     result = _ask("run", str(tmp_path / "a.toml"))
     assert result.exit_code == 2
     assert "the work of one process" in result.stderr
+
+
+def test_a_form_that_could_not_be_made_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    head, outputs = Head("coordinates"), (Output("coordinates", (136,)),)
+    contract = Contract("68", 32, CropRule((1.2, 1.2), True), (0, 0, 0), (1, 1, 1), head, outputs)
+    variants = [
+        Variant("torch/float32", "torch", ("model",)),
+        Variant("tflite/float32", "litert", reason="onnx2tf does not convert GridSample"),
+    ]
+    for count, code in ((1, 0), (2, 3)):
+        bundle = Bundle(Path("b"), Manifest("net", contract, tuple(variants[:count])))
+        assert print_bundle(bundle) == code
+    told = "tflite/float32: not made: onnx2tf does not convert GridSample\n"
+    assert capsys.readouterr() == ("b\nb\n", told)
 
 
 def test_distill_takes_several_teachers(monkeypatch: pytest.MonkeyPatch) -> None:

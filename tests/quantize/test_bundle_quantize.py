@@ -161,6 +161,49 @@ def test_a_missing_library_is_a_reason(
     assert not fake_worker
 
 
+def test_a_quantiser_that_fails_costs_its_own_variant_alone(
+    bundle: Bundle,
+    make_faces: Make,
+    fake_worker: list[Mapping[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sound = vars(bundle_quantize)["run_isolated"]
+
+    def run(module: str, request: Mapping[str, Any], fact: str) -> None:
+        sound(module, request, fact)
+        if request.get("engine") == "onnxruntime":
+            raise LandmintError(fact, reason="no kernel\n  for GridSample", remedy="use another")
+
+    monkeypatch.setattr(bundle_quantize, "run_isolated", run)
+    quantize_bundle(
+        bundle, make_faces("train", 4), make_faces("test", 2), settings("onnx", "tensorrt"),
+        tmp_path / "int8",
+    )  # fmt: skip
+    made = Bundle.open(tmp_path / "int8")
+    assert made.variant("onnx/int8").reason == (
+        "onnx/float32 could not be quantised to onnx/int8; no kernel for GridSample; use another"
+    )
+    assert not made.variant("onnx/int8").files and "onnx/int8.onnx" not in made.manifest.files
+    assert made.variant("onnx/float32").files
+    assert made.variant("tensorrt/int8").files == ("tensorrt/int8.onnx",)
+
+
+def test_int8_is_not_tried_where_the_format_was_refused(
+    bundle: Bundle, make_faces: Make, fake_worker: list[Mapping[str, Any]], tmp_path: Path
+) -> None:
+    refused = Variant("tensorrt/float16", "tensorrt", reason="a weight reaches 1e9")
+    variants = (*bundle.manifest.variants, refused)
+    other = Bundle(bundle.path, dataclasses.replace(bundle.manifest, variants=variants))
+    made = quantize_bundle(
+        other, make_faces("train", 4), make_faces("test", 2), settings("tensorrt"),
+        tmp_path / "int8",
+    )  # fmt: skip
+    reason = made.variant("tensorrt/int8").reason
+    assert reason == "tensorrt/float16 was not built: a weight reaches 1e9"
+    assert not fake_worker
+
+
 def test_a_leak_leaves_nothing(bundle: Bundle, make_faces: Make, tmp_path: Path) -> None:
     faces = make_faces("train", 4)
     with pytest.raises(LandmintError, match="share a person with the evaluation set"):

@@ -55,6 +55,14 @@ def test_given_ranges_replace_the_observation(
     assert taken["weights"] == decided["weights"]
 
 
+def test_a_layer_that_there_is_not_is_refused_before_any_format(
+    request_of: Callable[..., Request], tmp_path: Path
+) -> None:
+    with pytest.raises(LandmintError, match="the graph has no weighted layer 'nowhere'"):
+        main(request_of("decided.json", float_layers=["nowhere"]))
+    assert not (tmp_path / "decided.json").exists()
+
+
 def test_ranges_that_do_not_exist_are_one_error(
     request_of: Callable[..., Request], tmp_path: Path
 ) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from landmint.export.isolated import missing_packages
+from landmint.export.isolated import missing_packages, why_not
 from landmint.export.parity import Crops, engine_outputs
-from landmint.runtime.bundle import Variant
+from landmint.runtime.bundle import Variant, remove_variant
 from landmint.runtime.contract import Contract
 from landmint.runtime.crop import Floats
 from landmint.runtime.decode import decode
@@ -33,15 +33,14 @@ def decoded_twins(
 ) -> list[Variant]:
     """Make and check a twin of each float32 and INT8 variant whose format can hold a decode.
 
+    A twin that cannot be made, or that returns other landmarks than numpy's decode, becomes a
+    variant with the reason.
+
     Args:
         folder: folder of the bundle that is being made.
         contract: of the network without the decode.
         variants: the variants made so far.
         crops: (N, S, S, 3), on which landmarks are compared.
-
-    Raises:
-        LandmintError: the decode cannot be put into the graph, or returns other landmarks than
-            numpy's.
     """
     return [
         _twin(folder, contract, variant, crops, maker)
@@ -62,9 +61,13 @@ def _twin(
         return replace(twin, reason=reason)
     files = tuple(f"{name}{Path(file).suffix}" for file in variant.files)
     (folder / name).parent.mkdir(exist_ok=True)
-    load(maker.function)(folder / variant.files[0], folder / files[0])
-    twin = replace(twin, files=files)
-    return replace(twin, notes={"decode": _compare(folder, contract, variant, twin, crops)})
+    try:
+        load(maker.function)(folder / variant.files[0], folder / files[0])
+        made = replace(twin, files=files)
+        return replace(made, notes={"decode": _compare(folder, contract, variant, made, crops)})
+    except Exception as error:  # converters raise types of their own
+        remove_variant(folder, name)
+        return replace(twin, reason=why_not(error))
 
 
 def _compare(

@@ -3,6 +3,7 @@
 The conversion to each format stands in `forms/`.
 """
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from landmint.export.finding import write_findings
 from landmint.export.forms import Export
 from landmint.export.forms.onnx import to_onnx
 from landmint.export.fused_decode import fusable_decoder
-from landmint.export.isolated import missing_packages
+from landmint.export.isolated import missing_packages, why_not
 from landmint.export.lint import EVERY, lint
 from landmint.export.parity import (
     Crops,
@@ -138,7 +139,8 @@ def export_bundle(
     The network itself is the reference. Every other float32 variant must
     be in parity with it; how far float16 variants are from it is noted. Before the other forms are
     made of the ONNX graph, it is linted, and the findings are stored in the bundle. A form whose
-    converter is not installed, or that the linter refuses, becomes a variant with the reason.
+    converter is not installed or fails, that the linter refuses, or that is not in parity, becomes
+    a variant with the reason.
 
     Args:
         network: trained here, or imported.
@@ -149,15 +151,16 @@ def export_bundle(
         progress: called before each step.
 
     Raises:
-        LandmintError: a converter failed, a float32 variant is not in parity, or the decode cannot
-            be put into the graph though `config` asks for it.
+        LandmintError: there is no face or an image cannot be read; the network's first form, which
+            the others are made of, cannot be written or is not in parity; or the decode cannot be
+            put into the graph though `config` asks for it.
     """
     origin = Trained(network) if isinstance(network, LandmarkModel) else network
     contract = origin.contract
     if config.fuse_decode:
         fusable_decoder(contract)  # refuse at once what cannot be fused
     crops = crops_for_parity(faces, contract, config.parity_faces)
-    check = _Check(contract, config, crops, origin.outputs(crops))
+    check = FormCheck(contract, config, crops, origin.outputs(crops))
 
     def build(folder: Path) -> Manifest:
         variants = [origin.save(folder)]
@@ -177,7 +180,7 @@ def export_bundle(
 
 
 def _export_all(
-    origin: Origin, config: ExportConfig, check: "_Check", folder: Path, progress: Progress
+    origin: Origin, config: ExportConfig, check: "FormCheck", folder: Path, progress: Progress
 ) -> Iterator[Variant]:
     """Export to the source, then to every other format; each is compared with the network."""
     progress.step(f"export to {origin.source} and compare with the network")
@@ -189,8 +192,7 @@ def _export_all(
             refusal = refusals.get(name, "")
             if origin.source != SOURCE:
                 refusal = f"it is made of {SOURCE_VARIANT}, and {origin.label} does not become ONNX"
-            made = _export(name, folder, refusal)
-            yield from (check(folder, variant) for variant in made)
+            yield from float_forms(name, folder, check, refusal)
 
 
 def _lint(contract: Contract, folder: Path, formats: Sequence[Format]) -> dict[str, str]:
@@ -223,29 +225,46 @@ def _export_source(origin: Origin, folder: Path) -> list[Variant]:
     return [replace(variant, files=record.files(folder, name))]
 
 
-def _export(name: Format, folder: Path, refusal: str) -> list[Variant]:
-    """The float variants of a format, or why there are none."""
+def float_forms(name: Format, folder: Path, check: "FormCheck", refusal: str = "") -> list[Variant]:
+    """Make the float variants of a format, and compare each with the network.
+
+    Args:
+        name: any format but the source.
+        folder: of the bundle; it holds the ONNX file.
+        check: compares a variant with the network.
+        refusal: why they are not to be tried; empty to try.
+
+    Returns:
+        the variants. Where the converter is missing or fails, or one of them computes something
+        else than the network, all have the reason and no files.
+    """
     record = FORMATS[name]
-    reason = refusal or _missing(FORMATS[SOURCE]) or _missing(record)
-    notes: Mapping[str, str] = {}
-    if not reason:
-        (folder / name).mkdir(exist_ok=True)
-        export: Export = load(record.export.function)
-        notes = export(
-            folder / ONNX,
-            {kind: folder / name / f"{kind}{record.graph_suffix}" for kind in record.precisions},
-        )
-    return [
-        Variant(
-            name=variant,
-            engine=record.engine,
-            files=record.files(folder, variant),
-            layout=record.layout,
-            reason=reason,
-            notes=notes,
-        )
-        for variant in (f"{name}/{precision}" for precision in record.precisions)
+    variants = [
+        Variant(f"{name}/{precision}", record.engine, layout=record.layout)
+        for precision in record.precisions
     ]
+    reason = refusal or _missing(FORMATS[SOURCE]) or _missing(record)
+    if not reason:
+        try:
+            return _converted(variants, folder, check)
+        except Exception as error:  # converters raise types of their own
+            shutil.rmtree(folder / name, ignore_errors=True)
+            reason = why_not(error)
+    return [replace(variant, reason=reason) for variant in variants]
+
+
+def _converted(variants: Sequence[Variant], folder: Path, check: "FormCheck") -> list[Variant]:
+    """Write and compare the variants of one format."""
+    name = variants[0].format
+    record = FORMATS[name]
+    (folder / name).mkdir(exist_ok=True)
+    export: Export = load(record.export.function)
+    notes = export(
+        folder / ONNX,
+        {v.precision: folder / f"{v.name}{record.graph_suffix}" for v in variants},
+    )
+    made = (replace(v, files=record.files(folder, v.name), notes=notes) for v in variants)
+    return [check(folder, variant) for variant in made]
 
 
 def _missing(record: FormatRecord) -> str:
@@ -254,13 +273,17 @@ def _missing(record: FormatRecord) -> str:
 
 
 @dataclass(frozen=True)
-class _Check:
+class FormCheck:
     """Compares variants with the network, and notes the result in the manifest."""
 
     contract: Contract
+    """What the network takes and returns."""
     config: ExportConfig
+    """The tolerance."""
     crops: Crops
+    """What all run on."""
     reference: Tensors = field(repr=False)
+    """What the network makes of the crops."""
 
     def __call__(self, folder: Path, variant: Variant) -> Variant:
         """Compare a variant; returns it with the result among its notes.

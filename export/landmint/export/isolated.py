@@ -40,6 +40,14 @@ def missing_packages(*names: str) -> str:
     return f"{' and '.join(absent)} {verb} not installed here: pip install 'landmint[{extras}]'"
 
 
+def why_not(error: Exception) -> str:
+    """Why a converter made no variant, on one line, for the manifest: fact, reason, remedy."""
+    if not isinstance(error, LandmintError):
+        return " ".join(f"the converter failed: {type(error).__name__}: {error}".split())
+    parts = error.fact, error.reason, error.remedy
+    return " ".join("; ".join(filter(None, parts)).split())
+
+
 def run_isolated(module: str, request: Mapping[str, Any], fact: str) -> None:
     """Run `python -m module` in a temporary working directory, its output captured.
 
@@ -61,7 +69,7 @@ def run_isolated(module: str, request: Mapping[str, Any], fact: str) -> None:
         raise LandmintError(
             fact,
             reason=reason,
-            remedy="see the reason; leave the format out of the recipe to go on without it",
+            remedy="leave the format out of the recipe to do without it",
         )
 
 

@@ -10,7 +10,7 @@ from landmint.pipeline.cures import measure_together, quantize_with, search_cure
 from landmint.pipeline.judge.trial import Search
 from landmint.pipeline.measure_config import MeasureConfig
 from landmint.pipeline.recipe import Recipe
-from landmint.quantize.bundle_quantize import quantize_bundle
+from landmint.quantize.bundle_quantize import PRECISION, quantize_bundle
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.cures import decisions, fallbacks
 from landmint.quantize.decide.decision import RANGES
@@ -18,6 +18,7 @@ from landmint.quantize.explain.bundle_explain import explain
 from landmint.quantize.explain.explanation import EXPLANATION, Explanation, write_explanation
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.files import sha256_file
+from landmint.runtime.formats import SOURCE
 from landmint.runtime.progress import Progress
 from landmint.runtime.scratch import scratch_folder
 from landmint.train.faces.face import FaceSet
@@ -65,7 +66,8 @@ def quantize_into(
     """Write a bundle with the INT8 forms as well; explain it where `config` asks for that.
 
     Where `config` has a fallback budget, cures are tried until INT8's NME rises by no more than
-    that, as far as a search can tell.
+    that, as far as a search can tell. Without an INT8 form in ONNX, which was asked for and could
+    not be made, nothing is explained nor tried.
 
     Args:
         folder: of the new bundle.
@@ -81,8 +83,8 @@ def quantize_into(
         bar: told of each step.
 
     Raises:
-        LandmintError: calibration and test faces overlap, the weights are those of another
-            network, or a converter failed.
+        LandmintError: calibration and test faces overlap, or the weights are those of another
+            network.
     """
     with scratch_folder() as scratch:
         adapted = None
@@ -92,7 +94,7 @@ def quantize_into(
         quantized = quantize_bundle(
             bundle, faces["train"], faces["test"], config, folder, bar, adapted
         )
-    if not config.explains:
+    if not (config.explains and quantized.variant(f"{SOURCE}/{PRECISION}").files):
         return Quantized(quantized)
     explanation = explain_into(folder, faces["val"], bar)
     if config.fallback_budget is None:

@@ -17,12 +17,12 @@ import onnx
 from numpy.typing import NDArray
 
 from landmint.export.bundle_decoded import decoded_twins
-from landmint.export.isolated import missing_packages, run_isolated
+from landmint.export.isolated import missing_packages, run_isolated, why_not
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.decide.calibration import Calibration, calibrate
 from landmint.quantize.decide.decision import RANGES
 from landmint.quantize.decide.features import features_of
-from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
+from landmint.runtime.bundle import Bundle, Manifest, Variant, remove_variant, write_bundle
 from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import read_json
@@ -31,7 +31,6 @@ from landmint.runtime.formats import (
     SOURCE,
     SOURCE_VARIANT,
     Format,
-    Maker,
     quantize_tools,
 )
 from landmint.runtime.machine import installed
@@ -58,7 +57,8 @@ def quantize_bundle(
     """Write a bundle with every variant of `bundle` and the INT8 variants of `config.formats`.
 
     INT8 variants that `bundle` already had are left out. A variant whose library or float source
-    is missing stands in the manifest with the reason. Where `bundle` has variants with the decode
+    is missing, whose quantiser fails, or that does not run stands in the manifest with the reason.
+    Where `bundle` has variants with the decode
     in the graph, so has INT8; only the network is INT8 there.
 
     Args:
@@ -73,9 +73,9 @@ def quantize_bundle(
             made from its weights, and the float variants still come from `bundle`.
 
     Raises:
-        LandmintError: `config` wants an explanation of a bundle without ONNX; the calibration
-            set is too small, unsound or shares a face with the evaluation set; `adapted` is
-            another network; or a converter failed, or made a variant that does not run.
+        LandmintError: `config` wants an explanation of a bundle without ONNX, or names a layer
+            that there is not; the calibration set is too small, unsound or shares a face with the
+            evaluation set; `adapted` is another network; or no range can be decided.
     """
     _refuse_to_explain_nothing(config)
     progress.step("choose calibration faces and compare them with the evaluation set")
@@ -133,11 +133,11 @@ class _Work:
         """Decide the ranges of all tensors once, then make every format with them.
 
         Raises:
-            LandmintError: a range could not be decided, a quantiser failed, or a variant does not
-                run.
+            LandmintError: a range could not be decided, or the settings name a layer that the
+                graph does not have.
         """
         formats = list(dict.fromkeys(self.config.formats))
-        reasons = {format_: self._missing(FORMATS[format_].quantize) for format_ in formats}
+        reasons = {format_: self._missing(format_) for format_ in formats}
         if not all(reasons.values()):
             progress.step("decide the range of every tensor")
             np.save(self.scratch / "crops.npy", chosen.crops)
@@ -148,14 +148,16 @@ class _Work:
             variants.append(self._variant(format_, reasons[format_]))
         return variants
 
-    def _missing(self, maker: Maker) -> str:
+    def _missing(self, format_: Format) -> str:
         """Why a format cannot be made here; empty when it can."""
+        maker = FORMATS[format_].quantize
         wanted = (names for key, names in maker.extras.items() if getattr(self.config, key))
         extras = itertools.chain.from_iterable(wanted)
         return (
             missing_packages(*_DECIDER, *maker.packages, *extras)
             or _no_source(self.bundle, maker.source)
             or _no_source(self.bundle, SOURCE_VARIANT)
+            or _no_float_form(self.bundle, format_)
         )
 
     def _request(self, task: str, contract: Contract) -> dict[str, Any]:
@@ -190,7 +192,11 @@ class _Work:
             "engine": record.engine,
             "notes": str(notes),
         }
-        run_isolated(_WORKER, request, fact=f"{source.name} could not be quantised to {name}")
+        try:
+            run_isolated(_WORKER, request, fact=f"{source.name} could not be quantised to {name}")
+        except LandmintError as error:
+            remove_variant(self.folder, name)
+            return Variant(name, record.engine, layout=record.layout, reason=why_not(error))
         files = record.files(self.folder, name)
         return Variant(name, record.engine, files, source.layout, notes=read_json(notes))
 
@@ -225,3 +231,13 @@ def _no_source(bundle: Bundle, name: str) -> str:
         if variant.name == name:
             return "" if variant.files else f"it is made from {name}: {variant.reason}"
     return f"it is made from {name}: the bundle has no such variant"
+
+
+def _no_float_form(bundle: Bundle, format_: Format) -> str:
+    """Why the format's float variants were not built: nor can INT8 be. Empty where it can.
+
+    ncnn and TensorRT make INT8 from ONNX, and by the same converter.
+    """
+    own = [variant for variant in bundle.manifest.variants if variant.format == format_]
+    absent = own and not any(variant.files for variant in own)
+    return f"{own[0].name} was not built: {own[0].reason}" if absent else ""

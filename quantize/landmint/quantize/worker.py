@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 
 from landmint.export.embed import write_contract
+from landmint.export.graphs import chosen_layers
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.decide.decision import decide, read_decision, write_decision
 from landmint.quantize.displacement import describe, landmarks
@@ -47,6 +48,7 @@ def main(request: Mapping[str, Any]) -> None:
     config = QuantizeConfig(**request["config"])
     ranges = Path(request["ranges"])
     if request["task"] == "decide":
+        chosen_layers(graph.graph, config.float_layers)  # refuse here what no format can do
         if config.ranges:
             decision = read_decision(config.ranges, graph.graph)
         else:

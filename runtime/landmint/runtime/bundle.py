@@ -13,7 +13,13 @@ from typing import Any
 from landmint.runtime.contract import Contract, Layout
 from landmint.runtime.embedded import CARRIERS, external_locations, find_contract
 from landmint.runtime.errors import LandmintError, NotMeasuredError
-from landmint.runtime.files import atomic_path, read_json, sha256_file, write_json
+from landmint.runtime.files import (
+    atomic_path,
+    read_json,
+    remove_unfinished,
+    sha256_file,
+    write_json,
+)
 from landmint.runtime.formats import REFERENCES, is_reference
 from landmint.runtime.typed_json import MismatchError, read_as
 
@@ -384,3 +390,11 @@ def write_bundle(final: Path, build: Callable[[Path], Manifest]) -> Bundle:
         manifest = dataclasses.replace(manifest, files=hashes)
         write_json(folder / MANIFEST, manifest.to_json())
     return Bundle(final, manifest)
+
+
+def remove_variant(folder: Path, name: str) -> None:
+    """Remove whatever stands of a variant in a bundle that is being made; it was not built."""
+    place = folder / name
+    remove_unfinished(place.parent)
+    for file in place.parent.glob(f"{place.name}.*"):
+        file.unlink()

@@ -7,12 +7,15 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from landmint.runtime.errors import LandmintError
+from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.formats import FORMATS
+
+if TYPE_CHECKING:
+    from landmint.runtime.bundle import Bundle
 
 app = typer.Typer(
     name="landmint",
@@ -166,6 +169,15 @@ def chosen_formats(names: list[str] | None) -> dict[str, tuple[str, ...]]:
         if name not in FORMATS:
             raise LandmintError(f"unknown format '{name}'", choices=FORMATS)
     return {"formats": tuple(names)} if names else {}
+
+
+def print_bundle(bundle: "Bundle") -> int:
+    """Print a bundle's folder, and to stderr what could not be made; 3 when something could not."""
+    missing = [variant for variant in bundle.manifest.variants if not variant.files]
+    for variant in missing:
+        print(f"{variant.name}: not made: {variant.reason}", file=sys.stderr)
+    print(bundle.path)
+    return NotMeasuredError.exit_code if missing else 0
 
 
 def _end_as_a_cut_pipe() -> int:

@@ -11,6 +11,7 @@ from landmint.pipeline.cli.command import (
     ModelArgument,
     RecipeOption,
     chosen_formats,
+    print_bundle,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def export(
     """Turn a trained network into ONNX, OpenVINO, TFLite and TensorRT, in one bundle.
 
     Each float32 form is compared with the network on crops, of drawn faces where none are given;
-    one that differs is refused. ncnn is made where it is asked for.
+    one that differs is refused. ncnn is made where it is asked for. What cannot be made is named
+    with the reason, all else is made; the exit code is then 3.
 
     Examples:
         landmint export pipnet-mbv3 --out bundle
@@ -63,8 +65,7 @@ def export(
         bundle = api.export(
             model, out, config=_config(recipe, formats), recipe=recipe, faces=faces, progress=bar
         )
-    print(bundle.path)
-    return 0
+    return print_bundle(bundle)
 
 
 def _config(recipe: Path | None, formats: list[str] | None) -> "ExportConfig":

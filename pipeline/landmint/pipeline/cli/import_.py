@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from landmint.pipeline.cli.command import FacesOption, RecipeOption
+from landmint.pipeline.cli.command import FacesOption, RecipeOption, print_bundle
 
 
 def import_(
@@ -71,8 +71,7 @@ def import_(
         bundle = api.import_(
             model, contract, out, config=config, recipe=settings, faces=faces, progress=bar
         )
-    print(bundle.path)
-    return 0
+    return print_bundle(bundle)
 
 
 def _draft(model: Path, draft: Path) -> int:

@@ -5,7 +5,13 @@ from typing import Annotated
 
 import typer
 
-from landmint.pipeline.cli.command import FacesOption, FormatsOption, RecipeOption, chosen_formats
+from landmint.pipeline.cli.command import (
+    FacesOption,
+    FormatsOption,
+    RecipeOption,
+    chosen_formats,
+    print_bundle,
+)
 
 
 def quantize(
@@ -71,5 +77,5 @@ def quantize(
     if quantized.explanation is not None:
         print_explanation(quantized.explanation)
     code = print_searches(quantized.searches, config) if quantized.searches else 0
-    print(quantized.bundle.path)
-    return code
+    missing = print_bundle(quantized.bundle)
+    return code or missing
