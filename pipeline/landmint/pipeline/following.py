@@ -16,7 +16,7 @@ from landmint.runtime.contract import Contract
 from landmint.runtime.crop import Box, Floats, Image, box_of, crop_matrix
 from landmint.runtime.engines import Session
 from landmint.runtime.predict import Prediction, predict_image
-from landmint.runtime.smooth import OneEuro, SmoothConfig
+from landmint.runtime.smooth import FaceFilter, SmoothConfig
 
 # A box that halves, doubles or jumps by more than its own size is no face that moved.
 _MOST_GROWTH, _MOST_JUMP = 2.0, 1.0
@@ -59,7 +59,7 @@ class FaceFollower:
         self._session, self._contract, self._smooth = session, contract, smooth
         self._box = box
         self._centre: Floats | None = None
-        self._filter = None if smooth is None else OneEuro(smooth)
+        self._filter = None if smooth is None else FaceFilter(smooth)
         self._trust = _Trust()
 
     def __call__(self, image: Image, time_s: float) -> Frame:
@@ -123,7 +123,7 @@ class FaceFollower:
     def _forget(self) -> None:
         """Forget the face: the next one may be another."""
         self._box, self._centre, self._trust = None, None, _Trust()
-        self._filter = None if self._smooth is None else OneEuro(self._smooth)
+        self._filter = None if self._smooth is None else FaceFilter(self._smooth)
 
     def _smoothed(self, prediction: Prediction, box: Box, time_s: float) -> Prediction:
         if self._filter is None:
