@@ -18,7 +18,7 @@ from tests.export.importing.conftest import foreign_onnx
 
 PAGE = Path(__file__).parents[2] / "docs/importing.md"
 PART = re.compile(
-    r"(?:^`(?P<path>[^`\n]+)`:\n\n)?^```(?P<kind>sh|toml)\n(?P<text>.*?)^```$", re.M | re.S
+    r"(?:^`(?P<path>[^`\n]+)`:\n\n)?^```(?P<kind>sh|toml|python)\n(?P<text>.*?)^```$", re.M | re.S
 )
 
 
@@ -51,8 +51,10 @@ def test_the_page_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             assert program == "landmint" and result.exit_code == 0, f"{command}\n{result.output}"
             ran.append(words[0])
     verbs = ["import", "import", "export", "quantize", "measure", "report", "predict", "gate"]
-    assert ran == verbs
+    assert ran == [*verbs, "import", "import"]
     bundle = Bundle.open(tmp_path / "net/bundle")
     assert bundle.manifest.reference.name == "original/float32"
     assert (tmp_path / "net/report.html").is_file()
     assert list((tmp_path / "net/predictions").glob("photo.*"))
+    reference = Bundle.open(tmp_path / "my-net").manifest.reference
+    assert "original/build.pt" in reference.files

@@ -96,6 +96,7 @@ def import_(
     contract: str | Path,
     out: str | Path,
     *,
+    weights: str | Path | None = None,
     config: "ExportConfig | None" = None,
     recipe: "Recipe | str | Path | None" = None,
     faces: str | Path | None = None,
@@ -107,9 +108,11 @@ def import_(
     compared with it on crops, of drawn faces where none are given.
 
     Args:
-        model: an ONNX or a TFLite file, or the .xml of an OpenVINO IR.
+        model: an ONNX, TFLite or TorchScript file, the .xml of an OpenVINO IR, or
+            "package.module:function", which is imported and called, and returns a PyTorch network.
         contract: a TOML file that says what the network takes and returns.
         out: the bundle's folder; a bundle that stands there is replaced.
+        weights: safetensors for the network of that function.
         config: which forms; those of the recipe when absent, else all.
         recipe: has faces and settings. A recipe, its file, or the name of a shipped one.
         faces: the data set's folder, instead of the recipe's; without a recipe in 300W layout.
@@ -126,24 +129,31 @@ def import_(
         >>> bundle.manifest.reference.name
         'original/float32'
     """
+    from landmint.export.importing.foreign_contract import read_foreign_contract
     from landmint.export.importing.imported import read_imported
+    from landmint.export.importing.torch_function import model_file
     from landmint.runtime.files import sha256_file
 
-    origin = read_imported(Path(model), Path(contract))
-    provenance = {
-        "imported": origin.path.name,
-        "sha256": sha256_file(origin.path),
-        "contract_sha256": sha256_file(Path(contract)),
-    }
-    return _export(origin, provenance, Path(out), config, recipe, faces, progress)
+    spec, given = read_foreign_contract(Path(contract)), None if weights is None else Path(weights)
+    with model_file(str(model), given, (spec.input.size,)) as path:
+        origin = read_imported(path, Path(contract))
+        provenance = {
+            "imported": Path(model).name,
+            "sha256": sha256_file(path),
+            "contract_sha256": sha256_file(Path(contract)),
+        }
+        provenance |= {} if given is None else {"weights_sha256": sha256_file(given)}
+        return _export(origin, provenance, Path(out), config, recipe, faces, progress)
 
 
 @naming_extras
-def draft_contract(model: str | Path) -> str:
+def draft_contract(model: str | Path, *, weights: str | Path | None = None) -> str:
     """A contract for `import_`, drafted by looking at a network; a person corrects it.
 
     Args:
-        model: an ONNX or a TFLite file, or the .xml of an OpenVINO IR.
+        model: an ONNX, TFLite or TorchScript file, the .xml of an OpenVINO IR, or
+            "package.module:function", which is imported and called, and returns a PyTorch network.
+        weights: safetensors for the network of that function.
 
     Returns:
         TOML with comments; CHECK stands where the file does not tell.
@@ -157,9 +167,12 @@ def draft_contract(model: str | Path) -> str:
         >>> print(api.draft_contract("net.onnx").splitlines()[0])
         # What landmint must know of net.onnx, drafted by looking at it. Correct it, then:
     """
-    from landmint.export.importing.draft import draft_contract
+    from landmint.export.importing.draft import SIZES, draft_contract
+    from landmint.export.importing.torch_function import model_file
 
-    return draft_contract(Path(model))
+    given = None if weights is None else Path(weights)
+    with model_file(str(model), given, SIZES) as path:
+        return draft_contract(path)
 
 
 @naming_extras

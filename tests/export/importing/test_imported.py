@@ -128,7 +128,7 @@ def test_missing_files(tmp_path: Path) -> None:
     assert "does not exist" in _refused(tmp_path / "net.onnx", contract)
     foreign_onnx(tmp_path / "net.onnx")
     assert "--draft" in _refused(tmp_path / "net.onnx", tmp_path / "none.toml")
-    assert "can be imported" in _refused(tmp_path / "net.pt", contract)
+    assert "can be imported" in _refused(tmp_path / "net.safetensors", contract)
 
 
 @pytest.mark.parametrize("location", ["../secret", "/etc/passwd", "..\\secret"])

@@ -20,8 +20,8 @@ CHECK = "CHECK"
 """Stands in each line that a file does not tell."""
 _CREDIBLE = 0.3
 """A reading that misses by more, over the distance between the eyes, tells nothing."""
-_SIZES = (112, 128, 256, 224, 192, 160, 96, 64, 32)
-"""Sides that are tried where a file leaves its own open, the usual ones first."""
+SIZES = (112, 128, 256, 224, 192, 160, 96, 64, 48, 32, 384, 512, 320, 144, 120, 80, 60, 40)
+"""Sides that are tried where a file does not tell its own, the usual ones first."""
 _SHOWN_TRIALS = 6
 _UNKNOWN = "unknown-markup.toml"
 
@@ -73,11 +73,11 @@ def _picture(path: Path, kind: Kind) -> tuple[Signature, int, Layout, bool]:
         LandmintError: no input is a square picture.
     """
     taken = {}
-    for size in _SIZES:
+    for size in SIZES:
         try:
             taken[size] = load(kind.read)(path, size)[1]
         except LandmintError:
-            if size == _SIZES[-1] and not taken:
+            if size == SIZES[-1] and not taken:
                 raise
         if len(taken) == 2:
             break
@@ -102,7 +102,7 @@ def _listed(shapes: Mapping[str, Shape]) -> str:
 
 def _heading(path: Path, signature: Signature) -> Iterator[str]:
     yield f"# What landmint must know of {path.name}, drafted by looking at it. Correct it, then:"
-    yield f"#   landmint import {path.name} --contract THIS-FILE --out bundle"
+    yield "#   landmint import MODEL --contract THIS-FILE --out bundle"
     yield f"# A line with {CHECK} holds a guess: the file does not tell."
     yield f"# It takes:   {_listed(signature.inputs)}"
     yield f"# It returns: {_listed(signature.outputs)}"

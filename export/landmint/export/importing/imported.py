@@ -116,7 +116,8 @@ def kind_of(path: Path) -> Kind:
         raise LandmintError(
             f"{path} is no file that can be imported",
             reason=f"its name ends in {path.suffix!r}",
-            remedy="export the network to ONNX from its framework",
+            remedy="export the network to ONNX from its framework, or name the function that "
+            "builds it in PyTorch: package.module:function",
             choices=KINDS,
         )
     if not path.is_file():

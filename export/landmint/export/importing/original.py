@@ -46,6 +46,13 @@ class Kind:
 
 
 _HERE = "landmint.export.importing"
+_TORCHSCRIPT = Kind(
+    label="TorchScript",
+    form="onnx",
+    read=f"{_HERE}.torchscript_file:read",
+    write=f"{_HERE}.torchscript_file:write",
+    run=f"{_HERE}.torchscript_file:runner",
+)
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         ".onnx": Kind(
@@ -71,6 +78,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             run=f"{_HERE}.openvino_file:runner",
             files=f"{_HERE}.openvino_file:files_of",
         ),
+        ".pt": _TORCHSCRIPT,
+        ".pth": _TORCHSCRIPT,
     }
 )
 """The files that can be imported, by suffix."""

@@ -10,9 +10,11 @@ from landmint.pipeline.cli.command import FacesOption, RecipeOption, print_bundl
 
 def import_(
     model: Annotated[
-        Path,
+        str,
         typer.Argument(
-            metavar="MODEL", help="An ONNX or a TFLite file, or the .xml of an OpenVINO IR."
+            metavar="MODEL",
+            help="An ONNX, TFLite or TorchScript file, the .xml of an OpenVINO IR, or "
+            "package.module:function, which is called and returns a PyTorch network.",
         ),
     ],
     contract: Annotated[
@@ -22,6 +24,12 @@ def import_(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The bundle's folder.")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Safetensors for the network of package.module:function."
+        ),
+    ] = None,
     draft: Annotated[
         Path | None,
         typer.Option(
@@ -48,6 +56,8 @@ def import_(
         landmint import net.onnx --contract contract.toml --out bundle
         landmint import net.onnx --contract c.toml --format tflite --out bundle
         landmint import net.onnx --contract c.toml --faces /data/my-300w --out bundle
+        landmint import net.pt --contract c.toml --out bundle
+        landmint import my_net:build --weights w.safetensors --contract c.toml --out b
     """
     from landmint import api
     from landmint.pipeline.progress import Screen
@@ -55,7 +65,7 @@ def import_(
     from landmint.runtime.formats import FORMATS
 
     if draft is not None:
-        return _draft(model, draft)
+        return _draft(model, weights, draft)
     if contract is None or out is None:
         raise LandmintError(
             "no contract is given" if contract is None else "no folder is given for the bundle",
@@ -69,12 +79,19 @@ def import_(
         config = config.model_copy(update={"formats": tuple(formats)})
     with Screen().bar("import") as bar:
         bundle = api.import_(
-            model, contract, out, config=config, recipe=settings, faces=faces, progress=bar
+            model,
+            contract,
+            out,
+            weights=weights,
+            config=config,
+            recipe=settings,
+            faces=faces,
+            progress=bar,
         )
     return print_bundle(bundle)
 
 
-def _draft(model: Path, draft: Path) -> int:
+def _draft(model: str, weights: Path | None, draft: Path) -> int:
     """Write a drafted contract; what stands there already is not replaced."""
     from landmint import api
     from landmint.runtime.errors import LandmintError
@@ -86,6 +103,6 @@ def _draft(model: Path, draft: Path) -> int:
             reason="somebody may have corrected it",
             remedy="remove it, or give another file",
         )
-    write_text(draft, api.draft_contract(model))
+    write_text(draft, api.draft_contract(model, weights=weights))
     print(draft)
     return 0
