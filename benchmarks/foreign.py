@@ -6,6 +6,7 @@ Not a script: benchmarks/rivals.py and benchmarks/predict.py run them.
 """
 
 import importlib.util
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -25,7 +26,11 @@ from landmint.runtime.engines import Session
 from landmint.runtime.errors import NotMeasuredError
 from landmint.runtime.predict import predict_crops, predict_image
 
-CONTRACTS = Path(__file__).resolve().parent / "contracts"
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))
+from benchmarks.dlib_forest import read_forest  # noqa: E402
+
+CONTRACTS = ROOT / "benchmarks/contracts"
 INNER = (
     *(71, 63, 105, 66, 107, 336, 296, 334, 293, 301),
     *(168, 197, 5, 4, 75, 97, 2, 326, 305),
@@ -186,6 +191,19 @@ def dlib_68_plain(folder: Path) -> Contestant:
     return shape_predictor(dlib_file(), _DLIB_LICENCE, drawn=False)
 
 
+def dlib_68_by_numpy(folder: Path) -> Contestant:
+    """The same by numpy, without dlib, and to parts of a pixel."""
+    path = dlib_file()
+    forest = read_forest(path)
+
+    def points_of(image: Image, box: Box) -> Floats:
+        left, top, right, bottom = map(round, (box.x, box.y, box.x + box.w, box.y + box.h))
+        return forest.predict(image, (left, top, right, bottom))
+
+    ran = "numpy, on a drawing of 512 px"
+    return Contestant(ran, "68", _on_drawing(points_of), path.stat().st_size, _DLIB_LICENCE)
+
+
 def dlib_file() -> Path:
     """The file of the 68 points that dlib's author trained.
 
@@ -321,6 +339,7 @@ RIVALS: Mapping[str, Callable[[Path], Contestant]] = MappingProxyType(
         "MediaPipe FaceMesh, refined": lambda _: face_mesh(refined=True),
         "dlib, 68 points, drawn": dlib_68,
         "dlib, 68 points": dlib_68_plain,
+        "dlib, 68 points, by numpy": dlib_68_by_numpy,
         "OpenCV LBF": facemark_lbf,
         "MTCNN O-Net": onet,
     }

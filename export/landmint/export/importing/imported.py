@@ -1,8 +1,10 @@
 """A foreign network as an origin of forms, beside the networks that landmint trained."""
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from landmint.export.importing.binding import Binding
@@ -20,6 +22,26 @@ from landmint.runtime.bundle import Variant
 from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.formats import ORIGINAL, Format, load
+
+_EXPORT = (
+    "export the network to ONNX from its framework, or name the function that builds it in "
+    "PyTorch: package.module:function"
+)
+_REFUSED: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        ".dat": (
+            "a shape predictor of dlib's is decision trees, no network: there is no graph to "
+            "export or to quantise",
+            "measure it beside your networks with benchmarks/rivals.py; benchmarks/dlib_forest.py "
+            "runs it by numpy",
+        ),
+        ".safetensors": (
+            "it has weights, and no network",
+            "name the function that builds the network: package.module:function --weights FILE",
+        ),
+    }
+)
+"""Files that people bring and that cannot be imported: reason and remedy by suffix."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,12 +135,10 @@ def kind_of(path: Path) -> Kind:
         LandmintError: it is not there, or of a kind that is not imported.
     """
     if path.suffix not in KINDS:
+        known = f"its name ends in {path.suffix!r}", _EXPORT
+        reason, remedy = _REFUSED.get(path.suffix, known)
         raise LandmintError(
-            f"{path} is no file that can be imported",
-            reason=f"its name ends in {path.suffix!r}",
-            remedy="export the network to ONNX from its framework, or name the function that "
-            "builds it in PyTorch: package.module:function",
-            choices=KINDS,
+            f"{path} is no file that can be imported", reason=reason, remedy=remedy, choices=KINDS
         )
     if not path.is_file():
         raise LandmintError(f"{path} does not exist", remedy="check the path")
