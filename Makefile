@@ -36,6 +36,8 @@ test: check
 	@PATH=$$PATH:/usr/sbin command -v sshd >/dev/null \
 		|| { $(APT) update -q && $(APT) install -q -y openssh-server openssh-client; } \
 		|| echo "no sshd: the tests of boards over ssh will say so"
+	@command -v adb >/dev/null || { $(APT) update -q && $(APT) install -q -y adb; } \
+		|| echo "no adb: the tests of phones will say so"
 	@command -v qemu-aarch64 gcc >/dev/null || { $(APT) update -q && \
 		$(APT) install -q -y --no-install-recommends qemu-user gcc libc6-dev; } \
 		|| echo "no qemu-user: the tests of emulated boards will say so"

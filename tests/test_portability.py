@@ -22,6 +22,8 @@ MACHINE = {
 # Of arrays: their last digits differ from one processor's kernels to another's.
 ROUNDED = {"mean", "median", "std", "var", "norm", "average"}
 LARGEST_DENOMINATOR = 2**10
+PROGRAMS = ("targets/benchmark_model.py",)
+"""Not tests: what stands in for a tool that times, and so times."""
 
 
 def breaches(tree: ast.AST) -> Iterator[str]:
@@ -66,6 +68,7 @@ def test_no_test_depends_on_the_machine() -> None:
     refused = [
         f"{file.relative_to(HERE)}:{breach}"
         for file in sorted(HERE.rglob("*.py"))
+        if str(file.relative_to(HERE)) not in PROGRAMS
         for breach in breaches(ast.parse(file.read_text(encoding="utf-8")))
     ]
     assert not refused, "\n".join(refused)

@@ -56,6 +56,7 @@ ONLY_PARSED = {
     "landmint run demo --targets ": "needs boards; test_run.py visits several targets",
     "landmint targets setup emulated-": "fetches packages; the suite of emulated boards does it",
     "landmint targets probe emulated-": "needs what is set up",
+    "landmint targets probe pixel": "needs a phone; the suite of phones has a stand-in",
     'landmint gate --baseline old --candidate new --variants "*/int8" --target emulated-': (
         "needs what is set up"
     ),

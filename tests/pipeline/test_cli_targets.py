@@ -82,14 +82,26 @@ def test_a_target_of_the_command_counts_before_that_of_the_recipe(
     assert (measured.target, len(measured.launches)) == ("null", 1)
 
 
-def test_targets_lists_what_can_be_reached_and_names_the_rest() -> None:
+def test_targets_lists_what_can_be_reached_and_names_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    _write_pigeon(tmp_path / "landmint/targets")
     result = _ask("targets")
     assert result.exit_code == 0
     listed, _, beyond = result.output.partition("Not yet reached by this landmint: ")
     for name in api.targets():
         assert name in listed
         assert name not in beyond
+    assert "pixel" in listed
+    assert "loft (pigeon)" in beyond
     assert "Profiles of your own belong in " in beyond
+
+
+def _write_pigeon(folder: Path) -> None:
+    """A profile of what nothing here reaches."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "loft.toml").write_text('about = "A loft"\ntransport = "pigeon"\n')
 
 
 def test_a_profile_that_cannot_be_read_is_listed_with_what_is_wrong(
@@ -117,17 +129,21 @@ def test_probe_of_a_rehearsal() -> None:
         ("nowhere.toml", 2, "cannot read the profile nowhere.toml"),
         ("rpi5", 2, "the target rpi5 has no address"),
         ("rpi5:-oProxyCommand=touch x", 2, "-oProxyCommand"),
-        ("pixel", 3, "this landmint has no such transport"),
+        ("pixel:-oops", 2, "the address of a phone is its serial"),
+        ("loft", 3, "this landmint has no such transport"),
     ],
 )
 def test_probe_of_what_is_none(
     target: str, code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    _write_pigeon(tmp_path / "config/landmint/targets")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
     result = _ask("targets", "probe", target)
     assert result.exit_code == code
     assert result.stderr.startswith("landmint: ") and said in result.stderr
-    assert not list(tmp_path.iterdir())
+    assert not list((tmp_path / "empty").iterdir())
 
 
 @pytest.mark.slow
@@ -137,6 +153,14 @@ def test_probe_of_an_address_where_nobody_answers() -> None:
     assert result.exit_code == 3
     assert "rpi5 is not reached at ssh://nobody@127.0.0.1:1" in result.stderr
     assert "remedy: try `ssh ssh://nobody@127.0.0.1:1`" in result.stderr
+
+
+def test_probe_of_a_phone_without_adb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = _ask("targets", "probe", "pixel")
+    assert result.exit_code == 3
+    assert "adb cannot be started" in result.stderr
+    assert "remedy: sudo apt install adb" in result.stderr
 
 
 @pytest.mark.slow

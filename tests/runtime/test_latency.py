@@ -1,5 +1,6 @@
 """Timing: warm-up settles or says that it did not; figures come with what they need."""
 
+from dataclasses import replace
 from statistics import median
 
 import numpy as np
@@ -98,6 +99,14 @@ def test_a_block_is_long_enough_and_of_enough_runs(clock: Clock) -> None:
     assert quick.samples_ms == pytest.approx((0.5,) * 10)
     assert slow.samples_ms == pytest.approx((4,) * 3)
     assert slow.cpu_ms == pytest.approx(6)
+
+
+def test_a_device_that_tells_no_processor_time() -> None:
+    launch = launch_of((2.0, 3.0))
+    untold = replace(launch, blocks=tuple(replace(b, cpu_ms=None) for b in launch.blocks))
+    found = summarise_latency([launch, untold], one_thread=True)
+    assert (found.cpu_ms, found.waiting, found.samples) == (None, 0, 4)
+    assert not any("busy" in note for note in found.notes)
 
 
 def test_figures_of_launches() -> None:

@@ -13,7 +13,8 @@ from landmint.runtime.decode import decode
 from landmint.runtime.embedded import read_contract
 from landmint.runtime.engines import load_engine
 from landmint.runtime.engines.engine import entrance_of
-from landmint.runtime.errors import NotMeasuredError
+from landmint.runtime.engines.litert_engine import LiteRtEngine
+from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.predict import input_of
 from landmint.runtime.quantised import Quantisation, Quantised, join
 from landmint.runtime.slowed import SlowedSession
@@ -151,6 +152,27 @@ def test_shipped_models_take_bytes_and_leave_their_maps_in_integers(path: Path) 
     points, confidence = decode(contract, outputs)
     np.testing.assert_allclose(points, expected, atol=1e-9)
     np.testing.assert_allclose(confidence, sure, atol=1e-9)
+
+
+def test_outputs_that_another_litert_wrote_are_those_of_the_session() -> None:
+    library = pytest.importorskip("ai_edge_litert.interpreter")
+    path = folder() / "pipnet-mbv3.tflite"
+    contract = read_contract(path)
+    session = LiteRtEngine().load(path, contract, threads=1)
+    reals = np.random.default_rng(7).uniform(-1, 1, contract.input_shape).astype(np.float32)
+    assert session.entrance is not None
+    other = library.Interpreter(str(path))
+    other.allocate_tensors()
+    other.set_tensor(other.get_input_details()[0]["index"], session.entrance.quantise(reals))
+    other.invoke()
+    tensors = [other.get_tensor(detail["index"]) for detail in other.get_output_details()]
+    content = b"".join(tensor.tobytes() for tensor in tensors)
+    again = session.read_outputs(content)
+    assert len(again) == len(contract.outputs) > 1
+    for name, values in session.run(reals).items():
+        np.testing.assert_allclose(np.asarray(again[name]), np.asarray(values), atol=1e-9)
+    with pytest.raises(LandmintError, match="bytes of outputs, not"):
+        session.read_outputs(content[1:])
 
 
 def test_a_session_that_names_no_integers_takes_floats() -> None:

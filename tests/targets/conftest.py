@@ -15,6 +15,7 @@ from landmint.targets.emulated.cpus import CPUS
 from landmint.targets.emulated.kit import find_qemu, set_up
 from landmint.targets.profile import Profile
 from tests.conftest import MakeOnce
+from tests.targets.adbd import Phone, adb_server, phone
 from tests.targets.sshd import Device, device
 
 CONTRACT = Contract(
@@ -72,6 +73,25 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
 @pytest.fixture
 def ssh_profile(board: Device) -> Profile:
     return board.profile()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An adb server of the module's own."""
+    with adb_server(tmp_path_factory.mktemp("adb")):
+        yield
+
+
+@pytest.fixture
+def handset(server: None, tmp_path: Path) -> Iterator[Phone]:
+    """A phone that adb reaches: a folder of this machine."""
+    with phone(tmp_path / "it's a $(phone)") as connected:
+        yield connected
+
+
+@pytest.fixture
+def adb_profile(handset: Phone) -> Profile:
+    return handset.profile()
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,11 @@ Crops = Callable[[int], Path]
 LONG_S = 600  # nothing here waits for so long unless it hangs
 
 
-PREPARED: Mapping[str, str] = {"ssh": "ssh_profile", "emulated": "emulated_profile"}
+PREPARED: Mapping[str, str] = {
+    "ssh": "ssh_profile",
+    "emulated": "emulated_profile",
+    "adb": "adb_profile",
+}
 """The fixture with a profile for each transport that needs a device to be prepared."""
 
 

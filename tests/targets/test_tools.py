@@ -10,6 +10,7 @@ from landmint.targets.tools import (
     READERS,
     read_benchmark_app,
     read_benchmark_model,
+    read_benchmark_model_series,
     read_litert_benchmark,
     read_trtexec,
 )
@@ -54,6 +55,16 @@ BENCHMARK_APP = {
         "throughput": "5455.50",
     },
 }
+
+
+def test_the_series_of_benchmark_model() -> None:
+    warm, runs = read_benchmark_model_series(BENCHMARK_MODEL)
+    assert (warm["count"], runs["count"]) == pytest.approx((7, 50))
+    assert (runs["first"], runs["curr"]) == pytest.approx((79.449, 81.35))
+    (same,) = read_benchmark_model_series("INFO: count=2 curr=512(all same)\n")
+    assert (same["count"], same["curr"]) == pytest.approx((2, 0.512))
+    with pytest.raises(LandmintError, match="no report of benchmark_model"):
+        read_benchmark_model_series("INFO: count=0")
 
 
 def test_benchmark_model_tells_its_runs_after_its_warm_up() -> None:

@@ -9,9 +9,8 @@ import dataclasses
 import json
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, TextIO
 
 import numpy as np
@@ -21,7 +20,7 @@ from landmint.runtime.bundle import Bundle
 from landmint.runtime.conditions import frequency_mhz, others_ms, read_conditions
 from landmint.runtime.engines import load_engine
 from landmint.runtime.engines.built import Builder
-from landmint.runtime.engines.engine import EngineSession, Tensor
+from landmint.runtime.engines.engine import Engine, EngineSession, Tensor
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path
 from landmint.runtime.instructions import count_instructions
@@ -41,14 +40,15 @@ _COUNTED_FACES = 2  # counts hardly differ from face to face
 class Agent:
     """One variant of one bundle, loaded on request."""
 
-    def __init__(self, bundle: Path, variant: str, threads: int, engine: str = "") -> None:
+    def __init__(self, bundle: Path, variant: str, threads: int, engine: str | Engine = "") -> None:
         """Open the bundle and import the engine; the model itself is not loaded yet.
 
         Args:
             bundle: its folder; every file is checked against its hash.
             variant: its name.
             threads: that one inference may use.
-            engine: another engine than the variant's own, such as "null" for a dry run.
+            engine: another engine than the variant's own, such as "null" for a dry run; or one
+                that is no library of this process, itself.
 
         Raises:
             LandmintError: the bundle is broken, or has no such variant.
@@ -61,7 +61,9 @@ class Agent:
         self._bundle = opened
         self._entry = opened.entry(self._variant)
         self._contract = opened.contract_of(self._variant)
-        self._engine = load_engine(engine or self._variant.engine)
+        if isinstance(engine, str):
+            engine = load_engine(engine or self._variant.engine)
+        self._engine = engine
         self._threads = threads
         self._session: EngineSession | None = None
         self._inputs: list[Tensor] = []
@@ -83,7 +85,8 @@ class Agent:
             name = request["do"]
             if name not in _ACTIONS:
                 raise LandmintError(f"unknown request '{name}'", choices=_ACTIONS)
-            return {"ok": True, **_ACTIONS[name](self, request)}
+            answer: Answer = getattr(self, name)(request)
+            return {"ok": True, **answer}
         except LandmintError as error:
             return refusal(error)
         except (KeyError, TypeError, ValueError) as error:
@@ -127,10 +130,7 @@ class Agent:
 
     def warm(self, request: Request) -> Answer:
         """Warm up: {crops: npz, config: fields of LatencyConfig} -> the fields of WarmUp."""
-        crops, _ = _read_crops(Path(request["crops"]), _TIMED_FACES)
-        if not len(crops):
-            raise LandmintError("there are no faces to time with")
-        self._inputs = [input_of(self._loaded(), self._contract, crop) for crop in crops]
+        self._inputs = self._timed_inputs(request)
         config = LatencyConfig(**request["config"])
         return dataclasses.asdict(warm_up(self._loaded(), self._inputs, config))
 
@@ -172,25 +172,24 @@ class Agent:
         runs = count_instructions(lambda number: session.run(inputs[number]), len(inputs))
         return {"runs": [dataclasses.asdict(run) for run in runs]}
 
+    def _timed_inputs(self, request: Request) -> list[Tensor]:
+        """The faces of a request, as the loaded model takes them."""
+        crops, _ = _read_crops(Path(request["crops"]), _TIMED_FACES)
+        if not len(crops):
+            raise LandmintError("there are no faces to time with")
+        return [input_of(self._loaded(), self._contract, crop) for crop in crops]
+
     def _loaded(self) -> EngineSession:
         if self._session is None:
             raise LandmintError("the model is not loaded", remedy='ask {"do": "load"} first')
         return self._session
 
 
-_ACTIONS: Mapping[str, Callable[[Agent, Request], Answer]] = MappingProxyType(
-    {
-        "load": Agent.load,
-        "build": Agent.build,
-        "predict": Agent.predict,
-        "warm": Agent.warm,
-        "block": Agent.block,
-        "conditions": Agent.conditions,
-        "memory": Agent.memory,
-        "precision": Agent.precision,
-        "count": Agent.count,
-    }
+_ACTIONS = (
+    *("load", "build", "predict", "warm", "block"),
+    *("conditions", "memory", "precision", "count"),
 )
+"""The requests, each a method of the agent."""
 
 
 def refusal(error: LandmintError) -> Answer:

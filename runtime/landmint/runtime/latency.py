@@ -83,8 +83,8 @@ class Block:
 
     samples_ms: tuple[float, ...]
     """Each run."""
-    cpu_ms: float
-    """Processor time of this process over the block, all threads."""
+    cpu_ms: float | None
+    """Processor time of this process over the block, all threads; None where it is not told."""
     preempted: tuple[int, ...] | None = None
     """Places in `samples_ms` of the runs in which the kernel took a core away from this process;
     None where the system does not tell."""
@@ -122,8 +122,9 @@ class Latency:
     """Median of a launch's block medians; then the geometric mean over launches."""
     interval: Interval | None
     """Confidence interval of `warm_ms`, over launches; None for a single launch."""
-    cpu_ms: float
-    """Processor time of a run, all threads: hardly moved by other work on the machine."""
+    cpu_ms: float | None
+    """Processor time of a run, all threads: hardly moved by other work on the machine. None where
+    it is not told."""
     p90_ms: float | None
     """Over all samples; None when there are too few."""
     p99_ms: float | None
@@ -132,7 +133,7 @@ class Latency:
     """Warm runs."""
     waiting: float
     """Share of the time that the process did not run; high on a machine with other work. 0 where
-    it cannot be told: with several threads, or on a GPU."""
+    it cannot be told: with several threads, on a GPU, or without the processor time."""
     notes: tuple[str, ...]
     """Why a figure is not given or is in doubt."""
 
@@ -218,20 +219,29 @@ def summarise_latency(launches: Sequence[Launch], one_thread: bool) -> Latency:
     """
     samples = np.array([ms for launch in launches for b in launch.blocks for ms in b.samples_ms])
     medians = [launch_median(launch) for launch in launches]
-    cpu_ms = sum(block.cpu_ms for launch in launches for block in launch.blocks)
-    waiting = max(0.0, 1 - cpu_ms / float(samples.sum())) if one_thread else 0.0
+    cpu_ms = _mean_cpu_ms(launches, len(samples))
+    waiting = 0.0
+    if one_thread and cpu_ms is not None:
+        waiting = max(0.0, 1 - cpu_ms / float(samples.mean()))
     return Latency(
         load_ms=median(launch.load_ms for launch in launches),
         first_ms=median(launch.warm_up.first_ms for launch in launches),
         warm_ms=float(np.exp(np.log(medians).mean())),
         interval=launch_interval(medians),
-        cpu_ms=cpu_ms / len(samples),
+        cpu_ms=cpu_ms,
         p90_ms=quantile(samples, 0.90) if len(samples) >= samples_needed(0.90) else None,
         p99_ms=quantile(samples, 0.99) if len(samples) >= samples_needed(0.99) else None,
         samples=len(samples),
         waiting=waiting,
         notes=tuple(_notes(launches, len(samples), waiting)),
     )
+
+
+def _mean_cpu_ms(launches: Sequence[Launch], runs: int) -> float | None:
+    """Processor time of a run; None unless every block tells its own."""
+    spans = [block.cpu_ms for launch in launches for block in launch.blocks]
+    known = [ms for ms in spans if ms is not None]
+    return sum(known) / runs if len(known) == len(spans) else None
 
 
 def _notes(launches: Sequence[Launch], samples: int, waiting: float) -> Iterator[str]:

@@ -35,6 +35,7 @@ TRANSPORTS = Registry(
         "null": "landmint.targets.null:NullTarget",
         "ssh": "landmint.targets.ssh:SshTarget",
         "emulated": "landmint.targets.emulated.target:EmulatedTarget",
+        "adb": "landmint.targets.adb.target:AdbTarget",
     },
     kind="transport",
     group="landmint.transports",

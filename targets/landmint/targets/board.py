@@ -5,7 +5,8 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from landmint.runtime.errors import LandmintError, NotMeasuredError
+from landmint.runtime.errors import LandmintError
+from landmint.targets.probing import disk_finding
 from landmint.targets.profile import Profile
 from landmint.targets.target import Finding
 from landmint.targets.wheels import Platform
@@ -137,7 +138,7 @@ def findings(board: Board, profile: Profile, install: bool) -> Iterator[Finding]
     if install:
         yield from _wheels(board)
     yield _python(board)
-    yield _disk(board, profile)
+    yield disk_finding(board.free_mib, profile)
     yield _governor(board, profile)
     if board.temperature_c is not None:
         yield Finding("temperature", f"{board.temperature_c:.0f} C")
@@ -147,21 +148,6 @@ def findings(board: Board, profile: Profile, install: bool) -> Iterator[Finding]
             "throttling",
             f"vcgencmd: {board.firmware}",
             "use the power supply and the cooler that the board is meant for" if held else "",
-        )
-
-
-def refuse(board: Board, profile: Profile, install: bool) -> None:
-    """Refuse a board on which nothing can be measured.
-
-    Raises:
-        NotMeasuredError: a finding stops it; the message has all that do.
-    """
-    stops = [finding for finding in findings(board, profile, install) if finding.stops]
-    if stops:
-        raise NotMeasuredError(
-            f"{profile.name} cannot measure",
-            reason="; ".join(f"{finding.what}: {finding.state}" for finding in stops),
-            remedy="; ".join(finding.remedy for finding in stops if finding.remedy),
         )
 
 
@@ -203,16 +189,6 @@ def _python(board: Board) -> Finding:
         remedy = f"sudo apt install python{needed}"
         return Finding("Python", f"{version}; landmint needs {needed}", remedy, stops=True)
     return Finding("Python", f"{version} ({board.python})")
-
-
-def _disk(board: Board, profile: Profile) -> Finding:
-    free, needed = board.free_mib, profile.limits.free_disk_mib
-    if free is None:
-        return Finding("disk", "free space is not told")
-    if free < needed:
-        remedy = f"make room for {needed} MiB there"
-        return Finding("disk", f"{free} MiB are free", remedy, stops=True)
-    return Finding("disk", f"{free} MiB are free")
 
 
 def _governor(board: Board, profile: Profile) -> Finding:

@@ -1,4 +1,4 @@
-"""Talks to an agent through the pipes of a process: of Python here, or of ssh or adb."""
+"""Talks to an agent through the pipes of a process: of Python here, or of ssh."""
 
 import collections
 import contextlib

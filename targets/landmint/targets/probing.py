@@ -1,13 +1,13 @@
-"""What a target's device layer says of the device, as findings.
+"""Findings of all kinds of targets: from what a device layer says, and what stops a visit.
 
 `python -m landmint.runtime machine` and `engines` are asked by the target itself.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from landmint.runtime.errors import LandmintError
+from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.machine import Machine
 from landmint.targets.profile import Profile
 from landmint.targets.target import Finding
@@ -42,6 +42,32 @@ def engine_findings(profile: Profile, printed: str) -> tuple[Finding, ...]:
         for name, state in engines.items()
         if name != "null" and (not profile.engines or name in profile.engines)
     )
+
+
+def disk_finding(free_mib: int | None, profile: Profile) -> Finding:
+    """Whether there is room where landmint keeps its files."""
+    needed = profile.limits.free_disk_mib
+    if free_mib is None:
+        return Finding("disk", "free space is not told")
+    if free_mib < needed:
+        remedy = f"make room for {needed} MiB there"
+        return Finding("disk", f"{free_mib} MiB are free", remedy, stops=True)
+    return Finding("disk", f"{free_mib} MiB are free")
+
+
+def refuse(name: str, findings: Iterable[Finding]) -> None:
+    """Refuse a target on which nothing can be measured.
+
+    Raises:
+        NotMeasuredError: a finding stops it; the message has all that do.
+    """
+    stops = [finding for finding in findings if finding.stops]
+    if stops:
+        raise NotMeasuredError(
+            f"{name} cannot measure",
+            reason="; ".join(f"{finding.what}: {finding.state}" for finding in stops),
+            remedy="; ".join(finding.remedy for finding in stops if finding.remedy),
+        )
 
 
 def _engine_finding(name: str, state: Any) -> Finding:

@@ -10,11 +10,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.typed_json import MismatchError, read_as
 
+T = TypeVar("T")
 SHIPPED = Path(__file__).parent / "profiles"
 """The folder of landmint's own profiles."""
 SUFFIX = ".toml"
@@ -142,6 +143,22 @@ def read_profile(path: Path, address: str = "") -> Profile:
     except MismatchError as error:
         raise LandmintError(
             f"{path} is no profile",
+            reason=str(error),
+            remedy="docs/targets.md has all keys",
+        ) from None
+
+
+def read_settings(kind: type[T], profile: Profile) -> T:
+    """What a profile says to its transport alone, as the dataclass `kind`.
+
+    Raises:
+        LandmintError: a key is missing, unknown or of another type.
+    """
+    try:
+        return read_as(kind, profile.settings, "settings")
+    except MismatchError as error:
+        raise LandmintError(
+            f"the profile {profile.name} is wrong",
             reason=str(error),
             remedy="docs/targets.md has all keys",
         ) from None

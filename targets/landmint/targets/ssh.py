@@ -18,10 +18,11 @@ from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.files import atomic_path, digest, sha256_file
 from landmint.runtime.typed_json import MismatchError, read_as
 from landmint.targets import bootstrap
-from landmint.targets.board import Board, findings, question, read_board, refuse
+from landmint.targets.board import Board, findings, question, read_board
 from landmint.targets.host import RUNTIME_ROOT
 from landmint.targets.pipe import PipeLink, signal_name
-from landmint.targets.profile import Profile
+from landmint.targets.probing import refuse
+from landmint.targets.profile import Profile, read_settings
 from landmint.targets.ssh_connection import Connection, Held, program
 from landmint.targets.target import Finding, Link, agent_arguments, engine_of
 from landmint.targets.wheels import fetch_wheels, requirements_of
@@ -67,14 +68,7 @@ class SshTarget:
         """
         self.name = profile.name
         self._profile = profile
-        try:
-            self._settings = read_as(SshSettings, profile.settings, "settings")
-        except MismatchError as error:
-            raise LandmintError(
-                f"the profile {profile.name} is wrong",
-                reason=str(error),
-                remedy="docs/targets.md has all keys",
-            ) from None
+        self._settings = read_settings(SshSettings, profile)
         self._visit: _Visit | None = None
 
     @property
@@ -134,7 +128,7 @@ class SshTarget:
         if self._visit is None or not self._visit.connection.alive:
             connection = self._connect()
             board = self._ask(connection)
-            refuse(board, self._profile, self._settings.install)
+            refuse(self.name, findings(board, self._profile, self._settings.install))
             self._visit = _Visit(connection, board, self._profile, self._settings)
         return self._visit
 

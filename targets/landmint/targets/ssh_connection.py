@@ -4,9 +4,7 @@ The user's configuration, agent and known hosts count; the host key is checked a
 What the device says is bounded in size, and nothing of it is ever given to a shell here.
 """
 
-import contextlib
 import json
-import os
 import re
 import shlex
 import shutil
@@ -14,12 +12,12 @@ import subprocess
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.targets.bootstrap.keeper import MARK
+from landmint.targets.processes import Tail, end_gently, find_line, start_aside
 
 _READY = "landmint-is-connected"
 _CONNECT_S = 20
@@ -65,19 +63,19 @@ class Connection:
         # It holds the connection until its standard input ends, in whatever way this process goes.
         master = ["-o", "ControlMaster=yes", "--", address, f"echo {_READY}; exec cat"]
         try:
-            self._master = _start(["ssh", *self._options, *master])
+            self._master = start_aside(["ssh", *self._options, *master])
         except OSError as error:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise NotMeasuredError(
                 "ssh cannot be started", reason=str(error), remedy="apt install openssh-client"
             ) from None
-        self.close = weakref.finalize(self, _end, self._master, self._folder)
-        errors = _Tail(self._master.stderr)
+        self.close = weakref.finalize(self, _disconnect, self._master, self._folder)
+        errors = Tail(self._master.stderr)
         if not _is_ready(self._master):
             self.close()
             raise _unreachable(name, address, errors.text())
         # Whatever else it says is thrown away, so that it never waits for a reader.
-        _Tail(self._master.stdout)
+        Tail(self._master.stdout)
 
     @property
     def alive(self) -> bool:
@@ -118,7 +116,7 @@ class Connection:
         )
         late = threading.Timer(timeout_s, process.kill)
         late.start()
-        errors = _Tail(process.stderr)
+        errors = Tail(process.stderr)
         assert process.stdout is not None
         try:
             with process.stdout as stdout:
@@ -175,13 +173,13 @@ class Held:
         Raises:
             NotMeasuredError: it did not greet, or told that it failed.
         """
-        self._process = _start(connection.command(script))
-        self._close = weakref.finalize(self, _end, self._process, "")
+        self._process = start_aside(connection.command(script))
+        self._close = weakref.finalize(self, end_gently, self._process)
         late = threading.Timer(timeout_s, self._process.kill)
         late.start()
-        errors = _Tail(self._process.stderr)
+        errors = Tail(self._process.stderr)
         try:
-            printed = _line(self._process.stdout, lambda line: line.startswith(MARK.encode()))
+            printed = find_line(self._process.stdout, lambda line: line.startswith(MARK.encode()))
         finally:
             late.cancel()
         if not printed:
@@ -220,80 +218,20 @@ def read_answer(name: str, printed: str) -> dict[str, Any]:
     return answer
 
 
-class _Tail:
-    """Reads a stream to its end in a thread and keeps its last signs."""
-
-    def __init__(self, stream: IO[bytes] | None) -> None:
-        assert stream is not None
-        self._stream = stream
-        self._end = b""
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        with contextlib.suppress(OSError, ValueError), self._stream:
-            while piece := self._stream.read1(_LAST_SIGNS):  # type: ignore[attr-defined]
-                self._end = (self._end + piece)[-_LAST_SIGNS:]
-
-    def text(self) -> str:
-        """What was read last, in one line, once the stream has ended."""
-        self._thread.join(2)
-        text = self._end.decode("utf-8", "replace")
-        return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    # In a session of its own: Ctrl-C goes to the caller alone, who ends this in order.
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True, env=_environment()
-    )
-
-
-def _environment() -> dict[str, str]:
-    """Messages of ssh are recognised in English."""
-    return {**os.environ, "LC_ALL": "C"}
-
-
 def _is_ready(master: subprocess.Popen[bytes]) -> bool:
     """Wait until the device has answered; what its shell prints before is skipped."""
     late = threading.Timer(2 * _CONNECT_S, master.kill)
     late.start()
     try:
-        return bool(_line(master.stdout, lambda line: line.strip() == _READY.encode()))
+        return bool(find_line(master.stdout, lambda line: line.strip() == _READY.encode()))
     finally:
         late.cancel()
 
 
-def _line(stream: IO[bytes] | None, wanted: Callable[[bytes], bool]) -> bytes:
-    """The first such line; empty where the stream ends, or says much else, before."""
-    assert stream is not None
-    left = _LARGEST_OUTPUT
-    while left > 0 and (line := stream.readline(left)):
-        if wanted(line):
-            return line
-        left -= len(line)
-    return b""
-
-
-def _end(master: subprocess.Popen[bytes], folder: str) -> None:
+def _disconnect(master: subprocess.Popen[bytes], folder: str) -> None:
     """Close the connection: what runs there sees its standard input end."""
-    with contextlib.suppress(OSError, ValueError):
-        if master.stdin is not None:
-            master.stdin.close()
-    try:
-        master.wait(2)
-    except subprocess.TimeoutExpired:
-        master.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            master.wait(2)
-        master.kill()
-        master.wait()
-    if master.stdout is not None:
-        with contextlib.suppress(OSError, ValueError):
-            master.stdout.close()
-    if folder:
-        shutil.rmtree(folder, ignore_errors=True)
+    end_gently(master)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _unreachable(name: str, address: str, errors: str) -> NotMeasuredError:

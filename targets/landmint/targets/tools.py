@@ -51,13 +51,9 @@ def read_benchmark_model(text: str) -> ToolLatency:
     Raises:
         LandmintError: it holds no timings.
     """
-    lines = re.findall(r"\bcount=\d+ .*", text)
-    if not lines:
-        raise _nothing("benchmark_model", "no line with count=")
-    # A single run is told as count=1 curr=TIME.
-    values = {key: float(value) for key, value in re.findall(rf"(\w+)=({_NUMBER})", lines[-1])}
-    per_run = {key: us / 1000 for key, us in values.items()}
-    only = per_run.get("curr") if values["count"] == 1 else None
+    per_run = read_benchmark_model_series(text)[-1]
+    runs = int(per_run["count"])
+    only = per_run.get("curr") if runs == 1 else None
     init = re.search(rf"Init: ({_NUMBER}), First inference: ({_NUMBER})", text)
     return _checked(
         "benchmark_model",
@@ -67,11 +63,32 @@ def read_benchmark_model(text: str) -> ToolLatency:
             min_ms=per_run.get("min", only),
             max_ms=per_run.get("max", only),
             percentiles_ms={int(k[1:]): v for k, v in per_run.items() if re.fullmatch(r"p\d+", k)},
-            runs=int(values["count"]),
+            runs=runs,
             first_ms=float(init[2]) / 1000 if init else per_run.get("first"),
             load_ms=float(init[1]) / 1000 if init else None,
         ),
     )
+
+
+def read_benchmark_model_series(text: str) -> list[dict[str, float]]:
+    """The lines of timings that benchmark_model prints: of its warm-up, then of its runs.
+
+    Returns:
+        for each line its `count` of runs, and times in milliseconds by benchmark_model's own names:
+        `first`, `curr` (the last), `min`, `max`, `avg`. A single run is told as `curr` alone.
+
+    Raises:
+        LandmintError: it holds no timings.
+    """
+    lines = re.findall(r"\bcount=\d+ .*", text)
+    if not lines:
+        raise _nothing("benchmark_model", "no line with count=")
+    series = []
+    for line in lines:
+        values = {key: float(value) for key, value in re.findall(rf"(\w+)=({_NUMBER})", line)}
+        times = {key: us / 1000 for key, us in values.items()}
+        series.append({**times, "count": values["count"]})
+    return series
 
 
 def read_litert_benchmark(text: str) -> ToolLatency:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from landmint.runtime.contract import Contract
 from landmint.runtime.engines.engine import (
-    EngineSession,
     Operator,
     Tensor,
     check_input,
@@ -21,7 +20,7 @@ from landmint.runtime.engines.engine import (
     loading,
     match_outputs,
 )
-from landmint.runtime.errors import NotMeasuredError
+from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.quantised import Quantisation, Quantised
 
 _LIBRARIES = (("ai_edge_litert", "ai-edge-litert"), ("tflite_runtime", "tflite-runtime"))
@@ -53,14 +52,14 @@ class LiteRtEngine:
             remedy="pip install ai-edge-litert",
         )
 
-    def load(self, entry: Path, contract: Contract, threads: int) -> EngineSession:
+    def load(self, entry: Path, contract: Contract, threads: int) -> "LiteRtSession":
         """Open an artefact, as `Engine.load` says."""
         with loading(self.name, entry):
             interpreter = self.open(entry, threads)
             (tensor,) = interpreter.get_input_details()
             check_input([int(n) for n in tensor["shape"]], contract, entry)
             details = _named_outputs(interpreter, contract, entry)
-        return _LiteRtSession(interpreter, tensor, details)
+        return LiteRtSession(interpreter, tensor, details)
 
     def open(self, entry: Path, threads: int) -> Any:
         """LiteRT's own interpreter of a file, its tensors allocated; XNNPACK is applied."""
@@ -85,10 +84,19 @@ def _named_outputs(interpreter: Any, contract: Contract, entry: Path) -> dict[st
     return {name: details[place] for name, place in places.items()}
 
 
-class _LiteRtSession:
+class LiteRtSession:
+    """A model that is loaded; `EngineSession` says what it does."""
+
     def __init__(
         self, interpreter: Any, tensor: Mapping[str, Any], outputs: Mapping[str, Any]
     ) -> None:
+        """Note the tensors.
+
+        Args:
+            interpreter: LiteRT's own, its tensors allocated.
+            tensor: details of the input.
+            outputs: details of each canonical output.
+        """
         self._interpreter = interpreter
         self._input = tensor
         self._outputs = {
@@ -104,14 +112,15 @@ class _LiteRtSession:
             operators = self._interpreter._get_ops_details()
         except (AttributeError, ValueError):
             return "unknown"  # tflite-runtime of some versions does not list its operators
-        layers = Counter(
-            _TYPES.get(operator["operand_types"][0], "other")
-            for operator in operators
-            if operator["op_name"] in _WEIGHTED
-        )
         parts = sum(operator["op_name"] == "DELEGATE" for operator in operators)
         where = f"XNNPACK, {parts} partition{'s' * (parts != 1)}" if parts else "without XNNPACK"
-        return f"{describe_precision(layers)} ({where})"
+        return f"{self.written_precision} ({where})"
+
+    @property
+    def written_precision(self) -> str:
+        """The number formats of the layers with weights, as the file has them."""
+        layers = Counter(o.precision for o in self.operators if o.kind in _WEIGHTED)
+        return describe_precision(layers)
 
     @property
     def operators(self) -> tuple[Operator, ...]:
@@ -143,11 +152,36 @@ class _LiteRtSession:
         self._interpreter.invoke()
         return {name: self._read(*place) for name, place in self._outputs.items()}
 
+    def read_outputs(self, content: bytes) -> dict[str, Tensor | Quantised]:
+        """Outputs that another LiteRT computed with this file.
+
+        Args:
+            content: the bytes of all output tensors, one after the other, in the file's order.
+
+        Raises:
+            LandmintError: they are more or fewer than the file's outputs have.
+        """
+        tensors: dict[int, NDArray[Any]] = {}
+        details = self._interpreter.get_output_details()
+        sizes = [int(np.prod(d["shape"])) * np.dtype(d["dtype"]).itemsize for d in details]
+        if len(content) != sum(sizes):
+            raise LandmintError(f"{len(content)} bytes of outputs, not {sum(sizes)}")
+        for detail, end, size in zip(details, np.cumsum(sizes), sizes, strict=True):
+            values = np.frombuffer(content[int(end) - size : int(end)], detail["dtype"])
+            tensors[detail["index"]] = values.reshape(detail["shape"])
+        return {
+            name: _values(tensors[index], quantisation)
+            for name, (index, quantisation) in self._outputs.items()
+        }
+
     def _read(self, index: int, quantisation: Quantisation | None) -> Tensor | Quantised:
-        values: NDArray[Any] = self._interpreter.get_tensor(index)
-        if quantisation:
-            return Quantised(values, quantisation)
-        return values.astype(np.float32, copy=False)
+        return _values(self._interpreter.get_tensor(index), quantisation)
+
+
+def _values(values: NDArray[Any], quantisation: Quantisation | None) -> Tensor | Quantised:
+    if quantisation:
+        return Quantised(values, quantisation)
+    return values.astype(np.float32, copy=False)
 
 
 def _quantisation(detail: Mapping[str, Any]) -> Quantisation | None:
