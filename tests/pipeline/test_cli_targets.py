@@ -67,6 +67,20 @@ def test_measure_runs_where_it_is_told_to(bundle: Path, faces: Path, tmp_path: P
     assert len(measured.faces) == FACES
 
 
+def test_minutes_without_a_pause_are_asked_for_and_told_of(
+    bundle: Path, faces: Path, tmp_path: Path
+) -> None:
+    words = "measure", bundle, "--faces", faces, "--out", tmp_path / "m", "--minutes", "0.01"
+    result = _ask(*words, "--target", "null", "--variant", "null/float32")
+    assert result.exit_code == 0, result.output
+    assert _measured(tmp_path / "m").sustained is not None
+    assert "null/float32 on null: " in " ".join(result.output.split())
+    refused = _ask(*words, "--target", "emulated-rpi5")
+    assert refused.exit_code == 2
+    assert "a sustained run cannot be timed on emulated-rpi5" in refused.stderr
+    assert _ask(*words[:-1], "-1").exit_code == 2
+
+
 def test_a_target_of_the_command_counts_before_that_of_the_recipe(
     bundle: Path, faces: Path, tmp_path: Path
 ) -> None:

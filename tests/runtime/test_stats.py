@@ -16,6 +16,7 @@ from landmint.runtime.stats import (
     quantile,
     quantile_bounds,
     samples_needed,
+    steady_from,
     student_cdf,
     student_quantile,
 )
@@ -263,3 +264,34 @@ def test_bounds_of_a_quantile_by_simulation() -> None:
 def test_bounds_of_a_share_against_scipy(successes: int, trials: int) -> None:
     exact = stats.binomtest(successes, trials).proportion_ci(method="exact")
     assert proportion_bounds(successes, trials) == pytest.approx((exact.low, exact.high), abs=1e-9)
+
+
+def _drifting(
+    seed: int, count: int, drift: float
+) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    """Correlated noise about 2, on which a drift dies away within a hundred values or so."""
+    rng = np.random.default_rng(seed)
+    noise = np.zeros(count)
+    for i in range(1, count):
+        noise[i] = 0.6 * noise[i - 1] + rng.normal(0, 0.02)
+    return 2 + noise + drift * np.exp(-np.arange(count) / 30)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("drift", [0.0, -0.5, 1.0])
+def test_the_steady_state_against_the_standard_errors_of_scipy(seed: int, drift: float) -> None:
+    values = _drifting(seed, 1003, drift)
+    means = [float(np.mean(values[i : i + 5])) for i in range(0, 1000, 5)]
+    errors = [stats.sem(means[cut:], ddof=0) for cut in range(len(means) - 4)]
+    expected = 5 * int(np.argmin(errors))
+    assert expected < 500
+    assert steady_from(values) == expected
+
+
+def test_the_steady_state_begins_where_a_step_ends() -> None:
+    step = np.r_[np.full(100, 2.0), np.full(200, 3.0)]
+    assert steady_from(step) == 100
+    assert steady_from(np.full(80, 2.0)) == 0
+    assert steady_from(np.r_[np.full(180, 2.0), np.full(120, 3.0)]) is None, "too late to tell"
+    assert steady_from(np.linspace(2, 3, 300)) is None, "it never settles"
+    assert steady_from(np.full(49, 2.0)) is None, "too few"

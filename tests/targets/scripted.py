@@ -1,7 +1,7 @@
 """A target without engines and clocks: its agents answer with block times that a test wrote."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,10 @@ class ScriptedTarget:
         """Whether the next run is preempted; asked for each."""
         self.is_throttled: Callable[[], bool] = lambda: False
         """Whether the firmware holds the processor back."""
+        self.temperature_c: Callable[[], float | None] = lambda: None
+        """Asked for at each look at the machine."""
+        self.moments: Iterator[Answer] = iter(())
+        """Of a sustained run; the agent dies where they end."""
         self.requests: list[tuple[str, str]] = []
         self.open = 0
         self.started = 0
@@ -96,7 +100,13 @@ class _ScriptedLink:
 
     def _conditions(self, request: Request) -> Answer:
         throttled = ["throttled"] if self._target.is_throttled() else []
-        return {"governor": "performance", "throttled": throttled}
+        heat = self._target.temperature_c()
+        return {"governor": "performance", "throttled": throttled, "temperature_c": heat}
+
+    def _sustain(self, request: Request) -> Answer:
+        for moment in self._target.moments:
+            return moment
+        raise NotMeasuredError(f"{self._variant} died")
 
     def _memory(self, request: Request) -> Answer:
         return {"peak_memory_mib": 10.0, "baseline_memory_mib": 5.0}

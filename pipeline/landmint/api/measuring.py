@@ -26,6 +26,7 @@ def measure(
     faces: str | Path | None = None,
     variants: Sequence[str] = (),
     plans: bool = False,
+    minutes: float = 0.0,
     progress: Progress = SILENT,
 ) -> "tuple[Measurement, ...]":
     """Measure landmarks, latency, memory and size of a bundle's variants on test faces.
@@ -38,6 +39,8 @@ def measure(
         faces: the data set's folder, instead of the recipe's; without a recipe in 300W layout.
         variants: names, such as "tflite/int8"; all when empty.
         plans: whether TensorRT plans may run: code of whoever made them.
+        minutes: how long each variant then runs without a pause, to show what heat does to it; not
+            at all when 0.
         progress: told of every step.
 
     Returns:
@@ -71,7 +74,7 @@ def measure(
     markup = opened.manifest.contract.markup
     sets = given_faces(settings, faces, markup, ("test",), progress)
     with hold(place, progress.step), atomic_path(place) as fresh:
-        measure_into(fresh, opened, sets["test"], config, variants, progress)
+        measure_into(fresh, opened, sets["test"], config, variants, progress, minutes)
     return tuple(read_measurements(place))
 
 

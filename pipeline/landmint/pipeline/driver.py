@@ -18,6 +18,7 @@ from landmint.pipeline.run import Run
 from landmint.pipeline.stage import Stage
 from landmint.pipeline.steps import stages_of
 from landmint.pipeline.steps.weights import gone_weights
+from landmint.pipeline.text import duration
 from landmint.pipeline.view import View
 from landmint.runtime.errors import Interrupted, LandmintError
 from landmint.runtime.files import (
@@ -201,7 +202,7 @@ def _run_locked(
             seconds = time.monotonic() - start
             outcome = stage.outcome(run, place)
             write_record(stage.name, place, Record(digest(inputs), outcome, inputs, seconds))
-            view.line(f"{title} {_duration(seconds):<10}  {_summary(stage, place)}".rstrip())
+            view.line(f"{title} {duration(seconds):<10}  {_summary(stage, place)}".rstrip())
         return outcome
 
 
@@ -237,11 +238,3 @@ def _interrupted(stage: Stage, place: Path, done: list[str], again: str) -> Inte
         reason=f"{kept}{part}",
         remedy=f"go on with: {again}",
     )
-
-
-def _duration(seconds: float) -> str:
-    """Seconds in words."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s"

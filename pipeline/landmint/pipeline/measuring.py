@@ -22,6 +22,7 @@ from landmint.runtime.progress import Progress
 from landmint.runtime.scratch import scratch_folder
 from landmint.targets import load_target
 from landmint.targets.measure import measure_bundle
+from landmint.targets.sustained import check_minutes
 from landmint.train.evaluate import FaceCrops, crop_faces, truth_of
 from landmint.train.faces.face import FaceSet, missing_lines
 
@@ -33,6 +34,7 @@ def measure_into(
     config: MeasureConfig,
     variants: Sequence[str],
     bar: Progress,
+    minutes: float = 0.0,
 ) -> None:
     """Measure variants on labelled faces and write everything into `folder`.
 
@@ -43,10 +45,14 @@ def measure_into(
         config: target, threads and how long to time.
         variants: names; none means all. The reference is always among them.
         bar: told of each step.
+        minutes: how long each variant runs without a pause afterwards; not at all when 0.
 
     Raises:
-        LandmintError: faces and bundle have different markups, or there is no such variant.
+        LandmintError: faces and bundle have different markups, there is no such variant, or
+            minutes are asked for of a target whose times say nothing.
     """
+    target = load_target(config.target)
+    check_minutes(target, minutes)
     contract = bundle.manifest.contract
     if faces.markup != contract.markup:
         raise LandmintError(
@@ -66,9 +72,7 @@ def measure_into(
     with scratch_folder() as scratch:
         packed = scratch / "crops.npz"
         np.savez(packed, crops=crops.crops, matrices=crops.matrices, names=np.array(truth.names))
-        measure_bundle(
-            load_target(config.target), bundle, others, packed, config.latency, folder, bar
-        )
+        measure_bundle(target, bundle, others, packed, config.latency, folder, bar, minutes)
 
 
 def _measure_reference(folder: Path, bundle: Bundle, truth: Truth, crops: FaceCrops) -> None:

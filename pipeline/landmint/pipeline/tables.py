@@ -15,7 +15,7 @@ from landmint.pipeline.judge.figures import LATENCY, MOVED, NME, NME_RISE, PEAK_
 from landmint.pipeline.judge.summary import VariantSummary, summarise_run
 from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
 from landmint.pipeline.recipe import load_recipe
-from landmint.pipeline.report import blocks, plans
+from landmint.pipeline.report import blocks, plans, sustained
 from landmint.pipeline.report.losses import engines_table, in_words, layers_table
 from landmint.pipeline.shipped_recipes import about, folder, published_systems, shipped_recipes
 from landmint.pipeline.text import NONE, mebibytes, number, percent
@@ -43,7 +43,9 @@ def print_measurements(folder: Path) -> None:
     Raises:
         LandmintError: measurements or labels are missing or truncated.
     """
-    lines = (*_not_measured(read_measurements(folder)), *_untimed(folder))
+    measured = read_measurements(folder)
+    minutes = (sustained.in_words(raw) for raw in measured if raw.sustained is not None)
+    lines = (*_not_measured(measured), *_untimed(folder), *minutes)
     print_tables(measurement_table(folder), *map(escape, lines))
 
 

@@ -45,6 +45,14 @@ def milliseconds(value: float | None) -> str:
     return number(value, 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3)
 
 
+def duration(seconds: float) -> str:
+    """Seconds in words."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
 def mebibytes(size_bytes: int) -> str:
     """A size in MiB."""
     return number(size_bytes / 2**20) if size_bytes else NONE

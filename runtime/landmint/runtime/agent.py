@@ -28,6 +28,7 @@ from landmint.runtime.latency import LatencyConfig, time_block, warm_up
 from landmint.runtime.machine import identify, memory_mib, reset_peak_memory
 from landmint.runtime.predict import input_of, predict_crops
 from landmint.runtime.slowed import SlowedSession
+from landmint.runtime.sustained import time_moment
 
 Request = Mapping[str, Any]
 Answer = dict[str, Any]
@@ -145,6 +146,11 @@ class Agent:
         others = None if before is None or after is None else max(0.0, after - before)
         return {**dataclasses.asdict(block), "others_ms": others, "frequency_mhz": clock_mhz}
 
+    def sustain(self, request: Request) -> Answer:
+        """Run for a moment, without a warm-up: {crops: npz} -> the fields of Moment."""
+        self._inputs = self._inputs or self._timed_inputs(request)
+        return dataclasses.asdict(time_moment(self._loaded(), self._inputs))
+
     def conditions(self, request: Request) -> Answer:
         """State of the machine: {} -> the fields of Conditions."""
         return dataclasses.asdict(read_conditions())
@@ -186,7 +192,7 @@ class Agent:
 
 
 _ACTIONS = (
-    *("load", "build", "predict", "warm", "block"),
+    *("load", "build", "predict", "warm", "block", "sustain"),
     *("conditions", "memory", "precision", "count"),
 )
 """The requests, each a method of the agent."""

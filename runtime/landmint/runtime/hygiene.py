@@ -13,7 +13,8 @@ from landmint.runtime.latency import Block, Launch
 BACK_OFF_S = (5.0, 20.0)
 """Wait before each retry of a spoiled launch: what heats or loads a machine takes seconds to go
 away. After so many retries its variant is not measured."""
-_FULL_SPEED = 0.9
+FULL_SPEED = 0.9
+"""A clock under this share of the highest holds the processor back."""
 _MOST_DRIFT_C = 10.0
 
 
@@ -48,7 +49,7 @@ def is_preempted(block: Block) -> bool:
 def is_slow(block: Block, full_mhz: float | None) -> bool:
     """Whether the clock was under 90 % of full speed; False where clocks are not known."""
     clock = block.frequency_mhz
-    return clock is not None and full_mhz is not None and clock < _FULL_SPEED * full_mhz
+    return clock is not None and full_mhz is not None and clock < FULL_SPEED * full_mhz
 
 
 def launch_fault(launch: Launch) -> str:

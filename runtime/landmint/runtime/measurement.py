@@ -1,10 +1,12 @@
 """What was measured of one variant: raw samples and landmarks, never statistics.
 
-Stored as `<format>-<precision>.json` with the landmarks beside it as `.npy`. Figures are derived
-by `accuracy` and `latency`; they are not stored, so that a better statistic needs no new run.
+Stored as `<format>-<precision>.json`, beside it the landmarks as `.npy` and a sustained run as
+`.npz`. Figures are derived by `accuracy`, `latency` and `sustained`; they are not stored, so that a
+better statistic needs no new run.
 """
 
 import dataclasses
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,7 @@ from landmint.runtime.hygiene import spoiled_blocks
 from landmint.runtime.instructions import Instructions
 from landmint.runtime.latency import Latency, Launch, summarise_latency
 from landmint.runtime.machine import Machine
+from landmint.runtime.sustained import Sustained, read_sustained, write_sustained
 from landmint.runtime.typed_json import read_as
 
 SCHEMA = 1
@@ -29,8 +32,11 @@ Floats = NDArray[np.float64]
 Status = Literal["measured", "built, not run", "not measured"]
 _LATER_FIELDS = {
     *("points", "operators", "notes", "bundle_sha256", "no_times", "instructions", "built"),
+    "sustained",
 }
 """Not in every measurement's JSON: kept apart, or added since."""
+_ARRAYS = {"points", "sustained"}
+"""Fields that have files of their own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +91,8 @@ class Measurement:
     """Names of the faces, in the order of `points`."""
     points: Floats | None = None
     """(N, L, 2) predicted landmarks in original image pixels; None when not measured."""
+    sustained: Sustained | None = None
+    """Minutes without a pause; None where nobody asked for them."""
 
     @property
     def why_not(self) -> str:
@@ -120,8 +128,8 @@ def measurement_path(folder: Path, variant: str) -> Path:
 
 
 def measurement_to_json(measurement: Measurement) -> dict[str, Any]:
-    """Everything but the landmarks, as plain dictionaries and lists."""
-    fields = (item.name for item in dataclasses.fields(measurement) if item.name != "points")
+    """Everything but landmarks and sustained run, as plain dictionaries and lists."""
+    fields = (item.name for item in dataclasses.fields(measurement) if item.name not in _ARRAYS)
     content = {name: getattr(measurement, name) for name in fields}
     content["machine"] = measurement.machine.to_json() if measurement.machine else None
     content["launches"] = [dataclasses.asdict(launch) for launch in measurement.launches]
@@ -132,7 +140,7 @@ def measurement_to_json(measurement: Measurement) -> dict[str, Any]:
 
 
 def measurement_from_json(content: Mapping[str, Any]) -> Measurement:
-    """The measurement that `measurement_to_json` wrote, without landmarks.
+    """The measurement that `measurement_to_json` wrote.
 
     Raises:
         KeyError: a field is missing that every measurement has.
@@ -147,15 +155,18 @@ def measurement_from_json(content: Mapping[str, Any]) -> Measurement:
 
 
 def write_measurement(folder: Path, measurement: Measurement) -> Path:
-    """Write the landmarks, then the JSON that names them; returns the JSON's path."""
+    """Write the arrays, then the JSON that names them; returns the JSON's path."""
     path = measurement_path(folder, measurement.variant)
-    points_sha256 = None
+    points_file, sustained_file = path.with_suffix(".npy"), path.with_suffix(".npz")
+    digests: dict[str, str | None] = {"points_sha256": None}
     if measurement.points is not None:
-        with atomic_path(path.with_suffix(".npy")) as fresh, fresh.open("wb") as file:
+        with atomic_path(points_file) as fresh, fresh.open("wb") as file:
             np.save(file, measurement.points)
-        points_sha256 = sha256_file(path.with_suffix(".npy"))
-    content = measurement_to_json(measurement)
-    write_json(path, {"schema": SCHEMA, **content, "points_sha256": points_sha256})
+        digests["points_sha256"] = sha256_file(points_file)
+    if measurement.sustained is not None:
+        write_sustained(sustained_file, measurement.sustained)
+        digests["sustained_sha256"] = sha256_file(sustained_file)
+    write_json(path, {"schema": SCHEMA, **measurement_to_json(measurement), **digests})
     return path
 
 
@@ -163,7 +174,7 @@ def read_measurement(path: Path) -> Measurement:
     """The measurement that `write_measurement` wrote.
 
     Raises:
-        LandmintError: the file or its landmarks are missing, truncated or of another schema.
+        LandmintError: the file or its arrays are missing, truncated or of another schema.
     """
     content = read_json(path)
     if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
@@ -173,10 +184,12 @@ def read_measurement(path: Path) -> Measurement:
             remedy="measure again",
         )
     try:
-        expected = content.pop("points_sha256")
+        points_sha256 = content.pop("points_sha256")
+        sustained_sha256 = content.pop("sustained_sha256", None)
         measurement = measurement_from_json(content)
-        points = _read_points(path.with_suffix(".npy"), expected, len(measurement.faces))
-        return dataclasses.replace(measurement, points=points)
+        points = _read_points(path.with_suffix(".npy"), points_sha256, len(measurement.faces))
+        sustained = _read_sustained(path.with_suffix(".npz"), sustained_sha256)
+        return dataclasses.replace(measurement, points=points, sustained=sustained)
     except (KeyError, TypeError, ValueError) as error:
         raise LandmintError(
             f"{path} is incomplete",
@@ -212,12 +225,7 @@ def _check(measurement: Measurement) -> None:
 def _read_points(path: Path, expected: str | None, faces: int) -> Floats | None:
     if expected is None:
         return None
-    if not path.is_file() or sha256_file(path) != expected:
-        raise LandmintError(
-            f"{path} is missing, truncated or changed",
-            reason="it is not what its measurement was written with",
-            remedy="measure again",
-        )
+    _check_file(path, expected)
     try:
         points: Floats = np.load(path, allow_pickle=False)
     except (EOFError, MemoryError) as error:
@@ -226,3 +234,22 @@ def _read_points(path: Path, expected: str | None, faces: int) -> Floats | None:
     if shape[:1] + shape[2:] != (faces, 2) or points.dtype != np.float64:
         raise ValueError(f"{points.dtype} of shape {shape} as landmarks (x, y) of {faces} faces")
     return points
+
+
+def _read_sustained(path: Path, expected: str | None) -> Sustained | None:
+    if expected is None:
+        return None
+    _check_file(path, expected)
+    try:
+        return read_sustained(path)
+    except (EOFError, MemoryError, TypeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"no sustained run: {error}") from None
+
+
+def _check_file(path: Path, expected: str) -> None:
+    if not path.is_file() or sha256_file(path) != expected:
+        raise LandmintError(
+            f"{path} is missing, truncated or changed",
+            reason="it is not what its measurement was written with",
+            remedy="measure again",
+        )

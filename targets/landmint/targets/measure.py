@@ -2,8 +2,9 @@
 
 For latency each variant is started several times in a process of its own (a launch). Within a
 launch, blocks of runs of all variants alternate in random order, so that other work on the machine
-slows all of them alike. On a target whose times say nothing, instructions are counted instead. Raw
-samples are stored; nothing is judged.
+slows all of them alike. Where minutes are asked for, each variant then runs for so long without a
+pause. On a target whose times say nothing, instructions are counted instead. Raw samples are
+stored; nothing is judged.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from landmint.runtime.latency import LatencyConfig
 from landmint.runtime.measurement import Measurement, write_measurement
 from landmint.runtime.progress import SILENT, Progress
 from landmint.runtime.scratch import scratch_folder
+from landmint.targets.sustained import sustain
 from landmint.targets.target import Target
 from landmint.targets.visit import Faces, Subject, Turn, Visit
 
@@ -28,6 +30,7 @@ def measure_bundle(
     config: LatencyConfig,
     folder: Path,
     progress: Progress = SILENT,
+    minutes: float = 0.0,
 ) -> tuple[Measurement, ...]:
     """Measure variants on a target and write one measurement each.
 
@@ -40,6 +43,8 @@ def measure_bundle(
         config: how to time.
         folder: where the measurements are written, once the visit is over.
         progress: called at every step.
+        minutes: how long each variant runs without a pause afterwards, of `check_minutes`; not at
+            all when 0.
 
     Returns:
         the measurements, in the order of `variants`. A variant that was not built, cannot run
@@ -62,6 +67,8 @@ def measure_bundle(
             visit.predict_all(scratch)
             for number in range(launches):
                 _launch(visit, number, config)
+            for subject in visit.alive if minutes else ():
+                sustain(subject, faces, minutes, config.threads, config.timeout_s, progress)
         finally:
             visit.close()
     progress.at(1, 1, "measured")

@@ -26,6 +26,7 @@ from landmint.runtime.instructions import Instructions
 from landmint.runtime.latency import Block, LatencyConfig, Launch, WarmUp
 from landmint.runtime.machine import Machine
 from landmint.runtime.measurement import Measurement
+from landmint.runtime.sustained import Sustained
 from landmint.runtime.typed_json import read_as
 from landmint.targets.target import Link, Target
 
@@ -109,6 +110,8 @@ class Subject:
     """Counted, where the target counts them."""
     launches: list[Launch] = field(default_factory=list)
     """Times, one entry for each launch that came to its end."""
+    sustained: Sustained | None = None
+    """Minutes without a pause; None where nobody asked for them."""
     memory: Answer = field(default_factory=dict)
     """The agent's last answer about its memory."""
 
@@ -209,7 +212,7 @@ class Visit:
         except NotMeasuredError as ended:
             fact = f"{cannot.fact}; then {ended.fact}"
             raise NotMeasuredError(fact, reason=cannot.reason or ended.reason) from None
-        return None if answer.get("built") is None else _read(Built, answer["built"])
+        return None if answer.get("built") is None else read_answer(Built, answer["built"])
 
     def _note_precision(self, subject: Subject, link: Link) -> None:
         """Ask which precision ran; a failure to tell is noted, and does not end the variant."""
@@ -248,7 +251,7 @@ class Visit:
                 load["slowdown"] = turn.subject.slowdown
             turn.load_ms = self._ask(turn.link, load)["load_ms"]
             request = {"do": "warm", "crops": self._faces.timed, "config": self._settings()}
-            turn.warm_up = _read(WarmUp, self._ask(turn.link, request))
+            turn.warm_up = read_answer(WarmUp, self._ask(turn.link, request))
             turn.before = self._conditions(turn)
 
     def together(
@@ -277,7 +280,7 @@ class Visit:
         request = {"do": "block", "config": self._settings()}
         for turn in turns:
             with failing(turn.subject):
-                turn.blocks.append(_read(Block, self._ask(turn.link, request)))
+                turn.blocks.append(read_answer(Block, self._ask(turn.link, request)))
 
     def finish(self, turn: Turn) -> None:
         """Note memory and times of a launch with its subject, unless that has failed."""
@@ -325,6 +328,7 @@ class Visit:
             peak_memory_mib=subject.memory.get("peak_memory_mib"),
             baseline_memory_mib=subject.memory.get("baseline_memory_mib"),
             launches=tuple(subject.launches),
+            sustained=subject.sustained,
             no_times=subject.target.no_times,
             instructions=subject.instructions,
             faces=self._faces.names,
@@ -344,7 +348,7 @@ class Visit:
         return link
 
     def _conditions(self, turn: Turn) -> Conditions:
-        return _read(Conditions, self._ask(turn.link, {"do": "conditions"}))
+        return read_answer(Conditions, self._ask(turn.link, {"do": "conditions"}))
 
     def _ask(self, link: Link, request: Request) -> Answer:
         return link.ask(request, self._config.timeout_s)
@@ -353,7 +357,7 @@ class Visit:
         return dataclasses.asdict(self._config)
 
 
-def _read(kind: type[_Fields], answer: Answer) -> _Fields:
+def read_answer(kind: type[_Fields], answer: Answer) -> _Fields:
     """An agent's answer as the dataclass that it holds the fields of.
 
     Raises:

@@ -24,6 +24,13 @@ def measure(
         typer.Option(metavar="FORMAT/PRECISION", help="Only this one; may be given again."),
     ] = None,
     target: TargetOption = None,
+    minutes: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Then run each variant for so long without a pause: does heat slow it down?",
+        ),
+    ] = 0,
     plans: PlansOption = False,
     history: HistoryOption = None,
 ) -> None:
@@ -36,6 +43,7 @@ def measure(
         landmint measure bundle --faces /data/my-300w --variant tflite/int8 --out m
         landmint measure runs/demo/bundle --recipe demo --out m --history demo.sqlite
         landmint measure runs/demo/bundle --recipe demo --out m --target rpi5:pi@raspberrypi.local
+        landmint measure bundle --recipe demo --out m --variant tflite/int8 --minutes 30
     """
     from landmint import api
     from landmint.pipeline.history.importing import add_folders, check_writable, revision_here
@@ -55,6 +63,7 @@ def measure(
             faces=faces,
             variants=variant or (),
             plans=plans,
+            minutes=minutes,
             progress=bar,
         )
     if history is not None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from landmint.pipeline.report.palette import INK, MUTED, SURFACE, look_of
 from landmint.pipeline.report.svg import drawing, grid, inline
 from landmint.quantize.explain.explanation import Explanation
+from landmint.runtime.sustained import Sustained, SustainedFigures, summarise_sustained
 
 Floats = NDArray[np.float64]
 
@@ -315,3 +316,53 @@ def layer_losses(explanation: Explanation) -> str:
             if layer.alone
         )
         return inline(figure, "losses", f"What each layer costs. Worst: {worst}")
+
+
+_MOST_PLACES = 240
+"""Of a sustained run's curve: moments are drawn together beyond that."""
+
+
+def sustained(name: str, variant: str, run: Sustained) -> str:
+    """Latency over minutes without a pause; below it clock and temperature, where they are told."""
+    summary = summarise_sustained(run)
+    assert summary is not None
+    places = np.array_split(np.arange(len(run.runs)), min(len(run.runs), _MOST_PLACES))
+    minutes = np.array([run.begun_s[place].mean() / 60 for place in places])
+    moments = run.moments_ms
+    samples = [np.concatenate([moments[i] for i in place]) for place in places]
+    medians, tails = np.array([np.quantile(values, [0.5, 0.99]) for values in samples]).T
+    below = [
+        (label, np.array([values[place].mean() for place in places]))
+        for label, values in (("clock, MHz", run.frequency_mhz), ("heat, C", run.temperature_c))
+        if not np.isnan(values).all()
+    ]
+    with drawing(7.4, 2.8 + 1.1 * len(below)) as figure:
+        rows = figure.subplots(1 + len(below), 1, sharex=True, squeeze=False)[:, 0]
+        upper, heights = rows[0], [2.4, *[1.0] * len(below)]
+        upper.get_gridspec().set_height_ratios(heights)
+        color = look_of(variant).color
+        upper.plot(minutes, tails, color=color, linewidth=0.9, alpha=0.5, label="p99")
+        upper.plot(minutes, medians, color=color, linewidth=1.8, label="p50")
+        # Few moments are disturbed far beyond the rest; they would squeeze the curve.
+        upper.set_ylim(0, float(np.quantile(tails, 0.98)) * 1.25)
+        upper.set_ylabel("latency, ms")
+        upper.legend(loc="lower right", ncols=2)
+        for axes, (label, values) in zip(rows[1:], below, strict=True):
+            axes.plot(minutes, values, color=MUTED, linewidth=1.4)
+            axes.set_ylabel(label)
+        for axes in rows:
+            grid(axes)
+        for height, (mark, at_s) in zip((1.0, 0.91), _marks(summary), strict=False):
+            for axes in rows:
+                axes.axvline(at_s / 60, color=INK, linewidth=0.9, linestyle=(0, (3.0, 2.0)))
+            place = upper.get_xaxis_transform()
+            upper.text(at_s / 60, height, f" {mark}", va="top", fontsize=10, transform=place)
+        rows[-1].set_xlabel("minutes")
+        words = "; ".join(f"{p.name} median {p.p50_ms:.2f} ms" for p in summary.phases)
+        return inline(figure, name, f"{variant} without a pause: {words}")
+
+
+def _marks(summary: SustainedFigures) -> list[tuple[str, float]]:
+    steady = summary.phase("steady")
+    marks = [("throttled", summary.throttled_s), ("steady", steady.begun_s if steady else None)]
+    return [(name, at_s) for name, at_s in marks if at_s is not None]

@@ -6,7 +6,7 @@ data set, is still a report.
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from landmint.pipeline.places import (
     RECORDS,
     REPORT_FILE,
     RUN_FILE,
+    SUSTAINED,
     VERDICT_FILE,
     WEIGHTS,
     record_path,
@@ -34,7 +35,7 @@ from landmint.pipeline.text import number, percent, thousands
 from landmint.quantize.explain.explanation import EXPLANATION, read_explanation
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.files import read_json
-from landmint.runtime.measurement import read_measurements
+from landmint.runtime.measurement import Measurement, read_measurements
 
 ROLES = {
     "teacher": "teacher",
@@ -77,7 +78,14 @@ def gather(run_dir: Path) -> RunRecord:
         stages=tuple(_stages(run_dir)),
         findings=read_findings(run_dir / "bundle" / LINT_FILE),
         explanation=read_explanation(losses_file) if losses_file.is_file() else None,
+        sustained=_sustained(measurements, run_dir / SUSTAINED),
     )
+
+
+def _sustained(measurements: Sequence[Measurement], folder: Path) -> tuple[Measurement, ...]:
+    """Those with minutes without a pause, of the run itself and of the folder that is for them."""
+    more = read_measurements(folder) if folder.is_dir() else ()
+    return tuple(each for each in (*measurements, *more) if each.sustained is not None)
 
 
 def _optional_json(path: Path) -> dict[str, Any]:

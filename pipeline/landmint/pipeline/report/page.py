@@ -9,11 +9,13 @@ from landmint.pipeline.report.execution import execution
 from landmint.pipeline.report.gather import gather
 from landmint.pipeline.report.losses import losses
 from landmint.pipeline.report.record import RunRecord
+from landmint.pipeline.report.sustained import sustained
 from landmint.pipeline.text import thousands
 
 _SECTIONS: tuple[Callable[[RunRecord], Section | None], ...] = (
     sections.variants,
     sections.speed,
+    sustained,
     sections.accuracy,
     sections.moved,
     losses,

@@ -13,6 +13,7 @@ from landmint.quantize.explain.explanation import Explanation
 from landmint.runtime.accuracy import Truth
 from landmint.runtime.bundle import Manifest
 from landmint.runtime.markup import Markup, get_markup
+from landmint.runtime.measurement import Measurement
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +83,8 @@ class RunRecord:
     """What the linter said of the float graph."""
     explanation: Explanation | None = None
     """Where INT8 loses; None when nobody asked."""
+    sustained: tuple[Measurement, ...] = ()
+    """Those with minutes without a pause."""
 
     @property
     def markup(self) -> Markup:
