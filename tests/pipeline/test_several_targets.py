@@ -1,6 +1,13 @@
 """Each target has its own measurements; what drops out leaves the others whole."""
 
+import contextlib
 import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +29,7 @@ from landmint.runtime.latency import Block, Launch, WarmUp
 from landmint.runtime.measurement import Measurement, write_measurement
 from landmint.runtime.progress import Progress
 from tests.labels import labelled
+from tests.targets.sshd import device
 
 PERSONS = 8
 TRUTH = labelled(tuple(f"p{i}" for i in range(PERSONS)))
@@ -179,3 +187,92 @@ def test_the_page_sets_targets_beside_each_other(planted: Planted, run: Run) -> 
 
 def _texts(row: Row) -> list[str]:
     return [cell.text for cell in row.cells]
+
+
+# The processes that visit machines run this file as well, up to its last lines.
+VISITING = """
+import signal, sys, threading
+from pathlib import Path
+from landmint.pipeline import several_targets
+from landmint.pipeline.recipe import load_recipe
+from landmint.pipeline.run import Run
+from landmint.pipeline.view import UNWATCHED
+from landmint.runtime.errors import Interrupted
+from landmint.targets import load_target, ssh
+from tests.pipeline.test_several_targets import Planted
+
+class Holding(Planted):
+    def _measure(self, run, place, bar):
+        name = run.recipe.measure.target
+        if name == "host":
+            return super()._measure(run, place, bar)
+        target = load_target(name)
+        target.push(Path("tiny.toml"))
+        place.mkdir(parents=True)
+        Path("holds").touch()
+        threading.Event().wait()
+
+ssh._SYSTEM = str(Path("sys").absolute())
+several_targets.stages_of = Holding().stages
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell's "&" began it
+    run = Run(load_recipe(Path("tiny.toml")), Path("run").absolute(), "the same call")
+    try:
+        several_targets.visit_targets(run, ["host", sys.argv[1]], UNWATCHED)
+    except Interrupted as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signalled", ["the process", "its group"])
+def test_an_interrupt_ends_the_visits_of_all_machines(tmp_path: Path, signalled: str) -> None:
+    (tmp_path / "visiting.py").write_text(VISITING, encoding="utf-8")
+    (tmp_path / "tiny.toml").write_text(RECIPE, encoding="utf-8")
+    governor = tmp_path / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+    governor.parent.mkdir(parents=True)
+    governor.write_text("ondemand\n")
+    host = tmp_path / "run/targets/host"
+    with device(tmp_path / "device") as board:
+        profile = tmp_path / "board.toml"
+        profile.write_text(
+            f'about = "the loopback"\ntransport = "ssh"\naddress = "board"\n'
+            f'hygiene.governor = "performance"\n[settings]\npython = "{sys.executable}"\n'
+            f'install = false\nfolder = "{board.home}"\nconfig = "{board.config}"\n'
+        )
+        process = subprocess.Popen(
+            [sys.executable, "visiting.py", str(profile)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            _wait_until((tmp_path / "holds").exists, process)
+            _wait_until((host / "verdict").exists, process)
+            assert governor.read_text() == "performance"
+            if signalled == "its group":
+                os.killpg(process.pid, signal.SIGINT)
+            else:
+                process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=300)  # which ends with the last of its children
+            _wait_until(lambda: governor.read_text() == "ondemand", process)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 3, said
+    assert "interrupted while targets were visited" in said and "Traceback" not in said
+    assert (host / "measurements").is_dir(), "what is whole is kept"
+    others = [place for place in (tmp_path / "run/targets").iterdir() if place != host]
+    assert not [file for place in others for file in place.rglob("*") if "measure" in file.name]
+
+
+def _wait_until(is_so: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    for _ in range(3000):
+        if is_so():
+            return
+        assert process.poll() in (None, 3), process.stderr and process.stderr.read()
+        threading.Event().wait(0.1)
+    pytest.fail("it never came to it")

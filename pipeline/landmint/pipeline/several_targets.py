@@ -7,11 +7,13 @@ again, and leaves alone what is up to date.
 
 import multiprocessing
 import re
+import signal
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import FrameType
 
 from landmint.pipeline.driver import run_stages
 from landmint.pipeline.judge.gate import outcome
@@ -32,6 +34,8 @@ from landmint.targets import ADDED, check_target, find_profile
 
 _OWN = ("measurements", "verdict")
 """Stages whose outcome each target has for itself."""
+_GRACE_S = 30.0
+"""Agents and connections of a visit may need so long to end."""
 
 
 class TargetRun(Run):
@@ -72,8 +76,8 @@ def checked_targets(targets: Sequence[str]) -> tuple[str, ...]:
 def visit_targets(run: Run, targets: Sequence[str], view: View) -> tuple[TargetResult, ...]:
     """Bring the measurements of every target up to date.
 
-    Each machine's targets are visited by a process of their own, so that Ctrl-C reaches all of them
-    and each ends its visit in order.
+    Each machine's targets are visited by a process of their own. An interrupt of this process ends
+    them too, each in order: governors are set back, agents ended, half-written files removed.
 
     Args:
         run: with a bundle that is up to date.
@@ -91,10 +95,13 @@ def visit_targets(run: Run, targets: Sequence[str], view: View) -> tuple[TargetR
         by_machine[_machine(target)].append(target)
     if len(by_machine) == 1:
         return tuple(_visit(run, target, view) for target in targets)
-    visits = [_Visit(run, group) for group in by_machine.values()]
+    visits: list[_Visit] = []
     try:
+        for group in by_machine.values():
+            visits.append(_Visit(run, group))
         results = _gathered(visits, view)
     except KeyboardInterrupt:
+        _end(visits)
         raise Interrupted(
             "interrupted while targets were visited",
             reason="what was measured on a target to the end is kept",
@@ -140,13 +147,35 @@ class _Visit:
         sender.close()  # so that the end of the process is the end of the messages
 
 
+def _end(visits: Sequence[_Visit]) -> None:
+    """Interrupt visits and wait; a process that does not end by itself is killed.
+
+    Even then its board is set back: what holds a board sees the connection end.
+    """
+    for visit in visits:
+        visit.process.terminate()
+    for visit in visits:
+        visit.process.join(_GRACE_S)
+        visit.process.kill()
+
+
 def _visit_all(run: Run, targets: Sequence[str], sender: Connection) -> None:
     """Visit targets in turn, and send lines and results."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell's "&" leaves it
+            signal.signal(number, _interrupt_once)
     try:
         for target in targets:
             sender.send(_visit(run, target, _Sending(sender)))
     except (Interrupted, KeyboardInterrupt):
-        pass  # Ctrl-C reaches the one who waits as well, and that one tells it
+        pass  # the one who waits was interrupted as well, and tells it
+
+
+def _interrupt_once(number: int, frame: FrameType | None) -> None:
+    """Ctrl-C may reach this process twice: from the terminal, and from the one who waits for it."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 class _Sending:
