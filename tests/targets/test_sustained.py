@@ -94,6 +94,25 @@ def test_a_board_that_heats_up_and_throttles(
     assert ("onnx/float32", "sustain") == target.requests[-1]
 
 
+def test_it_tells_how_far_it_is(
+    target: ScriptedTarget, board: Board, bundle: Bundle, write_crops: Crops, tmp_path: Path
+) -> None:
+    shown: list[tuple[int, int, str]] = []
+
+    class Shown:
+        def at(self, done: int, total: int, note: str = "") -> None:
+            shown.append((done, total, note))
+
+        def step(self, note: str) -> None: ...
+
+    crops = write_crops(2)
+    measure_bundle(target, bundle, (VARIANT,), crops, QUICK, tmp_path / "m", Shown(), minutes=0.1)
+    assert shown[-3:-1] == [
+        (5, 6, "onnx/float32: 2.00 ms, 43 C"),
+        (6, 6, "onnx/float32: 2.00 ms, 43 C"),
+    ]
+
+
 def test_before_it_the_board_rests_until_it_no_longer_cools(
     target: ScriptedTarget, board: Board, bundle: Bundle, write_crops: Crops, tmp_path: Path
 ) -> None:

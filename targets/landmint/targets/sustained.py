@@ -60,7 +60,7 @@ def sustain(
         bar: told of each moment.
     """
     moments: list[Moment] = []
-    cut = ""
+    cut, total_s = "", math.ceil(minutes * 60)
     try:
         link = subject.target.start(subject.place, subject.variant.name, threads, timeout_s)
         try:
@@ -71,8 +71,9 @@ def sustain(
             for _ in range(math.ceil(minutes * 60 / MOMENT_S)):
                 answer = link.ask({"do": "sustain", "crops": faces.timed}, timeout_s)
                 moments.append(read_answer(Moment, answer))
-                bar.step(_progress(subject, moments, minutes))
-                if _elapsed_s(moments) >= minutes * 60:
+                elapsed_s = _elapsed_s(moments)
+                bar.at(min(int(elapsed_s), total_s), total_s, _words(subject.label, moments[-1]))
+                if elapsed_s >= minutes * 60:
                     break
         finally:
             link.close()
@@ -97,10 +98,6 @@ def _elapsed_s(moments: list[Moment]) -> float:
     return last.begun_s - moments[0].begun_s + sum(last.samples_ms) / 1000
 
 
-def _progress(subject: Subject, moments: list[Moment], minutes: float) -> str:
-    last = moments[-1]
-    words = f"{np.median(last.samples_ms):.2f} ms"
-    if last.temperature_c is not None:
-        words += f", {last.temperature_c:.0f} C"
-    done = _elapsed_s(moments) / 60
-    return f"{subject.label}: {done:.1f} of {minutes:g} minutes, {words}"
+def _words(label: str, moment: Moment) -> str:
+    heat = "" if moment.temperature_c is None else f", {moment.temperature_c:.0f} C"
+    return f"{label}: {np.median(moment.samples_ms):.2f} ms{heat}"
