@@ -90,6 +90,7 @@ BREACHES: list[tuple[str, onnx.ModelProto, str]] = [
     ("openvino-float-operator", graph(GATE), "e: HardSigmoid"),
     ("openvino-opset", graph(SOUND, opset=11), "opset 11"),
     ("tflite-no-operator", graph(after("b = Erf (a)")), "b: Erf"),
+    ("tflite-no-operator", graph("a = Det (image) y = Relu (a)"), "a: Det"),
     (
         "tflite-no-operator",
         graph(after('b = Resize <mode = "cubic"> (a, , s)'), {"s": TWICE}),
@@ -229,6 +230,16 @@ def test_the_grid_of_a_quantised_output_is_its_scale(contract: Contract) -> None
     assert "grid of 1.28 px" in told(renamed(graph(body, constants)), contract)["output-grid"]
     in_float = renamed(graph(f"{body.replace('y =', 'b =')} y = Relu (b)", constants))
     assert "output-grid" not in told(in_float, contract)
+
+
+@pytest.mark.parametrize("operator", ["b = Gelu (a)", "b = GridSample (a, g)"])
+def test_what_tflite_writes_with_other_operators_is_slow_and_no_error(operator: str) -> None:
+    model = graph(after(operator), {"g": np.zeros((1, 8, 8, 2), np.float32)}, opset=20)
+    findings = lint(model, targets=("tflite",))
+    assert {finding.severity for finding in findings} == {"warning"}
+    kind = operator.split()[2]
+    outside = [one.fact for one in findings if one.rule == "tflite-outside-float"]
+    assert f"{kind} stays outside XNNPACK in float32" in outside
 
 
 def test_an_activation_with_a_scale_per_channel_does_not_load() -> None:

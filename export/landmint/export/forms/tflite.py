@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import onnx
 
 _WORKER = "landmint.export.forms.tflite_worker"
+_ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "Min", "Max", "Pow", "PRelu")
 
 
 def export(onnx_path: Path, files: Mapping[str, Path]) -> Mapping[str, str]:
@@ -113,3 +114,27 @@ def _spread(graph: "onnx.GraphProto", node: "onnx.NodeProto") -> "list[onnx.Node
         ),
         helper.make_node("Mul", [clipped, f"{name}_slope"], [target], name=f"{name}_scaled"),
     ]
+
+
+def give_four_axes(model: "onnx.ModelProto") -> None:
+    """Give each constant (C, 1, 1) that meets a map (1, C, H, W) its first axis, in place.
+
+    onnx2tf looks for the constant's axes among those of the map. On a map of one cell, where a deep
+    hourglass of a small picture ends, it takes the wrong ones: (1, 1, 1, C) times (C, 1, 1) becomes
+    (1, C, 1, C).
+    """
+    from onnx import numpy_helper, shape_inference
+
+    graph = model.graph
+    known = shape_inference.infer_shapes(model).graph
+    values = (*known.input, *known.value_info, *known.output)
+    maps = {v.name for v in values if len(v.type.tensor_type.shape.dim) == 4}
+    constants = {t.name: t for t in graph.initializer if len(t.dims) == 3}
+    widened: dict[str, str] = {}
+    for node in graph.node:
+        if node.op_type in _ELEMENTWISE and maps.intersection(node.input):
+            for name in constants.keys() & set(node.input) - widened.keys():
+                widened[name] = f"{name}_of_four_axes"
+                wide = numpy_helper.to_array(constants[name])[None]
+                graph.initializer.append(numpy_helper.from_array(wide, widened[name]))
+            node.input[:] = [widened.get(name, name) for name in node.input]

@@ -22,7 +22,7 @@ from tensorflow.python.framework.convert_to_constants import (  # noqa: E402
     convert_variables_to_constants_v2,
 )
 
-from landmint.export.forms.tflite import spread_hard_sigmoid  # noqa: E402
+from landmint.export.forms.tflite import give_four_axes, spread_hard_sigmoid  # noqa: E402
 
 # onnx2tf looks for these pictures in the working directory, and else downloads them.
 _SAMPLE_FILE = "calibration_image_sample_data_20x128x128x3_float32.npy"
@@ -47,6 +47,7 @@ def main(request: Mapping[str, Any]) -> None:
 def _keras(onnx_path: Path) -> Any:
     model = onnx.load(onnx_path)
     spread_hard_sigmoid(model.graph)
+    give_four_axes(model)
     onnx.save(model, "model.onnx")
     return onnx2tf.convert(
         input_onnx_file_path="model.onnx",

@@ -49,8 +49,8 @@ _CONVERTED = frozenset(
 )
 """XNNPACK takes their float form only: in INT8 they stand between two conversions."""
 
-_NO_BUILTIN = frozenset(("Erf", "Gelu", "GridSample", "NonZero", "Loop", "If"))
-"""TFLite has no operator of its own for them."""
+_NO_BUILTIN = frozenset(("Erf", "Det", "NonZero", "Loop", "If"))
+"""TFLite has no operator of its own for them, nor does onnx2tf write them with others."""
 
 # Limits of a clip that TFLite fuses into the layer before it.
 _FUSED_CLIPS = ((0.0, 6.0), (-1.0, 1.0), (0.0, np.inf))
