@@ -60,6 +60,7 @@ _NOT_IN_THE_GRAPH = {
 }
 _FEW = ExportConfig(formats=(SOURCE,), parity_faces=2)
 _GRACE_S = 60.0
+_ENDED, _NOT_MEASURED = "its process ended", "not measured"
 _LONGEST = 160
 Answer = dict[str, Any]
 """Of one network: "recipes", "lint" with a rule for each format that it refuses, and "formats" with
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("answers", type=Path, help="folder of the answers")
     parser.add_argument("--only", nargs="+", default=[], metavar="RECIPE", help="in this order")
-    parser.add_argument("--seconds", type=float, default=900.0, help="at most, for one process")
+    parser.add_argument("--seconds", type=float, default=1800.0, help="at most, for one process")
     parser.add_argument("--page", type=Path, help="write the table into this page")
     parser.add_argument("--try", dest="child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -111,6 +112,8 @@ def _answer(recipe: str, file: Path, seconds: float) -> None:
         before = len(_answered(file))
         command = [sys.executable, __file__, str(file.parent), "--only", recipe, "--try"]
         code = _run(command, seconds)
+        if code is None and file.is_file():
+            write_json(file, _without_time(read_json(file), seconds))
         if len(_answered(file)) == before:
             print(f"{recipe}: exit code {code} before the first format", file=sys.stderr)
             return
@@ -122,18 +125,33 @@ def _answered(file: Path) -> Mapping[str, Any]:
     return answered
 
 
-def _run(command: Sequence[str], seconds: float) -> int:
-    """Run a process; one that lasts too long is told so, that it stops those it started."""
+def _without_time(answer: Answer, seconds: float) -> Answer:
+    """An answer of which the format that was being tried is not measured."""
+    reason = f"{_NOT_MEASURED}: not done after {seconds:g} s"
+    formats = {
+        name: {key: reason if text == _ENDED else text for key, text in reasons.items()}
+        for name, reasons in answer["formats"].items()
+    }
+    return {**answer, "formats": formats}
+
+
+def _run(command: Sequence[str], seconds: float) -> int | None:
+    """Run a process; one that lasts too long is told so, that it stops those it started.
+
+    Returns:
+        its exit code; None where it lasted too long.
+    """
     child = subprocess.Popen(command)
     try:
         return child.wait(seconds)
     except subprocess.TimeoutExpired:
         child.terminate()
     try:
-        return child.wait(_GRACE_S)
+        child.wait(_GRACE_S)
     except subprocess.TimeoutExpired:
         child.kill()
-        return child.wait()
+        child.wait()
+    return None
 
 
 def try_formats(network: ModelConfig, file: Path) -> None:
@@ -158,7 +176,7 @@ def try_formats(network: ModelConfig, file: Path) -> None:
         for name in FORMATS:
             if name in answer["formats"]:
                 continue
-            answer["formats"][name] = {f"{name}/all": "its process ended, or lasted too long"}
+            answer["formats"][name] = {f"{name}/all": _ENDED}
             write_json(file, answer)
             try:
                 bundle = with_format(source, name, check, faces, work / name)
@@ -169,7 +187,7 @@ def try_formats(network: ModelConfig, file: Path) -> None:
             own = [one for one in bundle.manifest.variants if one.format == name]
             answer["formats"][name] = {one.name: one.reason for one in own}
             if name == "tensorrt":
-                answer["plans"] = {"": "its process ended"}
+                answer["plans"] = {"": _ENDED}
                 write_json(file, answer)
                 answer["plans"] = plans_of(bundle)
             write_json(file, answer)
@@ -198,7 +216,7 @@ def plans_of(bundle: Bundle) -> dict[str, Any]:
     try:
         loaded = load_tensorrt([library for library in LIBRARIES if library.without_gpu])
     except NotMeasuredError as error:
-        return {"": f"not measured: {why_not(error)}"}
+        return {"": f"{_NOT_MEASURED}: {why_not(error)}"}
     for variant in bundle.manifest.variants:
         if variant.format != "tensorrt" or not variant.files:
             continue
@@ -220,7 +238,9 @@ def plans_of(bundle: Bundle) -> dict[str, Any]:
 
 def outcome(answer: Answer, name: Format) -> str:
     """One word or two for what became of a format."""
-    reasons = answer["formats"][name]
+    reasons = answer["formats"].get(name, {"": f"{_NOT_MEASURED}: not tried yet"})
+    if any(reason.startswith(_NOT_MEASURED) for reason in reasons.values()):
+        return _NOT_MEASURED
     if name in answer["lint"]:
         return "refused" if all(reasons.values()) else "false alarm"
     failed = [variant.partition("/")[2] for variant, reason in reasons.items() if reason]
@@ -228,13 +248,13 @@ def outcome(answer: Answer, name: Format) -> str:
 
 
 def page(folder: Path, networks: Mapping[str, ModelConfig]) -> str:
-    """The table, why cells say no, and which recipes have no answer yet."""
+    """The table, why cells say no, and how many recipes have no answer yet."""
     answers: dict[str, Answer] = {}
     recipes: dict[str, list[str]] = {}
     missing = []
     for name, network in networks.items():
         file = answer_file(folder, network)
-        if set(_answered(file)) != set(FORMATS):
+        if not _answered(file):
             missing.append(name)
             continue
         answers[file.name] = read_json(file)
@@ -247,7 +267,7 @@ def page(folder: Path, networks: Mapping[str, ModelConfig]) -> str:
         for key, answer in answers.items()
         for line in _whys(answer)
     ]
-    rest = [f"Not measured, for time: {listed(missing)}."] if missing else []
+    rest = [f"Not measured, for time: the {len(missing)} other recipes."] if missing else []
     return "\n\n".join([table, *(["\n".join(lines)] if lines else []), *rest])
 
 
@@ -274,7 +294,7 @@ def _whys(answer: Answer) -> Iterator[str]:
     for name, record in FORMATS.items():
         if rule := answer["lint"].get(name):
             yield f"{record.label}, by the linter: {rule}"
-        elif reasons := [reason for reason in answer["formats"][name].values() if reason]:
+        elif reasons := [reason for reason in answer["formats"].get(name, {}).values() if reason]:
             yield f"{record.label}: {reasons[0][:_LONGEST]}"
     for variant, plan in answer["plans"].items():
         if isinstance(plan, str):

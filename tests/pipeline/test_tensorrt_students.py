@@ -77,3 +77,19 @@ def test_what_was_decided_is_read_and_built(name: str, build: Build, tmp_path: P
     assert len(plain.float_layers) == plain.weighted == paired.weighted
     assert paired.notes == {note: notes[note] for note in paired.notes}
     assert 0 < len(paired.float_layers) < paired.weighted
+
+
+def test_a_product_of_two_activations_has_no_weight(build: Build, tmp_path: Path) -> None:
+    """As in SPIGA's attention; beside it a layer with a weight."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 9, opset_import: ["" : 19]>
+        net (float16[1, 4, 4] image) => (float16[1, 4, 4] y)
+        <float16[4, 4] w = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1}> {
+            a = Relu (image) turned = Transpose <perm = [0, 2, 1]> (a)
+            seen = MatMul (a, turned) y = MatMul (seen, w) }"""
+    )
+    onnx.save(model, tmp_path / "net.onnx")
+    (built,) = build([tmp_path / "net.onnx"])
+    assert isinstance(built, Built), built
+    assert built.count("MATRIX_MULTIPLY") == 2
+    assert built.weighted == len(built.float_layers) == 1

@@ -22,7 +22,7 @@ class Built:
     layers: Mapping[str, int]
     """Number of parsed layers by kind and type of their output, such as "CONVOLUTION half"."""
     weighted: int
-    """Number of convolutions and matrix products among them."""
+    """Number of convolutions, and of matrix products with a weight, among them."""
     float_layers: tuple[str, ...]
     """Names of those that do not read INT8: input or weight comes from no DEQUANTIZE."""
     plan_bytes: int

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from landmint.runtime.engines.built import DEQUANTIZE, Built
+from landmint.runtime.engines.built import DEQUANTIZE, QUANTIZE, Built
 from landmint.runtime.engines.engine import import_library
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 
-_WEIGHTED = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY")
+_PRODUCT = "MATRIX_MULTIPLY"
+_WEIGHTED = ("CONVOLUTION", "DECONVOLUTION", _PRODUCT)
 # Layers through which levels come unchanged: a matrix product's weight is turned by one.
 _SHAPERS = ("SHUFFLE", "IDENTITY", "SQUEEZE", "UNSQUEEZE")
 _MOST_COMPLAINTS, _MOST_WARNINGS, _LONGEST_WARNING = 3, 8, 300
@@ -176,9 +177,19 @@ def _kind(layer: Any) -> str:
 def _weighted_layers(layers: list[Any]) -> tuple[int, list[str]]:
     """How many layers have weights, and the names of those that do not read INT8."""
     makers = {layer.get_output(i).name: layer for layer in layers for i in range(layer.num_outputs)}
-    weighted = [layer for layer in layers if layer.type.name in _WEIGHTED]
+    weighted = [layer for layer in layers if _has_weight(layer, makers)]
     in_float = [layer.name for layer in weighted if not _reads_levels(layer, makers)]
     return len(weighted), in_float
+
+
+def _has_weight(layer: Any, makers: dict[str, Any]) -> bool:
+    """Whether a layer is a convolution or a product with a weight: attention's have none."""
+    if layer.type.name != _PRODUCT:
+        return layer.type.name in _WEIGHTED
+    maker = _maker(layer.get_input(1), makers)
+    while maker is not None and maker.type.name in (QUANTIZE, DEQUANTIZE, "CAST"):
+        maker = _maker(maker.get_input(0), makers)
+    return maker is None or maker.type.name == "CONSTANT"
 
 
 def _reads_levels(layer: Any, makers: dict[str, Any]) -> bool:
