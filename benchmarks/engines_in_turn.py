@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         bundle = Bundle.open(given.bundle)
         sessions = {name: load_variant(bundle, bundle.variant(name)) for name in given.variants}
-        times = in_turn(_calls(bundle, sessions), given.rounds)
+        times = in_turn(calls_of(bundle, sessions), given.rounds)
     except LandmintError as error:
         print(f"engines_in_turn: {error}", file=sys.stderr)
         return error.exit_code
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _calls(bundle: Bundle, sessions: Mapping[str, Session]) -> dict[str, Callable[[], object]]:
+def calls_of(bundle: Bundle, sessions: Mapping[str, Session]) -> dict[str, Callable[[], object]]:
     """A run of each variant, all on one crop of noise."""
     size = bundle.manifest.contract.input_size
     crop = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)

@@ -89,6 +89,7 @@ def test_without_a_verb_help_is_shown() -> None:
         (["export", "no.safetensors", "--out", "x"], "no.safetensors"),
         (["export", "pfld", "--format", "nccn", "--out", "x"], "unknown format 'nccn'"),
         (["quantize", "nowhere", "--out", "x"], "nowhere is no bundle"),
+        (["quantize", "b", "--precision", "int4", "--out", "x"], "unknown precision 'int4'"),
         (["measure", "nowhere", "--out", "x"], "nowhere is no bundle"),
         (["measure", "nowhere", "--out", "x", "--target", "moon"], "unknown target 'moon'"),
         (["gate", "nowhere", "--recipe", "nowhere.toml"], "cannot read the recipe"),

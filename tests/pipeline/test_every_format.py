@@ -32,7 +32,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> dict[Split, FaceSet]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_network_becomes_float_and_int8(
+def test_a_network_becomes_float_and_every_precision(
     name: str, faces: dict[Split, FaceSet], tmp_path: Path
 ) -> None:
     shape = np.random.default_rng(0).uniform(0.2, 0.8, (68, 2))
@@ -42,13 +42,15 @@ def test_a_network_becomes_float_and_int8(
     kinds = FORMATS[name].precisions
     own = [f"{name}/{kind}" for kind in kinds if name != SOURCE]
     assert [one.name for one in plain.manifest.variants] == [TORCH, SOURCE_VARIANT, *own]
-    settings = QuantizeConfig(formats=(name,), size=8)
+    quantised = FORMATS[name].quantized
+    settings = QuantizeConfig(formats=(name,), precisions=tuple(quantised), size=8)
     quantize_bundle(plain, faces["train"], faces["test"], settings, tmp_path / "int8")
     bundle = Bundle.open(tmp_path / "int8", plans=True)
     for variant in bundle.manifest.variants:
         if variant.format == name:
             check(bundle, variant)
-    assert "displacement" in bundle.variant(f"{name}/int8").notes
+    for precision in quantised:
+        assert "displacement" in bundle.variant(f"{name}/{precision}").notes
 
 
 def check(bundle: Bundle, variant: Variant) -> None:

@@ -229,11 +229,26 @@ def test_int8_is_made_in_the_formats_that_are_exported(
             "quantize.fallback_budget: layers are explained in the ONNX INT8 graph; add onnx to",
         ),
         (
+            '[export]\nformats = ["tflite"]\n[quantize]\nprecisions = ["int8", "w8a16"]',
+            "quantize.precisions: w8a16 is a precision of onnx, which is not among the formats",
+        ),
+        (
+            '[quantize]\nprecisions = ["w8a16"]\nexplain = true',
+            "quantize.explain: layers are explained in the ONNX INT8 graph; add onnx to",
+        ),
+        (
             "[quantize]\nfallback_budget = 0.1\n[qat]",
             "quantize.fallback_budget: no cure is searched for where",
         ),
     ],
-    ids=["without its float form", "explained without onnx", "searched without onnx", "and QAT"],
+    ids=[
+        "without its float form",
+        "explained without onnx",
+        "searched without onnx",
+        "of another format",
+        "explained without int8",
+        "and QAT",
+    ],
 )
 def test_int8_that_cannot_be_made_is_refused(tables: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(LandmintError, match=said.replace(".", r"\.")):

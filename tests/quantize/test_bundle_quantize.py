@@ -146,6 +146,34 @@ def test_what_is_not_asked_for_is_left_out(
     assert not fake_worker
 
 
+def test_the_same_ranges_serve_every_precision_that_is_asked_for(
+    bundle: Bundle, make_faces: Make, fake_worker: list[Mapping[str, Any]], tmp_path: Path
+) -> None:
+    config = settings("onnx", "openvino").model_copy(update={"precisions": ("w8a16", "int8")})
+    faces, test = make_faces("train", 4), make_faces("test", 2)
+    made = quantize_bundle(bundle, faces, test, config, tmp_path / "both")
+    names = [variant.name for variant in made.manifest.variants]
+    assert names[-3:] == ["onnx/int8", "onnx/w8a16", "openvino/int8"]
+    assert made.variant("onnx/w8a16").files == ("onnx/w8a16.onnx",)
+    _, *requests = fake_worker
+    functions = [request["function"].partition(":")[2] for request in requests]
+    assert functions == ["quantize", "quantize_w8a16"]
+    assert len({request["ranges"] for request in requests}) == 1
+    assert len({request["notes"] for request in requests}) == 2
+    again = quantize_bundle(made, faces, test, settings("onnx"), tmp_path / "again")
+    assert [variant.name for variant in again.manifest.variants][-1] == "onnx/int8"
+    assert not (again.path / "onnx/w8a16.onnx").exists()
+
+
+def test_a_precision_that_no_format_has_is_refused(
+    bundle: Bundle, make_faces: Make, tmp_path: Path
+) -> None:
+    config = settings("onnx", "openvino").model_copy(update={"precisions": ("int8", "int16x8")})
+    with pytest.raises(LandmintError, match="no int16x8 can be made of onnx, openvino") as error:
+        quantize_bundle(bundle, make_faces("train", 4), make_faces("test", 2), config, tmp_path)
+    assert "tflite" in str(error.value)
+
+
 def test_a_missing_library_is_a_reason(
     bundle: Bundle,
     make_faces: Make,

@@ -18,7 +18,7 @@ from landmint.quantize.job import Job
 from landmint.quantize.prepare import prepared
 from landmint.quantize.qdq import paired
 from landmint.runtime.contract import Contract
-from landmint.runtime.formats import FORMATS, load
+from landmint.runtime.formats import FORMATS, INT8, load
 
 Graphs = Callable[[str], onnx.ModelProto]
 Tensors = NDArray[np.float32]
@@ -106,7 +106,7 @@ def test_every_quantised_layer_keeps_its_mean_and_every_float_layer_its_bias(
     if format_ == "openvino":  # its IR is read from this graph
         made = paired(job, layers_in_float(plain.graph, job.contract, job.config))
     else:
-        load(FORMATS[format_].quantize.function)(job)
+        load(FORMATS[format_].quantized[INT8].function)(job)
         made = onnx.load(job.target)
     built, before, gaps = built_constants(made.graph), constants(plain), []
     for node in layers_of(plain.graph):

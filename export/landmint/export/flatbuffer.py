@@ -23,6 +23,11 @@ _OPTIONS = {
     "TRANSPOSE": schema.TransposeOptionsT,
     "SLICE": schema.SliceOptionsT,
 }
+_INTEGERS = {
+    schema.TensorType.INT8: np.dtype(np.int8),
+    schema.TensorType.INT32: np.dtype(np.int32),
+    schema.TensorType.INT64: np.dtype(np.int64),
+}
 _SINCE = {"DEQUANTIZE": 2}  # the version that takes int8, where it is not the first
 _LEFT_OUT = -1  # an input that an operator may have and has not
 _BUFFER_AT = 16
@@ -61,6 +66,10 @@ class Flatbuffer:
     def is_output(self, tensor: int) -> bool:
         """Whether the graph returns it."""
         return tensor in self._graph.outputs
+
+    def is_float(self, tensor: int) -> bool:
+        """Whether it holds float32."""
+        return bool(self._graph.tensors[tensor].type == schema.TensorType.FLOAT32)
 
     def readers(self, tensor: int) -> list[Any]:
         """The operators that read a tensor."""
@@ -142,9 +151,30 @@ class Flatbuffer:
         """The values of a float32 constant, flat; None for any other tensor."""
         mine = self._graph.tensors[tensor]
         data = self._model.buffers[mine.buffer].data
-        if data is None or len(data) == 0 or mine.type != schema.TensorType.FLOAT32:
+        if data is None or len(data) == 0 or not self.is_float(tensor):
             return None
         return np.frombuffer(np.asarray(data, dtype=np.uint8).tobytes(), dtype=np.float32)
+
+    def levels(self, tensor: int) -> tuple[NDArray[np.signedinteger[Any]], NDArray[np.float64]]:
+        """The integers of a quantised constant in its shape, and their scales.
+
+        There is one scale, or one for each channel in an array that is broadcast to the integers.
+        """
+        mine = self._graph.tensors[tensor]
+        content = np.asarray(self._model.buffers[mine.buffer].data, dtype=np.uint8).tobytes()
+        values = np.frombuffer(content, _INTEGERS[mine.type]).reshape(self.shape(tensor))
+        scales = np.asarray(mine.quantization.scale, np.float64)
+        axis = mine.quantization.quantizedDimension if len(scales) > 1 else 0
+        return values, scales.reshape([-1 if i == axis else 1 for i in range(values.ndim)])
+
+    def set_levels(
+        self, tensor: int, levels: NDArray[np.signedinteger[Any]], scales: NDArray[np.float64]
+    ) -> None:
+        """Replace what `levels` returned by others of the same shapes and type."""
+        mine = self._graph.tensors[tensor]
+        mine.quantization.scale = scales.ravel().astype(np.float32)
+        content = np.ascontiguousarray(levels).tobytes()
+        self._model.buffers[mine.buffer].data = np.frombuffer(content, dtype=np.uint8)
 
     def set_constant(self, tensor: int, values: NDArray[np.float32]) -> None:
         """Replace a float32 constant; other tensors of the same buffer keep their values."""

@@ -21,11 +21,12 @@ from landmint.pipeline.measuring import measure_into
 from landmint.pipeline.report.blocks import Cell, Column, Row, Table
 from landmint.pipeline.tables import as_rich, print_tables
 from landmint.pipeline.text import NONE, milliseconds, percent_interval, times
-from landmint.quantize.bundle_quantize import PRECISION, quantize_bundle
+from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.cures import Cure
 from landmint.runtime.accuracy import Truth
 from landmint.runtime.bundle import Bundle, Manifest, Variant, write_bundle
+from landmint.runtime.formats import INT8
 from landmint.runtime.measurement import Measurement, read_measurements
 from landmint.runtime.progress import SILENT, Progress
 from landmint.runtime.scratch import scratch_folder
@@ -83,7 +84,7 @@ def search_cures(
         chosen = {s.format: trying.bundle(s.chosen.cure) for s in searches.values() if s.chosen}
         parts = []
         for variant in plain.manifest.variants:
-            source = chosen.get(variant.format, plain) if variant.precision == PRECISION else plain
+            source = chosen.get(variant.format, plain) if variant.precision == INT8 else plain
             parts.append(_Part(source, source.variant(variant.name), variant.name))
         _assemble(plain, parts, final)
     return list(searches.values())
@@ -110,7 +111,7 @@ class _Trying:
     def formats(self) -> list[str]:
         """Of the INT8 variants, in the bundle's order."""
         variants = self.plain.manifest.variants
-        return [variant.format for variant in variants if variant.precision == PRECISION]
+        return [variant.format for variant in variants if variant.precision == INT8]
 
     def bundle(self, cure: Cure) -> Bundle:
         """The bundle with a cure."""
@@ -126,7 +127,7 @@ class _Trying:
         return {format_: self._try(format_, cures) for format_ in formats}
 
     def _try(self, format_: str, cures: Sequence[Cure]) -> Search:
-        int8, reference = f"{format_}/{PRECISION}", f"{format_}/float32"
+        int8, reference = f"{format_}/{INT8}", f"{format_}/float32"
         if all(known.name != reference for known in self.plain.manifest.variants):
             return Search(format_, (), self.budget, f"there is no {reference} to compare with")
         names = {f"{int8}-{i}": cure for i, cure in enumerate(cures)}
@@ -185,7 +186,7 @@ def quantize_with(
     bundle: Bundle, calibration: FaceSet, evaluation: FaceSet, config: QuantizeConfig
 ) -> Build:
     """Building candidates from a float bundle."""
-    without = {"explain": False, "fallback_budget": None}
+    without = {"precisions": (INT8,), "explain": False, "fallback_budget": None}
 
     def build(cure: Cure, folder: Path) -> Bundle:
         cured = cure.applied(config).model_copy(update=without)

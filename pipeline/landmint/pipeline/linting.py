@@ -16,7 +16,7 @@ from landmint.pipeline.tables import print_tables
 from landmint.runtime.bundle import Bundle, Variant
 from landmint.runtime.embedded import find_contract
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.formats import Format
+from landmint.runtime.formats import QUANTIZED, Format
 from landmint.runtime.scratch import scratch_folder
 
 _COLOURS = {"error": "bold red", "warning": "yellow"}
@@ -53,7 +53,7 @@ def _lint_bundle(bundle: Bundle, formats: Sequence[Format]) -> dict[str, list[Fi
         graphs = [name for name in variant.files if name.endswith(".onnx")]
         if graphs and variant.name == "onnx/float32":
             by_graph[graphs[0]] = _lint_variant(bundle, variant, graphs[0], formats)
-        elif graphs and variant.precision == "int8":
+        elif graphs and variant.precision in QUANTIZED:
             own = [name for name in formats if name == variant.format]
             by_graph[graphs[0]] = _lint_variant(bundle, variant, graphs[0], own)
     if not by_graph:

@@ -10,7 +10,7 @@ from landmint.pipeline.cures import measure_together, quantize_with, search_cure
 from landmint.pipeline.judge.trial import Search
 from landmint.pipeline.measure_config import MeasureConfig
 from landmint.pipeline.recipe import Recipe
-from landmint.quantize.bundle_quantize import PRECISION, quantize_bundle
+from landmint.quantize.bundle_quantize import quantize_bundle
 from landmint.quantize.config import QuantizeConfig
 from landmint.quantize.cures import decisions, fallbacks
 from landmint.quantize.decide.decision import RANGES
@@ -18,7 +18,7 @@ from landmint.quantize.explain.bundle_explain import explain
 from landmint.quantize.explain.explanation import EXPLANATION, Explanation, write_explanation
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.files import sha256_file
-from landmint.runtime.formats import SOURCE
+from landmint.runtime.formats import INT8, SOURCE
 from landmint.runtime.progress import Progress
 from landmint.runtime.scratch import scratch_folder
 from landmint.train.faces.face import FaceSet
@@ -94,7 +94,7 @@ def quantize_into(
         quantized = quantize_bundle(
             bundle, faces["train"], faces["test"], config, folder, bar, adapted
         )
-    if not (config.explains and quantized.variant(f"{SOURCE}/{PRECISION}").files):
+    if not (config.explains and quantized.variant(f"{SOURCE}/{INT8}").files):
         return Quantized(quantized)
     explanation = explain_into(folder, faces["val"], bar)
     if config.fallback_budget is None:

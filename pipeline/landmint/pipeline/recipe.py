@@ -23,7 +23,7 @@ from landmint.pipeline.source_config import SourceConfig
 from landmint.pipeline.toml_lines import Key, key_lines, line_of
 from landmint.quantize.config import QatConfig, QuantizeConfig
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.formats import FORMATS, SOURCE
+from landmint.runtime.formats import FORMATS, INT8, SOURCE
 from landmint.runtime.markup import known_markups
 from landmint.runtime.markup_file import read_markup
 from landmint.train.config import DistillConfig, NetworkRecipe, SelfTrainingConfig
@@ -299,16 +299,24 @@ def _cross_problems(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _format_problems(recipe: Recipe) -> Iterator[Problem]:
-    """INT8 forms whose float form is not exported."""
+    """Quantised forms that no format has, or whose float form is not exported."""
     quantize = recipe.quantize
-    for name in quantize.formats:
-        source = FORMATS[name].quantize.source
+    for name in quantize.variants:
+        format_, _, precision = name.partition("/")
+        source = FORMATS[format_].quantized[precision].source
         needed = source.partition("/")[0]
         if needed not in (*recipe.export.formats, SOURCE):  # which every bundle has
-            fact = f"{name}/int8 is made from {source}; add {needed} to export.formats"
+            fact = f"{name} is made from {source}; add {needed} to export.formats"
             yield Problem(("quantize", "formats"), fact)
-    if quantize.explains and SOURCE not in quantize.formats:
-        fact = "layers are explained in the ONNX INT8 graph; add onnx to quantize.formats"
+    for precision in quantize.unavailable:
+        having = [name for name, record in FORMATS.items() if precision in record.quantized]
+        fact = f"{precision} is a precision of {', '.join(having)}, which is not among the formats"
+        yield Problem(("quantize", "precisions"), fact)
+    if quantize.explains and f"{SOURCE}/{INT8}" not in quantize.variants:
+        fact = (
+            "layers are explained in the ONNX INT8 graph; add onnx to quantize.formats and int8 "
+            "to quantize.precisions"
+        )
         yield Problem(("quantize", "explain" if quantize.explain else "fallback_budget"), fact)
     if quantize.fallback_budget is not None and recipe.qat:
         fact = "no cure is searched for where [qat] trains with rounding; drop one of the two"

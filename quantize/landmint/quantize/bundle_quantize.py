@@ -1,7 +1,7 @@
-"""From a float bundle to a new bundle that holds INT8 variants as well.
+"""From a float bundle to a new bundle that holds quantised variants as well.
 
-This file chooses the calibration faces, starts a process for each format, and writes the bundle.
-How a format is quantised stands in `forms/`; what INT8 cost is measured downstream.
+This file chooses the calibration faces, starts a process for each variant, and writes the bundle.
+How a format is quantised stands in `forms/`; what that cost is measured downstream.
 """
 
 import itertools
@@ -28,17 +28,18 @@ from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import read_json
 from landmint.runtime.formats import (
     FORMATS,
+    INT8,
+    QUANTIZED,
     SOURCE,
     SOURCE_VARIANT,
     Format,
+    Maker,
     quantize_tools,
 )
 from landmint.runtime.machine import installed
 from landmint.runtime.progress import SILENT, Progress
 from landmint.runtime.scratch import scratch_folder
 from landmint.train.faces.face import Face, FaceSet
-
-PRECISION = "int8"
 
 _DECIDER = ("onnx", "onnxruntime")
 _WORKER = "landmint.quantize.worker"
@@ -54,12 +55,12 @@ def quantize_bundle(
     progress: Progress = SILENT,
     adapted: Bundle | None = None,
 ) -> Bundle:
-    """Write a bundle with every variant of `bundle` and the INT8 variants of `config.formats`.
+    """Write a bundle with the float variants of `bundle` and the quantised ones of `config`.
 
-    INT8 variants that `bundle` already had are left out. A variant whose library or float source
-    is missing, whose quantiser fails, or that does not run stands in the manifest with the reason.
-    Where `bundle` has variants with the decode
-    in the graph, so has INT8; only the network is INT8 there.
+    Quantised variants that `bundle` already had are left out. A variant whose library or float
+    source is missing, whose quantiser fails, or that does not run stands in the manifest with the
+    reason. Where `bundle` has variants with the decode in the graph, so has INT8; only the network
+    is INT8 there.
 
     Args:
         bundle: of `landmint.export`.
@@ -73,11 +74,12 @@ def quantize_bundle(
             made from its weights, and the float variants still come from `bundle`.
 
     Raises:
-        LandmintError: `config` wants an explanation of a bundle without ONNX, or names a layer
-            that there is not; the calibration set is too small, unsound or shares a face with the
-            evaluation set; `adapted` is another network; or no range can be decided.
+        LandmintError: `config` wants a precision that none of its formats has, or an explanation
+            without ONNX's INT8, or names a layer that there is not; the calibration set is too
+            small, unsound or shares a face with the evaluation set; `adapted` is another network;
+            or no range can be decided.
     """
-    _refuse_to_explain_nothing(config)
+    _refuse_to_make_nothing(config)
     progress.step("choose calibration faces and compare them with the evaluation set")
     contract = bundle.manifest.contract
     features = partial(_features, bundle) if config.strategy == "features" else None
@@ -103,12 +105,20 @@ def quantize_bundle(
     return write_bundle(final, build)
 
 
-def _refuse_to_explain_nothing(config: QuantizeConfig) -> None:
-    if config.explains and SOURCE not in config.formats:
+def _refuse_to_make_nothing(config: QuantizeConfig) -> None:
+    for precision in config.unavailable:
+        having = [name for name, record in FORMATS.items() if precision in record.quantized]
         raise LandmintError(
-            f"there is nothing to explain without {SOURCE}",
+            f"no {precision} can be made of {', '.join(config.formats)}",
+            reason=f"it is a precision of {', '.join(having)}",
+            remedy="add that to quantize.formats, or leave the precision out",
+        )
+    if config.explains and f"{SOURCE}/{INT8}" not in config.variants:
+        raise LandmintError(
+            f"there is nothing to explain without {SOURCE}/{INT8}",
             reason="layers are looked at in the ONNX INT8 graph",
-            remedy=f'add "{SOURCE}" to quantize.formats, or explain nothing',
+            remedy=f'add "{SOURCE}" to quantize.formats and "{INT8}" to quantize.precisions, or '
+            "explain nothing",
         )
 
 
@@ -122,7 +132,7 @@ def _features(bundle: Bundle, faces: Sequence[Face]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class _Work:
-    """Makes the INT8 variants of one bundle."""
+    """Makes the quantised variants of one bundle."""
 
     bundle: Bundle
     folder: Path
@@ -130,34 +140,33 @@ class _Work:
     config: QuantizeConfig
 
     def quantise(self, chosen: Calibration, progress: Progress) -> list[Variant]:
-        """Decide the ranges of all tensors once, then make every format with them.
+        """Decide the ranges of all tensors once, then make every variant with them.
 
         Raises:
             LandmintError: a range could not be decided, or the settings name a layer that the
                 graph does not have.
         """
-        formats = list(dict.fromkeys(self.config.formats))
-        reasons = {format_: self._missing(format_) for format_ in formats}
+        makers = {name: _maker_of(name) for name in self.config.variants}
+        reasons = {name: self._missing(name, maker) for name, maker in makers.items()}
         if not all(reasons.values()):
             progress.step("decide the range of every tensor")
             np.save(self.scratch / "crops.npy", chosen.crops)
             self._decide([image["name"] for image in chosen.record["images"]])
         variants = []
-        for format_ in formats:
-            progress.step(f"quantise to {format_} and run it")
-            variants.append(self._variant(format_, reasons[format_]))
+        for name, maker in makers.items():
+            progress.step(f"quantise to {name} and run it")
+            variants.append(self._variant(name, maker, reasons[name]))
         return variants
 
-    def _missing(self, format_: Format) -> str:
-        """Why a format cannot be made here; empty when it can."""
-        maker = FORMATS[format_].quantize
+    def _missing(self, name: str, maker: Maker) -> str:
+        """Why a variant cannot be made here; empty when it can."""
         wanted = (names for key, names in maker.extras.items() if getattr(self.config, key))
         extras = itertools.chain.from_iterable(wanted)
         return (
             missing_packages(*_DECIDER, *maker.packages, *extras)
             or _no_source(self.bundle, maker.source)
             or _no_source(self.bundle, SOURCE_VARIANT)
-            or _no_float_form(self.bundle, format_)
+            or _no_float_form(self.bundle, name.partition("/")[0])
         )
 
     def _request(self, task: str, contract: Contract) -> dict[str, Any]:
@@ -176,16 +185,16 @@ class _Work:
         request = self._request("decide", self.bundle.manifest.contract) | {"faces": faces}
         run_isolated(_WORKER, request, fact=f"no ranges could be drawn for {SOURCE_VARIANT}")
 
-    def _variant(self, format_: Format, reason: str) -> Variant:
-        """Make one INT8 variant and run it on a few faces, in a process of its own."""
-        record, name = FORMATS[format_], f"{format_}/{PRECISION}"
+    def _variant(self, name: str, maker: Maker, reason: str) -> Variant:
+        """Make one variant and run it on a few faces, in a process of its own."""
+        record = FORMATS[name.partition("/")[0]]
         if reason:
             return Variant(name, record.engine, layout=record.layout, reason=reason)
-        source = self.bundle.variant(record.quantize.source)
+        source = self.bundle.variant(maker.source)
         self.bundle.check_artefact(source)
-        notes = self.scratch / f"{format_}.json"
+        notes = self.scratch / f"{name.replace('/', '-')}.json"
         request = self._request("quantise", self.bundle.contract_of(source)) | {
-            "function": record.quantize.function,
+            "function": maker.function,
             "source": str(self.bundle.entry(source).absolute()),
             "source_engine": source.engine,
             "target": str((self.folder / f"{name}{record.graph_suffix}").absolute()),
@@ -199,6 +208,11 @@ class _Work:
             return Variant(name, record.engine, layout=record.layout, reason=why_not(error))
         files = record.files(self.folder, name)
         return Variant(name, record.engine, files, source.layout, notes=read_json(notes))
+
+
+def _maker_of(variant: str) -> Maker:
+    name, _, precision = variant.partition("/")
+    return FORMATS[name].quantized[precision]
 
 
 def _provenance(bundle: Bundle, adapted: Bundle | None) -> dict[str, Any]:
@@ -215,8 +229,8 @@ def _provenance(bundle: Bundle, adapted: Bundle | None) -> dict[str, Any]:
 
 
 def _copy_float(bundle: Bundle, folder: Path) -> list[Variant]:
-    """Copy the files of all variants but the INT8 ones; returns the variants that were copied."""
-    old = [variant for variant in bundle.manifest.variants if variant.precision == PRECISION]
+    """Copy the files of all float variants; returns the variants that were copied."""
+    old = [variant for variant in bundle.manifest.variants if variant.precision in QUANTIZED]
     dropped = {RANGES, *(name for variant in old for name in variant.files)}
     for name in bundle.manifest.files:
         if name not in dropped:

@@ -8,19 +8,22 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from landmint.runtime.formats import BY_DEFAULT, Format
+from landmint.runtime.formats import BY_DEFAULT, FORMATS, INT8, Format, Precision
 
 Strategy = Literal["random", "pose", "light", "occlusion", "features"]
 Calibrator = Literal["min_max", "percentile", "entropy", "mse"]
 
 
 class QuantizeConfig(BaseModel):
-    """Which INT8 variants to make, and from which faces."""
+    """Which quantised variants to make, and from which faces."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     formats: tuple[Format, ...] = BY_DEFAULT
     """Forms to make. In a recipe, those of `export.formats` where it says nothing."""
+    precisions: tuple[Precision, ...] = (INT8,)
+    """What to make of each format that has it: "int8"; of tflite also "dynamic-int8" (weights alone
+    are INT8) and "int16x8" (activations in 16 bits, for NPUs); of onnx "w8a16" (likewise)."""
     strategy: Strategy = "pose"
     """How calibration faces are chosen: "random"; evenly over "pose" (yaw, pitch and roll), "light"
     (brightness, contrast, lit side) or "occlusion" (share of landmarks annotated as hidden); or by
@@ -64,10 +67,26 @@ class QuantizeConfig(BaseModel):
     ranges that all formats share. Landmarks then agree less with those of the other formats."""
     activations: Literal["uint8", "int8"] = "uint8"
     """ONNX Runtime: type of activations. On x86 its kernels want uint8 (int8 takes three to five
-    times as long there); ARM runs both."""
+    times as long there); ARM runs both. With w8a16 they have 16 bits, and a sign likewise."""
     reduce_range: bool = False
     """ONNX Runtime: round weights to the levels -64..64 instead of -127..127. For x86 processors
     without VNNI, where sums of 8-bit products overflow."""
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The variants to make, such as "tflite/int8"."""
+        return tuple(
+            f"{name}/{precision}"
+            for name in dict.fromkeys(self.formats)
+            for precision in FORMATS[name].quantized
+            if precision in self.precisions
+        )
+
+    @property
+    def unavailable(self) -> tuple[str, ...]:
+        """Those of `precisions` that none of `formats` has."""
+        made = {variant.partition("/")[2] for variant in self.variants}
+        return tuple(precision for precision in self.precisions if precision not in made)
 
     @property
     def explains(self) -> bool:

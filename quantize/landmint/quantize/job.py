@@ -14,7 +14,7 @@ from landmint.runtime.contract import Contract
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One INT8 variant to be made."""
+    """One quantised variant to be made."""
 
     source: Path
     """The float32 artefact of the same format; for TensorRT the ONNX file."""

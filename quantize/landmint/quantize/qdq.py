@@ -32,6 +32,7 @@ from landmint.runtime.scratch import scratch_folder
 # bits: 2 x 64 x 255 fits, and 2 x 127 x 255 does not.
 _REDUCED = 64
 _ACTIVATIONS = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
+_WIDE_ACTIVATIONS = {"uint8": QuantType.QUInt16, "int8": QuantType.QInt16}
 
 
 def paired(
@@ -49,9 +50,61 @@ def paired(
     friendly, gates = make_friendly(prepared(job, in_float, rounding))
     ranges = {**job.decision.activations, **gate_ranges(gates)}
     untouched = in_float | joins_in_float(friendly.graph, in_float) | {gate.gate for gate in gates}
+    quantised = _quantised(
+        job,
+        friendly,
+        ranges,
+        reduce_range=reduce_range,
+        activation_type=_ACTIVATIONS[activations],
+        nodes_to_exclude=sorted(untouched),
+    )
+    fold_sixths(quantised, gates)
+    return quantised
+
+
+def paired_in_16_bits(job: Job, in_float: frozenset[str]) -> onnx.ModelProto:
+    """The float32 graph of a job with Q/DQ pairs of 16 bits at every activation.
+
+    The operators are those of the float graph, hard-swish and gates among them: an NPU's compiler
+    has forms of its own for them. Weights are INT8 per channel, biases int32.
+
+    Args:
+        job: graph and decision; its setting `activations` says whether 16 bits have a sign. If so
+            they are symmetric: their zero point is 0.
+        in_float: names of layers that stay in float.
+    """
+    signed = job.config.activations == "int8"
+    model = prepared(job, in_float)
+    return _quantised(
+        job,
+        model,
+        job.decision.activations,
+        activation_type=_WIDE_ACTIVATIONS[job.config.activations],
+        nodes_to_exclude=sorted(in_float),
+        op_types_to_quantize=sorted({node.op_type for node in model.graph.node}),
+        options={"ActivationSymmetric": signed},
+    )
+
+
+def _quantised(
+    job: Job,
+    model: onnx.ModelProto,
+    ranges: Mapping[str, Range],
+    options: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> onnx.ModelProto:
+    """A float graph with Q/DQ pairs by ONNX Runtime's quantiser, in ranges that are given.
+
+    Args:
+        job: the crops and the input's name.
+        model: the float graph.
+        ranges: of its activations by name.
+        options: further ones of `quantize_static`'s `extra_options`.
+        **settings: of `quantize_static`.
+    """
     with scratch_folder() as work:
-        plain, ready, target = (work / f"{name}.onnx" for name in ("plain", "ready", "int8"))
-        onnx.save(friendly, plain)
+        plain, ready, target = (work / f"{name}.onnx" for name in ("plain", "ready", "paired"))
+        onnx.save(model, plain)
         # Its optimiser would fuse again what was taken apart; the exporter has folded the rest.
         quant_pre_process(plain, ready, skip_optimization=True, skip_symbolic_shape=True)
         quantize_static(
@@ -60,15 +113,14 @@ def paired(
             _OneFace(job.contract.input_name, job.tensors[:1]),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
-            reduce_range=reduce_range,
-            activation_type=_ACTIVATIONS[activations],
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=sorted(untouched),
-            extra_options={"TensorQuantOverrides": _overrides(ranges, friendly.graph)},
+            extra_options={
+                "TensorQuantOverrides": _overrides(ranges, model.graph),
+                **(options or {}),
+            },
+            **settings,
         )
-        quantised = onnx.load(target)
-    fold_sixths(quantised, gates)
-    return quantised
+        return onnx.load(target)
 
 
 def _overrides(

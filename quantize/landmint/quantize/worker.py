@@ -1,4 +1,4 @@
-"""The process that `quantize_bundle` starts: it decides the ranges, or makes one INT8 variant.
+"""The process that `quantize_bundle` starts: it decides the ranges, or makes one variant.
 
 It is a process of its own because quantisers and engines print a lot, and a broken artefact may
 crash it. Run as `python -m landmint.quantize.worker`, with the request as JSON on its standard

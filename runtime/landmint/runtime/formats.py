@@ -21,8 +21,42 @@ TORCH = "torch/float32"
 """The reference of a network that was trained here."""
 ORIGINAL = "original/float32"
 """The reference of a network that was imported: its own file."""
+INT8 = "int8"
+"""The precision that every format has beside float, and that is made where nobody says which."""
 NARROW_WEIGHTS = "int8, -64..64"
 """What the note "weights" of an INT8 variant says where no sum of products can overflow."""
+
+
+@dataclass(frozen=True)
+class PrecisionRecord:
+    """One precision, whatever the format."""
+
+    holds: str
+    """What is stored and computed in which type."""
+    purpose: str = ""
+    """What it is for, where it is made only if somebody asks for it; empty for float and INT8."""
+
+
+PRECISIONS: Mapping[str, PrecisionRecord] = MappingProxyType(
+    {
+        "float32": PrecisionRecord("weights and activations in float32"),
+        "float16": PrecisionRecord("weights in float16"),
+        INT8: PrecisionRecord("weights and activations in INT8"),
+        "dynamic-int8": PrecisionRecord(
+            "weights in INT8, activations in float32",
+            purpose="for CPUs, where a small file counts and INT8 activations cost too much",
+        ),
+        "int16x8": PrecisionRecord(
+            "weights in INT8, activations in int16",
+            purpose="for NPUs; CPUs have no quick kernels for it",
+        ),
+        "w8a16": PrecisionRecord(
+            "weights in INT8, activations in uint16",
+            purpose="for NPUs, whose compilers read its Q/DQ pairs; CPUs compute it in float",
+        ),
+    }
+)
+"""Every precision by its name, in the order in which variants are listed everywhere."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +109,9 @@ class FormatRecord(Listed):
     """Precisions of its float variants."""
     export: Maker
     """Writes the float variants, as `landmint.export.forms` says."""
-    quantize: Maker
-    """Writes the INT8 variant, as `landmint.quantize.forms` says."""
+    quantized: Mapping[str, Maker]
+    """What writes its other variants, as `landmint.quantize.forms` says, by their precision; INT8
+    is among them."""
     decode: Maker | None = None
     """Puts the decode into the graph of a variant; None for a format where that is not possible."""
     layout: Layout = "NCHW"
@@ -97,7 +132,19 @@ class FormatRecord(Listed):
         return tuple(name for name in names if (folder / name).is_file())
 
 
+_PAIRING = ("onnx", "onnxruntime")
 _TFLITE_CONVERTER = ("onnx2tf", "tensorflow", "tf_keras", "onnx_graphsurgeon", "psutil")
+
+
+def _tflite_maker(function: str) -> Maker:
+    """A quantiser of TFLite files; all are made by the same package."""
+    return Maker(
+        f"landmint.quantize.forms.tflite:{function}",
+        packages=("ai_edge_litert", "ai_edge_quantizer", "flatbuffers"),
+        tools=("ai-edge-quantizer",),
+        source="tflite/float32",
+    )
+
 
 FORMATS: Mapping[str, FormatRecord] = MappingProxyType(
     {
@@ -113,7 +160,10 @@ FORMATS: Mapping[str, FormatRecord] = MappingProxyType(
                 packages=("onnx", "onnxscript", "onnxsim"),
                 tools=("onnx", "onnxscript", "onnxsim"),
             ),
-            quantize=Maker("landmint.quantize.forms.onnx:quantize", tools=("onnx", "onnxruntime")),
+            quantized={
+                INT8: Maker("landmint.quantize.forms.onnx:quantize", tools=_PAIRING),
+                "w8a16": Maker("landmint.quantize.forms.onnx:quantize_w8a16", tools=_PAIRING),
+            },
             decode=Maker("landmint.export.fused_decode:fuse_decode"),
             lint_rules="landmint.export.lint.onnx:RULES",
         ),
@@ -129,13 +179,15 @@ FORMATS: Mapping[str, FormatRecord] = MappingProxyType(
                 packages=("openvino",),
                 tools=("openvino",),
             ),
-            quantize=Maker(
-                "landmint.quantize.forms.openvino:quantize",
-                packages=("openvino",),
-                tools=("openvino", "nncf"),
-                source="openvino/float32",
-                extras={"nncf": ("nncf",)},
-            ),
+            quantized={
+                INT8: Maker(
+                    "landmint.quantize.forms.openvino:quantize",
+                    packages=("openvino",),
+                    tools=("openvino", "nncf"),
+                    source="openvino/float32",
+                    extras={"nncf": ("nncf",)},
+                )
+            },
             decode=Maker("landmint.export.fused_decode:fuse_decode_ir"),
             lint_rules="landmint.export.lint.openvino:RULES",
             probe="landmint.quantize.explain.probes:openvino_probe",
@@ -152,12 +204,11 @@ FORMATS: Mapping[str, FormatRecord] = MappingProxyType(
                 packages=_TFLITE_CONVERTER,
                 tools=("onnx2tf", "tensorflow"),
             ),
-            quantize=Maker(
-                "landmint.quantize.forms.tflite:quantize",
-                packages=("ai_edge_litert", "ai_edge_quantizer", "flatbuffers"),
-                tools=("ai-edge-quantizer",),
-                source="tflite/float32",
-            ),
+            quantized={
+                INT8: _tflite_maker("quantize"),
+                "dynamic-int8": _tflite_maker("quantize_weights"),
+                "int16x8": _tflite_maker("quantize_int16x8"),
+            },
             decode=Maker(
                 "landmint.export.fused_decode:fuse_decode_tflite",
                 packages=(*_TFLITE_CONVERTER, "ai_edge_litert", "flatbuffers"),
@@ -176,7 +227,9 @@ FORMATS: Mapping[str, FormatRecord] = MappingProxyType(
             export=Maker(
                 "landmint.export.forms.tensorrt:export", packages=("onnx",), tools=("tensorrt",)
             ),
-            quantize=Maker("landmint.quantize.forms.tensorrt:quantize", tools=("tensorrt",)),
+            quantized={
+                INT8: Maker("landmint.quantize.forms.tensorrt:quantize", tools=("tensorrt",))
+            },
             lint_rules="landmint.export.lint.tensorrt:RULES",
             graph_engine="onnxruntime",
         ),
@@ -192,11 +245,13 @@ FORMATS: Mapping[str, FormatRecord] = MappingProxyType(
                 packages=("ncnn", "pnnx"),
                 tools=("ncnn", "pnnx"),
             ),
-            quantize=Maker(
-                "landmint.quantize.forms.ncnn:quantize",
-                packages=("ncnn", "pnnx"),
-                tools=("ncnn", "pnnx"),
-            ),
+            quantized={
+                INT8: Maker(
+                    "landmint.quantize.forms.ncnn:quantize",
+                    packages=("ncnn", "pnnx"),
+                    tools=("ncnn", "pnnx"),
+                )
+            },
             lint_rules="landmint.export.lint.ncnn:RULES",
             by_default=False,
         ),
@@ -218,11 +273,18 @@ imported. One of them is in every bundle; neither is a format to export to, and 
 LISTED: Mapping[str, Listed] = MappingProxyType({**REFERENCES, **FORMATS})
 """What reports list: the reference, then all formats."""
 
+QUANTIZED = tuple(
+    name for name in PRECISIONS if any(name in record.quantized for record in FORMATS.values())
+)
+"""The precisions that are made of float variants."""
+
 if TYPE_CHECKING:
     Format = str
-else:  # its choices stand in the messages about a recipe, and in the page of all its keys
+    Precision = str
+else:  # their choices stand in the messages about a recipe, and in the page of all its keys
     Format = Literal[*FORMATS]
-"""The name of a format."""
+    Precision = Literal[*QUANTIZED]
+"""The name of a format, and that of a precision that is made of float variants."""
 
 
 def is_reference(variant: str) -> bool:
@@ -247,5 +309,6 @@ def export_tools() -> tuple[str, ...]:
 
 
 def quantize_tools() -> tuple[str, ...]:
-    """Distributions that write the INT8 variants of all formats."""
-    return tuple(tool for record in FORMATS.values() for tool in record.quantize.tools)
+    """Distributions that write the quantised variants of all formats."""
+    makers = (maker for record in FORMATS.values() for maker in record.quantized.values())
+    return tuple(dict.fromkeys(tool for maker in makers for tool in maker.tools))

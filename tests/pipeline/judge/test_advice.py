@@ -172,6 +172,27 @@ def test_without_int8_there_is_no_advice(
     assert advise([summary for summary in summaries if summary.precision != "int8"], LOOSE) == ()
 
 
+def test_other_precisions_are_said_to_be_for_something_and_not_recommended(
+    advise: Advise, summaries: tuple[VariantSummary, ...]
+) -> None:
+    twin = next(summary for summary in summaries if summary.name == "tflite/float32")
+    assert twin.latency is not None
+    slow = dataclasses.replace(twin.latency, warm_ms=40 * twin.latency.warm_ms)
+    wide = dataclasses.replace(
+        twin,
+        measurement=dataclasses.replace(twin.measurement, variant="tflite/int16x8"),
+        latency=slow,
+        speedup=Interval(0.025, 0.02, 0.03, 0.1),
+    )
+    lines = advise([*summaries, wide], LOOSE)
+    line = line_of(lines, "tflite/int16x8")
+    assert "is for NPUs" in line and "[0.02, 0.03] as fast as float32" in line
+    assert "int16x8" not in lines[-1].partition(";")[0]
+    untimed = dataclasses.replace(wide, latency=None, speedup=None)
+    line = line_of(advise([untimed], LOOSE), "tflite/int16x8")
+    assert line.endswith("no quick kernels for it.")
+
+
 def test_without_a_limit_the_goal_on_the_rise_holds(folder: Path) -> None:
     assert "openvino/float" in advise_folder(folder, Limits())[-1]
 

@@ -1,4 +1,4 @@
-"""`landmint quantize`: a bundle with INT8 forms as well."""
+"""`landmint quantize`: a bundle with INT8 forms as well, or with others in integers."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +12,8 @@ from landmint.pipeline.cli.command import (
     chosen_formats,
     print_bundle,
 )
+from landmint.runtime.errors import LandmintError
+from landmint.runtime.formats import QUANTIZED
 
 
 def quantize(
@@ -20,6 +22,15 @@ def quantize(
     recipe: RecipeOption = None,
     faces: FacesOption = None,
     formats: FormatsOption = None,
+    precisions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--precision",
+            metavar="PRECISION",
+            help=f"Only this precision, {', '.join(QUANTIZED)}, instead of the recipe's, or of "
+            "int8; may be given again.",
+        ),
+    ] = None,
     adapted: Annotated[
         Path | None,
         typer.Option(metavar="CHECKPOINT", help="Make them of these weights, of `landmint qat`."),
@@ -52,6 +63,7 @@ def quantize(
         landmint quantize bundle --recipe demo --adapted q/model.safetensors --out b
         landmint quantize bundle --faces /data/my-300w --out int8-bundle --explain
         landmint quantize bundle --recipe r.toml --out int8-bundle --fallback-budget 0.05
+        landmint quantize bundle --recipe demo --out b --format tflite --precision int16x8
     """
     from landmint import api
     from landmint.pipeline.cures import print_searches
@@ -61,7 +73,7 @@ def quantize(
     settings = None if recipe is None else api.load_recipe(recipe)
     config = settings.quantize if settings else api.QuantizeConfig()
     options: dict[str, object] = {"explain": True} if explain else {}
-    options |= chosen_formats(formats)
+    options |= chosen_formats(formats) | _chosen_precisions(precisions)
     options |= {} if fallback_budget is None else {"fallback_budget": fallback_budget}
     config = config.model_copy(update=options)
     with Screen().bar("quantize") as bar:
@@ -79,3 +91,11 @@ def quantize(
     code = print_searches(quantized.searches, config) if quantized.searches else 0
     missing = print_bundle(quantized.bundle)
     return code or missing
+
+
+def _chosen_precisions(names: list[str] | None) -> dict[str, tuple[str, ...]]:
+    """The setting that `--precision` changes; empty where it is not given."""
+    for name in names or ():
+        if name not in QUANTIZED:
+            raise LandmintError(f"unknown precision '{name}'", choices=QUANTIZED)
+    return {"precisions": tuple(names)} if names else {}

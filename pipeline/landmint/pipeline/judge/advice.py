@@ -56,6 +56,9 @@ def advise(
 ) -> tuple[str, ...]:
     """Sentences of advice: on each engine that has an INT8 variant, then on the machine.
 
+    Between these it says what the other quantised variants are for. None is recommended unless it
+    was timed, and no variant that may be deployed was faster.
+
     Args:
         summaries: the figures of all variants, from one folder of measurements.
         verdicts: the gate's verdicts on them.
@@ -81,6 +84,7 @@ def advise(
             chosen = recommend([summary for summary in same_engine if summary in eligible])
             sentence += f" {chosen[0].upper()}{chosen[1:]}."
         lines.append(sentence)
+    lines += list(_asides(summaries))
     if not lines:
         return ()
     doubts = [sentence] if (sentence := saturation(summaries)) else []
@@ -92,6 +96,21 @@ def advise(
     ]
     cures = [f"{listed(losing)} lost accuracy. {CURES}."] if losing else []
     return (*lines, *doubts, *cures, f"On this machine: {recommend(eligible)}.")
+
+
+def _asides(summaries: Sequence[VariantSummary]) -> Iterator[str]:
+    """A sentence on each variant that is made for a purpose of its own: what it is for."""
+    for summary in summaries:
+        if summary.record is None or not summary.record.purpose:
+            continue
+        text = f"{summary.name}, {summary.record.holds}, is {summary.record.purpose}."
+        if summary.latency:
+            text += f" It takes {LATENCY.write_with_unit(summary.latency.warm_ms)} here"
+            if summary.speedup:
+                factor, interval = times(summary.speedup)
+                text += f", {factor} {interval} as fast as float32"
+            text += "."
+        yield text
 
 
 def saturation(summaries: Sequence[VariantSummary]) -> str:

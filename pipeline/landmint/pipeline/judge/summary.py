@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from landmint.pipeline.judge.comparison import paired_ratio
 from landmint.runtime.accuracy import Accuracy, Difference, Truth, difference, summarise
 from landmint.runtime.errors import LandmintError
-from landmint.runtime.formats import LISTED, is_reference, reference_among
+from landmint.runtime.formats import (
+    LISTED,
+    PRECISIONS,
+    PrecisionRecord,
+    is_reference,
+    reference_among,
+)
 from landmint.runtime.latency import Latency
 from landmint.runtime.measurement import Measurement
 from landmint.runtime.stats import Interval
-
-PRECISIONS = ("float32", "float16", "int8")
-"""In the order in which variants are listed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,11 @@ class VariantSummary:
     def precision(self) -> str:
         """The precision that the file is named after, not the one that ran."""
         return self.name.partition("/")[2]
+
+    @property
+    def record(self) -> PrecisionRecord | None:
+        """What is known of its precision; None for one of another landmint."""
+        return PRECISIONS.get(self.precision)
 
     @property
     def is_reference(self) -> bool:
@@ -93,10 +101,10 @@ def machine_of(summaries: Sequence[VariantSummary]) -> str:
 def reading_order(variant: str) -> tuple[int, int, str]:
     """Sorts variants by format, then by precision; unknown ones come last."""
     format_, _, precision = variant.partition("/")
-    formats = tuple(LISTED)
+    formats, precisions = tuple(LISTED), tuple(PRECISIONS)
     return (
         formats.index(format_) if format_ in formats else len(formats),
-        PRECISIONS.index(precision) if precision in PRECISIONS else len(PRECISIONS),
+        precisions.index(precision) if precision in precisions else len(precisions),
         variant,
     )
 

@@ -51,6 +51,9 @@ _PRECISIONS: dict[str, tuple[str, str | tuple[int, tuple[float, ...]]]] = {
     "float32": ("o", "solid"),
     "float16": ("s", (0, (6.0, 2.0))),
     "int8": ("D", (0, (1.5, 1.5))),
+    "dynamic-int8": ("v", (0, (1.5, 3.0))),
+    "int16x8": ("P", (0, (4.0, 1.5, 1.0, 1.5))),
+    "w8a16": ("X", (0, (4.0, 1.5, 1.0, 1.5, 1.0, 1.5))),
 }
 
 

@@ -1,4 +1,4 @@
-"""ONNX to INT8 ONNX for ONNX Runtime: static QDQ, weights per channel.
+"""ONNX to ONNX with Q/DQ pairs, weights per channel: INT8 for ONNX Runtime, w8a16 for NPUs.
 
 Activations are unsigned and weights signed (U8S8) unless the settings say otherwise. That suits the
 VNNI kernels of x86, where signed activations took three to five times as long. ARM has kernels for
@@ -12,11 +12,11 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from landmint.export.graphs import Wiring, replace_nodes
+from landmint.export.graphs import Wiring, chosen_layers, replace_nodes
 from landmint.export.lint.rule import PAIR
 from landmint.quantize.heads import layers_in_float
 from landmint.quantize.job import Job
-from landmint.quantize.qdq import paired
+from landmint.quantize.qdq import paired, paired_in_16_bits
 from landmint.runtime.formats import NARROW_WEIGHTS
 
 _LOWEST = "landmint_lowest"
@@ -43,6 +43,31 @@ def quantize(job: Job) -> dict[str, str]:
     return {
         "activations": config.activations,
         "weights": NARROW_WEIGHTS if config.reduce_range else "int8",
+        "float layers": ", ".join(sorted(in_float)) or "none",
+    }
+
+
+def quantize_w8a16(job: Job) -> dict[str, str]:
+    """Write the ONNX file with activations in 16 bits, which NPUs' compilers take.
+
+    ONNX Runtime's CPU computes it in float. 16 bits are enough for every output, and a layer that
+    this CPU has no integer kernel for may be one that the NPU has: so all are quantised.
+
+    Args:
+        job: as of `quantize`. Of the settings it reads float_layers and activations: 16 bits
+            without a sign for "uint8", with one for "int8".
+
+    Returns:
+        notes for the manifest.
+    """
+    in_float = chosen_layers(job.graph.graph, job.config.float_layers)
+    quantised = paired_in_16_bits(job, in_float)
+    _say_once(quantised.graph, {name for node in job.graph.graph.node for name in node.output})
+    onnx.checker.check_model(quantised)
+    onnx.save(quantised, job.target)
+    return {
+        "activations": {"uint8": "uint16", "int8": "int16"}[job.config.activations],
+        "weights": "int8",
         "float layers": ", ".join(sorted(in_float)) or "none",
     }
 

@@ -18,6 +18,7 @@ from landmint.export.graphs import WEIGHTED, Wiring, attribute
 from landmint.quantize.forms.tflite_graph import LINEAR
 from landmint.runtime.errors import LandmintError
 
+_MOST_BIAS = 2**31 - 2**10
 _SAME = 1e-3
 _LEAST = 1e-6
 
@@ -105,6 +106,41 @@ def carry_constants(
         here = model.constant(int(operator.inputs[bias])) if len(operator.inputs) > bias else None
         if here is not None:
             model.set_constant(int(operator.inputs[bias]), here + (now - was))
+
+
+def fit_biases(quantised: Flatbuffer, plain: Flatbuffer) -> None:
+    """Raise scales of weights until every bias fits into 32 bits, in place.
+
+    A bias has the scale of what the layer reads times that of its weights. Where a channel's
+    weights are next to nothing and its bias is not, 32 bits may be too few; AI Edge Quantizer then
+    wraps the bias around, with the wrong sign. A greater scale rounds those weights to nothing
+    instead. ONNX Runtime's quantiser does so as well.
+
+    Args:
+        quantised: what was made.
+        plain: what it was made from, with the same layers in the same order.
+    """
+    for layer, twin in zip(_layers(quantised), _layers(plain), strict=True):
+        weight, bias = LINEAR[quantised.kind(layer)][1:]
+        exact = plain.constant(int(twin.inputs[bias])) if len(twin.inputs) > bias else None
+        if exact is None or quantised.is_float(int(layer.inputs[bias])):
+            continue
+        old, scales = quantised.levels(int(layer.inputs[bias]))
+        growth = np.abs(exact) / (_MOST_BIAS * scales)
+        growth = np.maximum(growth if len(scales) > 1 else growth.max(keepdims=True), 1)
+        if (growth == 1).all():
+            continue
+        fitting = np.where(growth > 1, np.rint(exact / (scales * growth)), old)
+        quantised.set_levels(int(layer.inputs[bias]), fitting.astype(old.dtype), scales * growth)
+        levels, steps = quantised.levels(int(layer.inputs[weight]))
+        along = growth.reshape(steps.shape)
+        fewer = np.rint(levels / along).astype(levels.dtype)
+        quantised.set_levels(int(layer.inputs[weight]), fewer, steps * along)
+
+
+def _layers(model: Flatbuffer) -> list[Any]:
+    """The linear operators in order of execution."""
+    return [operator for operator in model.operators if model.kind(operator) in LINEAR]
 
 
 def tensors_by_value(
