@@ -54,6 +54,9 @@ ONLY_PARSED = {
     "python benchmarks/": "takes hours, and runs that took hours",
     "landmint quantize bundle --recipe pipnet-mbv3-ytf68 --out mixed": "measures for minutes",
     "landmint measure runs/demo/bundle --recipe demo --out runs/demo/sustained": "takes 30 minutes",
+    "landmint quantize bundle --recipe pipnet-mbv3-ytf68 --out for-npus": (
+        "test_every_format.py makes these forms"
+    ),
     "landmint run demo --targets ": "needs boards; test_run.py visits several targets",
     "landmint targets setup emulated-": "fetches packages; the suite of emulated boards does it",
     "landmint targets probe emulated-": "needs what is set up",
