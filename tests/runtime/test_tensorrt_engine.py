@@ -321,9 +321,25 @@ def test_it_runs_and_tells_what_ran(library: None, tmp_path: Path) -> None:
     assert session.executed_precision == "i8 2, f16 1"
 
 
-def test_without_an_engine_file_it_is_not_measured(library: None, tmp_path: Path) -> None:
-    with pytest.raises(NotMeasuredError, match=r"int8.engine does not exist\n.*built on the kind"):
-        load_engine("tensorrt").load(tmp_path / "int8.onnx", CONTRACT, threads=1)
+def test_a_plan_that_is_not_there_is_built_once(
+    library: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    engine = load_engine("tensorrt")
+    for content in (b"graph", b"garbage"):
+        (tmp_path / f"{content.decode()}.onnx").write_bytes(content)
+    session = engine.load(tmp_path / "graph.onnx", CONTRACT, threads=1)
+    assert session.executed_precision == "i8 2, f16 1"
+    assert [layer.precision for layer in session.operators] == ["i8", "i8", "f16", "f16"]
+    with pytest.raises(LandmintError, match="refused the graph"):
+        engine.load(tmp_path / "garbage.onnx", CONTRACT, threads=1)
+    with pytest.raises(LandmintError, match="nothing.onnx does not exist"):
+        engine.load(tmp_path / "nothing.onnx", CONTRACT, threads=1)
+    (kept,) = (tmp_path / "cache" / "landmint" / "tensorrt").iterdir()
+    assert kept.read_bytes() == b"plan"
+    kept.write_bytes(b"plan of an older driver")
+    with pytest.raises(NotMeasuredError, match="cannot be opened by tensorrt 10.9"):
+        engine.load(tmp_path / "graph.onnx", CONTRACT, threads=1)
 
 
 def test_a_session_that_is_dropped_frees_the_gpu(

@@ -21,10 +21,11 @@ from landmint.runtime.conditions import frequency_mhz, others_ms, read_condition
 from landmint.runtime.engines import load_engine
 from landmint.runtime.engines.built import Builder
 from landmint.runtime.engines.engine import Engine, EngineSession, Tensor
+from landmint.runtime.engines.tensorrt_layers import against_decision
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path
 from landmint.runtime.instructions import count_instructions
-from landmint.runtime.latency import LatencyConfig, time_block, warm_up
+from landmint.runtime.latency import LatencyConfig, SelfTimed, time_block, warm_up
 from landmint.runtime.machine import identify, memory_mib, reset_peak_memory
 from landmint.runtime.predict import input_of, predict_crops
 from landmint.runtime.slowed import SlowedSession
@@ -112,6 +113,8 @@ class Agent:
         self._session = self._engine.load(self._entry, self._contract, self._threads)
         load_ms = (time.perf_counter() - begin) * 1000
         if slowdown := float(request.get("slowdown", 0)):
+            if isinstance(self._session, SelfTimed):
+                raise LandmintError(f"no work can be added to runs of {self._engine.version}")
             self._session = SlowedSession(self._session, slowdown)
         return {"load_ms": load_ms}
 
@@ -143,6 +146,8 @@ class Agent:
         before = others_ms()
         block = time_block(self._loaded(), self._inputs, config)
         after, clock_mhz = others_ms(), frequency_mhz()
+        if isinstance(self._loaded(), SelfTimed):  # the process that ran is no other work
+            after = None
         others = None if before is None or after is None else max(0.0, after - before)
         return {**dataclasses.asdict(block), "others_ms": others, "frequency_mhz": clock_mhz}
 
@@ -157,6 +162,8 @@ class Agent:
 
     def memory(self, request: Request) -> Answer:
         """Memory of this process: {} -> peak_memory_mib, baseline_memory_mib; null if untold."""
+        if isinstance(self._session, SelfTimed):  # another process has the model
+            return {"peak_memory_mib": None, "baseline_memory_mib": None}
         return {
             "peak_memory_mib": memory_mib("VmHWM"),
             "baseline_memory_mib": self._baseline_mib,
@@ -165,9 +172,12 @@ class Agent:
     def precision(self, request: Request) -> Answer:
         """What ran: {} -> executed_precision, operators. May run the model."""
         session = self._loaded()
+        ran, operators = session.executed_precision, session.operators
+        if departed := against_decision(self._variant.notes, operators):
+            ran += f"; not as decided: {departed}"
         return {
-            "executed_precision": session.executed_precision,
-            "operators": [dataclasses.asdict(operator) for operator in session.operators],
+            "executed_precision": ran,
+            "operators": [dataclasses.asdict(operator) for operator in operators],
         }
 
     def count(self, request: Request) -> Answer:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from landmint.runtime.jetson import tegrastats
+
 try:
     import resource
 except ImportError:  # not on Windows
@@ -45,6 +47,8 @@ class Conditions:
     """The same, at any moment since the machine started."""
     pressure_percent: float | None = None
     """Share of the last ten seconds in which a process waited for a processor."""
+    tegrastats: str = ""
+    """A line of a Jetson's tegrastats: load, clocks, temperatures and watts."""
 
 
 def read_conditions(root: Path = _ROOT) -> Conditions:
@@ -58,6 +62,7 @@ def read_conditions(root: Path = _ROOT) -> Conditions:
             name for bit, name in _THROTTLE_BITS.items() if bits >> (bit + _SINCE_BOOT) & 1
         ),
         pressure_percent=_pressure(root),
+        tegrastats=tegrastats(),
     )
 
 

@@ -7,9 +7,10 @@ it: input tensor in, outputs out, copies included; cropping, normalising and dec
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -138,12 +139,27 @@ class Latency:
     """Why a figure is not given or is in doubt."""
 
 
+@runtime_checkable
+class SelfTimed(Protocol):
+    """A session that another program runs, in processes of its own, and times by its own clock."""
+
+    def warm_up(self, inputs: Sequence[Tensor], config: LatencyConfig) -> WarmUp:
+        """As the function `warm_up` does."""
+        ...
+
+    def time_block(self, inputs: Sequence[Tensor], config: LatencyConfig) -> Block:
+        """As the function `time_block` does; it may be longer, where a process starts slowly."""
+        ...
+
+
 def warm_up(session: Session, inputs: Sequence[Tensor], config: LatencyConfig) -> WarmUp:
     """Run until the time of a run has settled, within the limits of the config.
 
     Settled: a quick and a slow exponential mean agree within 4 % for 40 runs in a row. Processor
     time counts as well as the clock's: on a busy machine the clock alone would never settle.
     """
+    if isinstance(session, SelfTimed):
+        return session.warm_up(inputs, config)
     begin = time.perf_counter()
     first_ms = _timed(session, inputs[0])[0]
     clock, processor = _Settling(), _Settling()
@@ -158,6 +174,14 @@ def warm_up(session: Session, inputs: Sequence[Tensor], config: LatencyConfig) -
         clock.add(wall_ms)
         processor.add(cpu_ms)
         runs += 1
+
+
+def has_settled(times_ms: Iterable[float]) -> bool:
+    """Whether the times of runs, the first left out, had settled at their end, as in `warm_up`."""
+    settling = _Settling()
+    for ms in times_ms:
+        settling.add(ms)
+    return settling.settled
 
 
 class _Settling:
@@ -181,6 +205,8 @@ class _Settling:
 
 def time_block(session: Session, inputs: Sequence[Tensor], config: LatencyConfig) -> Block:
     """One block, at least as long and of at least as many runs as the config says."""
+    if isinstance(session, SelfTimed):
+        return session.time_block(inputs, config)
     samples: list[float] = []
     preempted: list[int] = []
     cpu_ms = 0.0

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from landmint.runtime.errors import LandmintError, NotMeasuredError
+from landmint.runtime.jetson import power_and_clocks
 
 # What decides the speed of INT8 and half precision.
 _FLAGS = (
@@ -88,6 +89,8 @@ class Machine:
     """Installed engines, and numpy, with versions."""
     affinity: str = ""
     """Numbers of the cores that this process may use, such as "0-3"."""
+    power: Mapping[str, str] = field(default_factory=dict)
+    """Power mode and clocks of a Jetson, as its tools tell them, by the command."""
 
     @property
     def name(self) -> str:
@@ -133,6 +136,7 @@ def identify(root: Path = Path("/")) -> Machine:
         python=platform.python_version(),
         packages=installed(_PACKAGES),
         affinity=_pairs(_text(root / "proc/self/status"), ":").get("Cpus_allowed_list", ""),
+        power=power_and_clocks(),
     )
 
 

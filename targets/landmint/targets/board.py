@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from landmint.runtime.engines.trtexec import JETPACK_TRTEXEC
 from landmint.runtime.errors import LandmintError
 from landmint.targets.probing import disk_finding
 from landmint.targets.profile import Profile
@@ -15,6 +16,7 @@ _MARK = "landmint."
 _LONGEST = 200
 _OLDEST_PYTHON = (3, 11)
 _PYTHONS = ("python3", "python3.13", "python3.12", "python3.11")
+_TENSORRT = "import tensorrt; print(tensorrt.__version__)"
 _VERSION = "import sys; print('%d.%d.%d' % sys.version_info[:3])"
 
 
@@ -46,6 +48,12 @@ class Board:
     """What `vcgencmd get_throttled` says, on a Raspberry Pi."""
     temperature_c: float | None
     """Of the first thermal zone."""
+    tensorrt: str
+    """Version of TensorRT's Python of that interpreter; empty where it is not installed."""
+    trtexec: str
+    """Where TensorRT's trtexec is; empty where it is not."""
+    power_mode: str
+    """What `nvpmodel -q` says, on a Jetson."""
 
     @property
     def platform(self) -> Platform:
@@ -75,10 +83,14 @@ def question(python: str) -> str:
         "sudo": "sudo -n true && echo yes",
         "firmware": "vcgencmd get_throttled",
         "temperature": "cat /sys/class/thermal/thermal_zone0/temp",
+        "trtexec": f"command -v trtexec || ls {JETPACK_TRTEXEC}",
+        "power": "nvpmodel -q | head -n 1",
     }
     lines = [f'echo "{_MARK}{name}=$({command} 2>/dev/null)"' for name, command in asked.items()]
     version = f'"$p" -I -c {shlex.quote(_VERSION)} 2>/dev/null'
-    lines.append(f'for p in {names}; do echo "{_MARK}python=$p $({version})"; done')
+    tensorrt = f'"$p" -I -c {shlex.quote(_TENSORRT)} 2>/dev/null'
+    asking = [f'echo "{_MARK}python=$p $({version})"', f'echo "{_MARK}tensorrt=$p $({tensorrt})"']
+    lines.append(f"for p in {names}; do {'; '.join(asking)}; done")
     return "\n".join(lines)
 
 
@@ -95,6 +107,7 @@ def read_board(printed: str) -> Board:
         return lines_by_name.get(name, [""])[0]
 
     python, version = _best_python(lines_by_name.get("python", []))
+    tensorrt = dict(line.rpartition(" ")[::2] for line in lines_by_name.get("tensorrt", []))
     free, heat = first("free"), first("temperature")
     return Board(
         architecture=first("architecture"),
@@ -109,6 +122,9 @@ def read_board(printed: str) -> Board:
         sudo=first("sudo") == "yes",
         firmware=first("firmware"),
         temperature_c=int(heat) / 1000 if heat.isdecimal() else None,
+        tensorrt=tensorrt.get(python, ""),
+        trtexec=first("trtexec"),
+        power_mode=first("power").rpartition(": ")[2],
     )
 
 
@@ -149,6 +165,10 @@ def findings(board: Board, profile: Profile, install: bool) -> Iterator[Finding]
             f"vcgencmd: {board.firmware}",
             "use the power supply and the cooler that the board is meant for" if held else "",
         )
+    if board.power_mode:
+        yield Finding("power mode", f"{board.power_mode}; others: sudo nvpmodel -m NUMBER")
+    if "tensorrt" in profile.engines:
+        yield _tensorrt(board)
 
 
 def _machine(board: Board, profile: Profile) -> Finding:
@@ -189,6 +209,15 @@ def _python(board: Board) -> Finding:
         remedy = f"sudo apt install python{needed}"
         return Finding("Python", f"{version}; landmint needs {needed}", remedy, stops=True)
     return Finding("Python", f"{version} ({board.python})")
+
+
+def _tensorrt(board: Board) -> Finding:
+    if board.tensorrt:
+        return Finding("TensorRT", f"{board.tensorrt}, by Python")
+    if board.trtexec:
+        return Finding("TensorRT", f"by {board.trtexec}, since {board.python} has none")
+    remedy = "sudo apt install nvidia-jetpack"
+    return Finding("TensorRT", "neither its Python nor trtexec is there", remedy)
 
 
 def _governor(board: Board, profile: Profile) -> Finding:

@@ -4,7 +4,6 @@ So it is known before anything is copied whether there are any, and a board need
 network, nor the right time for certificates. Nothing is installed here.
 """
 
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from landmint.runtime.errors import NotMeasuredError
-from landmint.runtime.files import atomic_path, digest
+from landmint.runtime.files import atomic_path, digest, user_cache
 
 WHEELS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -73,7 +72,7 @@ def fetch_wheels(requirements: Sequence[str], platform: Platform, name: str) -> 
     options = ["--only-binary", ":all:", "--python-version", f"{major}.{minor}"]
     options += [word for tag in platform.tags for word in ("--platform", tag)]
     wanted = ["pip", *requirements]
-    folder = _cache() / digest([options, wanted])[:32]
+    folder = user_cache("wheels") / digest([options, wanted])[:32]
     if not folder.is_dir():
         with atomic_path(folder) as fresh:
             fresh.mkdir()
@@ -106,8 +105,3 @@ def _pip(command: list[str], wanted: Sequence[str], platform: Platform, name: st
         remedy="name others in `settings.wheels` of the profile, or `settings.python` with "
         "`install = false`: see docs/targets.md",
     )
-
-
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "landmint" / "wheels"

@@ -52,7 +52,7 @@ def test_without_tensorrt_the_reason_says_so(
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     monkeypatch.setenv("PATH", str(tmp_path))
     reason = build_engine(tmp_path / "model.onnx", tmp_path / "model.engine")
-    assert reason == "tensorrt is not installed here, and trtexec is not on the PATH"
+    assert reason == "tensorrt is not installed here, nor is trtexec"
 
 
 def trtexec(folder: Path, body: str) -> None:

@@ -5,7 +5,6 @@ Q/DQ pairs come from `landmint.quantize`, which also uses `build_engine`.
 """
 
 import importlib.util
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from landmint.export.embed import write_contract
 from landmint.export.isolated import run_converter, run_isolated
 from landmint.runtime.embedded import read_contract
 from landmint.runtime.engines import tensorrt_build
+from landmint.runtime.engines.trtexec import find_trtexec
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path
 
@@ -156,8 +156,8 @@ def _cast(source: str, target: str, kind: int) -> "onnx.NodeProto":
 def build_engine(onnx_path: Path, engine_path: Path) -> str | None:
     """Build a TensorRT engine from a strongly typed ONNX file, with or without Q/DQ pairs.
 
-    The tensorrt package is used where it is installed, else trtexec where it is on the PATH. An
-    engine fits the GPU and the TensorRT version that built it, and no other.
+    The tensorrt package is used where it is installed, else trtexec where that is. An engine fits
+    the GPU and the TensorRT version that built it, and no other.
 
     Args:
         onnx_path: precision is what the graph says, in TensorRT 10 as in 11.
@@ -168,9 +168,9 @@ def build_engine(onnx_path: Path, engine_path: Path) -> str | None:
     """
     if importlib.util.find_spec("tensorrt") is not None:
         return _build_by_library(onnx_path, engine_path)
-    if program := shutil.which("trtexec"):
+    if program := find_trtexec():
         return _build_by_trtexec(program, onnx_path, engine_path)
-    return "tensorrt is not installed here, and trtexec is not on the PATH"
+    return "tensorrt is not installed here, nor is trtexec"
 
 
 def _build_by_library(onnx_path: Path, engine_path: Path) -> str | None:

@@ -63,6 +63,7 @@ def what_ran(measurement: Measurement) -> dict[str, str]:
             "affinity": machine.affinity,
             "instruction sets": ", ".join(machine.flags),
             "governor": machine.governor,
+            "power mode": machine.power.get("nvpmodel -q", ""),
             "kernel release": machine.kernel,
             "python": machine.python,
             "numpy": machine.packages.get("numpy", ""),

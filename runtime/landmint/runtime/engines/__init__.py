@@ -14,7 +14,7 @@ ENGINES = Registry(
         "onnxruntime": "landmint.runtime.engines.onnxruntime_engine:OnnxRuntimeEngine",
         "openvino": "landmint.runtime.engines.openvino_engine:OpenVinoEngine",
         "litert": "landmint.runtime.engines.litert_engine:LiteRtEngine",
-        "tensorrt": "landmint.runtime.engines.tensorrt_engine:TensorRtEngine",
+        "tensorrt": "landmint.runtime.engines.tensorrt_engine:tensorrt_engine",
         "ncnn": "landmint.runtime.engines.ncnn_engine:NcnnEngine",
         "null": "landmint.runtime.engines.null_engine:NullEngine",
     },

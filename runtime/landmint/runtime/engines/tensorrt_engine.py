@@ -1,12 +1,10 @@
-"""TensorRT on an NVIDIA GPU: it opens a plan that was built on this kind of machine.
+"""TensorRT on an NVIDIA GPU: it opens a plan that was built there, or builds one of a graph.
 
-TensorRT takes minutes to build one: `landmint export` does it where TensorRT is installed.
-TensorRT-RTX takes seconds and needs no GPU, so where a GPU is it builds the graph that it is given,
-and where none is, it builds and runs nothing.
+TensorRT takes minutes to build one, so it is kept; `landmint export` puts one into the bundle where
+TensorRT is installed. TensorRT-RTX takes seconds and needs no GPU, so where a GPU is it builds the
+graph each time, and where none is, it builds and runs nothing.
 """
 
-import json
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,41 +16,51 @@ from landmint.runtime.contract import Contract
 from landmint.runtime.engines.built import Built
 from landmint.runtime.engines.cuda_driver import CudaStream
 from landmint.runtime.engines.engine import (
+    Engine,
     EngineSession,
     Operator,
     Tensor,
     check_input,
-    describe_precision,
     loading,
     match_outputs,
 )
-from landmint.runtime.engines.tensorrt_build import build_plan, load_tensorrt
+from landmint.runtime.engines.tensorrt_build import LIBRARIES, Loaded, build_plan, load_tensorrt
+from landmint.runtime.engines.tensorrt_layers import precision_of, read_layers
+from landmint.runtime.engines.tensorrt_plans import kept_plan
+from landmint.runtime.engines.trtexec import Trtexec, find_trtexec
+from landmint.runtime.engines.trtexec_engine import TrtexecEngine
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 
-_PLAN, _GRAPH = ".engine", ".onnx"
-_WEIGHTED = ("conv", "gemm", "matmul", "matrix_multiply", "deconv")
-_TYPES = (("int8", "i8"), ("fp8", "fp8"), ("bf16", "bf16"), ("half", "f16"), ("fp16", "f16"))
+_GRAPH = ".onnx"
+
+
+def tensorrt_engine() -> Engine:
+    """TensorRT's Python API; where it is not installed, its trtexec; else TensorRT-RTX.
+
+    Raises:
+        NotMeasuredError: this machine has none of them.
+    """
+    try:
+        return TensorRtEngine(load_tensorrt([lib for lib in LIBRARIES if not lib.without_gpu]))
+    except NotMeasuredError:
+        if program := find_trtexec():
+            return TrtexecEngine(Trtexec(program))
+    return TensorRtEngine(load_tensorrt())
 
 
 class TensorRtEngine:
-    """Opens `.engine`; a variant that names an `.onnx` first has no plan, but can be built."""
+    """Opens `.engine`; a variant that names an `.onnx` first has no plan yet."""
 
     name = "tensorrt"
 
-    def __init__(self) -> None:
-        """Import the library."""
-        self._loaded = load_tensorrt()
+    def __init__(self, loaded: Loaded) -> None:
+        """Take the library."""
+        self._loaded = loaded
         self._library = self._loaded.module
         self.version = self._loaded.version
 
     def load(self, entry: Path, contract: Contract, threads: int) -> EngineSession:
-        """Open an artefact, as `Engine.load` says; `threads` means nothing on a GPU."""
-        if not self._builds(entry) and (entry.suffix != _PLAN or not entry.is_file()):
-            raise NotMeasuredError(
-                f"{entry.with_suffix(_PLAN)} does not exist",
-                reason="a TensorRT engine is built on the kind of machine that runs it",
-                remedy="run `landmint export` with TensorRT on this machine",
-            )
+        """Open a `.engine` or build an `.onnx`, as `Engine.load` says; `threads` means nothing."""
         stream = CudaStream()
         try:
             return self._open(entry, contract, stream)
@@ -68,9 +76,19 @@ class TensorRtEngine:
         """Whether the file is a graph that this library builds where it is needed."""
         return entry.suffix == _GRAPH and self._loaded.library.without_gpu
 
+    def _plan(self, graph: Path) -> bytes:
+        """Build a graph; TensorRT takes minutes for that, so its plan is kept."""
+
+        def build(fresh: Path) -> None:
+            fresh.write_bytes(build_plan(self._loaded, graph)[0])
+
+        if self._loaded.library.without_gpu:
+            return build_plan(self._loaded, graph)[0]
+        return kept_plan(graph, [self.version], build).read_bytes()
+
     def _open(self, entry: Path, contract: Contract, stream: CudaStream) -> EngineSession:
         with loading(self.name, entry):
-            plan = build_plan(self._loaded, entry)[0] if self._builds(entry) else entry.read_bytes()
+            plan = self._plan(entry) if entry.suffix == _GRAPH else entry.read_bytes()
             runtime = self._library.Runtime(self._library.Logger(self._library.Logger.ERROR))
             engine = runtime.deserialize_cuda_engine(plan)
             if engine is None:
@@ -126,19 +144,14 @@ class _TensorRtSession:
     @property
     def executed_precision(self) -> str:
         """From the engine's own description, which names types if it was built to be detailed."""
-        inspector = self._engine.create_engine_inspector()
-        form = self._library.LayerInformationFormat.JSON
-        layers = json.loads(inspector.get_engine_information(form)).get("Layers", [])
-        counts = Counter[str]()
-        for layer in layers:
-            if isinstance(layer, dict) and _is_weighted(layer):
-                counts[_own_type(layer)] += 1
-        return describe_precision(counts)
+        return precision_of(self.operators)
 
     @property
     def operators(self) -> tuple[Operator, ...]:
-        """Not told: its layers are fused, and timed by a profiler that slows them."""
-        return ()
+        """From the same; without times, which only a profiler takes, that slows the layers."""
+        inspector = self._engine.create_engine_inspector()
+        form = self._library.LayerInformationFormat.JSON
+        return read_layers(inspector.get_engine_information(form), {})
 
     def run(self, tensor: Tensor) -> dict[str, Tensor]:
         """Run one face, as `Session.run` says; copies to and from the GPU are part of it."""
@@ -150,15 +163,3 @@ class _TensorRtSession:
             self._stream.download(output.host, output.address)
         self._stream.wait()
         return {name: o.host.astype(np.float32) for name, o in self._outputs.items()}
-
-
-def _is_weighted(layer: dict[str, Any]) -> bool:
-    kind = f"{layer.get('LayerType', '')} {layer.get('ParameterType', '')}".lower()
-    return any(word in kind for word in _WEIGHTED)
-
-
-def _own_type(layer: dict[str, Any]) -> str:
-    inputs = layer.get("Inputs") or [{}]
-    datatype = str(inputs[0].get("Format/Datatype", "")).lower()
-    unnamed = "f32" if datatype else "unknown"
-    return next((short for word, short in _TYPES if word in datatype), unnamed)

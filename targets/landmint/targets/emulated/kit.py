@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from landmint.runtime.errors import NotMeasuredError
-from landmint.runtime.files import atomic_path, digest
+from landmint.runtime.files import atomic_path, digest, user_cache
 from landmint.runtime.progress import SILENT, Progress
 from landmint.targets.emulated.cpus import CPUS, Cpu
 
@@ -80,9 +80,8 @@ def kit_of(cpu: Cpu) -> Kit:
         "plugin": _PLUGIN_SOURCE.read_text(encoding="utf-8"),
         "packages": _packages() if cpu.architecture in _DEBIAN_NAMES else [],
     }
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     name = f"{cpu.architecture}-{digest(content)[:12]}"
-    return Kit(cpu, Path(cache) / "landmint" / "emulated" / name)
+    return Kit(cpu, user_cache("emulated") / name)
 
 
 def set_up(cpu: Cpu, progress: Progress = SILENT) -> Kit:
