@@ -94,6 +94,12 @@ def adb_profile(handset: Phone) -> Profile:
     return handset.profile()
 
 
+@pytest.fixture
+def labgrid_profile(board: Device) -> Profile:
+    pytest.importorskip("labgrid")
+    return board.labgrid_profile()
+
+
 @pytest.fixture(scope="session")
 def _caches(make_once: MakeOnce) -> Mapping[str, Path | str]:
     """The cache with the kit of each processor, or why there is none; the suite makes it once."""

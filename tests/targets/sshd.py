@@ -1,5 +1,7 @@
 """A real sshd on the loopback, with keys of its own; what answers is this machine, as a device."""
 
+import contextlib
+import dataclasses
 import getpass
 import os
 import shutil
@@ -26,6 +28,32 @@ Host board
   UserKnownHostsFile {folder}/known_hosts
   GlobalKnownHostsFile /dev/null
 """
+_LAB = """
+targets:
+  main:
+    resources:
+      NetworkService:
+        address: 127.0.0.1
+        port: {port}
+        username: {user}
+    drivers:
+      SSHDriver:
+        keyfile: key
+      ExternalPowerDriver:
+        cmd_on: "false"
+        cmd_off: "false"
+        cmd_cycle: touch {folder}/cycled
+  switchless:
+    resources:
+      NetworkService:
+        address: 127.0.0.1
+        port: {port}
+        username: {user}
+    drivers:
+      SSHDriver: {{}}
+  bare:
+    drivers: {{}}
+"""
 _SERVER = """
 ListenAddress 127.0.0.1
 Port {port}
@@ -46,15 +74,20 @@ class Relay:
 
     def __init__(self, port: int) -> None:
         self._to = port
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listening.getsockname()[1]
+        self.port = 0
         self._open: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.listen()
 
-    def _accept(self) -> None:
+    def listen(self) -> None:
+        """Take connections, also after `close`, at the same port as before."""
+        self._listening = socket.create_server(("127.0.0.1", self.port))
+        self.port = self._listening.getsockname()[1]
+        threading.Thread(target=self._accept, args=(self._listening,), daemon=True).start()
+
+    def _accept(self, listening: socket.socket) -> None:
         while True:
             try:
-                near, _ = self._listening.accept()
+                near, _ = listening.accept()
                 far = socket.create_connection(("127.0.0.1", self._to))
             except OSError:
                 return
@@ -83,6 +116,9 @@ class Relay:
         self._end(*self._open)
 
     def close(self) -> None:
+        # A thread that waits for the next connection would keep the port.
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
         self.cut()
         for each in self._open:
@@ -93,7 +129,7 @@ class Device:
     """The loopback as a device, reached by ssh through a relay."""
 
     def __init__(self, folder: Path, relay: Relay, tools: Path) -> None:
-        self.relay, self.tools = relay, tools
+        self.folder, self.relay, self.tools = folder, relay, tools
         self.config = folder / "config"
         self.known_hosts = folder / "known_hosts"
         self.home = folder / "device"
@@ -109,6 +145,20 @@ class Device:
         settings |= dict(changes.pop("settings", {}))  # type: ignore[call-overload]
         fields = {"address": "board", "settings": settings, **changes}
         return Profile("board", "the loopback", "ssh", **fields)  # type: ignore[arg-type]
+
+    def labgrid_profile(self, **settings: object) -> Profile:
+        """A profile of it as a place of labgrid, which alone knows port, user and key.
+
+        A power switch that is pressed leaves the file "cycled".
+        """
+        known = f"UserKnownHostsFile {self.known_hosts}\nGlobalKnownHostsFile /dev/null\n"
+        (self.folder / "hosts").write_text(known)
+        (self.folder / "lab.yaml").write_text(
+            _LAB.format(port=self.relay.port, user=getpass.getuser(), folder=self.folder)
+        )
+        profile = self.profile(settings={"config": str(self.folder / "hosts"), **settings})
+        lab = str(self.folder / "lab.yaml")
+        return dataclasses.replace(profile, name="lab", transport="labgrid", address=lab)
 
     def pretend(self, command: str, script: str) -> None:
         """Let a command of the device do something else."""

@@ -18,6 +18,7 @@ LONG_S = 600  # nothing here waits for so long unless it hangs
 
 PREPARED: Mapping[str, str] = {
     "ssh": "ssh_profile",
+    "labgrid": "labgrid_profile",
     "emulated": "emulated_profile",
     "adb": "adb_profile",
 }

@@ -34,6 +34,7 @@ TRANSPORTS = Registry(
         "local": "landmint.targets.host:host_target",
         "null": "landmint.targets.null:NullTarget",
         "ssh": "landmint.targets.ssh:SshTarget",
+        "labgrid": "landmint.targets.labgrid:LabgridTarget",
         "emulated": "landmint.targets.emulated.target:EmulatedTarget",
         "adb": "landmint.targets.adb.target:AdbTarget",
     },

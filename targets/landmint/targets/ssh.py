@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.files import atomic_path, digest, sha256_file
@@ -59,6 +60,8 @@ class SshTarget:
     """A board that is reached by ssh; it is not reached before it is needed."""
 
     no_times = ""
+    settings_kind: ClassVar[type[SshSettings]] = SshSettings
+    """What is read of the profile's settings."""
 
     def __init__(self, profile: Profile) -> None:
         """Read the settings.
@@ -68,7 +71,7 @@ class SshTarget:
         """
         self.name = profile.name
         self._profile = profile
-        self._settings = read_settings(SshSettings, profile)
+        self._settings = read_settings(self.settings_kind, profile)
         self._visit: _Visit | None = None
 
     @property
@@ -83,7 +86,7 @@ class SshTarget:
             board = self._ask(connection)
         finally:
             connection.close()
-        reached = Finding("connection", f"{self._profile.address}, host key known")
+        reached = Finding("connection", f"{connection.address}, host key known")
         return (reached, *findings(board, self._profile, self._settings.install))
 
     def push(self, local: Path) -> str:

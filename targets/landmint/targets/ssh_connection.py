@@ -33,6 +33,10 @@ _OPTIONS = (
 )
 
 
+class NoAnswerError(NotMeasuredError):
+    """Nothing answers at the address, or nothing that speaks ssh."""
+
+
 class Connection:
     """A way to run commands on a device; it ends with this object, or with this process."""
 
@@ -55,7 +59,7 @@ class Connection:
                 reason="ssh has to know where it is",
                 remedy=f'write "{name}:user@host", or `address` in a profile of your own',
             )
-        self.name, self._address = name, address
+        self.name, self.address = name, address
         self._folder = tempfile.mkdtemp(prefix="landmint-ssh-")
         self._options = [word for option in _OPTIONS for word in ("-o", option)]
         self._options += ["-F", config] if config else []
@@ -87,7 +91,7 @@ class Connection:
         # Without the shared connection there must be no other one.
         shared = ["-o", "ControlMaster=no", "-o", "ProxyCommand=false"]
         words = f"exec sh -c {shlex.quote(script)}"
-        return ["ssh", *self._options, *shared, "--", self._address, words]
+        return ["ssh", *self._options, *shared, "--", self.address, words]
 
     def run(
         self,
@@ -256,4 +260,4 @@ def _unreachable(name: str, address: str, errors: str) -> NotMeasuredError:
     ):
         if sign in errors:
             return NotMeasuredError(f"{name} is not reached: {fact}", reason=errors, remedy=mend)
-    return NotMeasuredError(f"{name} is not reached at {address}", reason=errors, remedy=remedy)
+    return NoAnswerError(f"{name} is not reached at {address}", reason=errors, remedy=remedy)

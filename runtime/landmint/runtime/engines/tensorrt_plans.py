@@ -31,8 +31,8 @@ def timing_cache(built_by: Sequence[str]) -> Path:
 
 def gpu_name(root: Path = Path("/")) -> str:
     """Models of the NVIDIA GPUs, by their driver; on a Jetson, which has one, the board's."""
-    told = sorted(root.glob("proc/driver/nvidia/gpus/*/information"))
-    lines = [line for file in told for line in _text(file).splitlines()]
+    files = sorted(root.glob("proc/driver/nvidia/gpus/*/information"))
+    lines = [line for file in files for line in _text(file).splitlines()]
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("Model:")]
     return ", ".join(models) or _text(root / "proc/device-tree/model").strip("\0\n ")
 

@@ -217,8 +217,8 @@ def _version(program: str, printed: str) -> str:
 
 def _complaint(code: int, printed: str) -> str:
     errors = [" ".join(error.split()) for error in _ERROR.findall(printed) if error.strip()]
-    told = "; ".join(dict.fromkeys(errors[:_MOST_ERRORS])) or printed.strip()[-_LONGEST_ERROR:]
-    return (told or f"it ended with {code} and does not say why")[:_LONGEST_ERROR]
+    words = "; ".join(dict.fromkeys(errors[:_MOST_ERRORS])) or printed.strip()[-_LONGEST_ERROR:]
+    return (words or f"it ended with {code} and does not say why")[:_LONGEST_ERROR]
 
 
 def _text(file: Path) -> str:
