@@ -16,7 +16,9 @@ from landmint.runtime.markup import get_markup
 from landmint.train.faces.readers import Split
 from landmint.train.faces.synthetic import write_synthetic
 from tests.export.importing.conftest import foreign_onnx, write_contract
+from tests.export.importing.networks import contract_of, write_package
 
+NAMES = "onnx/float32", "onnx/int8"
 QUICK = {"launches": 1, "samples": 4, "seconds": 0.2}
 
 
@@ -88,6 +90,25 @@ def test_it_predicts_and_is_reported(run: Path) -> None:
     assert "onnx/float32" in result.output
     page = api.report(run).read_text(encoding="utf-8")
     assert "original/float32" in page and "float student" not in page
+
+
+def test_a_pytorch_network_goes_the_same_way(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write_package(tmp_path))
+    model, faces = "package_of_nets.nets:build", run / "faces"
+    config = api.ExportConfig(formats=("onnx",), parity_faces=2)
+    contract = contract_of(tmp_path, "points", "more.0")
+    api.import_(model, contract, tmp_path / "float", config=config, faces=faces)
+    int8 = api.QuantizeConfig(formats=("onnx",), size=8)
+    api.quantize(tmp_path / "float", tmp_path / "bundle", config=int8, faces=faces)
+    quick = api.MeasureConfig(**QUICK)
+    api.measure(tmp_path / "bundle", tmp_path / "measurements", config=quick, faces=faces)
+    summaries = gather(tmp_path).summaries
+    assert [summary.name for summary in summaries] == ["original/float32", *NAMES]
+    plain, quantised = (summary.difference for summary in summaries[1:])
+    assert plain and quantised
+    assert plain.displacement.estimate < 1e-4 < quantised.displacement.estimate
 
 
 def test_a_reference_of_another_contract_is_not_measured(run: Path, tmp_path: Path) -> None:

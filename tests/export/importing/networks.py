@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from landmint.export.importing.torchscript_file import jit, quiet
+from tests.export.importing.conftest import CONTRACT
 
 SIZE, POINTS = 32, 68
 CODE = '''
@@ -96,6 +97,16 @@ def write_package(folder: Path) -> Path:
     (folder / "package_of_nets/broken.py").write_text("import no_such_library\n", encoding="utf-8")
     (folder / "package_of_nets/wrong.py").write_text("1 / 0\n", encoding="utf-8")
     return folder
+
+
+def contract_of(folder: Path, points: str, score: str = "", size: int = SIZE) -> Path:
+    """What a person would say of one of these networks."""
+    text = CONTRACT.format(layout="NCHW", extra="").replace('"points"', f'"{points}"')
+    text = text.replace("size = 32", f"size = {size}")
+    head, tail = text.split("[outputs.confidence]")
+    text = head + ("[outputs.confidence]" + tail.replace('"score"', f'"{score}"')) * bool(score)
+    (folder / "c.toml").write_text(text, encoding="utf-8")
+    return folder / "c.toml"
 
 
 def network(name: str) -> nn.Module:

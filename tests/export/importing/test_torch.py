@@ -22,9 +22,9 @@ from landmint.runtime.bundle import Bundle
 from landmint.runtime.decode import decode
 from landmint.runtime.engines import load_engine
 from landmint.runtime.errors import LandmintError
-from tests.export.importing.conftest import CONTRACT
 from tests.export.importing.networks import (
     SIZE,
+    contract_of,
     network,
     traced,
     write_package,
@@ -41,16 +41,6 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
     for name in [name for name in sys.modules if name.startswith("package_of_nets")]:
         del sys.modules[name]
-
-
-def contract_of(folder: Path, points: str, score: str = "", size: int = SIZE) -> Path:
-    """What a person would say of one of these networks."""
-    text = CONTRACT.format(layout="NCHW", extra="").replace('"points"', f'"{points}"')
-    text = text.replace("size = 32", f"size = {size}")
-    head, tail = text.split("[outputs.confidence]")
-    text = head + ("[outputs.confidence]" + tail.replace('"score"', f'"{score}"')) * bool(score)
-    (folder / "c.toml").write_text(text, encoding="utf-8")
-    return folder / "c.toml"
 
 
 def _picture(size: int = SIZE) -> Tensor:
