@@ -21,7 +21,7 @@ APT := $(SUDO) apt-get
 COMPILE := .venv-lock/bin/uv pip compile pyproject.toml --all-extras --quiet \
 	--custom-compile-command "make lock"
 # A process for each core, up to four, of one thread each: more threads than cores are slower.
-SUITE := --numprocesses logical --maxprocesses 4 --dist worksteal
+SUITE := --numprocesses logical --maxprocesses 4 --dist worksteal --durations 30
 test coverage newest oldest: export OMP_NUM_THREADS = 1
 
 .PHONY: install demo test coverage check figures zoo reference architecture lock newest oldest extras gate fuzz

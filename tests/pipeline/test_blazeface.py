@@ -1,7 +1,7 @@
 """BlazeFace beside the package's own code, and what landmint adds: boxes, doubles, a fallback."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +85,24 @@ def test_the_largest_of_two_faces_may_be_small(
     assert largest is not None and largest == everything[0]
     assert max(largest.x, largest.y) < len(face)
     assert detect.largest_face(np.full((120, 160, 3), 90, dtype=np.uint8)) is None
+
+
+def test_what_is_hardly_a_face_is_not_the_largest(monkeypatch: pytest.MonkeyPatch) -> None:
+    def detector(model: BlazeFaceModel) -> Callable[[np.ndarray], Sequence[np.ndarray]]:
+        seen = {
+            SHORT_RANGE: ([[0, 0, 300, 300]], [0.57]),
+            BACK_CAMERA: (
+                [[200, 100, 40, 40], [9, 9, 250, 250], [90, 60, 30, 30]],
+                [0.8, 0.58, 0.9],
+            ),
+        }
+        return lambda image: [np.array(values, dtype=float) for values in seen[model]]
+
+    monkeypatch.setattr(detect, "_blazeface", detector)
+    picture = np.zeros((300, 400, 3), dtype=np.uint8)
+    assert len(detect.find_faces(picture)) == 3
+    largest = detect.largest_face(picture)
+    assert largest is not None and largest.x == pytest.approx(201, abs=3)
 
 
 def test_boxes_of_one_face_become_their_mean_by_score() -> None:
