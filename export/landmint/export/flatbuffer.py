@@ -23,7 +23,7 @@ _OPTIONS = {
     "TRANSPOSE": schema.TransposeOptionsT,
     "SLICE": schema.SliceOptionsT,
 }
-_INTEGERS = {
+_INTEGERS: Mapping[int, np.dtype[np.signedinteger[Any]]] = {
     schema.TensorType.INT8: np.dtype(np.int8),
     schema.TensorType.INT32: np.dtype(np.int32),
     schema.TensorType.INT64: np.dtype(np.int64),
