@@ -22,7 +22,7 @@ from landmint.runtime.engines import load_engine
 from landmint.runtime.engines.built import Builder
 from landmint.runtime.engines.engine import Engine, EngineSession, Tensor
 from landmint.runtime.engines.tensorrt_layers import against_decision
-from landmint.runtime.errors import LandmintError
+from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.files import atomic_path
 from landmint.runtime.instructions import count_instructions
 from landmint.runtime.latency import LatencyConfig, SelfTimed, time_block, warm_up
@@ -153,8 +153,14 @@ class Agent:
 
     def sustain(self, request: Request) -> Answer:
         """Run for a moment, without a warm-up: {crops: npz} -> the fields of Moment."""
+        session = self._loaded()
+        if isinstance(session, SelfTimed):
+            raise NotMeasuredError(
+                f"{self._variant.name} does not run without a pause",
+                reason="the program that runs it starts anew for every block",
+            )
         self._inputs = self._inputs or self._timed_inputs(request)
-        return dataclasses.asdict(time_moment(self._loaded(), self._inputs))
+        return dataclasses.asdict(time_moment(session, self._inputs))
 
     def conditions(self, request: Request) -> Answer:
         """State of the machine: {} -> the fields of Conditions."""

@@ -288,6 +288,9 @@ def test_what_does_not_fit(handset: Phone, bundle: Bundle, shipped: Bundle) -> N
     link = target.start(target.push(shipped.path), VARIANT, 1, LONG_S)
     with pytest.raises(LandmintError, match="no work can be added"):
         link.ask({"do": "load", "slowdown": 0.1}, LONG_S)
+    link.ask({"do": "load"}, LONG_S)
+    with pytest.raises(NotMeasuredError, match="does not run without a pause"):
+        link.ask({"do": "sustain", "crops": "timed.npz"}, LONG_S)
     link.close()
     wrong = handset.profile(architectures=("riscv64",))
     del target, link
