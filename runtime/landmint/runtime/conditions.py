@@ -40,9 +40,10 @@ class Conditions:
     governor: str = ""
     """Frequency governor of the core that this process ran on last."""
     temperature_c: float | None = None
-    """The hottest of the kernel's thermal zones."""
+    """The hottest of the kernel's thermal zones; on a phone, its skin."""
     throttled: tuple[str, ...] = ()
-    """What the firmware of a Raspberry Pi holds the processor back for at this moment."""
+    """What the firmware of a Raspberry Pi holds the processor back for at this moment; on a phone,
+    a thermal status above 0."""
     throttled_since_boot: tuple[str, ...] = ()
     """The same, at any moment since the machine started."""
     pressure_percent: float | None = None

@@ -218,7 +218,7 @@ def _hold(root: str, folder: str) -> str:
             "trap 'exit 1' HUP INT TERM PIPE",
             f"mkdir -p {shlex.quote(root)} && exec 9>{lock} || exit 1",
             f"flock -n 9; if [ $? = 1 ]; then echo {_BUSY}; exit; fi",
-            f"trap {shlex.quote(f'{_FIXED} false; rm -rf {visit}')} EXIT",
+            f"trap {shlex.quote(f'{_FIXED} false >/dev/null 2>&1; rm -rf {visit}')} EXIT",
             f"mkdir {visit} || exit 1",
             f"if {_FIXED} true >&2; then echo {_HELD} fixed; else echo {_HELD}; fi",
             "cat > /dev/null",
