@@ -104,7 +104,8 @@ def test_every_quantised_layer_keeps_its_mean_and_every_float_layer_its_bias(
     job = make_job(bias_correction=True, float_layers=FLOAT, **settings)
     plain = job.graph
     if format_ == "openvino":  # its IR is read from this graph
-        made = paired(job, layers_in_float(plain.graph, job.contract, job.config))
+        in_float = layers_in_float(plain.graph, job.contract, job.config)
+        made = paired(job, in_float, reduce_range=True)
     else:
         load(FORMATS[format_].quantized[INT8].function)(job)
         made = onnx.load(job.target)

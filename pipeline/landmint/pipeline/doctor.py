@@ -203,7 +203,7 @@ def as_lines(report: dict[str, Any]) -> Sequence[str]:
     if Machine.from_json(machine).int8_saturates:
         lines += [
             "     no VNNI: INT8 may saturate here, so its accuracy differs from that on processors",
-            "     with VNNI; quantize.reduce_range = true avoids that in ONNX Runtime",
+            "     with VNNI; quantize.reduce_range = true avoids that, and LiteRT is free of it",
         ]
     lines += [
         f"GPU: {gpu['name']}, driver {gpu['driver_version']}, {gpu['memory.total']}"

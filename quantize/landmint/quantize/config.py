@@ -69,8 +69,8 @@ class QuantizeConfig(BaseModel):
     """ONNX Runtime: type of activations. On x86 its kernels want uint8 (int8 takes three to five
     times as long there); ARM runs both. With w8a16 they have 16 bits, and a sign likewise."""
     reduce_range: bool = False
-    """ONNX Runtime: round weights to the levels -64..64 instead of -127..127. For x86 processors
-    without VNNI, where sums of 8-bit products overflow."""
+    """ONNX Runtime and OpenVINO: round weights to the levels -64..64 instead of -127..127. For x86
+    processors without VNNI, where sums of 8-bit products overflow."""
 
     @property
     def variants(self) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ def decisions(config: QuantizeConfig) -> list[Cure]:
         cures += [Cure({"calibrator": name}) for name in others]
         cures += [] if config.equalise else [Cure({"equalise": True})]
     cures += [] if config.bias_correction else [Cure({"bias_correction": True})]
-    reducible = "onnx" in config.formats and not config.reduce_range
+    reducible = not {"onnx", "openvino"}.isdisjoint(config.formats) and not config.reduce_range
     return [*cures, Cure({"reduce_range": True})] if reducible else cures
 
 

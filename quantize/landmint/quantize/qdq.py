@@ -28,7 +28,7 @@ from landmint.quantize.job import Job
 from landmint.quantize.prepare import prepared
 from landmint.runtime.scratch import scratch_folder
 
-# Greatest level of ONNX Runtime's reduced weights. Processors without VNNI add two products in 16
+# Greatest level of reduced weights. Processors without VNNI add two products in 16
 # bits: 2 x 64 x 255 fits, and 2 x 127 x 255 does not.
 _REDUCED = 64
 _ACTIVATIONS = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}

@@ -19,15 +19,11 @@ from landmint.quantize.integer_friendly import bounded, gate_ranges, make_friend
 from landmint.quantize.job import Job
 from landmint.runtime.contract import Contract
 from landmint.runtime.engines import load_engine
+from tests.quantize.errors import relative_error
 
 Graphs = Callable[[str], onnx.ModelProto]
 Contracts = Callable[[str], Contract]
 Tensors = NDArray[np.float32]
-
-
-def relative_error(reference: Tensors, found: Tensors) -> float:
-    """Root mean square of the difference over that of the reference."""
-    return float(np.sqrt(np.mean((found - reference) ** 2) / np.mean(reference**2)))
 
 
 def test_friendly_graph_computes_the_same(kind: str, graph_of: Graphs, tensors: Tensors) -> None:

@@ -23,16 +23,12 @@ from landmint.quantize.forms.onnx import quantize, quantize_w8a16
 from landmint.quantize.job import Job
 from landmint.runtime.contract import Contract
 from landmint.runtime.engines import load_engine
+from tests.quantize.errors import relative_error
 
 Graphs = Callable[[str], onnx.ModelProto]
 Contracts = Callable[[str], Contract]
 Tensors = NDArray[np.float32]
 Scales = dict[str, tuple[float, int, np.dtype[Any]]]
-
-
-def relative_error(reference: Tensors, found: Tensors) -> float:
-    """Root mean square of the difference over that of the reference."""
-    return float(np.sqrt(np.mean((found - reference) ** 2) / np.mean(reference**2)))
 
 
 def scales_of(model: onnx.ModelProto) -> Scales:

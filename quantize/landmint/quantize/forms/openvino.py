@@ -15,6 +15,7 @@ from landmint.quantize.decide.ranges import unsupported
 from landmint.quantize.heads import layers_in_float
 from landmint.quantize.job import Job
 from landmint.quantize.qdq import paired
+from landmint.runtime.formats import NARROW_WEIGHTS
 from landmint.runtime.telemetry import without_telemetry
 
 with without_telemetry():
@@ -26,7 +27,7 @@ def quantize(job: Job) -> dict[str, str]:
 
     Args:
         job: `target` has the suffix .xml; the .bin file is written beside it. Of the settings it
-            reads float_layers and nncf.
+            reads float_layers, reduce_range and nncf.
 
     Returns:
         notes for the manifest.
@@ -39,7 +40,7 @@ def quantize(job: Job) -> dict[str, str]:
 
         return quantize_by_nncf(job)
     in_float = layers_in_float(job.graph.graph, job.contract, job.config)
-    model = paired(job, in_float)
+    model = paired(job, in_float, reduce_range=job.config.reduce_range)
     keep_roundings(model.graph)
     _fold_biases(model.graph)
     try:
@@ -47,7 +48,10 @@ def quantize(job: Job) -> dict[str, str]:
     except RuntimeError as error:
         raise unsupported(model, "openvino", error) from None
     save_ir(read, job.target)
-    return {"float layers": ", ".join(sorted(in_float)) or "none"}
+    return {
+        "weights": NARROW_WEIGHTS if job.config.reduce_range else "int8",
+        "float layers": ", ".join(sorted(in_float)) or "none",
+    }
 
 
 def keep_roundings(graph: onnx.GraphProto) -> None:
