@@ -138,13 +138,15 @@ def test_a_form_that_could_not_be_made_is_named(
     contract = Contract("68", 32, CropRule((1.2, 1.2), True), (0, 0, 0), (1, 1, 1), head, outputs)
     variants = [
         Variant("torch/float32", "torch", ("model",)),
+        Variant("openvino/int8", "openvino", reason="there is no openvino/float32"),
         Variant("tflite/float32", "litert", reason="onnx2tf does not convert GridSample"),
     ]
-    for count, code in ((1, 0), (2, 3)):
+    for count, code in ((1, 0), (2, 0), (3, 3)):  # OpenVINO's float form was not asked for
         bundle = Bundle(Path("b"), Manifest("net", contract, tuple(variants[:count])))
         assert print_bundle(bundle) == code
-    told = "tflite/float32: not made: onnx2tf does not convert GridSample\n"
-    assert capsys.readouterr() == ("b\nb\n", told)
+    left_out = "openvino/int8: not made: there is no openvino/float32\n"
+    failed = "tflite/float32: not made: onnx2tf does not convert GridSample\n"
+    assert capsys.readouterr() == ("b\nb\nb\n", left_out + left_out + failed)
 
 
 def test_distill_takes_several_teachers(monkeypatch: pytest.MonkeyPatch) -> None:
