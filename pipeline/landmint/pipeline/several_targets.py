@@ -6,13 +6,16 @@ again, and leaves alone what is up to date.
 """
 
 import multiprocessing
+import os
 import re
 import signal
+import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from time import sleep
 from types import FrameType
 
 from landmint.pipeline.driver import run_stages
@@ -36,6 +39,7 @@ _OWN = ("measurements", "verdict")
 """Stages whose outcome each target has for itself."""
 _GRACE_S = 30.0
 """Agents and connections of a visit may need so long to end."""
+_PASS_ON_S = 0.1
 
 
 class TargetRun(Run):
@@ -164,6 +168,7 @@ def _visit_all(run: Run, targets: Sequence[str], sender: Connection) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell's "&" leaves it
             signal.signal(number, _interrupt_once)
+    _pass_on_signals()
     try:
         for target in targets:
             sender.send(_visit(run, target, _Sending(sender)))
@@ -176,6 +181,23 @@ def _interrupt_once(number: int, frame: FrameType | None) -> None:
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _pass_on_signals() -> None:
+    """Let each signal that has a handler reach the main thread, which runs the handlers.
+
+    The kernel may hand a signal to any thread. A main thread that waits for a lock would sleep on.
+    """
+    receiver, sender = os.pipe()
+    os.set_blocking(sender, False)
+    signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
+
+    def pass_on() -> None:
+        while number := os.read(receiver, 1):
+            sleep(_PASS_ON_S)
+            signal.pthread_kill(threading.main_thread().ident or 0, number[0])
+
+    threading.Thread(target=pass_on, daemon=True).start()
 
 
 class _Sending:
