@@ -165,10 +165,11 @@ def _end(visits: Sequence[_Visit]) -> None:
 
 def _visit_all(run: Run, targets: Sequence[str], sender: Connection) -> None:
     """Visit targets in turn, and send lines and results."""
+    interrupt = _Interrupt()
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell's "&" leaves it
-            signal.signal(number, _interrupt_once)
-    _pass_on_signals()
+            signal.signal(number, interrupt)
+    _pass_on_signals(interrupt)
     try:
         for target in targets:
             sender.send(_visit(run, target, _Sending(sender)))
@@ -176,15 +177,23 @@ def _visit_all(run: Run, targets: Sequence[str], sender: Connection) -> None:
         pass  # the one who waits was interrupted as well, and tells it
 
 
-def _interrupt_once(number: int, frame: FrameType | None) -> None:
-    """Ctrl-C may reach this process twice: from the terminal, and from the one who waits for it."""
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)
-    raise KeyboardInterrupt
+class _Interrupt:
+    """Raises KeyboardInterrupt at the first signal, and does nothing at others.
+
+    Ctrl-C may reach a process twice: from the terminal, and from the one who waits for it.
+    """
+
+    def __init__(self) -> None:
+        self.raised = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if not self.raised:
+            self.raised = True
+            raise KeyboardInterrupt
 
 
-def _pass_on_signals() -> None:
-    """Let each signal that has a handler reach the main thread, which runs the handlers.
+def _pass_on_signals(interrupt: _Interrupt) -> None:
+    """Let a signal reach the main thread, which runs the handlers.
 
     The kernel may hand a signal to any thread. A main thread that waits for a lock would sleep on.
     """
@@ -193,9 +202,10 @@ def _pass_on_signals() -> None:
     signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
 
     def pass_on() -> None:
-        while number := os.read(receiver, 1):
+        number = os.read(receiver, 1)[0]
+        while not interrupt.raised:
             sleep(_PASS_ON_S)
-            signal.pthread_kill(threading.main_thread().ident or 0, number[0])
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
 
     threading.Thread(target=pass_on, daemon=True).start()
 
