@@ -10,24 +10,16 @@ import onnxruntime
 import pytest
 
 from landmint.runtime import latency
-from landmint.runtime.contract import Contract, CropRule, Head, Output
+from landmint.runtime.contract import Contract
 from landmint.runtime.engines import cuda_driver, load_engine
 from landmint.runtime.engines.engine import EngineSession, Operator
 from landmint.runtime.engines.tensorrt_layers import against_decision, precision_of, read_layers
 from landmint.runtime.engines.tensorrt_plans import gpu_name
 from landmint.runtime.engines.trtexec import OPTIONS, Outcome, Trtexec, find_trtexec
 from landmint.runtime.errors import LandmintError, NotMeasuredError
+from tests.targets.conftest import CONTRACT
 from tests.targets.jetson import pretend_jetson, write_graph
 
-CONTRACT = Contract(
-    markup="68",
-    input_size=32,
-    crop=CropRule((1.2, 1.2), True),
-    mean=(127.5, 127.5, 127.5),
-    std=(127.5, 127.5, 127.5),
-    head=Head("heatmap", "argmax", 1.0),
-    outputs=(Output("heatmaps", (68, 4, 4)),),
-)
 IMAGE = np.random.default_rng(0).normal(size=(1, 3, 32, 32)).astype(np.float32)
 TEN, ELEVEN = 100300, 110100
 Install = Callable[[int], Path]

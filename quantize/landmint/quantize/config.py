@@ -70,7 +70,8 @@ class QuantizeConfig(BaseModel):
     times as long there); ARM runs both. With w8a16 they have 16 bits, and a sign likewise."""
     reduce_range: bool = False
     """ONNX Runtime and OpenVINO: round weights to the levels -64..64 instead of -127..127. For x86
-    processors without VNNI, where sums of 8-bit products overflow."""
+    processors without VNNI, where sums of 8-bit products overflow. With `nncf` it changes ONNX
+    Runtime's alone."""
 
     @property
     def variants(self) -> tuple[str, ...]:
