@@ -29,6 +29,7 @@ from landmint.runtime.latency import Block, Launch, WarmUp
 from landmint.runtime.measurement import Measurement, write_measurement
 from landmint.runtime.progress import Progress
 from tests.labels import labelled
+from tests.scripts import ROOT
 from tests.targets.sshd import device
 
 PERSONS = 8
@@ -244,7 +245,7 @@ def test_an_interrupt_ends_the_visits_of_all_machines(tmp_path: Path, signalled:
         process = subprocess.Popen(
             [sys.executable, "visiting.py", str(profile)],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(ROOT)])},
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -262,6 +263,7 @@ def test_an_interrupt_ends_the_visits_of_all_machines(tmp_path: Path, signalled:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()  # which closes the pipe
     assert process.returncode == 3, said
     assert "interrupted while targets were visited" in said and "Traceback" not in said
     assert (host / "measurements").is_dir(), "what is whole is kept"
