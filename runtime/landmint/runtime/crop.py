@@ -15,7 +15,13 @@ from landmint.runtime.contract import Contract, CropRule
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.markup import Markup
 from landmint.runtime.quantised import Integers, Quantisation
-from landmint.runtime.sampling import block_means, interpolate, look_up, look_up_planes
+from landmint.runtime.sampling import (
+    block_means,
+    interpolate,
+    interpolates_whole,
+    look_up,
+    look_up_planes,
+)
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.uint8]
@@ -41,8 +47,10 @@ class Box(NamedTuple):
 
 def has_area(box: Box) -> bool:
     """Whether a box can be cropped: finite, its sides of a size that faces can have."""
-    near = all(abs(value) <= LARGEST_PX for value in box)  # which a NaN is not
-    return near and min(box.w, box.h) >= SMALLEST_PX
+    x, y, w, h = box
+    if not (SMALLEST_PX <= w <= LARGEST_PX and SMALLEST_PX <= h <= LARGEST_PX):  # as NaN is not
+        return False
+    return -LARGEST_PX <= x <= LARGEST_PX and -LARGEST_PX <= y <= LARGEST_PX
 
 
 def box_of(points: Floats) -> Box:
@@ -106,6 +114,8 @@ def warp(image: Image, matrix: Floats, size: int) -> Image:
     step = math.sqrt(abs(xx * yy - xy * yx))
     step += 1e-6  # lest a step of 2, computed as 1.999.., count as less
     side = round(step) if step >= 4 else 2 if step >= 2 else 1
+    if side == 1 and interpolates_whole(image):
+        return interpolate(image, matrix, size)
     first_x, last_x = _reach(xx * (size - 1), xy * (size - 1), x, side, image.shape[1])
     first_y, last_y = _reach(yx * (size - 1), yy * (size - 1), y, side, image.shape[0])
     if last_x < first_x or last_y < first_y:

@@ -21,8 +21,8 @@ _FINE = 1024
 """Parts of a pixel to which each term of a place is rounded, before their sum is to `_PARTS`."""
 _WORD = np.dtype("<u4")
 """A pixel and the byte after it: numpy copies words five times faster than three bytes."""
-_ROWS_OF_COLUMNS = (1, 3, 0, 2)
-"""In which of a block's four rows of samples the sample of each column stands."""
+_OPENCVS_MOST_PX = 2**15 - 2
+"""Larger pictures OpenCV does not interpolate: it counts places in 16 bits."""
 _TWO_ROWS_FROM_PX = 8
 """Blocks of this side and larger are sampled in two rows. No cache holds the rows of such a face:
 to fetch them takes longer than to add them up, and of four rows twice as long as of two."""
@@ -41,8 +41,8 @@ def block_means(image: Image, first: tuple[int, int], count: tuple[int, int], si
     """Blocks of side x side pixels, each made one pixel: the mean of four samples of it.
 
     The samples stand on a rotated grid, no two in one row or column, as graphics hardware has them
-    against aliasing. Of 2 x 2 pixels they are all four; of large blocks, two stand in a row. Beyond
-    the right and lower edge, the last samples inside are repeated.
+    against aliasing. Of 2 x 2 pixels they are all four; of large blocks, two stand in a row. Blocks
+    that the right or lower edge cuts are copies of the last whole one.
 
     Args:
         image: (H, W, 3), C-contiguous.
@@ -53,55 +53,79 @@ def block_means(image: Image, first: tuple[int, int], count: tuple[int, int], si
     Returns:
         (rows, columns, 3), or 4 channels of which the fourth means nothing.
     """
+    if min(image.shape[:2]) < side:
+        short = [(0, max(0, side - length)) for length in image.shape[:2]]
+        image = np.pad(image, (*short, (0, 0)), "edge")
+    places = [
+        (min(start, length // side - 1), min(start + number, length // side))
+        for start, number, length in zip(first, count, image.shape[1::-1], strict=True)
+    ]
+    (left, right), (top, bottom) = places
+    means = _whole_block_means(image, (left, top), (right - left, bottom - top), side)
+    beyond = (0, count[1] + top - bottom), (0, count[0] + left - right), (0, 0)
+    return np.pad(means, beyond, "edge") if beyond[0][1] or beyond[1][1] else means
+
+
+def _whole_block_means(
+    image: Image, first: tuple[int, int], count: tuple[int, int], side: int
+) -> Image:
+    """`block_means` of blocks that lie in the picture."""
+    (x, y), (columns, rows) = first, count
     library = opencv()
     if side == 2 and library is not None:
-        (x, y), (columns, rows) = first, count
-        whole = image[2 * y : 2 * (y + rows), 2 * x : 2 * (x + columns)]
-        if whole.shape[:2] == (2 * rows, 2 * columns):
-            means: Image = library.resize(whole, count, interpolation=library.INTER_AREA)
-            return means
-    sums = np.full((count[1], count[0], 4), 2, np.uint16)
-    for across, down in _samples(side):
-        sums += _every(image, first[0] * side + across, first[1] * side + down, side, count)
-    sums //= 4
-    return sums.astype(np.uint8)
+        part = image[2 * y : 2 * (y + rows), 2 * x : 2 * (x + columns)]
+    else:
+        samples = _samples(image, first, count, side)
+        if library is None:
+            return _mean_of_samples(samples)
+        part = samples.copy().view(np.uint8).reshape(2 * rows, 2 * columns, 4)
+    means: Image = library.resize(part, count, interpolation=library.INTER_AREA)
+    return means
 
 
-def _samples(side: int) -> list[tuple[int, int]]:
-    """Column and row of each of a block's four samples; what stands in one row comes in a row."""
-    near, far, quarter = side // 8, 3 * side // 8, side // 4
-    columns = (near, far, side - 1 - far, side - 1 - near)
+def _samples(
+    image: Image, first: tuple[int, int], count: tuple[int, int], side: int
+) -> NDArray[np.uint32]:
+    """Four samples of each block as words, (rows, 2, columns, 2), which lie there in rows.
+
+    They are the corners of a parallelogram, so that one view has them all, which is copied row by
+    row: what two samples read of one row comes from the processor's cache.
+    """
+    near, far, last, width = side // 8, 3 * side // 8, side - 1, image.shape[1]
     if side < _TWO_ROWS_FROM_PX:
-        return [(columns[i], columns[j]) for i, j in enumerate(_ROWS_OF_COLUMNS)]
-    upper, lower = quarter, side - 1 - quarter
-    return [(columns[i], upper) for i in (0, 2)] + [(columns[i], lower) for i in (1, 3)]
-
-
-def _every(image: Image, x: int, y: int, step: int, count: tuple[int, int]) -> Image:
-    """Each step-th pixel from (x, y) on: (rows, columns, 4), of which the fourth is any byte."""
-    height, width = image.shape[:2]
-    x, y = min(x, width - 1), min(y, height - 1)
-    columns = min(count[0], (width - 1 - x) // step + 1)
-    rows = min(count[1], (height - 1 - y) // step + 1)
-    words = _words(image, y * width + x, (rows, columns), (step * width, step))
-    if (columns, rows) != count:
-        words = np.pad(words, ((0, count[1] - rows), (0, count[0] - columns)), "edge")
-    return words.view(np.uint8).reshape(count[1], count[0], 4)
+        row, down, up = far, last - near - far, near - far
+    else:
+        row, down, up = side // 4, last - 2 * (side // 4), 0
+    start = (first[1] * side + row) * width + first[0] * side + near
+    steps = (side * width, down * width + far - near, side, up * width + last - far - near)
+    return _words(image, start, (count[1], 2, count[0], 2), steps)
 
 
 def _words(
-    image: Image, start: int, shape: tuple[int, int], steps: tuple[int, int]
+    image: Image, start: int, shape: tuple[int, ...], steps: tuple[int, ...]
 ) -> NDArray[np.uint32]:
-    """The word at each of the pixels that stand in even steps from the start on."""
-    last = start + (shape[0] - 1) * steps[0] + (shape[1] - 1) * steps[1]
-    strides = (3 * steps[0], 3 * steps[1])
+    """The word at each of the pixels that stand in even steps from the start on; a view or not."""
+    reach = [(number - 1) * step for number, step in zip(shape, steps, strict=True)]
+    last = start + sum(step for step in reach if step > 0)
+    strides = tuple(3 * step for step in steps)
     if 3 * last + _WORD.itemsize <= image.nbytes:
-        return np.ndarray(shape, _WORD, image, 3 * start, strides).copy()
-    if start:  # the last word would end beyond the picture: words that begin a byte earlier do not
+        return np.ndarray(shape, _WORD, image, 3 * start, strides)
+    if start + sum(step for step in reach if step < 0):
+        # The last word would end beyond the picture: words that begin a byte earlier do not.
         early: NDArray[np.uint32] = np.ndarray(shape, _WORD, image, 3 * start - 1, strides)
         return early >> np.uint32(8)
-    longer = np.append(image, np.uint8(0))
-    return np.ndarray(shape, _WORD, longer, 0, strides).copy()
+    return np.ndarray(shape, _WORD, np.append(image, np.uint8(0)), 3 * start, strides)
+
+
+def _mean_of_samples(samples: NDArray[np.uint32]) -> Image:
+    """The mean of the four words of each block, byte by byte: (rows, columns, 4)."""
+    rows, _, columns, _ = samples.shape
+    words = np.ascontiguousarray(samples.transpose(0, 1, 3, 2)).reshape(rows, 4, columns)
+    sums = np.full((rows, 4 * columns), 2, np.uint16)
+    for place in range(4):
+        sums += words[:, place].view(np.uint8)
+    sums //= 4
+    return sums.astype(np.uint8).reshape(rows, columns, 4)
 
 
 def look_up(pictures: Image, table: NDArray[Any]) -> NDArray[Any]:
@@ -129,6 +153,12 @@ def look_up_planes(pictures: Image, table: NDArray[Any]) -> NDArray[Any]:
             else:
                 column.take(plane, out=target, mode="clip")  # no byte is out of bounds
     return values
+
+
+def interpolates_whole(picture: Image) -> bool:
+    """Whether `interpolate` of a whole picture takes no longer than of the part that it reads."""
+    within = max(picture.shape[:2]) <= _OPENCVS_MOST_PX
+    return opencv() is not None and within and picture.flags.c_contiguous
 
 
 def interpolate(picture: Image, matrix: Floats, size: int) -> Image:
