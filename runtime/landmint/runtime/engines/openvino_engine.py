@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from landmint.runtime.contract import Contract
 from landmint.runtime.engines.engine import (
@@ -25,6 +26,8 @@ from landmint.runtime.engines.engine import (
     loading,
     match_outputs,
 )
+from landmint.runtime.engines.openvino_entrance import take_integers
+from landmint.runtime.quantised import Quantisation
 from landmint.runtime.telemetry import without_telemetry
 
 _PROFILED_RUNS = 15
@@ -55,7 +58,9 @@ class OpenVinoEngine:
             "ENABLE_CPU_PINNING": False,
         }
         with loading(self.name, entry):
-            compiled = shared_core().compile_model(str(entry), "CPU", settings)
+            model = shared_core().read_model(str(entry))
+            entrance = take_integers(model)
+            compiled = shared_core().compile_model(model, "CPU", settings)
             (tensor,) = compiled.inputs
             partial = tensor.get_partial_shape()
             shape = [axis.get_length() if axis.is_static else -1 for axis in partial]
@@ -66,9 +71,9 @@ class OpenVinoEngine:
             places = match_outputs(names, contract, entry)
 
         def watched() -> Any:
-            return shared_core().compile_model(str(entry), "CPU", {**settings, "PERF_COUNT": True})
+            return shared_core().compile_model(model, "CPU", {**settings, "PERF_COUNT": True})
 
-        return _OpenVinoSession(compiled, places, watched)
+        return _OpenVinoSession(compiled, entrance, places, watched)
 
 
 @functools.cache
@@ -87,8 +92,13 @@ def shared_core() -> Any:
 
 class _OpenVinoSession:
     def __init__(
-        self, compiled: Any, places: Mapping[str, int], watched: Callable[[], Any]
+        self,
+        compiled: Any,
+        entrance: Quantisation | None,
+        places: Mapping[str, int],
+        watched: Callable[[], Any],
     ) -> None:
+        self.entrance = entrance
         self._compiled = compiled
         self._watched = watched
         self._request = compiled.create_infer_request()
@@ -113,7 +123,8 @@ class _OpenVinoSession:
     def operators(self) -> tuple[Operator, ...]:
         """From a second, profiled compilation; a primitive ends in the type that it computes in."""
         request = self._watched().create_infer_request()
-        face = np.zeros(tuple(self._compiled.inputs[0].shape), dtype=np.float32)
+        kind = self.entrance.kind if self.entrance else np.float32
+        face = np.zeros(tuple(self._compiled.inputs[0].shape), dtype=kind)
         runs: list[Any] = []
         begin = time.monotonic()
         while len(runs) < _PROFILED_RUNS and time.monotonic() - begin < _PROFILED_S:
@@ -131,8 +142,10 @@ class _OpenVinoSession:
             if str(nodes[0].status).endswith("EXECUTED")
         )
 
-    def run(self, tensor: Tensor) -> dict[str, Tensor]:
+    def run(self, tensor: NDArray[Any]) -> dict[str, Tensor]:
         """Run one face, as `Session.run` says."""
+        if self.entrance and tensor.dtype != self.entrance.kind:
+            tensor = self.entrance.quantise(tensor)
         self._request.infer({0: tensor}, share_inputs=True)
         return {
             name: np.array(self._request.get_output_tensor(place).data, dtype=np.float32)
