@@ -1,6 +1,7 @@
 """The agent from a shell: JSON lines in, JSON lines out, and it ends with its input."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from landmint.runtime.agent import Agent
 from landmint.runtime.bundle import Manifest, Variant, write_bundle
 from landmint.runtime.contract import Contract, CropRule, Head, Output
 
@@ -148,3 +150,35 @@ sys.exit(__main__.main(["serve", {str(bundle)!r}, "null/float32"]))
     assert answer["error"]["reason"] == "ImportError: libengine.so: no such file"
     assert done.returncode == answer["exit_code"] == 2
     assert "Traceback" not in done.stderr
+
+
+PINS = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no process is held here")
+
+
+@PINS
+def test_a_process_of_its_own_is_held_to_the_cores_that_a_draw_chooses(bundle: Path) -> None:
+    program = f"""
+import os, sys
+from landmint.runtime import __main__, agent
+
+def load(self, request):
+    return {{"cores": sorted(os.sched_getaffinity(0))}}
+
+agent.Agent.load = load
+sys.exit(__main__.main(["serve", {str(bundle)!r}, "null/float32"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=600,
+        input='{"do": "load"}\n{"do": "load", "draw": 0.999}\n',
+        env={"PYTHONPATH": str(RUNTIME)},
+    )  # fmt: skip
+    _, free, held = answers(done)
+    allowed = sorted(os.sched_getaffinity(0))
+    assert free["cores"] == allowed and held["cores"] == allowed[-1:]
+
+
+@PINS
+def test_an_agent_within_another_process_holds_nothing(bundle: Path) -> None:
+    before = os.sched_getaffinity(0)
+    answer = Agent(bundle, "null/float32", 1, "null").handle({"do": "load", "draw": 0.0})
+    assert answer["ok"] and os.sched_getaffinity(0) == before

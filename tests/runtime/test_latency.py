@@ -75,7 +75,7 @@ def test_warm_up_keeps_the_first_run_apart(clock: Clock) -> None:
     told = warm_up(Timed(clock, 20, 0.3), INPUTS, config)
     assert told.first_ms == pytest.approx(20)
     assert told.settled
-    assert told.runs == 41, "forty runs must agree"
+    assert told.runs == 21, "two windows of ten runs must agree"
 
 
 def test_warm_up_lasts_as_long_as_the_config_says(clock: Clock) -> None:
@@ -90,6 +90,25 @@ def test_warm_up_ends_though_nothing_settles(clock: Clock) -> None:
     told = warm_up(restless, INPUTS, config)
     assert not told.settled
     assert 200 <= clock.wall_ms < 250
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_other_work_does_not_prolong_the_warm_up(clock: Clock, seed: int) -> None:
+    """Runs of which some are a quarter to three times longer; the quickest are what they were."""
+    rng = np.random.default_rng(seed)
+    slowed = np.repeat(rng.random(60) < 0.4, 3)  # bursts of three runs
+    times_ms = 2 * (1 + slowed * rng.uniform(0.25, 2, slowed.size))
+    config = LatencyConfig(warm_runs=5, warm_ms=1)
+    told = warm_up(Timed(clock, 20, *times_ms), INPUTS, config)
+    assert told.settled and told.runs == 21
+
+
+def test_a_model_that_still_gets_faster_has_not_settled(clock: Clock) -> None:
+    config = LatencyConfig(warm_runs=5, warm_ms=1)
+    told = warm_up(Timed(clock, 20, *(2 + 8 * 0.97**i for i in range(300))), INPUTS, config)
+    assert told.settled
+    last_ms, ten_before_ms = (2 + 8 * 0.97 ** (told.runs - n) for n in (2, 12))
+    assert ten_before_ms < 1.045 * last_ms and told.runs > 100
 
 
 def test_a_block_is_long_enough_and_of_enough_runs(clock: Clock) -> None:

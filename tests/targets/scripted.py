@@ -1,5 +1,6 @@
 """A target without engines and clocks: its agents answer with block times that a test wrote."""
 
+import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -37,6 +38,8 @@ class ScriptedTarget:
         self.moments: Iterator[Answer] = iter(())
         """Of a sustained run; the agent dies where they end."""
         self.requests: list[tuple[str, str]] = []
+        self.draws: list[float] = []
+        """Which cores each load asked for."""
         self.open = 0
         self.started = 0
 
@@ -75,6 +78,7 @@ class _ScriptedLink:
             self._target.open -= 1
 
     def _load(self, request: Request) -> Answer:
+        self._target.draws.append(request.get("draw", math.nan))
         self._longer = 1 + float(request.get("slowdown", 0))
         return {"load_ms": 1.0}
 

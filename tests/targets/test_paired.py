@@ -54,6 +54,17 @@ def test_two_builds_take_turns(bundle: Bundle, write_crops: Crops) -> None:
     assert paired_launches(baseline, candidate) == visit.launches
 
 
+def test_both_builds_run_on_the_same_cores_other_ones_each_launch(
+    bundle: Bundle, write_crops: Crops
+) -> None:
+    target = ScriptedTarget({ONE: lambda: [2.0], OTHER: lambda: [2.5]})
+    sides = Side(bundle, ONE, target), Side(bundle, OTHER, target)
+    with paired_visit(*sides, write_crops(3)) as visit:
+        visit.measure(12)
+    assert len(target.draws) == 24 and target.draws[0::2] == target.draws[1::2]
+    assert len(set(target.draws)) == 12 and 0 <= min(target.draws) < 0.3 and max(target.draws) < 1
+
+
 CALM, CROWDED = (), (0, 1)
 
 

@@ -12,10 +12,11 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from landmint.runtime.agent import Agent, refusal, serve
+from landmint.runtime.agent import refusal, serve
 from landmint.runtime.engines import ENGINES, load_engine
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.machine import identify, usable_cores
+from landmint.runtime.pinned import PinnedAgent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,7 +58,7 @@ def _serve(options: argparse.Namespace) -> int:
         try:
             if options.cores:
                 os.sched_setaffinity(0, usable_cores(options.cores))
-            agent = Agent(options.bundle, options.variant, options.threads, options.engine)
+            agent = PinnedAgent(options.bundle, options.variant, options.threads, options.engine)
             serve(agent, sys.stdin, answers)
             return 0
         except LandmintError as error:

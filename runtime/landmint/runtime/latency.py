@@ -7,6 +7,7 @@ it: input tensor in, outputs out, copies included; cropping, normalising and dec
 
 import dataclasses
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -19,10 +20,9 @@ from landmint.runtime.engines.engine import Session, Tensor
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.stats import Interval, launch_interval, quantile, samples_needed
 
-# Warm-up has settled when a quick and a slow moving mean agree for a while.
-_QUICK, _SLOW = 0.2, 0.05
+# Warm-up has settled when two windows of runs, one after the other, are equally quick.
+_WINDOW_RUNS = 10
 _AGREEMENT = 0.04
-_AGREED_RUNS = 40
 _BUSY = 0.1
 
 
@@ -155,8 +155,10 @@ class SelfTimed(Protocol):
 def warm_up(session: Session, inputs: Sequence[Tensor], config: LatencyConfig) -> WarmUp:
     """Run until the time of a run has settled, within the limits of the config.
 
-    Settled: a quick and a slow exponential mean agree within 4 % for 40 runs in a row. Processor
-    time counts as well as the clock's: on a busy machine the clock alone would never settle.
+    Settled: the quickest of the last ten runs and the quickest of the ten before agree within 4 %.
+    Other work makes runs longer, never shorter, so it hardly moves the quickest; means it moves for
+    as long as it lasts. Processor time counts as well as the clock's: on a busy machine the clock
+    alone would never settle.
     """
     if isinstance(session, SelfTimed):
         return session.warm_up(inputs, config)
@@ -185,22 +187,21 @@ def has_settled(times_ms: Iterable[float]) -> bool:
 
 
 class _Settling:
-    """A quick and a slow exponential mean of one series, and for how long they have agreed."""
+    """The last runs of one series, and whether their time still changes."""
 
     def __init__(self) -> None:
-        self._quick = self._slow = -1.0
-        self._agreed = 0
+        self._last: deque[float] = deque(maxlen=2 * _WINDOW_RUNS)
 
     def add(self, value: float) -> None:
-        # The first run may take a hundred times as long: the means begin with the second.
-        self._quick = value if self._quick < 0 else self._quick + _QUICK * (value - self._quick)
-        self._slow = value if self._slow < 0 else self._slow + _SLOW * (value - self._slow)
-        agree = abs(self._quick - self._slow) <= _AGREEMENT * self._slow
-        self._agreed = self._agreed + 1 if agree else 0
+        self._last.append(value)
 
     @property
     def settled(self) -> bool:
-        return self._agreed >= _AGREED_RUNS
+        runs = list(self._last)
+        if len(runs) < 2 * _WINDOW_RUNS:
+            return False
+        before, after = min(runs[:_WINDOW_RUNS]), min(runs[_WINDOW_RUNS:])
+        return abs(after - before) <= _AGREEMENT * before
 
 
 def time_block(session: Session, inputs: Sequence[Tensor], config: LatencyConfig) -> Block:

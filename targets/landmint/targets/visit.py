@@ -158,6 +158,7 @@ class Visit:
         self._config = config
         self._tell = tell
         self._links: list[Link] = []
+        self._draw = 0.0
         self._lock = threading.Lock()
         self._parallel = min((s.target.parallel for s in subjects), default=1)
 
@@ -232,8 +233,12 @@ class Visit:
         subject.operators = tuple(dataclasses.replace(o, ms=None) for o in subject.operators)
 
     def start_all(self) -> list[Turn]:
-        """Start a process for each subject that has not failed, side by side; nothing is timed."""
+        """Start a process for each subject that has not failed, side by side; nothing is timed.
+
+        All processes of a launch will be held to the same cores, which are drawn anew each time.
+        """
         turns: list[Turn] = []
+        self._draw = self.random.random()
 
         def start(subject: Subject) -> None:
             with failing(subject):
@@ -247,6 +252,7 @@ class Visit:
         """Load the model and run it until the time of a run has settled."""
         with failing(turn.subject):
             load: dict[str, Any] = {"do": "load", "plans": turn.subject.bundle.plans}
+            load["draw"] = self._draw
             if turn.subject.slowdown:
                 load["slowdown"] = turn.subject.slowdown
             turn.load_ms = self._ask(turn.link, load)["load_ms"]
