@@ -7,7 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from landmint.pipeline.judge.paired import PairedRules
 from landmint.runtime.engines.built import Built
 from landmint.train import zoo
 from landmint.train.models import ModelConfig, create_model, save_model
@@ -24,6 +26,8 @@ ROOT = Path(__file__).parents[1]
 REAL_FACES = ROOT.parent / "shared" / "data"
 NOT_HERE = "../shared/data does not hold"
 LEAST_COVERED = 5
+SHORT: Mapping[str, Any] = {"looks": (2,), "false_alarm": 0.25}
+"""Rules of a gate that looks once, after three launches: the verdict may be a false alarm."""
 # Set by terminals and CI; rich and typer lay out their text by them.
 LAYOUT = ("COLUMNS", "TERMINAL_WIDTH", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS")
 RealFaces = Callable[[str | Path], Path]
@@ -105,6 +109,12 @@ def build() -> Build:
         return [answer if isinstance(answer, str) else Built(**answer) for answer in answers]
 
     return run
+
+
+@pytest.fixture
+def short_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gates of which the verdict does not matter end soon."""
+    monkeypatch.setattr("landmint.pipeline.judge.paired.PairedRules", partial(PairedRules, **SHORT))
 
 
 @pytest.fixture

@@ -31,34 +31,6 @@ def _cases() -> list[object]:
     return [pytest.param(name, marks=marks[name]) for name in sorted(marks)]
 
 
-@pytest.mark.parametrize("name", _cases())
-def test_the_example_of_a_function_runs(
-    name: str, tmp_path: Path, lay_out: LayOut, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lay_out(tmp_path, set())
-    monkeypatch.chdir(tmp_path)
-    text = inspect.getdoc(_functions()[name]) or ""
-    example = doctest.DocTestParser().get_doctest(text, {}, name, None, None)
-    assert example.examples, f"{name} has no example"
-    lines: list[str] = []
-    result = doctest.DocTestRunner().run(example, out=lines.append)
-    assert result.failed == 0, "".join(lines)
-
-
-def test_what_is_called_says_what_comes_in_out_and_amiss() -> None:
-    for name, function in _functions().items():
-        text = inspect.getdoc(function) or ""
-        assert "Example:" in text, name
-        assert not inspect.signature(function).parameters or "Args:" in text, name
-
-
-def test_a_box_outside_the_image_is_refused(tmp_path: Path, lay_out: LayOut) -> None:
-    lay_out(tmp_path, set())
-    model = api.load(tmp_path / "bundle")
-    with pytest.raises(api.LandmintError, match="lies outside"):
-        model.predict(tmp_path / "photo.jpg", (1000, 1000, 10, 10))
-
-
 def _state() -> dict[str, object]:
     """What a call must leave as it was."""
     return {
@@ -73,36 +45,10 @@ def _state() -> dict[str, object]:
     }
 
 
-def _predict(folder: Path) -> None:
-    api.load(folder / "bundle").predict(folder / "photo.jpg", (60, 60, 130, 130))
-
-
-def _train(folder: Path) -> None:
-    teacher = api.train("demo", folder / "teacher")
-    api.distill("demo", teacher, folder / "student")
-
-
-def _adapt(folder: Path) -> None:
-    api.adapt("runs/mine/student/model.safetensors", "demo", folder / "adapted")
-
-
-def _make(folder: Path) -> None:
-    api.export("pfld", folder / "float", recipe="demo")
-    api.quantize(folder / "float", folder / "int8", recipe="demo")
-
-
-def _judge(folder: Path) -> None:
-    api.measure("bundle", folder / "measured", recipe="demo")
-    api.judge(folder / "measured", recipe="demo", out=folder / "verdict")
-    api.report("runs/mine", folder / "report.html")
-
-
-@pytest.mark.parametrize(
-    "work",
-    [_predict, *(pytest.param(w, marks=pytest.mark.slow) for w in (_train, _adapt, _make, _judge))],
-)
-def test_a_call_changes_nothing_of_the_process(
-    work: Callable[[Path], None],
+@pytest.mark.parametrize("name", _cases())
+@pytest.mark.usefixtures("short_gate")
+def test_the_example_of_a_function_runs_and_changes_nothing_of_the_process(
+    name: str,
     tmp_path: Path,
     lay_out: LayOut,
     monkeypatch: pytest.MonkeyPatch,
@@ -110,12 +56,31 @@ def test_a_call_changes_nothing_of_the_process(
 ) -> None:
     lay_out(tmp_path, set())
     monkeypatch.chdir(tmp_path)
+    text = inspect.getdoc(_functions()[name]) or ""
+    example = doctest.DocTestParser().get_doctest(text, {}, name, None, None)
+    assert example.examples, f"{name} has no example"
+    lines: list[str] = []
     before = _state()
     capfd.readouterr()
-    work(tmp_path)
+    result = doctest.DocTestRunner().run(example, out=lines.append)
+    assert result.failed == 0, "".join(lines)
     assert capfd.readouterr().out == ""
     after = _state()
     assert {name for name, value in before.items() if after[name] != value} == set()
+
+
+def test_what_is_called_says_what_comes_in_out_and_amiss() -> None:
+    for name, function in _functions().items():
+        text = inspect.getdoc(function) or ""
+        assert "Example:" in text, name
+        assert not inspect.signature(function).parameters or "Args:" in text, name
+
+
+def test_a_box_outside_the_image_is_refused(tmp_path: Path, lay_out: LayOut) -> None:
+    lay_out(tmp_path, set())
+    model = api.load(tmp_path / "bundle")
+    with pytest.raises(api.LandmintError, match="lies outside"):
+        model.predict(tmp_path / "photo.jpg", (1000, 1000, 10, 10))
 
 
 def test_progress_is_told_to_whoever_gives_one(

@@ -12,6 +12,7 @@ from tests.conftest import Ship
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_gate")
 def test_a_gate_ends_with_a_verdict(ship: Ship, tmp_path: Path) -> None:
     api.export(ship("tiny", 0.1), tmp_path / "b", config=api.ExportConfig(formats=("onnx",)))
     words = ["--baseline", str(tmp_path / "b"), "--candidate", str(tmp_path / "b")]

@@ -70,6 +70,7 @@ def check_run(run: Run, stages: Collection[str]) -> None:
     from landmint.pipeline.networks import check_named_teachers, check_networks
     from landmint.pipeline.recipe_faces import check_recipe_faces
     from landmint.train.starting import check_beginning
+    from landmint.train.torch_state import own_random_numbers
 
     recipe, root = run.recipe, run.faces_config.root
     if recipe.faces.kind != "synthetic" and not root.is_dir():
@@ -85,14 +86,15 @@ def check_run(run: Run, stages: Collection[str]) -> None:
             remedy="correct self_training.faces.root in the recipe",
         )
     check_recipe_faces(run, stages)
-    check_networks(recipe)
-    if gone_weights(run):  # which no stage may need; one that does says so before it begins
-        return
-    for network in (recipe.teacher, recipe.student):
-        if network:
-            check_beginning(network)
-    if recipe.teachers and "student" in stages:
-        check_named_teachers(recipe)
+    with own_random_numbers():  # networks are built to see
+        check_networks(recipe)
+        if gone_weights(run):  # which no stage may need; one that does says so before it begins
+            return
+        for network in (recipe.teacher, recipe.student):
+            if network:
+                check_beginning(network)
+        if recipe.teachers and "student" in stages:
+            check_named_teachers(recipe)
 
 
 def run_stages(
