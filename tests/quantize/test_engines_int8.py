@@ -152,12 +152,13 @@ def test_runs_in_integers_close_to_float(
         assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.9
 
 
-@pytest.mark.parametrize("name", ["pipnet", "simcc"])
 def test_a_lite_trunk_runs_in_integers_in_every_engine(
-    name: str, tmp_path: Path, module_faces: Callable[..., FaceSet]
+    tmp_path: Path, module_faces: Callable[..., FaceSet]
 ) -> None:
-    plain = float_bundle(student(name, backbone="efficientnet_lite0", stride=16), tmp_path)
-    faces, test = module_faces(f"{name}-lite", 12), module_faces(f"{name}-lite-test", 2)
+    """With the head that `made` has not."""
+    model = student("simcc", backbone="efficientnet_lite0", stride=16)
+    plain = float_bundle(model, tmp_path)
+    faces, test = module_faces("lite", 12), module_faces("lite-test", 2)
     quantised = quantize_bundle(plain, faces, test, QuantizeConfig(size=12), tmp_path / "int8")
     precisions = {}
     for form in ("onnx", "openvino", "tflite"):
