@@ -1,10 +1,11 @@
 """The gate's own figures: three engines, under no load, one and two busy processes.
 
-    python benchmarks/gate_power.py --repeats 20 --out gate-power
+    python benchmarks/gate_power.py --minutes 60
 
-Each cell of the table is a self-test of the gate (docs/gate.md). A cell is written when it is done;
-called again, the script goes on where it was. On two idle cores, count a minute for each gate. Run
-it where nothing else runs: the load is what is compared.
+A gate compares a model with itself, as it is or with real work added, beside so many processes that
+keep a core busy (docs/gate.md). Each gate that ends is a line of the file of gates; the cell of the
+table with the fewest gates comes next. Called again, the script goes on, so that a table grows over
+days. Run it where nothing else runs: the load is what is compared.
 """
 
 import argparse
@@ -12,19 +13,62 @@ import itertools
 import json
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from statistics import median
 
 from landmint import api
-from landmint.pipeline.self_test import SLOWDOWNS
-from landmint.runtime.files import write_json, write_text
+from landmint.runtime.scratch import scratch_folder
 from landmint.runtime.stats import proportion_bounds
 
 VARIANTS = ("onnx/float32", "openvino/float32", "tflite/float32")
 LOADS = (0, 1, 2)
+SLOWDOWNS = (0.0, 0.05)
+GATES = Path(__file__).with_suffix(".jsonl")
 _BUSY = "while True: pass"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One condition."""
+
+    variant: str
+    """What is gated against itself."""
+    load: int
+    """Processes beside it that keep a core busy."""
+    slowdown: float
+    """Work added to the candidate, as a share of a run."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """One gate."""
+
+    variant: str
+    """Of its cell."""
+    load: int
+    """Of its cell."""
+    slowdown: float
+    """Of its cell."""
+    status: str
+    """How it ended."""
+    seconds: float
+    """How long it took."""
+    launches: int
+    """How many it needed, confirmation included."""
+    ratio: float
+    """Median ratio that the launches saw."""
+    machine: str
+    """Its processor and number of cores."""
+
+    @property
+    def cell(self) -> Cell:
+        """Which condition it is of."""
+        return Cell(self.variant, self.load, self.slowdown)
 
 
 @contextmanager
@@ -39,77 +83,90 @@ def busy_processes(count: int) -> Iterator[None]:
             process.wait()
 
 
-def fill(
-    out: Path,
-    bundle: Path,
-    repeats: int,
-    slowdowns: Sequence[float],
-    variants: Sequence[str] = VARIANTS,
-    loads: Sequence[int] = LOADS,
-) -> None:
-    """Make every cell that is not there yet."""
-    for variant, load, slowdown in itertools.product(variants, loads, slowdowns):
-        cell = out / f"{variant.replace('/', '-')}-load{load}-{slowdown:g}.json"
-        if cell.exists():
-            continue
-        print(f"{variant}, {load} busy, +{slowdown:.0%}: {repeats} gates", file=sys.stderr)
-        with busy_processes(load):
-            [test] = api.self_test(f"{bundle}:{variant}", repeats, slowdowns=(slowdown,))
-        write_json(cell, {"load": load, **test.to_json()})
+def run_gate(bundle: Path, cell: Cell, seed: int) -> Ended:
+    """One gate of a cell."""
+    config = api.MeasureConfig(seed=seed)
+    with busy_processes(cell.load):
+        [test] = api.self_test(
+            f"{bundle}:{cell.variant}", 1, slowdowns=(cell.slowdown,), config=config
+        )
+    [trials] = test.trials
+    [gate] = trials.gates
+    machine = f"{test.machine.cpu}, {test.machine.cores} cores"
+    seconds, ratio = round(gate.seconds, 1), round(trials.ratio, 4)
+    fields = (gate.status, seconds, len(gate.log_ratios), ratio, machine)
+    return Ended(cell.variant, cell.load, cell.slowdown, *fields)
 
 
-def table(out: Path, slowdowns: Sequence[float]) -> str:
-    """The cells that there are, as Markdown."""
-    titles = ["false alarms" if not s else f"+{s:.0%} found" for s in slowdowns]
-    lines = [f"| variant | busy processes | {' | '.join(titles)} |"]
-    lines.append("|---|---:|" + "---|" * len(titles))
-    for variant in VARIANTS:
-        for load in LOADS:
-            cells = [_cell(out, variant, load, slowdown) for slowdown in slowdowns]
-            lines.append(f"| {variant} | {load} | {' | '.join(cells)} |")
+def read(path: Path) -> list[Ended]:
+    """The gates that have ended so far."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [Ended(**json.loads(line)) for line in lines]
+
+
+def fill(path: Path, bundle: Path, cells: Sequence[Cell], repeats: int, minutes: float) -> None:
+    """Run gates until every cell has so many, or the time is over."""
+    begin = time.monotonic()
+    counts = Counter(ended.cell for ended in read(path))
+    while time.monotonic() - begin < minutes * 60:
+        cell = min(cells, key=lambda cell: counts[cell])
+        if counts[cell] >= repeats:
+            return
+        ended = run_gate(bundle, cell, counts[cell])
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(ended)) + "\n")
+        counts[cell] += 1
+        print(ended, file=sys.stderr)
+
+
+def table(gates: Sequence[Ended], cells: Sequence[Cell]) -> str:
+    """The cells as Markdown."""
+    lines = [
+        "| variant | busy processes | work added | gates | regression (95 % interval) "
+        "| inconclusive | pass | median time, s | within 60 s |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for cell in cells:
+        ended = [gate for gate in gates if gate.cell == cell]
+        head = (cell.variant, str(cell.load), f"{cell.slowdown:.0%}", str(len(ended)))
+        figures = _figures(ended) if ended else ("not measured", *["–"] * 4)
+        lines.append(f"| {' | '.join((*head, *figures))} |")
     return "\n".join(lines) + "\n"
 
 
-def _cell(out: Path, variant: str, load: int, slowdown: float) -> str:
-    path = out / f"{variant.replace('/', '-')}-load{load}-{slowdown:g}.json"
-    if not path.exists():
-        return "not measured"
-    gates: list[dict[str, Any]] = json.loads(path.read_text())["trials"][0]["gates"]
-    statuses = [gate["status"] for gate in gates]
-    red = statuses.count("regression")
-    low, high = proportion_bounds(red, len(gates))
-    seconds = sorted(gate["seconds"] for gate in gates)
-    others = ", ".join(
-        f"{statuses.count(status)} {status}"
-        for status in ("pass", "inconclusive", "not measured")
-        if slowdown and status in statuses
+def _figures(gates: Sequence[Ended]) -> tuple[str, ...]:
+    counts = Counter(gate.status for gate in gates)
+    low, high = proportion_bounds(counts["regression"], len(gates))
+    seconds = [gate.seconds for gate in gates]
+    return (
+        f"{counts['regression']} [{low:.1%}, {high:.1%}]",
+        str(counts["inconclusive"]),
+        str(counts["pass"]),
+        f"{median(seconds):.0f}",
+        str(sum(s <= 60 for s in seconds)),
     )
-    within = sum(s <= 60 for s in seconds)
-    text = f"{red}/{len(gates)} [{low:.1%}, {high:.1%}]"
-    return f"{text}{'; ' + others if others else ''}; {within} within 60 s"
 
 
 def main() -> None:
-    """Export a shipped model, fill the cells, print the table."""
+    """Export a shipped model, run gates, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=20, help="gates of each cell")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the cells")
+    parser.add_argument("--minutes", type=float, default=60.0, help="how long to go on")
+    parser.add_argument("--repeats", type=int, default=200, help="gates of each cell, at most")
+    parser.add_argument("--gates", type=Path, default=GATES, help="file of gates; it grows")
     parser.add_argument("--model", default="pfld", help="a shipped model")
     parser.add_argument("--slowdowns", type=float, nargs="+", default=list(SLOWDOWNS))
     parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
     parser.add_argument("--loads", type=int, nargs="+", default=LOADS, help="busy processes")
     options = parser.parse_args()
-    bundle = options.out / "bundle"
-    if not bundle.exists():
-        formats = tuple(variant.split("/")[0] for variant in VARIANTS)
-        api.export(options.model, bundle, config=api.ExportConfig(formats=formats))
-    fill(
-        *(options.out, bundle, options.repeats, options.slowdowns),
-        *(options.variants, options.loads),
-    )
-    text = table(options.out, options.slowdowns)
-    write_text(options.out / "table.md", text)
-    print(text, end="")
+    conditions = itertools.product(options.variants, options.loads, options.slowdowns)
+    cells = [Cell(*condition) for condition in conditions]
+    if options.minutes:
+        with scratch_folder() as scratch:
+            bundle = scratch / "bundle"
+            formats = tuple(variant.split("/")[0] for variant in options.variants)
+            api.export(options.model, bundle, config=api.ExportConfig(formats=formats))
+            fill(options.gates, bundle, cells, options.repeats, options.minutes)
+    print(table(read(options.gates), cells), end="")
 
 
 if __name__ == "__main__":
