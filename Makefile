@@ -41,6 +41,8 @@ test: check
 	@command -v qemu-aarch64 gcc >/dev/null || { $(APT) update -q && \
 		$(APT) install -q -y --no-install-recommends qemu-user gcc libc6-dev; } \
 		|| echo "no qemu-user: the tests of emulated boards will say so"
+	@command -v valgrind >/dev/null || { $(APT) update -q && $(APT) install -q -y valgrind; } \
+		|| echo "no valgrind: the test that counts instructions will say so"
 	$(BIN)/pytest $(SUITE)
 
 # Counting lines makes the suite about half as slow again.
@@ -99,9 +101,11 @@ oldest:
 	$(call install,.venv-oldest,--constraint constraints-oldest.txt)
 	.venv-oldest/bin/pytest $(SUITE) --pythonwarnings default
 
-# The shipped models against what the last landed state makes of them; about two minutes.
+# The shipped models against what the last landed state makes of them, about two minutes; then
+# landmint's own share of a prediction, by counting instructions.
 gate: $(INSTALLED)
 	$(BIN)/python benchmarks/gate_landed.py
+	$(BIN)/python benchmarks/own_instructions.py
 
 extras: $(INSTALLED)
 	$(BIN)/python benchmarks/extras.py
