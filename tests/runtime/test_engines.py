@@ -35,6 +35,7 @@ from landmint.runtime.engines.null_engine import encode, plain_face
 from landmint.runtime.engines.onnxruntime_engine import _read_trace, node_name
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.markup import get_markup
+from landmint.runtime.mlpackage import GRAPH
 from landmint.runtime.predict import input_of
 
 SIZE, CELLS, POINTS = 32, 4, 68
@@ -199,6 +200,22 @@ def write_int8_ncnn(folder: Path) -> Path:
     return target
 
 
+def write_coreml(folder: Path) -> Path:
+    return _write_coreml(write_onnx(folder), HEATMAPS)
+
+
+def write_coordinates_coreml(folder: Path) -> Path:
+    return _write_coreml(write_coordinates_onnx(folder), COORDINATES)
+
+
+def _write_coreml(source: Path, network: Network) -> Path:
+    from landmint.export.forms.coreml import convert
+
+    target = source.with_name(f"tiny{GRAPH}")
+    convert(source, target, network.contract, half=False)
+    return target
+
+
 def write_int8_tflite(folder: Path) -> Path:
     return _write_tflite(folder / "int8.tflite", int8=True)
 
@@ -270,8 +287,16 @@ CASES = {
     "ncnn-coordinates": Case(
         "ncnn", write_coordinates_ncnn, "f32", network=COORDINATES, times_operators=False
     ),
+    "coreml": Case("coreml", write_coreml, "f32", times_operators=False),
+    "coreml-coordinates": Case(
+        "coreml", write_coordinates_coreml, "f32", network=COORDINATES, times_operators=False
+    ),
     "ncnn-int8": Case("ncnn", write_int8_ncnn, "i8", tolerance=0.05, times_operators=False),
 }
+
+
+SLOW = ("litert", "ncnn", "coreml")
+"""Engines whose files are made by a converter."""
 
 
 @dataclass(frozen=True)
@@ -295,7 +320,7 @@ class Loaded:
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(name, marks=pytest.mark.slow if case.engine in ("litert", "ncnn") else ())
+        pytest.param(name, marks=pytest.mark.slow if case.engine in SLOW else ())
         for name, case in CASES.items()
     ],
 )

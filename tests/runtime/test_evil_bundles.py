@@ -19,6 +19,7 @@ import onnx
 import pytest
 from typer.testing import CliRunner
 
+from landmint.export.protobuf import with_entry
 from landmint.pipeline import cli
 from landmint.pipeline.linting import lint_path
 from landmint.pipeline.opening import open_model
@@ -28,6 +29,7 @@ from landmint.runtime.contract import Contract, CropRule, Head, Output
 from landmint.runtime.embedded import find_contract
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.files import sha256_file, write_json
+from landmint.runtime.mlpackage import CONTRACT_KEY, METADATA
 
 RUNTIME = Path(__file__).parents[2] / "runtime"
 CONTRACT = Contract(
@@ -282,13 +284,15 @@ def with_contract(suffix: str, contract: Contract) -> bytes:
         return len(header).to_bytes(8, "little") + header
     if suffix == ".param":
         return f"{PARAM}landmint.contract {text}\n".encode()
+    if suffix == ".mlmodel":
+        return with_entry(b"\x08\x08", METADATA, CONTRACT_KEY, text)
     file = io.BytesIO(b"TFL3")
     with zipfile.ZipFile(file, "a") as attached:
         attached.writestr("landmint_contract.json", text)
     return file.getvalue()
 
 
-KINDS = (".onnx", ".xml", ".tflite", ".param", ".safetensors")
+KINDS = (".onnx", ".xml", ".tflite", ".param", ".mlmodel", ".safetensors")
 
 
 @pytest.fixture
@@ -334,6 +338,7 @@ BARE = {
     ".xml": b"<net><layers/></net>",
     ".tflite": b"TFL3",
     ".param": PARAM.encode(),
+    ".mlmodel": b"\x08\x08",
     ".safetensors": (2).to_bytes(8, "little") + b"{}",
     ".bin": b"an engine may open what is called so",
 }

@@ -17,8 +17,8 @@ class ExportConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     formats: tuple[Format, ...] = BY_DEFAULT
-    """Forms to make; "ncnn" only where it is named. ONNX is made in any case: the others come from
-    it."""
+    """Forms to make; "ncnn" and "coreml" only where they are named. ONNX is made in any case: the
+    others come from it."""
     fuse_decode: bool = False
     """Make each float32 ONNX, OpenVINO and TFLite variant once more with the decode in its graph,
     as onnx-decoded/float32 and so on: it returns coordinates and confidence, for devices without

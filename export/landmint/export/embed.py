@@ -2,8 +2,8 @@
 
 ONNX keeps it in `metadata_props`, OpenVINO in `rt_info`, TFLite as an associated file: a zip
 appended to the flatbuffer, where TFLite's own metadata puts such files and where any unzip finds
-it; ncnn in a line behind the last layer, which ncnn never reads. `landmint.runtime.embedded` reads
-it.
+it; ncnn in a line behind the last layer, which ncnn never reads; Core ML in its user-defined
+metadata. `landmint.runtime.embedded` reads it.
 """
 
 import json
@@ -15,20 +15,22 @@ from xml.etree import ElementTree
 
 import defusedxml.ElementTree
 
+from landmint.export.protobuf import with_entry
 from landmint.runtime.contract import Contract
 from landmint.runtime.embedded import NCNN_WORD, ONNX_KEY, RT_INFO_PATH, TFLITE_MEMBER
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import atomic_path
+from landmint.runtime.mlpackage import CONTRACT_KEY, METADATA
 from landmint.runtime.ncnn_param import parse, render
 
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can state: equal content, equal bytes
 
 
 def write_contract(path: Path, contract: Contract) -> None:
-    """Put the contract into a finished .onnx, .xml, .tflite or .param, in place of an older one.
+    """Put the contract into a finished artefact, in place of an older one.
 
     Args:
-        path: the artefact, rewritten atomically.
+        path: a .onnx, .xml, .tflite, .param or .mlmodel, rewritten atomically.
         contract: in the artefact's own axis order.
 
     Raises:
@@ -116,11 +118,25 @@ def _write_ncnn(path: Path, text: str) -> None:
         fresh.write_text(render(layers, "\n".join([*others, f"{NCNN_WORD} {text}"])), "utf-8")
 
 
+def _write_coreml(path: Path, text: str) -> None:
+    try:
+        model = with_entry(path.read_bytes(), METADATA, CONTRACT_KEY, text)
+    except (ValueError, EOFError) as error:
+        raise LandmintError(
+            f"{path} is no whole Core ML file",
+            reason=str(error),
+            remedy="copy it again, or make it again",
+        ) from None
+    with atomic_path(path) as fresh:
+        fresh.write_bytes(model)
+
+
 _WRITERS: Mapping[str, Callable[[Path, str], None]] = MappingProxyType(
     {
         ".onnx": _write_onnx,
         ".xml": _write_openvino,
         ".tflite": _write_tflite,
         ".param": _write_ncnn,
+        ".mlmodel": _write_coreml,
     }
 )

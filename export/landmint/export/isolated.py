@@ -23,7 +23,7 @@ from landmint.runtime.scratch import scratch_folder
 TIMEOUT_S = 3600.0
 """Longest run of a converter. They take seconds to minutes; an hour leaves room for a slow board
 and a large network, and ends one that hangs."""
-_EXTRAS = {"ncnn": "ncnn", "pnnx": "ncnn"}
+_EXTRAS = {"ncnn": "ncnn", "pnnx": "ncnn", "coremltools": "coreml", "onnx2coreml": "coreml"}
 """Import packages that another extra than `export` brings."""
 _LAST_LINES = 6
 _NOISE = re.compile(r"^\s*$|^[IWE]\d{4} |^WARNING|^INFO|^\d{4}-\d\d-\d\d |[Ww]arning[:(]|^\s*warn")

@@ -84,6 +84,14 @@ NEEDS: tuple[Need, ...] = (
     ),
     Need("converter", "FlatBuffers", ("flatbuffers",), "flatbuffers", _EXPORT, "INT8 of TFLite"),
     Need("converter", "pnnx", ("pnnx",), "pnnx", "pip install 'landmint[ncnn]'", "to ncnn"),
+    Need(
+        part="converter",
+        name="coremltools",
+        modules=("landmint.export.forms.coreml_worker",),
+        distribution="coremltools",
+        remedy="pip install 'landmint[coreml]'",
+        use="to Core ML",
+    ),
     Need("converter", "TensorRT", ("tensorrt",), "tensorrt", _NVIDIA, "builds TensorRT engines"),
     Need(
         part="converter",
@@ -174,7 +182,8 @@ def _import(need: Need) -> tuple[str, str]:
     except (json.JSONDecodeError, IndexError):
         return "", f"importing it ended the process with code {done.returncode}"
     problem = answer.get("problem", "")
-    if problem.startswith("ModuleNotFoundError") and need.modules[0] in problem:
+    absent = problem.startswith("ModuleNotFoundError")
+    if absent and any(name in problem for name in (need.modules[0], need.distribution)):
         problem = "not installed"
     return answer.get("version", ""), problem.splitlines()[0] if problem else ""
 

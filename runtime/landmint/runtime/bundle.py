@@ -5,6 +5,7 @@ Bundles are written, opened and checked here; what is in them is made by `export
 
 import dataclasses
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -396,5 +397,8 @@ def remove_variant(folder: Path, name: str) -> None:
     """Remove whatever stands of a variant in a bundle that is being made; it was not built."""
     place = folder / name
     remove_unfinished(place.parent)
-    for file in place.parent.glob(f"{place.name}.*"):
-        file.unlink()
+    for made in place.parent.glob(f"{place.name}.*"):
+        if made.is_dir():
+            shutil.rmtree(made)
+        else:
+            made.unlink()

@@ -1,22 +1,23 @@
 """Reads the contract inside an artefact, without the library that made the file.
 
 ONNX keeps it in `metadata_props`, OpenVINO in `rt_info`, TFLite in a zip that is appended to the
-flatbuffer, ncnn in a line behind the layers, safetensors in its header. Only what is needed is
-read, and no binary format is parsed whole: the file may come from a stranger.
-`landmint.export.embed` writes it.
+flatbuffer, ncnn in a line behind the layers, Core ML in its user-defined metadata, safetensors in
+its header. Only what is needed is read, and no binary format is parsed whole: the file may come
+from a stranger. `landmint.export.embed` writes it.
 """
 
 import html
 import json
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
 
 from landmint.runtime.contract import Contract
 from landmint.runtime.errors import LandmintError
+from landmint.runtime.mlpackage import CONTRACT_KEY, METADATA
 from landmint.runtime.ncnn_param import parse
 
 ONNX_KEY = "landmint.contract"
@@ -59,7 +60,7 @@ _RT_INFO = re.compile(
 
 
 def read_contract(path: Path) -> Contract:
-    """The contract inside a .onnx, .xml, .tflite, .param or .safetensors.
+    """The contract inside a .onnx, .xml, .tflite, .param, .mlmodel or .safetensors.
 
     Raises:
         LandmintError: the file is missing, of another kind, truncated, or carries none.
@@ -75,7 +76,7 @@ def read_contract(path: Path) -> Contract:
 
 
 def find_contract(path: Path) -> Contract | None:
-    """The contract inside a .onnx, .xml, .tflite, .param or .safetensors; None where there is none.
+    """The contract inside a file, as of `read_contract`; None where there is none.
 
     Raises:
         LandmintError: the file is missing, of another kind, or truncated, or its contract is
@@ -138,16 +139,36 @@ def _collect(file: BinaryIO, end: int, kind: str, locations: set[str], levels: i
 def _read_onnx(path: Path) -> str | None:
     """The value of our key among the model's top-level fields; graphs are skipped unread."""
     with path.open("rb") as file:
-        end, text = path.stat().st_size, None
-        for number, length in _fields(file, end):
-            if number != _METADATA_PROPS:
-                file.seek(length, 1)
-                continue
-            inner = file.tell() + length
+        return _entry(file, path.stat().st_size, (_METADATA_PROPS,), ONNX_KEY)
+
+
+def _read_coreml(path: Path) -> str | None:
+    with path.open("rb") as file:
+        return _entry(file, path.stat().st_size, METADATA, CONTRACT_KEY)
+
+
+def _entry(file: BinaryIO, end: int, steps: Sequence[int], key: str) -> str | None:
+    """The value of a key in a protobuf message up to `end`; the last one counts, as in protobuf.
+
+    Args:
+        file: at the begin of the message.
+        end: place of its end.
+        steps: numbers of the fields that lead to the entries, whose key is 1 and whose value is 2.
+        key: to look for.
+    """
+    text = None
+    for number, length in _fields(file, end):
+        inner = file.tell() + length
+        if number != steps[0]:
+            file.seek(length, 1)
+        elif len(steps) > 1:
+            deeper = _entry(file, inner, steps[1:], key)
+            text = text if deeper is None else deeper
+        else:
             entry = {name: _bytes(file, size) for name, size in _fields(file, inner)}
-            if entry.get(1) == ONNX_KEY.encode():
+            if entry.get(1) == key.encode():
                 text = entry.get(2, b"").decode()
-        return text
+    return text
 
 
 def _fields(file: BinaryIO, end: int) -> Iterator[tuple[int, int]]:
@@ -168,7 +189,7 @@ def _fields(file: BinaryIO, end: int) -> Iterator[tuple[int, int]]:
                 raise ValueError("a field is longer than what holds it")
             yield number, length
         else:
-            raise ValueError(f"a field has the wire type {wire}, which ONNX does not use")
+            raise ValueError(f"a field has the wire type {wire}, which protobuf files do not have")
     if file.tell() > end:
         raise ValueError("a field is longer than what holds it")
 
@@ -241,6 +262,7 @@ _READERS: Mapping[str, tuple[str, Callable[[Path], str | None]]] = MappingProxyT
         ".xml": ("OpenVINO IR", _read_openvino),
         ".tflite": ("TFLite", _read_tflite),
         ".param": ("ncnn", _read_ncnn),
+        ".mlmodel": ("Core ML", _read_coreml),
         ".safetensors": ("safetensors", _read_safetensors),
     }
 )

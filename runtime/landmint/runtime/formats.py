@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from landmint.runtime import mlpackage
 from landmint.runtime.contract import Layout
 
 SOURCE = "onnx"
@@ -133,6 +134,7 @@ class FormatRecord(Listed):
 
 
 _PAIRING = ("onnx", "onnxruntime")
+_COREML_CONVERTER = ("coremltools", "onnx2coreml")
 _TFLITE_CONVERTER = ("onnx2tf", "tensorflow", "tf_keras", "onnx_graphsurgeon", "psutil")
 
 
@@ -253,6 +255,28 @@ FORMATS: Mapping[str, FormatRecord] = MappingProxyType(
                 )
             },
             lint_rules="landmint.export.lint.ncnn:RULES",
+            by_default=False,
+        ),
+        "coreml": FormatRecord(
+            label="Core ML",
+            engine="coreml",
+            suffixes=(mlpackage.GRAPH, mlpackage.WEIGHTS, mlpackage.LIST),
+            graph_suffix=mlpackage.GRAPH,
+            precisions=("float32", "float16"),
+            color=Color("#8a6d00", "#d8b93a"),
+            export=Maker(
+                "landmint.export.forms.coreml:export",
+                packages=_COREML_CONVERTER,
+                tools=_COREML_CONVERTER,
+            ),
+            quantized={
+                INT8: Maker(
+                    "landmint.quantize.forms.coreml:quantize",
+                    packages=_COREML_CONVERTER,
+                    tools=_COREML_CONVERTER,
+                )
+            },
+            lint_rules="landmint.export.lint.coreml:RULES",
             by_default=False,
         ),
     }

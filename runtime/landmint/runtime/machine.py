@@ -56,6 +56,7 @@ _ARM_PARTS: Mapping[str, str] = MappingProxyType(
 _PACKAGES = (
     "numpy",
     *("onnxruntime", "openvino", "ai-edge-litert", "tflite-runtime", "tensorrt", "ncnn"),
+    "coremltools",
 )
 
 

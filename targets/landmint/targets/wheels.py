@@ -20,6 +20,7 @@ WHEELS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "openvino": ("openvino",),
         "litert": ("ai-edge-litert",),
         "ncnn": ("ncnn",),
+        "coreml": ("coremltools",),
         "tensorrt": (),
         "null": (),
     }

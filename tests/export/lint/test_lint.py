@@ -161,12 +161,18 @@ BREACHES: list[tuple[str, onnx.ModelProto, str]] = [
         graph(after("b = ReduceMean <keepdims = 1> (a, m)"), {"m": np.array([1])}),
         "b: ReduceMean",
     ),
+    ("coreml-no-form", graph(after("b = Softsign (a)")), "onnx2coreml has no form for Softsign"),
+    (
+        "coreml-grouped-activation",
+        graph("a = Conv <group = 4> (image, w) y = Relu (a)", {"w": weight(16, 4, 1, 1)}),
+        "a: a convolution of groups",
+    ),
 ]
 
 KEPT: dict[str, onnx.ModelProto] = {
     "sound": graph(SOUND),
     "relu6": graph(after("b = Clip (a, z, six)"), {"z": np.float32(0), "six": np.float32(6)}),
-    "depthwise": graph("y = Conv <group = 16, pads = [1, 1, 1, 1]> (image, d)"),
+    "depthwise": graph("a = Conv <group = 16, pads = [1, 1, 1, 1]> (image, d) y = Relu (a)"),
     "pool": graph("a = ReduceMean <keepdims = 1> (image, m) y = Conv (a, p)", {"m": MAP}),
 }
 

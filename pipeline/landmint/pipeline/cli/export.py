@@ -39,14 +39,15 @@ def export(
     """Turn a trained network into ONNX, OpenVINO, TFLite and TensorRT, in one bundle.
 
     Each float32 form is compared with the network on crops, of drawn faces where none are given;
-    one that differs is refused. ncnn is made where it is asked for. What cannot be made is named
-    with the reason, all else is made; the exit code is then 3.
+    one that differs is refused. ncnn and Core ML are made where they are asked for. What cannot be
+    made is named with the reason, all else is made; the exit code is then 3.
 
     Examples:
         landmint export pipnet-mbv3 --out bundle
         landmint export runs/demo/student/model.safetensors --recipe demo --out b
         landmint export model.safetensors --faces /data/my-300w --out bundle
         landmint export pipnet-mbv3 --format ncnn --format tflite --out bundle
+        landmint export pipnet-mbv3 --format coreml --out bundle
         landmint export --lint runs/demo/bundle
         landmint export --lint net.onnx --out lint
     """

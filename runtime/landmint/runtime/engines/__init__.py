@@ -16,6 +16,7 @@ ENGINES = Registry(
         "litert": "landmint.runtime.engines.litert_engine:LiteRtEngine",
         "tensorrt": "landmint.runtime.engines.tensorrt_engine:tensorrt_engine",
         "ncnn": "landmint.runtime.engines.ncnn_engine:NcnnEngine",
+        "coreml": "landmint.runtime.engines.coreml_engine:CoreMlEngine",
         "null": "landmint.runtime.engines.null_engine:NullEngine",
     },
     kind="engine",
