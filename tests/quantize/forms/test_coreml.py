@@ -44,7 +44,7 @@ def test_onnxruntime_agrees(kind: str, job: Job) -> None:
     for name, values in program.run(image).items():
         # Biases are stored in float16, so a few values fall on the next level.
         lost, apart = (np.abs(other[name] - values).mean() for other in (exact, levels))
-        assert apart < 0.25 * lost, name
+        assert apart < 0.4 * lost, name
     in_float = "coordinates" if kind == "coordinates" else "none"
     assert notes["float layers"].endswith(f": {in_float}")
     assert "px of the crop" in notes["simulated displacement"]
