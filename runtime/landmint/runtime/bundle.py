@@ -5,7 +5,6 @@ Bundles are written, opened and checked here; what is in them is made by `export
 
 import dataclasses
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -17,6 +16,7 @@ from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.files import (
     atomic_path,
     read_json,
+    remove_suffixed,
     remove_unfinished,
     sha256_file,
     write_json,
@@ -397,8 +397,4 @@ def remove_variant(folder: Path, name: str) -> None:
     """Remove whatever stands of a variant in a bundle that is being made; it was not built."""
     place = folder / name
     remove_unfinished(place.parent)
-    for made in place.parent.glob(f"{place.name}.*"):
-        if made.is_dir():
-            shutil.rmtree(made)
-        else:
-            made.unlink()
+    remove_suffixed(place)

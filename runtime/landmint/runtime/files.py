@@ -58,6 +58,15 @@ def remove_unfinished(final: Path) -> None:
         shutil.rmtree(left_over, ignore_errors=True)
 
 
+def remove_suffixed(place: Path) -> None:
+    """Remove every file and folder that is called as `place`, with any suffix."""
+    for made in place.parent.glob(f"{glob.escape(place.name)}.*"):
+        if made.is_dir():
+            shutil.rmtree(made)
+        else:
+            made.unlink()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic_path(path) as fresh:
