@@ -9,7 +9,6 @@ days. Run it where nothing else runs: the load is what is compared.
 """
 
 import argparse
-import itertools
 import json
 import subprocess
 import sys
@@ -18,17 +17,23 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from statistics import median
 
-from landmint import api
-from landmint.runtime.scratch import scratch_folder
-from landmint.runtime.stats import proportion_bounds
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))
+from benchmarks.results import replace_table  # noqa: E402
+from landmint import api  # noqa: E402
+from landmint.pipeline.text import markdown_table  # noqa: E402
+from landmint.runtime.scratch import scratch_folder  # noqa: E402
+from landmint.runtime.stats import proportion_bounds  # noqa: E402
 
 VARIANTS = ("onnx/float32", "openvino/float32", "tflite/float32")
 LOADS = (0, 1, 2)
 SLOWDOWNS = (0.0, 0.05)
-GATES = Path(__file__).with_suffix(".jsonl")
+GATES = ROOT / "benchmarks" / "gate_power.jsonl"
+PAGE = ROOT / "docs" / "gate.md"
 _BUSY = "while True: pass"
 
 
@@ -120,18 +125,18 @@ def fill(path: Path, bundle: Path, cells: Sequence[Cell], repeats: int, minutes:
 
 
 def table(gates: Sequence[Ended], cells: Sequence[Cell]) -> str:
-    """The cells as Markdown."""
-    lines = [
-        "| variant | busy processes | work added | gates | regression (95 % interval) "
-        "| inconclusive | pass | median time, s | within 60 s |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
-    ]
+    """The cells as Markdown, and the machines."""
+    heads = (
+        *("variant", "busy processes", "work added", "gates", "regression (95 % interval)"),
+        *("inconclusive", "pass", "median time, s", "within 60 s"),
+    )
+    rows = []
     for cell in cells:
         ended = [gate for gate in gates if gate.cell == cell]
         head = (cell.variant, str(cell.load), f"{cell.slowdown:.0%}", str(len(ended)))
-        figures = _figures(ended) if ended else ("not measured", *["–"] * 4)
-        lines.append(f"| {' | '.join((*head, *figures))} |")
-    return "\n".join(lines) + "\n"
+        rows.append((*head, *(_figures(ended) if ended else ("not measured", *["–"] * 4))))
+    machines = "; ".join(sorted({gate.machine for gate in gates}))
+    return f"{markdown_table(heads, rows)}\n\nOn {machines or 'no machine yet'}."
 
 
 def _figures(gates: Sequence[Ended]) -> tuple[str, ...]:
@@ -148,17 +153,18 @@ def _figures(gates: Sequence[Ended]) -> tuple[str, ...]:
 
 
 def main() -> None:
-    """Export a shipped model, run gates, print the table."""
+    """Export a shipped model, run gates, write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60.0, help="how long to go on")
     parser.add_argument("--repeats", type=int, default=200, help="gates of each cell, at most")
     parser.add_argument("--gates", type=Path, default=GATES, help="file of gates; it grows")
+    parser.add_argument("--page", type=Path, default=PAGE, help="page that shows the table")
     parser.add_argument("--model", default="pfld", help="a shipped model")
     parser.add_argument("--slowdowns", type=float, nargs="+", default=list(SLOWDOWNS))
     parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
     parser.add_argument("--loads", type=int, nargs="+", default=LOADS, help="busy processes")
     options = parser.parse_args()
-    conditions = itertools.product(options.variants, options.loads, options.slowdowns)
+    conditions = product(options.variants, options.loads, options.slowdowns)
     cells = [Cell(*condition) for condition in conditions]
     if options.minutes:
         with scratch_folder() as scratch:
@@ -166,7 +172,10 @@ def main() -> None:
             formats = tuple(variant.split("/")[0] for variant in options.variants)
             api.export(options.model, bundle, config=api.ExportConfig(formats=formats))
             fill(options.gates, bundle, cells, options.repeats, options.minutes)
-    print(table(read(options.gates), cells), end="")
+    everything = [Cell(*condition) for condition in product(VARIANTS, LOADS, SLOWDOWNS)]
+    text = table(read(options.gates), everything)
+    replace_table(options.page, text)
+    print(text)
 
 
 if __name__ == "__main__":
