@@ -5,8 +5,10 @@ above `NAME`:" or "`PATH`, in `NAME`:", where NAME is a literal dict, list or tu
 """
 
 import ast
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -30,6 +32,16 @@ FEWER = {"= 200": "= 24", "val = 20": "val = 4", "= 40": "= 4", "size = 16": "si
 ONNX_ALONE = """
 [export]
 formats = ["onnx"]
+"""
+# In one process, since to import torch and the engines takes longer than most of the suites.
+ONE_AFTER_THE_OTHER = """
+import json, sys
+import pytest
+
+for words in json.loads(sys.argv[1]):
+    print("pytest", *words, flush=True)
+    if code := pytest.main(["-q", *words]):
+        sys.exit(code)
 """
 ROOMS = ("train", "export", "quantize", "runtime", "targets", "pipeline")
 PLACED = re.compile(
@@ -99,12 +111,13 @@ def _run(tree: Path, *command: str) -> str:
     return done.stderr
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_the_suite_that_a_page_names_passes(page: str, tree: Path) -> None:
-    text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
-    (arguments,) = re.findall(r"^pytest (.*)$", text, re.MULTILINE)
-    words = re.findall(r'"([^"]*)"|(\S+)', arguments)
-    _run(tree, sys.executable, "-m", "pytest", "-q", *(a or b for a, b in words))
+def test_the_suites_that_the_pages_name_pass(tree: Path) -> None:
+    suites = []
+    for page in PAGES:
+        text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
+        (arguments,) = re.findall(r"^pytest (.*)$", text, re.MULTILINE)
+        suites.append(shlex.split(arguments))
+    _run(tree, sys.executable, "-c", ONE_AFTER_THE_OTHER, json.dumps(suites))
 
 
 def test_the_student_trains_and_the_stage_runs_once(tree: Path) -> None:

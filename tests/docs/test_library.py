@@ -15,7 +15,7 @@ import torch
 from landmint import api
 
 LayOut = Callable[[Path, set[str]], None]
-SLOW = {"adapt", "distill", "export", "lint", "measure", "quantize", "report", "run", "train"}
+SLOW = {"adapt", "distill", "export", "gate", "measure", "quantize", "report", "run", "train"}
 """Their examples train, convert or measure."""
 
 
