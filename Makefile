@@ -11,7 +11,7 @@
 #   make newest   the suite with the newest versions of everything
 #   make oldest   the suite with the oldest
 #   make gate     the shipped models, gated against the last landed state of the code
-#   make fuzz     broken files of every kind, three hours long: each is read or refused in words
+#   make fuzz     broken files and commands, three hours long: each is read or refused in words
 #   make extras   what the command says where one extra alone is installed
 PYTHON ?= python3
 BIN := .venv/bin

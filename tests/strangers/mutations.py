@@ -16,7 +16,7 @@ HUGE = 10**400
 """A whole number that no float holds."""
 _SHALLOW, _DEEP = 70, 5000
 _TOKEN = re.compile(rb"[^\s=,:;'\"<>\[\](){}]+")
-_WORDS = (
+WORDS = (
     *("", "0", "-1", "1", "68", "nan", "inf", "-inf", "1e20", "1e308", "1e309", "-1e7", "1e7"),
     *(str(2**31), str(2**63), str(HUGE), DIGITS, "true", "null", "[]", "[[]]", "{}", '""', "a b"),
     *("../x", "/etc/passwd", "C:\\x\\y.png", "a" * 5000, "\u00e9", "\ufeff", "\x00", "1_0", "0x10"),
@@ -82,7 +82,7 @@ def _words(draw: st.DrawFn, content: bytes) -> bytes:
         at = draw(st.integers(0, len(lines) - 1))
         return b"".join([*lines[:at], *lines[at : at + 1] * draw(st.sampled_from([0, 2]))])
     first, last = draw(st.sampled_from(spans))
-    word = draw(st.sampled_from(_WORDS)).encode()
+    word = draw(st.sampled_from(WORDS)).encode()
     return content[:first] + word + content[last:]
 
 

@@ -74,9 +74,9 @@ def _lint_variant(
 
 def _lint_file(path: Path, formats: Sequence[Format]) -> list[Finding]:
     contract = find_contract(path)  # it refuses a file that is truncated
-    import onnx
+    from landmint.export.importing.onnx_file import load_sound
 
-    return lint(onnx.load(path), contract, formats)
+    return lint(load_sound(path), contract, formats)
 
 
 def print_findings(by_graph: dict[str, list[Finding]]) -> None:

@@ -68,6 +68,20 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     Raises:
         LandmintError: it is no sound ONNX file, or something in it cannot be worked with.
     """
+    model = load_sound(path)
+    _refuse_what_is_not_plain(model, path)
+    _drop_constants_among_inputs(model.graph)
+    _open_batch(model.graph, path)
+    _widen(model.graph)
+    return _newer(model, path)
+
+
+def load_sound(path: Path) -> onnx.ModelProto:
+    """A file as it stands, with the files in which it keeps tensors.
+
+    Raises:
+        LandmintError: it is no sound ONNX file.
+    """
     files_of(path)
     try:
         model = onnx.load(path)
@@ -78,11 +92,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
             reason=" ".join(str(error).split())[:400] or type(error).__name__,
             remedy="copy it again, or export it again",
         ) from None
-    _refuse_what_is_not_plain(model, path)
-    _drop_constants_among_inputs(model.graph)
-    _open_batch(model.graph, path)
-    _widen(model.graph)
-    return _newer(model, path)
+    return model
 
 
 def close_shapes(model: onnx.ModelProto, size: int) -> onnx.ModelProto:

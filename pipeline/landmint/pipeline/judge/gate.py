@@ -23,6 +23,7 @@ from landmint.runtime.formats import is_reference, reference_among
 from landmint.runtime.jitter import jitter
 from landmint.runtime.measurement import Measurement
 from landmint.runtime.stats import MIN_PERSONS, Interval
+from landmint.runtime.typed_json import MismatchError, read_as
 
 VerdictStatus = Literal[
     "pass", "regression", "inconclusive", "not measured", "accuracy drift", "not judged"
@@ -165,12 +166,15 @@ class Verdict:
             LandmintError: something is missing or of another kind.
         """
         try:
-            checks = tuple(Check(**check) for check in content["checks"])
-            return Verdict(**{**content, "checks": checks})
-        except (KeyError, TypeError) as error:
+            verdict = read_as(Verdict, content, "verdict")
+            unknown = [check.name for check in verdict.checks if check.name not in JUDGED]
+            if unknown:
+                raise MismatchError(f"no figure is called {unknown[0][:80]!r}")
+            return verdict
+        except MismatchError as error:
             raise LandmintError(
                 "a verdict is incomplete",
-                reason=f"{type(error).__name__}: {error}",
+                reason=str(error),
                 remedy="run `landmint gate` again",
             ) from None
 

@@ -6,8 +6,9 @@ data set, is still a report.
 
 import csv
 import json
+import math
 from collections.abc import Mapping, Sequence
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,18 @@ from landmint.pipeline.places import (
 )
 from landmint.pipeline.report.figures import Curve
 from landmint.pipeline.report.record import Network, RunRecord, StageRecord
+from landmint.pipeline.report.run_files import (
+    AskedFile,
+    FacesFile,
+    StageFile,
+    VerdictFile,
+    parse,
+    read_run_file,
+)
 from landmint.pipeline.text import number, percent, thousands
 from landmint.quantize.explain.explanation import EXPLANATION, read_explanation
 from landmint.runtime.bundle import Bundle
-from landmint.runtime.files import read_json
+from landmint.runtime.errors import LandmintError
 from landmint.runtime.measurement import Measurement, read_measurements
 
 ROLES = {
@@ -52,29 +61,31 @@ def gather(run_dir: Path) -> RunRecord:
     Raises:
         LandmintError: bundle or measurements are missing or broken.
     """
-    manifest = Bundle.open(run_dir / "bundle", verify=False).manifest
+    bundle = Bundle.open(run_dir / "bundle", verify=False)
+    manifest = bundle.manifest
     measurements = read_measurements(run_dir / "measurements")
     truth = read_truth(run_dir / "measurements" / TRUTH_FILE)
     provenance = manifest.provenance
-    request = _optional_json(run_dir / RUN_FILE)
-    faces_record = _optional_json(run_dir / "faces" / FACES_FILE)
-    verdict = _optional_json(run_dir / "verdict" / VERDICT_FILE)
+    asked = read_run_file(run_dir / RUN_FILE, AskedFile) or AskedFile()
+    faces = read_run_file(run_dir / "faces" / FACES_FILE, FacesFile)
+    faces = faces or _faces_of_the_bundle(bundle)
+    verdict = read_run_file(run_dir / "verdict" / VERDICT_FILE, VerdictFile) or VerdictFile()
     losses_file = run_dir / "bundle" / EXPLANATION
     networks = (_network(name, run_dir / name, provenance) for name in ROLES)
     return RunRecord(
-        name=str(request.get("name") or provenance.get("recipe") or manifest.name),
-        about=str(request.get("about") or provenance.get("about", "")),
-        recipe=str(request.get("recipe", "")),
-        command=str(request.get("command", "")),
+        name=asked.name or str(provenance.get("recipe") or manifest.name),
+        about=asked.about or str(provenance.get("about", "")),
+        recipe=asked.recipe,
+        command=asked.command,
         manifest=manifest,
         summaries=summarise_run(measurements, truth),
         truth=truth,
-        verdicts=tuple(Verdict.from_json(content) for content in verdict.get("verdicts", ())),
-        advice=tuple(verdict.get("advice", ())),
+        verdicts=tuple(Verdict.from_json(content) for content in verdict.verdicts),
+        advice=verdict.advice,
         networks=tuple(network for network in networks if network),
-        images=_images(faces_record),
-        upright=frozenset(faces_record.get("upright_images", ())),
-        faces=_faces(faces_record, provenance),
+        images=_images(faces),
+        upright=frozenset(faces.upright_images),
+        faces=_faces(faces),
         stages=tuple(_stages(run_dir)),
         findings=read_findings(run_dir / "bundle" / LINT_FILE),
         explanation=read_explanation(losses_file) if losses_file.is_file() else None,
@@ -88,30 +99,27 @@ def _sustained(measurements: Sequence[Measurement], folder: Path) -> tuple[Measu
     return tuple(each for each in (*measurements, *more) if each.sustained is not None)
 
 
-def _optional_json(path: Path) -> dict[str, Any]:
-    """A JSON object that may be absent; {} then. A broken one is an error."""
-    content = read_json(path) if path.is_file() else {}
-    return content if isinstance(content, dict) else {}
+def _faces_of_the_bundle(bundle: Bundle) -> FacesFile:
+    """What the bundle says of the faces, where the run's own file is not there."""
+    about = bundle.manifest.provenance.get("faces")
+    about = about if isinstance(about, Mapping) else {}
+    splits = {name: part for name, part in about.items() if isinstance(part, Mapping)}
+    return parse({"kind": about.get("kind", ""), "splits": splits}, FacesFile, bundle.path)
 
 
-def _images(faces_record: Mapping[str, Any]) -> dict[str, Path]:
+def _images(faces: FacesFile) -> dict[str, Path]:
     """The test pictures that can still be found."""
-    root = Path(faces_record.get("root", "."))
-    paths = {name: root / place for name, place in faces_record.get("test_images", {}).items()}
+    paths = {name: Path(faces.root) / place for name, place in faces.test_images.items()}
     return {name: path for name, path in paths.items() if path.is_file()}
 
 
-def _faces(
-    faces_record: Mapping[str, Any], provenance: Mapping[str, Any]
-) -> tuple[tuple[str, str], ...]:
-    """Counts of each split, from what the run read, else from what the bundle says."""
-    about = provenance.get("faces", {})
-    splits = faces_record.get("splits") or {k: v for k, v in about.items() if isinstance(v, dict)}
-    facts = [("kind", str(faces_record.get("kind") or about.get("kind", "")))]
-    for split, counts in splits.items():
-        persons = f" of {thousands(counts['persons'])} persons" if "persons" in counts else ""
-        facts.append((split, f"{thousands(counts['faces'])} faces{persons}"))
-        facts.append((f"{split} fingerprint", counts["fingerprint"]))
+def _faces(faces: FacesFile) -> tuple[tuple[str, str], ...]:
+    """Counts of each split."""
+    facts = [("kind", faces.kind)]
+    for split, counts in faces.splits.items():
+        persons = f" of {thousands(counts.persons)} persons" if counts.persons is not None else ""
+        facts.append((split, f"{thousands(counts.faces)} faces{persons}"))
+        facts.append((f"{split} fingerprint", counts.fingerprint))
     return tuple(facts)
 
 
@@ -121,7 +129,8 @@ def _network(stage: str, folder: Path, provenance: Mapping[str, Any]) -> Network
         return None
     facts = _architecture(weights)
     rows = _history(folder / HISTORY_FILE)
-    known = provenance.get(stage) or {}
+    known = provenance.get(stage)
+    known = known if isinstance(known, Mapping) else {}
     if rows:
         facts += _training_facts(rows)
     if "sha256" in known:
@@ -168,11 +177,20 @@ def _training_facts(rows: list[dict[str, float]]) -> list[tuple[str, str]]:
 
 
 def _history(path: Path) -> list[dict[str, float]]:
-    """One row an epoch; empty cells left out."""
+    """One row an epoch; cells without a finite number are left out."""
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+    except (TypeError, ValueError, csv.Error) as error:
+        raise LandmintError(
+            f"{path} is no log of a training",
+            reason=str(error)[:400],
+            remedy="train again, or remove it: the page does without it",
+        ) from None
+    finite = [{k: v for k, v in row.items() if math.isfinite(v)} for row in rows]
+    return [row for row in finite if "epoch" in row]
 
 
 def _curves(
@@ -191,15 +209,34 @@ def _stages(run_dir: Path) -> list[StageRecord]:
     """What each finished stage depended on and how long it took; a stage after those it needs."""
     of_report = record_path(run_dir / REPORT_FILE)
     files = sorted(set((run_dir / RECORDS).glob("*.json")) - {of_report})
-    contents = [content for content in map(_optional_json, files) if content.get("outcome")]
-    records = {str(content["stage"]): content for content in contents}
-    needs = {name: list(content["inputs"]["upstream"]) for name, content in records.items()}
+    records = {record.stage: record for file in files if (record := _finished(file))}
+    needs = {name: list(record.inputs.upstream) for name, record in records.items()}
     ordered = []
-    for name in TopologicalSorter(needs).static_order():
+    for name in _in_order(needs):
         # What several runs share, as the teacher, has its record beside the shared place.
-        shared = record_path((run_dir / name).resolve())
-        content = records.get(name) or _optional_json(shared)
-        if content.get("outcome"):
-            settings = content["inputs"]["settings"]
-            ordered.append(StageRecord(name, content["seconds"], content["digest"], settings))
+        record = records.get(name) or _finished(record_path((run_dir / name).resolve()))
+        if record:
+            ordered.append(StageRecord(name, record.seconds, record.digest, record.inputs.settings))
     return ordered
+
+
+def _finished(path: Path) -> StageFile | None:
+    """The record of a stage; None where it has none, or has not come to its end."""
+    record = read_run_file(path, StageFile)
+    return record if record and record.outcome else None
+
+
+def _in_order(needs: Mapping[str, Sequence[str]]) -> list[str]:
+    """Stages after those that they need.
+
+    Raises:
+        LandmintError: they need each other.
+    """
+    try:
+        return list(TopologicalSorter(needs).static_order())
+    except CycleError as error:
+        raise LandmintError(
+            "stages of the run need each other",
+            reason=" needs ".join(map(str, error.args[1])),
+            remedy="run it again",
+        ) from None
