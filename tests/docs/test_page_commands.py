@@ -80,6 +80,10 @@ ONLY_PARSED = {
         ),
         "each stands for the same tiny recipe here, whose run README.md has",
     ),
+    **dict.fromkeys(
+        ("landmint export mobilefan --recipe ", "landmint export pipnet-mbv3 --"),
+        "README.md exports a shipped model, and the recipe stands for a tiny one",
+    ),
     "landmint run zoo/": "needs the real faces",
     "landmint export pipnet-lite0 --recipe": "needs the real faces",
     "landmint quantize for-boards": "needs the real faces",
@@ -149,14 +153,15 @@ def _run(command: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def _parse(command: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """What is wrong with the arguments of a command; empty for nothing."""
     program, *words = shlex.split(command, comments=True)
-    if program == "landmint":
-        if words[0] == "run" and words[1] not in shipped_recipes():
-            return f"no recipe is called {words[1]}"
-        result = CliRunner().invoke(cli.app, [*words, "--help"])  # unknown options come first
-        return "" if result.exit_code == 0 else result.output
     recipes = [word for word in words if word.endswith(".toml")]
-    missing = [word for word in recipes if not (ROOT / word).is_file()]
-    return f"there is no {missing}" if missing else _parse_script(words, monkeypatch)
+    if missing := [word for word in recipes if not (ROOT / word).is_file()]:
+        return f"there is no {missing}"
+    if program != "landmint":
+        return _parse_script(words, monkeypatch)
+    if words[0] == "run" and words[1] not in shipped_recipes():
+        return f"no recipe is called {words[1]}"
+    result = CliRunner().invoke(cli.app, [*words, "--help"])  # unknown options come first
+    return "" if result.exit_code == 0 else result.output
 
 
 class _ParsedError(Exception):

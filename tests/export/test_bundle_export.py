@@ -208,7 +208,7 @@ def test_form_out_of_parity_fails_and_leaves_nothing(
 
 def test_unknown_format_is_refused() -> None:
     with pytest.raises(ValidationError, match="formats"):
-        ExportConfig.model_validate({"formats": ["coreml"]})
+        ExportConfig.model_validate({"formats": ["caffe"]})
 
 
 @pytest.mark.slow
