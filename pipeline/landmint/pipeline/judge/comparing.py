@@ -163,4 +163,5 @@ def _size(name: str, value: float) -> str:
     """A slowdown in words."""
     if name == TIME:
         return f"{100 * math.expm1(value):.2g} % slower"
-    return f"{value:.2g} points more slow runs"
+    points = f"{value:.2g}"
+    return f"{points} point{'' if points == '1' else 's'} more slow runs"
