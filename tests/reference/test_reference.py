@@ -4,6 +4,7 @@ Drawn faces are the same everywhere. The recipe's own test faces are measured wh
 INT8 alone: they decide its ranges, while the float forms are the same files on both.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from landmint.pipeline.run import Run
 from landmint.pipeline.text import number
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.crop import Floats
+from landmint.runtime.embedded import read_contract
+from landmint.runtime.engines import load_engine
 from landmint.runtime.files import sha256_file
 from landmint.runtime.machine import identify
 from landmint.train.evaluate import evaluate
@@ -162,3 +165,13 @@ def _recipe(model: Shipped) -> Recipe:
 
 def _card(model: Shipped) -> str:
     return model.card.read_text(encoding="utf-8")
+
+
+@each_model
+@pytest.mark.parametrize(("suffix", "engine"), [(".onnx", "onnxruntime"), (".tflite", "litert")])
+def test_the_files_that_ship_run_in_integers(model: Shipped, suffix: str, engine: str) -> None:
+    """All but a reshape at the end of PFLD; in LiteRT, XNNPACK takes all in one piece."""
+    path = folder() / f"{model.name}{suffix}"
+    session = load_engine(engine).load(path, read_contract(path), threads=1)
+    precision = r"[iu]8( \d+, f32 1)?( \(XNNPACK, 1 partition\))?"
+    assert re.fullmatch(precision, session.executed_precision)
