@@ -11,6 +11,7 @@ clock. Prints Markdown.
 """
 
 import argparse
+import functools
 import os
 import subprocess
 import sys
@@ -133,7 +134,7 @@ def _rows(
     engine = load_engine("litert")
     sessions = {key: engine.load(path, contract, threads=1) for key, path in files.items()}
     face = normalise(crops[:1], contract)
-    times = in_turn({key: lambda s=s: s.run(face) for key, s in sessions.items()}, rounds)
+    times = in_turn({key: functools.partial(s.run, face) for key, s in sessions.items()}, rounds)
     reference = torch_outputs(network, crops)
     for key, session in sessions.items():
         parity = compare(network.contract, reference, engine_outputs(session, contract, crops))
