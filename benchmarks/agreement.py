@@ -1,22 +1,24 @@
 """landmint's latency against that of tools that people trust, on the same file and settings.
 
 In each round landmint and the tool take turns, in random order, each in a process of its own that
-runs one thread. A round gives one ratio of their medians, and one of their quickest runs, which
-other work on the machine hardly lengthens; intervals are over rounds, since runs inside one process
-are not independent. Compared are `benchmark_app` for OpenVINO,
-`litert-benchmark` for LiteRT, and for ONNX Runtime a loop around `InferenceSession.run`. What is
-not installed is not measured.
+runs one thread, both on the core of that round. A round gives one ratio of their medians, and one
+of their quickest runs, which other work on the machine hardly lengthens; intervals are over rounds,
+since runs inside one process are not independent. Compared are
+`benchmark_app` for OpenVINO, `litert-benchmark` for LiteRT, and for ONNX Runtime a loop around
+`InferenceSession.run`. What is not installed is not measured.
 
     python benchmarks/agreement.py runs/demo/bundle --rounds 10
 """
 
 import argparse
 import json
+import os
 import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -30,6 +32,7 @@ from landmint.pipeline.text import markdown_table, milliseconds, times
 from landmint.runtime.bundle import Bundle
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.latency import LatencyConfig
+from landmint.runtime.machine import usable_cores
 from landmint.runtime.progress import Progress
 from landmint.runtime.scratch import scratch_folder
 from landmint.runtime.stats import Interval, launch_interval
@@ -144,7 +147,7 @@ def _round(bundle: Bundle, name: str, tool: Tool, runs: int, seed: int) -> tuple
     sides: dict[str, _Side] = {}
     order = ["landmint", "tool"]
     random.Random(seed).shuffle(order)
-    with scratch_folder() as scratch:
+    with scratch_folder() as scratch, _one_core(seed):
         (scratch / "tool").mkdir()
         for turn in order:
             if turn == "landmint":
@@ -152,6 +155,20 @@ def _round(bundle: Bundle, name: str, tool: Tool, runs: int, seed: int) -> tuple
             else:
                 sides[turn] = _side(tool(entry, runs, scratch / "tool"))
     return sides["landmint"], sides["tool"]
+
+
+@contextmanager
+def _one_core(number: int) -> Iterator[None]:
+    """Hold this process, and those that it starts, to one core: cores are not equally quick."""
+    cores = usable_cores()
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    os.sched_setaffinity(0, {cores[number % len(cores)]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def _side(latency: ToolLatency) -> _Side:
