@@ -24,6 +24,7 @@ from landmint.runtime.contract import Contract, CropRule, Head, Output
 from landmint.runtime.errors import LandmintError, NotMeasuredError
 from landmint.runtime.progress import SILENT
 from landmint.targets.host import HostTarget
+from landmint.targets.paired import PAIRS
 from landmint.train.faces.face import FaceSet
 from landmint.train.faces.readers import SyntheticConfig
 from tests.conftest import MakeOnce
@@ -146,7 +147,7 @@ def test_a_regression_names_its_operator(make: Make, faces: FaceSet) -> None:
     assert guilty[0]["name"] == "a" and guilty[0]["added_ms"] == pytest.approx(0.5)
     text = Judgement("gate", (found.verdict,)).text
     assert "operator a takes 0.500 ms longer (Conv i8)" in text
-    assert "baseline: 0 of 360 blocks spoiled, governor performance" in text
+    assert f"baseline: 0 of {24 * PAIRS} blocks spoiled, governor performance" in text
 
 
 def test_nobody_asks_for_operators_without_a_regression(make: Make, faces: FaceSet) -> None:
