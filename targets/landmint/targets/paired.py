@@ -23,7 +23,7 @@ from landmint.runtime.scratch import scratch_folder
 from landmint.targets.target import Target
 from landmint.targets.visit import Faces, Subject, Visit
 
-PAIRS = 30
+PAIRS = 28
 """Pairs of blocks in one launch."""
 PAIRED_LATENCY = LatencyConfig(block_ms=4.0, block_runs=2, warm_runs=20, warm_ms=100.0)
 """Blocks as short as can be: what other work does to the machine seldom changes within a pair. Two
