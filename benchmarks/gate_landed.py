@@ -10,7 +10,7 @@ code is that of `landmint gate`. It takes about two minutes on two cores that ar
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,14 +78,19 @@ def export_both(places: Mapping[Path, Path], names: list[str]) -> None:
         paths = os.pathsep.join(str(code / room) for room in ROOMS)
         command = [sys.executable, "-P", "-c", EXPORT, str(out), *names]
         running.append(subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths}))
+    codes = wait_for(running)
+    if any(codes):
+        raise api.NotMeasuredError("a shipped model cannot be exported", reason=f"exit {codes}")
+
+
+def wait_for(running: Sequence["subprocess.Popen[bytes]"]) -> list[int]:
+    """The exit codes of processes that run side by side; an interrupt ends them all."""
     try:
-        codes = [process.wait() for process in running]
+        return [process.wait() for process in running]
     finally:
         for process in running:
             process.kill()
             process.wait()
-    if any(codes):
-        raise api.NotMeasuredError("a shipped model cannot be exported", reason=f"exit {codes}")
 
 
 def main() -> int:

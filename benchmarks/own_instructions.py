@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
-from benchmarks.gate_landed import last_landed  # noqa: E402
+from benchmarks.gate_landed import last_landed, wait_for  # noqa: E402
 from landmint import api  # noqa: E402
 from landmint.pipeline.revision import folder_of_revision  # noqa: E402
 from landmint.pipeline.text import markdown_table  # noqa: E402
@@ -138,12 +138,7 @@ def count_both(before: Path, scratch: Path) -> tuple[Counts, Counts]:
     contracts.write_text(json.dumps([read_contract(file).to_json() for file in files]))
     outs = {before: scratch / "before", ROOT: scratch / "now"}
     running = [start(code, contracts, out) for code, out in outs.items()]
-    try:
-        codes = [process.wait() for process in running]
-    finally:
-        for process in running:
-            process.kill()
-            process.wait()
+    codes = wait_for(running)
     if any(codes):
         raise api.NotMeasuredError(
             "the stages cannot be counted",
