@@ -76,8 +76,8 @@ def _summary(times: Mapping[str, list[float]]) -> list[str]:
     return [*quickest, f"{median(ratios):.3f}"]
 
 
-def _difference(one: Outputs, other: Outputs) -> float:
-    return max(float(np.abs(one[name] - other[name]).max()) for name in one)
+def _difference(floats: Outputs, integers: Outputs) -> float:
+    return max(float(np.abs(floats[name] - integers[name]).max()) for name in floats)
 
 
 def _openvino(entry: Path, contract: Contract, crop: Image) -> tuple[Run, Run]:
