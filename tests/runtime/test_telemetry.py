@@ -2,6 +2,8 @@
 
 import importlib
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -23,3 +25,21 @@ def test_the_import_fails_in_the_body_alone(
         raise KeyError
     assert sys.modules["openvino_telemetry"] is module
     monkeypatch.delitem(sys.modules, "openvino_telemetry")
+
+
+def test_a_thread_waits_until_another_has_left_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "openvino_telemetry", raising=False)
+    second_entered, first_left = threading.Event(), threading.Event()
+
+    def second() -> None:
+        with without_telemetry():
+            second_entered.set()
+            assert first_left.wait(60)
+
+    with ThreadPoolExecutor(1) as pool:
+        with without_telemetry():
+            done = pool.submit(second)
+            assert not second_entered.wait(0.2)
+        first_left.set()
+        done.result()
+    assert "openvino_telemetry" not in sys.modules

@@ -18,7 +18,7 @@ from landmint.pipeline.recipe import load_recipe
 from landmint.pipeline.report import blocks, plans, sustained
 from landmint.pipeline.report.losses import engines_table, in_words, layers_table
 from landmint.pipeline.shipped_recipes import about, folder, published_systems, shipped_recipes
-from landmint.pipeline.text import NONE, mebibytes, number, percent
+from landmint.pipeline.text import NONE, listed, mebibytes, number, percent
 from landmint.quantize.explain.explanation import Explanation
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.formats import reference_among
@@ -86,8 +86,11 @@ def print_shipped(models: Sequence[Shipped]) -> None:
             number(about.parameters / 1e6),
             *(mebibytes(model.weights.stat().st_size), about.network),
         )
-    measured = (f"{model.name} on {model.about.faces}" for model in models)
-    print_tables(table, escape(f"NME was measured: {'; '.join(measured)}."))
+    faces: dict[str, list[str]] = {}
+    for model in models:
+        faces.setdefault(model.about.faces, []).append(model.name)
+    notes = [f"NME of {listed(names)}: on {which}." for which, names in faces.items()]
+    print_tables(table, *map(escape, notes))
 
 
 def print_recipes() -> None:
