@@ -12,6 +12,7 @@ from landmint import api
 from landmint.pipeline import gating
 from landmint.pipeline.builds import Build, open_baseline, open_candidate, pair_variants
 from landmint.pipeline.gating import Places, gate_pairs
+from landmint.pipeline.history.importing import add_folders
 from landmint.pipeline.judge.evidence import DRIFT
 from landmint.pipeline.judge.gate import Verdict, exit_code
 from landmint.pipeline.judge.judgement import Judgement
@@ -262,6 +263,11 @@ def test_the_library_writes_the_verdict_and_the_samples(
     for side in ("baseline", "candidate"):
         assert (tmp_path / "out" / side / "onnx-int8.json").is_file()
     assert (tmp_path / "out" / "verdict.json").is_file()
+    history, sides = (
+        tmp_path / "h.sqlite",
+        [tmp_path / "out" / s for s in ("baseline", "candidate")],
+    )
+    assert [add_folders(history, sides), add_folders(history, sides)] == [2, 0]
 
 
 def test_the_gate_tests_itself(
