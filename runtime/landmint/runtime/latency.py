@@ -210,16 +210,17 @@ def time_block(session: Session, inputs: Sequence[Tensor], config: LatencyConfig
         return session.time_block(inputs, config)
     samples: list[float] = []
     preempted: list[int] = []
-    cpu_ms = 0.0
+    block_ms = cpu_ms = 0.0
     switches = preemptions()
-    while len(samples) < config.block_runs or sum(samples) < config.block_ms:
+    while len(samples) < config.block_runs or block_ms < config.block_ms:
         before = switches
-        wall, cpu = _timed(session, inputs[len(samples) % len(inputs)])
+        run_ms, run_cpu_ms = _timed(session, inputs[len(samples) % len(inputs)])
         switches = preemptions()
         if switches != before:
             preempted.append(len(samples))
-        samples.append(wall)
-        cpu_ms += cpu
+        samples.append(run_ms)
+        block_ms += run_ms
+        cpu_ms += run_cpu_ms
     return Block(tuple(samples), cpu_ms, None if switches is None else tuple(preempted))
 
 
