@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from landmint.runtime.decode import decode
-from landmint.train.cell_tasks import _disk, _focal, _patch
+from landmint.train.cell_tasks import _disk, _focal, _patch, _udp
 from landmint.train.config import LossConfig, LossKind
 from landmint.train.faces.face import FaceSet
 from landmint.train.models.base import LandmarkModel
@@ -55,6 +55,24 @@ def test_focal_loss_is_centernets() -> None:
             else -((1 - y) ** 4) * p**2 * math.log(1 - p)
         )
         assert float(loss[0, 0, i, j]) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_udp_squares_the_errors_of_a_linear_map() -> None:
+    """Of values before the sigmoid; a score near 0 is drawn up harder than one halfway."""
+    away = offsets_from_cells(torch.tensor([[[0.42, 0.73]]]), (8, 8))
+    values = torch.randn(1, 1, 8, 8, dtype=torch.float64)
+    inside, loss = _udp((6 * (values - 0.5)).sigmoid(), away, 1.75)
+    disk = np.hypot(*(away[0, 0].numpy().transpose(2, 0, 1))) <= 1.75
+    wanted = (values[0, 0].numpy() - disk) ** 2 / (np.pi * 1.75**2)
+    np.testing.assert_allclose(loss[0, 0].numpy(), wanted, rtol=1e-6)
+    np.testing.assert_array_equal(inside[0, 0].numpy(), disk)
+    pulls = []
+    for start in (0.0, -9.0):
+        logits = torch.full((1, 1, 8, 8), start, requires_grad=True)
+        torch.autograd.backward(_udp(logits.sigmoid(), away, 1.75)[1].sum())
+        assert logits.grad is not None
+        pulls.append(float(-logits.grad[inside > 0].mean()))
+    assert pulls[1] > pulls[0] > 0
 
 
 @pytest.mark.parametrize(

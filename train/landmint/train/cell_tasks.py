@@ -17,6 +17,7 @@ from landmint.train.tasks import Batch, DecodeHeatmaps, HeatmapTask, Lesson, Par
 
 _INNER_WEIGHT = 0.05  # of HIH's inner maps beside the heatmaps
 _SCORES = 4.0  # G-RMI: weight of the disks beside the offsets
+_STEEP = 6.0  # the sigmoid's slope over UDP's values: 0 and 1 become scores of .05 and .95
 _FLOOR = 1e-6
 
 
@@ -24,7 +25,8 @@ class OffsetTask(Task):
     """Scores and offsets, the published targets and losses by kind.
 
     - disk: G-RMI: 1 within the head's sigma of the landmark, by cross-entropy; Huber on offsets.
-    - udp: the same by squared errors, offsets in units of sigma (Huang et al., "UDP", CVPR 2020).
+    - udp: the same by squared errors, of scores before their sigmoid and of offsets in units of
+      sigma (Huang et al., "UDP", CVPR 2020).
     - focal: CenterNet: a Gaussian about the landmark's cell by focal loss; L1 at that cell.
     - laplace: PifPaf: 1 on the 4 x 4 cells about the landmark by focal cross-entropy; Laplace's
       likelihood of the offsets, whose spread a layer of the task's own tells (Kreiss, Bertoni and
@@ -100,8 +102,13 @@ def _disk(scores: Tensor, away: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
 
 
 def _udp(scores: Tensor, away: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    """Squared errors of values that have no bounds, as published: the head's sigmoid is undone.
+
+    Behind the sigmoid, scores that have fallen to nearly 0 would hardly be drawn up again.
+    """
+    values = scores.logit() / _STEEP + 0.5
     inside = (away.square().sum(dim=-1) <= sigma**2).float()
-    return inside, (scores - inside).square() / (math.pi * sigma**2)
+    return inside, (values - inside).square() / (math.pi * sigma**2)
 
 
 def _focal(scores: Tensor, away: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
