@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("recipe", type=Path, help="of the faces: its test split")
+    parser.add_argument("--students", nargs="+", default=STUDENTS, help="or folders of bundles")
     parser.add_argument("--faces", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=60, help="of each face and size")
     given = parser.parse_args(arguments)
@@ -60,9 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         faces = seen(Run(load_recipe(given.recipe), Path()).faces("test")).some(given.faces)
         with tempfile.TemporaryDirectory() as folder:
-            boxed = with_box(Path(folder))
+            boxed = with_box(given.students, Path(folder))
             measured = {f"{px} px": timed(boxed, faces, px, given.rounds) for px in FACES_PX}
-            detected = timed(with_detector(), faces, DETECTED_PX, given.rounds)
+            detected = timed(with_detector(given.students[0]), faces, DETECTED_PX, given.rounds)
     except LandmintError as error:
         print(f"predict: {error}", file=sys.stderr)
         return error.exit_code
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def with_box(folder: Path) -> dict[str, foreign.Predict]:
+def with_box(students: Sequence[str], folder: Path) -> dict[str, foreign.Predict]:
     """Whoever finds landmarks in a box; the first is the unit.
 
     Raises:
@@ -79,7 +80,7 @@ def with_box(folder: Path) -> dict[str, foreign.Predict]:
     """
     mesh = foreign.mesh(folder).predict
     return {
-        **{f"{name}, {FORM}": _student(name) for name in STUDENTS},
+        **dict(map(_student, students)),
         "dlib, 68 points": foreign.dlib_68_plain(folder).predict,
         "MediaPipe mesh by LiteRT": lambda image, box: mesh(image, _MESH_PLACE(box)),
         "MediaPipe FaceMesh, following": foreign.face_mesh(refined=False, still=False).predict,
@@ -87,12 +88,12 @@ def with_box(folder: Path) -> dict[str, foreign.Predict]:
     }
 
 
-def _student(name: str) -> foreign.Predict:
+def _student(name: str) -> tuple[str, foreign.Predict]:
     model = api.load(name, FORM)
-    return lambda image, box: model.predict(image, box)[0].points
+    return f"{model.about['model']}, {FORM}", lambda image, box: model.predict(image, box)[0].points
 
 
-def with_detector() -> dict[str, foreign.Predict]:
+def with_detector(student: str) -> dict[str, foreign.Predict]:
     """Whoever looks for faces first, the box not being told; the first is the unit.
 
     Raises:
@@ -101,7 +102,8 @@ def with_detector() -> dict[str, foreign.Predict]:
     dlib = foreign.library("dlib")
     detect = dlib.get_frontal_face_detector()
     predictor = dlib.shape_predictor(str(foreign.dlib_file()))
-    model = api.load(STUDENTS[0], FORM)
+    model = api.load(student, FORM)
+    whole = f"{model.about['model']}, {FORM}"
 
     def largest(image: Image, _: Box) -> Floats:
         box = largest_face(image)
@@ -115,8 +117,8 @@ def with_detector() -> dict[str, foreign.Predict]:
         return _largest([np.array([(part.x, part.y) for part in parts]) for parts in shapes])
 
     return {
-        f"BlazeFace, the largest face, and {STUDENTS[0]}, {FORM}": largest,
-        f"BlazeFace, all faces, and {STUDENTS[0]}, {FORM}": all_faces,
+        f"BlazeFace, the largest face, and {whole}": largest,
+        f"BlazeFace, all faces, and {whole}": all_faces,
         "dlib's detector and 68 points": dlibs,
         "MediaPipe FaceMesh": foreign.face_mesh(refined=False).predict,
         "MediaPipe FaceMesh, refined": foreign.face_mesh(refined=True).predict,

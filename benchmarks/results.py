@@ -22,6 +22,7 @@ from landmint.pipeline.judge.truth import TRUTH_FILE, read_truth
 from landmint.pipeline.shipped_recipes import published_systems
 from landmint.pipeline.steps.weights import training_figures
 from landmint.pipeline.text import (
+    NONE,
     listed,
     markdown_table,
     mebibytes,
@@ -34,12 +35,21 @@ from landmint.runtime.accuracy import Truth
 from landmint.runtime.bundle import Bundle, Manifest
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import write_text
+from landmint.runtime.formats import reference_among
 from landmint.runtime.measurement import read_measurements
 from landmint.runtime.stats import Interval
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 _DRAWN = "drawn"
+_ENGINES = ("onnx", "openvino", "tflite")
+FLOAT32, INT8 = ([f"{engine}/{name}" for engine in _ENGINES] for name in ("float32", "int8"))
+BY_ENGINE = (
+    *("NME, %", "INT8 NME, %", f"INT8 {NME_RISE.heading}"),
+    *("float32, ms", "INT8, ms", "INT8, MiB"),
+)
+"""Columns of tables that have a line for each model."""
+_EACH = " / "
 _FIGURES = tuple(figure.heading for figure in (NME, NME_RISE, MOVED, LATENCY, SIZE))
 
 
@@ -70,6 +80,20 @@ class RunResult:
     def on_real_faces(self) -> bool:
         """Whether photographs were measured, not drawings."""
         return bool(self.about.get("faces", {}).get("kind") != "synthetic")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the table shows of one variant, as it is written; a dash where there is none."""
+
+    nme: str = NONE
+    """In per cent."""
+    rise: str = NONE
+    """Of the NME against the trained network's, in points."""
+    warm_ms: str = NONE
+    """Median latency."""
+    size_mib: str = NONE
+    """Of its files."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -156,7 +180,7 @@ def _parts(path: Path) -> tuple[str, str, str]:
 
 
 def overview(sections: Mapping[str, str]) -> str:
-    """Student x variant on real faces, for the README.
+    """Every student on real faces, for the README.
 
     Args:
         sections: recipe to its section, as `section` writes it.
@@ -167,20 +191,20 @@ def overview(sections: Mapping[str, str]) -> str:
     real = {name: text for name, text in sections.items() if f"{_DRAWN} test faces" not in text}
     if not real:
         return "No run on real faces has been measured yet."
-    rows = [
-        ["" if number_in_run else name, *cells]
-        for name, text in real.items()
-        for number_in_run, cells in enumerate(main_columns(name, text))
-    ]
-    parts = [markdown_table(("recipe", "variant", *_FIGURES), rows), *_footnotes(real.values())]
+    rows = [[name, *by_engine(figures_of(name, text))] for name, text in real.items()]
+    parts = [markdown_table(("recipe", *BY_ENGINE), rows), *_footnotes(real.values())]
     return "\n\n".join(parts)
 
 
-def main_columns(name: str, text: str) -> Iterator[list[str]]:
-    """Variant and figures of each row of the table that stands first in a recipe's section.
+def figures_of(name: str, text: str) -> dict[str, Figures]:
+    """The figures of each variant.
+
+    Args:
+        name: the recipe.
+        text: what was measured of it, as `section` writes it.
 
     Raises:
-        LandmintError: the section has another table, or none.
+        LandmintError: it has no table of figures.
     """
     columns = ["variant", *_FIGURES]
     table = re.search(r"(?:^\|.*\n?)+", text, re.MULTILINE)
@@ -194,7 +218,21 @@ def main_columns(name: str, text: str) -> Iterator[list[str]]:
             reason=f"its columns should be {'; '.join(columns)}",
             remedy=f"landmint run {name}, or delete the section",
         )
-    yield from rows[2:]
+    return {variant: Figures(nme, rise, ms, mib) for variant, nme, rise, _, ms, mib in rows[2:]}
+
+
+def by_engine(figures: Mapping[str, Figures]) -> list[str]:
+    """The cells under `BY_ENGINE`: ONNX Runtime's, OpenVINO's and TFLite's, in this order."""
+    float32, int8 = ([figures.get(name, Figures()) for name in names] for names in (FLOAT32, INT8))
+    columns = (
+        [variant.nme for variant in int8],
+        [variant.rise for variant in int8],
+        [variant.warm_ms for variant in float32],
+        [variant.warm_ms for variant in int8],
+        [variant.size_mib for variant in int8],
+    )
+    nme = figures.get(reference_among(figures), Figures()).nme
+    return [nme, *map(_EACH.join, columns)]
 
 
 def _footnotes(sections: Iterable[str]) -> list[str]:

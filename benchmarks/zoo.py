@@ -11,19 +11,16 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from landmint.pipeline.judge.figures import NME_RISE
 from landmint.pipeline.recipe import Recipe, load_recipe
 from landmint.pipeline.shipped_recipes import published_systems
 from landmint.pipeline.source_config import SourceConfig
 from landmint.pipeline.text import NONE, listed, markdown_table, milliseconds, number
 from landmint.runtime.errors import LandmintError
 from landmint.runtime.files import write_text
-from landmint.runtime.formats import reference_among
 from landmint.train.models import model_class
 from landmint.train.models.complexity import Complexity, complexity
 from landmint.train.starting import stand_in_shape
@@ -31,8 +28,13 @@ from landmint.train.starting import stand_in_shape
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 from benchmarks.results import (  # noqa: E402
+    BY_ENGINE,
+    FLOAT32,
+    INT8,
+    Figures,
     RunResult,
-    main_columns,
+    by_engine,
+    figures_of,
     measured_part,
     read_runs,
     read_sections,
@@ -40,17 +42,14 @@ from benchmarks.results import (  # noqa: E402
 )
 from benchmarks.zoo_plot import Point, front, picture  # noqa: E402
 
-ENGINES = ("onnx", "openvino", "tflite")
-FLOAT32, INT8 = ([f"{engine}/{name}" for engine in ENGINES] for name in ("float32", "int8"))
 DRAWN = "tflite/int8"
 """The variant that the picture is of."""
 PICTURE = Path("images") / "zoo.svg"
 """Beside the page."""
 _COLUMNS = (
-    *("recipe", "system", "family", "good on a board for", "parameters, M", "MMACs", "NME, %"),
-    *("INT8 NME, %", f"INT8 {NME_RISE.heading}", "float32, ms", "INT8, ms"),
+    *("recipe", "system", "family", "good on a board for", "parameters, M", "MMACs"),
+    *BY_ENGINE,
 )
-_EACH = " / "
 _FIGURE = re.compile(r"[0-9.]+")
 NOT_TRAINED = "not trained"
 _GAPS = "Why there is a dash stands in the section of the system"
@@ -60,18 +59,6 @@ _FAMILY_IS_GOOD_FOR = {
     "hybrid": "one CPU core, small maps",
     "regression": "one CPU core, no decode",
 }
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What the table shows of one variant, as it is written; a dash where there is none."""
-
-    nme: str = NONE
-    """In per cent."""
-    rise: str = NONE
-    """Of the NME against the trained network's, in points."""
-    warm_ms: str = NONE
-    """Median latency."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -146,39 +133,12 @@ def page(recipes: Mapping[str, Recipe], parts: Mapping[str, str]) -> str:
     return "\n\n".join([markdown_table(_COLUMNS, rows), *notes, *drawn, *sections])
 
 
-def figures_of(name: str, text: str) -> dict[str, Figures]:
-    """The figures of each variant.
-
-    Args:
-        name: the system's recipe.
-        text: what was measured of it, as `part` writes it.
-
-    Raises:
-        LandmintError: it has no table of figures.
-    """
-    rows = main_columns(name, text)
-    return {variant: Figures(nme, rise, warm_ms) for variant, nme, rise, _, warm_ms, _ in rows}
-
-
 def _row(name: str, recipe: Recipe, figures: Mapping[str, Figures] | None) -> list[str]:
     source, size = _source(recipe), size_of(recipe)
     counts = number(size.parameters / 1e6), number(size.macs / 1e6, 0)
     good_for = source.board or _FAMILY_IS_GOOD_FOR[source.family]
-    cells = [NOT_TRAINED, *[NONE] * 4] if figures is None else _cells(figures)
+    cells = [NOT_TRAINED, *[NONE] * 5] if figures is None else by_engine(figures)
     return [name, source.system, source.family, good_for, *counts, *cells]
-
-
-def _cells(figures: Mapping[str, Figures]) -> list[str]:
-    """NME of the trained network, then by engine what INT8 makes of it, and both latencies."""
-    float32, int8 = ([figures.get(name, Figures()) for name in names] for names in (FLOAT32, INT8))
-    columns = (
-        [variant.nme for variant in int8],
-        [variant.rise for variant in int8],
-        [variant.warm_ms for variant in float32],
-        [variant.warm_ms for variant in int8],
-    )
-    nme = figures.get(reference_among(figures), Figures()).nme
-    return [nme, *map(_EACH.join, columns)]
 
 
 def _machine_notes(parts: Mapping[str, str]) -> Iterator[str]:
