@@ -5,7 +5,10 @@
 A gate compares a model with itself, as it is or with real work added, beside so many processes that
 keep a core busy (docs/gate.md). Each gate that ends is a line of the file of gates; the cell of the
 table with the fewest gates comes next. Called again, the script goes on, so that a table grows over
-days. Run it where nothing else runs: the load is what is compared.
+days. Run it where nothing else runs: the load is what is compared. Where something useful keeps the
+cores busy, such as two trainings, name it, and no processes are started:
+
+    python benchmarks/gate_power.py --loads 2 --beside trainings
 """
 
 import argparse
@@ -34,6 +37,8 @@ LOADS = (0, 1, 2)
 SLOWDOWNS = (0.0, 0.05)
 GATES = ROOT / "benchmarks" / "gate_power.jsonl"
 PAGE = ROOT / "docs" / "gate.md"
+LOOPS = "loops"
+"""What keeps cores busy unless something else is named."""
 _BUSY = "while True: pass"
 
 
@@ -69,6 +74,8 @@ class Ended:
     """Median ratio that the launches saw."""
     machine: str
     """Its processor and number of cores."""
+    beside: str = LOOPS
+    """What kept cores busy."""
 
     @property
     def cell(self) -> Cell:
@@ -88,10 +95,10 @@ def busy_processes(count: int) -> Iterator[None]:
             process.wait()
 
 
-def run_gate(bundle: Path, cell: Cell, seed: int) -> Ended:
+def run_gate(bundle: Path, cell: Cell, seed: int, beside: str) -> Ended:
     """One gate of a cell."""
     config = api.MeasureConfig(seed=seed)
-    with busy_processes(cell.load):
+    with busy_processes(cell.load if beside == LOOPS else 0):
         [test] = api.self_test(
             f"{bundle}:{cell.variant}", 1, slowdowns=(cell.slowdown,), config=config
         )
@@ -99,7 +106,7 @@ def run_gate(bundle: Path, cell: Cell, seed: int) -> Ended:
     [gate] = trials.gates
     machine = f"{test.machine.cpu}, {test.machine.cores} cores"
     seconds, ratio = round(gate.seconds, 1), round(trials.ratio, 4)
-    fields = (gate.status, seconds, len(gate.log_ratios), ratio, machine)
+    fields = (gate.status, seconds, len(gate.log_ratios), ratio, machine, beside)
     return Ended(cell.variant, cell.load, cell.slowdown, *fields)
 
 
@@ -109,7 +116,14 @@ def read(path: Path) -> list[Ended]:
     return [Ended(**json.loads(line)) for line in lines]
 
 
-def fill(path: Path, bundle: Path, cells: Sequence[Cell], repeats: int, minutes: float) -> None:
+def fill(
+    path: Path,
+    bundle: Path,
+    cells: Sequence[Cell],
+    repeats: int,
+    minutes: float,
+    beside: str = LOOPS,
+) -> None:
     """Run gates until every cell has so many, or the time is over."""
     begin = time.monotonic()
     counts = Counter(ended.cell for ended in read(path))
@@ -117,7 +131,7 @@ def fill(path: Path, bundle: Path, cells: Sequence[Cell], repeats: int, minutes:
         cell = min(cells, key=lambda cell: counts[cell])
         if counts[cell] >= repeats:
             return
-        ended = run_gate(bundle, cell, counts[cell])
+        ended = run_gate(bundle, cell, counts[cell], beside)
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(ended)) + "\n")
         counts[cell] += 1
@@ -136,7 +150,10 @@ def table(gates: Sequence[Ended], cells: Sequence[Cell]) -> str:
         head = (cell.variant, str(cell.load), f"{cell.slowdown:.0%}", str(len(ended)))
         rows.append((*head, *(_figures(ended) if ended else ("not measured", *["–"] * 4))))
     machines = "; ".join(sorted({gate.machine for gate in gates}))
-    return f"{markdown_table(heads, rows)}\n\nOn {machines or 'no machine yet'}."
+    kinds = Counter(gate.beside for gate in gates if gate.load)
+    busy = ", ".join(f"{beside} in {count} gates" for beside, count in kinds.most_common())
+    notes = f"On {machines or 'no machine yet'}. Busy processes: {busy or 'none yet'}."
+    return f"{markdown_table(heads, rows)}\n\n{notes}"
 
 
 def _figures(gates: Sequence[Ended]) -> tuple[str, ...]:
@@ -152,7 +169,7 @@ def _figures(gates: Sequence[Ended]) -> tuple[str, ...]:
     )
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Export a shipped model, run gates, write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60.0, help="how long to go on")
@@ -163,7 +180,10 @@ def main() -> None:
     parser.add_argument("--slowdowns", type=float, nargs="+", default=list(SLOWDOWNS))
     parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
     parser.add_argument("--loads", type=int, nargs="+", default=LOADS, help="busy processes")
-    options = parser.parse_args()
+    parser.add_argument("--beside", default=LOOPS, help="what keeps so many cores busy already")
+    options = parser.parse_args(arguments)
+    if options.beside != LOOPS and len(options.loads) != 1:
+        parser.error("--beside needs the number of those processes: --loads 2")
     conditions = product(options.variants, options.loads, options.slowdowns)
     cells = [Cell(*condition) for condition in conditions]
     if options.minutes:
@@ -171,7 +191,7 @@ def main() -> None:
             bundle = scratch / "bundle"
             formats = tuple(variant.split("/")[0] for variant in options.variants)
             api.export(options.model, bundle, config=api.ExportConfig(formats=formats))
-            fill(options.gates, bundle, cells, options.repeats, options.minutes)
+            fill(*(options.gates, bundle, cells, options.repeats, options.minutes), options.beside)
     everything = [Cell(*condition) for condition in product(VARIANTS, LOADS, SLOWDOWNS)]
     text = table(read(options.gates), everything)
     replace_table(options.page, text)

@@ -1,7 +1,7 @@
 """The table of the gate's own figures is what the gates say that have ended."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ def test_the_cell_with_the_fewest_gates_comes_next(
     first = [ended(QUIET, "pass"), ended(QUIET, "pass"), ended(LOADED, "regression")]
     path.write_text("".join(json.dumps(asdict(gate)) + "\n" for gate in first))
 
-    def run_gate(bundle: Path, cell: object, seed: int) -> object:
+    def run_gate(bundle: Path, cell: object, seed: int, beside: str) -> object:
         seeds.append((cell, seed))
         return ended(cell, "pass")
 
@@ -42,6 +42,15 @@ def test_a_row_counts_verdicts_and_gates_within_a_minute() -> None:
     lines = power.table(gates, [QUIET, LOADED]).splitlines()
     assert lines[2].split(" | ")[3:5] == ["0", "not measured"]
     assert lines[3].startswith("| onnx/float32 | 2 | 5% | 4 | 3 [19.4%, 99.4%] | 1 | 0 | 70 | 1 |")
+
+
+def test_what_kept_the_cores_busy_is_said() -> None:
+    beside = [replace(ended(LOADED, "pass"), beside="trainings"), ended(LOADED, "pass")]
+    text = power.table([*beside, beside[0], ended(QUIET, "pass")], [QUIET, LOADED])
+    assert text.endswith("On m. Busy processes: trainings in 2 gates, loops in 1 gates.")
+    assert power.table([], [QUIET]).endswith("On no machine yet. Busy processes: none yet.")
+    with pytest.raises(SystemExit):
+        power.main(["--minutes", "0", "--beside", "trainings"])
 
 
 def test_the_page_shows_the_gates_that_ended() -> None:
