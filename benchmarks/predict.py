@@ -90,7 +90,12 @@ def with_box(students: Sequence[str], folder: Path) -> dict[str, foreign.Predict
 
 def _student(name: str) -> tuple[str, foreign.Predict]:
     model = api.load(name, FORM)
-    return f"{model.about['model']}, {FORM}", lambda image, box: model.predict(image, box)[0].points
+    return _called(model), lambda image, box: model.predict(image, box)[0].points
+
+
+def _called(model: api.Model) -> str:
+    """A shipped model's name or a bundle's, and its form."""
+    return f"{model.about.get('model') or model.about['bundle']}, {FORM}"
 
 
 def with_detector(student: str) -> dict[str, foreign.Predict]:
@@ -103,7 +108,7 @@ def with_detector(student: str) -> dict[str, foreign.Predict]:
     detect = dlib.get_frontal_face_detector()
     predictor = dlib.shape_predictor(str(foreign.dlib_file()))
     model = api.load(student, FORM)
-    whole = f"{model.about['model']}, {FORM}"
+    whole = _called(model)
 
     def largest(image: Image, _: Box) -> Floats:
         box = largest_face(image)

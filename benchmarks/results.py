@@ -11,7 +11,7 @@ runs without measurements are named and left out.
 import argparse
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -192,7 +192,7 @@ def overview(sections: Mapping[str, str]) -> str:
     if not real:
         return "No run on real faces has been measured yet."
     rows = [[name, *by_engine(figures_of(name, text))] for name, text in real.items()]
-    parts = [markdown_table(("recipe", *BY_ENGINE), rows), *_footnotes(real.values())]
+    parts = [markdown_table(("recipe", *BY_ENGINE), rows), *_footnotes(real)]
     return "\n\n".join(parts)
 
 
@@ -235,16 +235,28 @@ def by_engine(figures: Mapping[str, Figures]) -> list[str]:
     return [nme, *map(_EACH.join, columns)]
 
 
-def _footnotes(sections: Iterable[str]) -> list[str]:
-    """What did not run, and where the rest did."""
-    text = "\n".join(sections)
-    notes = []
-    for status in ("Built, not run", "Not measured"):
-        lists = re.findall(rf"^{status}: (.+?)\. ", text, re.MULTILINE)
-        names = sorted({name for part in lists for name in re.split(", | and ", part)})
-        notes += [f"{status}: {listed(names)}."] if names else []
-    machines = sorted(set(re.findall(r"^- Machine: (.+)$", text, re.MULTILINE)))
-    return notes + ([f"Measured on {listed(machines)}."] if machines else [])
+def _footnotes(sections: Mapping[str, str]) -> list[str]:
+    """What did not run, though some of it was built; and where the rest did."""
+    text = "\n".join(sections.values())
+    lists = re.findall(r"^(?:Built, not run|Not measured): (.+?)\. ", text, re.MULTILINE)
+    names = sorted({name for part in lists for name in re.split(", | and ", part)})
+    not_measured = [f"Not measured: {listed(names)}."] if names else []
+    return [*not_measured, *machine_notes(sections)]
+
+
+def machine_notes(parts: Mapping[str, str]) -> Iterator[str]:
+    """Which recipes were measured on each machine."""
+    for machine, names in sorted(by_machine(parts).items()):
+        yield f"Measured on {machine}: {listed(names)}."
+
+
+def by_machine(parts: Mapping[str, str]) -> dict[str, list[str]]:
+    """Names of the recipes that were timed on each machine."""
+    machines: dict[str, list[str]] = {}
+    for name, text in sorted(parts.items()):
+        for machine in re.findall(r"^- Machine: (.+)$", text, re.MULTILINE):
+            machines.setdefault(machine, []).append(name)
+    return machines
 
 
 def section(result: RunResult) -> str:

@@ -34,7 +34,9 @@ from benchmarks.results import (  # noqa: E402
     Figures,
     RunResult,
     by_engine,
+    by_machine,
     figures_of,
+    machine_notes,
     measured_part,
     read_runs,
     read_sections,
@@ -127,7 +129,7 @@ def page(recipes: Mapping[str, Recipe], parts: Mapping[str, str]) -> str:
     figures = {name: figures_of(name, text) for name, text in sorted(parts.items())}
     rows = [_row(name, recipe, figures.get(name)) for name, recipe in recipes.items()]
     gaps = [row[0] for row in rows if row[0] in parts and any(NONE in cell for cell in row)]
-    notes = [*_machine_notes(parts), *([f"{_GAPS}: {listed(gaps)}."] if gaps else [])]
+    notes = [*machine_notes(parts), *([f"{_GAPS}: {listed(gaps)}."] if gaps else [])]
     drawn = _about_picture(points_by_machine(recipes, parts))
     sections = (_section(name, recipe, parts.get(name)) for name, recipe in recipes.items())
     return "\n\n".join([markdown_table(_COLUMNS, rows), *notes, *drawn, *sections])
@@ -141,21 +143,6 @@ def _row(name: str, recipe: Recipe, figures: Mapping[str, Figures] | None) -> li
     return [name, source.system, source.family, good_for, *counts, *cells]
 
 
-def _machine_notes(parts: Mapping[str, str]) -> Iterator[str]:
-    """Which systems were measured on each machine."""
-    for machine, names in sorted(_by_machine(parts).items()):
-        yield f"Measured on {machine}: {listed(names)}."
-
-
-def _by_machine(parts: Mapping[str, str]) -> dict[str, list[str]]:
-    """Names of the systems that were timed on each machine."""
-    machines: dict[str, list[str]] = {}
-    for name, text in sorted(parts.items()):
-        for machine in re.findall(r"^- Machine: (.+)$", text, re.MULTILINE):
-            machines.setdefault(machine, []).append(name)
-    return machines
-
-
 def points_by_machine(
     recipes: Mapping[str, Recipe], parts: Mapping[str, str]
 ) -> list[tuple[str, list[Point]]]:
@@ -164,16 +151,16 @@ def points_by_machine(
     Raises:
         LandmintError: a system's part has no table of figures.
     """
-    by_machine = []
-    for machine, names in sorted(_by_machine(parts).items()):
+    drawn = []
+    for machine, names in sorted(by_machine(parts).items()):
         figures = {name: figures_of(name, parts[name]).get(DRAWN, Figures()) for name in names}
         points = [
             Point(name, _source(recipes[name]).family, float(f.warm_ms), float(f.nme))
             for name, f in figures.items()
             if _FIGURE.fullmatch(f.nme) and _FIGURE.fullmatch(f.warm_ms)
         ]
-        by_machine += [(machine, points)] if points else []
-    return sorted(by_machine, key=lambda each: -len(each[1]))
+        drawn += [(machine, points)] if points else []
+    return sorted(drawn, key=lambda each: -len(each[1]))
 
 
 def _about_picture(by_machine: Sequence[tuple[str, Sequence[Point]]]) -> Iterator[str]:
