@@ -107,6 +107,25 @@ def test_no_runs_is_said(
     assert "holds no measured run" in capsys.readouterr().err
 
 
+def test_a_processor_without_vnni_is_told_from_one_with_it(
+    results: ModuleType, fake_run: Path
+) -> None:
+    (run,) = results.read_runs(fake_run.parent)
+    summaries = []
+    for summary in run.summaries:
+        machine = summary.measurement.machine
+        if machine:
+            machine = dataclasses.replace(machine, flags=("avx2",))
+        measurement = dataclasses.replace(summary.measurement, machine=machine)
+        summaries.append(dataclasses.replace(summary, measurement=measurement))
+    older = results.section(dataclasses.replace(run, summaries=tuple(summaries)))
+    notes = list(results.machine_notes({"new": results.section(run), "old": older}))
+    assert notes == [
+        "Measured on Imaginary CPU (2 cores, one thread a model): new.",
+        "Measured on Imaginary CPU without VNNI (2 cores, one thread a model): old.",
+    ]
+
+
 def test_real_faces_fill_the_readme(results: ModuleType, fake_run: Path) -> None:
     (run,) = results.read_runs(fake_run.parent)
     provenance = {**run.manifest.provenance, "faces": {"kind": "300w"}}
