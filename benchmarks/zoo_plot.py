@@ -94,8 +94,8 @@ def draw(points: Sequence[Point], title: str) -> Figure:
     """The figure that `picture` writes."""
     figure = Figure(figsize=(10, 7), facecolor="white", dpi=72)  # SVG counts 72 to the inch
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.07, 0.08, 0.91, 0.86))
-    axes.set_title(title, loc="left", fontsize=10)
+    axes = figure.add_axes((0.07, 0.08, 0.91, 0.83))
+    axes.set_title(title, loc="left", fontsize=10, pad=28)  # above the legend
     axes.set_xlabel("INT8 latency of one face, ms (TFLite, one thread)")
     axes.set_ylabel("INT8 NME, %")
     axes.grid(True, color="#dde", linewidth=0.6)
