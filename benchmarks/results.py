@@ -45,7 +45,7 @@ _DRAWN = "drawn"
 _ENGINES = ("onnx", "openvino", "tflite")
 FLOAT32, INT8 = ([f"{engine}/{name}" for engine in _ENGINES] for name in ("float32", "int8"))
 BY_ENGINE = (
-    *("NME, %", "INT8 NME, %", f"INT8 {NME_RISE.heading}"),
+    *(NME.heading, f"INT8 {NME.heading}", f"INT8 {NME_RISE.heading}"),
     *("float32, ms", "INT8, ms", "INT8, MiB"),
 )
 """Columns of tables that have a line for each model."""

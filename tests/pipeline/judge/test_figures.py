@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from landmint.pipeline.judge.figures import LATENCY, LATENCY_RATIO, LIMITED, MOVED, NME_RISE
+from landmint.pipeline.judge.figures import LATENCY, LATENCY_RATIO, LIMITED, MOVED, NME, NME_RISE
 from landmint.pipeline.judge.gate import Limits
 from landmint.pipeline.measure_config import GateConfig
 from tests.scripts import benchmark
@@ -29,8 +29,10 @@ def test_the_unit_that_a_limit_is_named_after_is_its_figure_s() -> None:
 
 
 def test_tables_of_documents_are_headed_alike() -> None:
-    headings = " | ".join(figure.heading for figure in (NME_RISE, MOVED, LATENCY))
-    for page in ("README.md", "docs/results.md"):
+    of_variants = " | ".join(figure.heading for figure in (NME_RISE, MOVED, LATENCY))
+    of_students = f"| {NME.heading} | INT8 {NME.heading} | INT8 {NME_RISE.heading} |"
+    pages = {"docs/results.md": of_variants, "README.md": of_students, "docs/zoo.md": of_students}
+    for page, headings in pages.items():
         assert headings in (ROOT / page).read_text(encoding="utf-8"), page
 
 
