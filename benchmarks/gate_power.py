@@ -191,7 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             bundle = scratch / "bundle"
             formats = tuple(variant.split("/")[0] for variant in options.variants)
             api.export(options.model, bundle, config=api.ExportConfig(formats=formats))
-            fill(*(options.gates, bundle, cells, options.repeats, options.minutes), options.beside)
+            limits = options.repeats, options.minutes
+            fill(options.gates, bundle, cells, *limits, options.beside)
     everything = [Cell(*condition) for condition in product(VARIANTS, LOADS, SLOWDOWNS)]
     text = table(read(options.gates), everything)
     replace_table(options.page, text)
